@@ -1,7 +1,7 @@
-//! Stentor: takes messages over HTTP, keeps every one that it acknowledged, and hands each to a carrier at exactly the
-//! pace that the carrier permits. The floors and rooms are in `docs/ARCHITECTURE.md`; a room imports only lower floors.
+//! Stentor: accepts messages over HTTP, keeps every message that it acknowledged, and sends each to a carrier at exactly the
+//! rate that the carrier allows. `docs/ARCHITECTURE.md` describes the floors and rooms; a room imports only lower floors.
 
-#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // what may be missing is asked for
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // outside tests, code handles what may be missing
 
 pub mod cli;
 pub mod config;

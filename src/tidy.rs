@@ -1,8 +1,8 @@
-//! The house keeps itself in order: which room may import which, how long things may be, what may not occur where.
+//! The rules for the source tree, as tests: which room may import which, how long things may be, what may not occur where.
 //!
-//! Reads the sources as text and compiles nothing, so it sees what is behind `cfg` too. Each rule is a function from a
-//! file to its breaches; what may break a rule all the same stands in [`EXCEPTIONS`] with its reason, and an exception
-//! that nothing needs any more is a breach itself. `docs/ARCHITECTURE.md` says what the floors are for.
+//! Reads the sources as text and compiles nothing, so it also sees code behind `cfg`. Each rule is a function from a file to
+//! its breaches. Code that may break a rule is listed in [`EXCEPTIONS`] with the reason, and an exception that is no longer
+//! needed is a breach itself. `docs/ARCHITECTURE.md` says what the floors are for.
 
 mod circles;
 mod invariants;
@@ -14,9 +14,9 @@ use std::path::Path;
 
 use scan::Source;
 
-/// Rooms by floor. A room imports lower floors, and of its own what [`SIDEWAYS`] says.
-/// What lies where is held by the compiler as far as crates go: `model` to `node`, and `sim`, are `stentor-core`; `smpp` is
-/// `stentor-smpp`; the others are `stentor`.
+/// Rooms by floor. A room imports lower floors, and from its own floor only what [`SIDEWAYS`] lists.
+/// Between crates the compiler enforces this: `model` to `node`, and `sim`, are `stentor-core`; `smpp` is `stentor-smpp`;
+/// the others are `stentor`.
 const FLOORS: [(u8, &[&str]); 9] = [
     (0, &["model", "smpp", "metrics"]),
     (1, &["traffic", "limit", "queue", "routing", "admission", "delivery"]),
@@ -29,49 +29,49 @@ const FLOORS: [(u8, &[&str]); 9] = [
     (8, &["cli", "main", "lib", "tidy"]),
 ];
 
-/// Which room of its own floor a room may import.
+/// Which room of its own floor a room may import: (importer, imported).
 const SIDEWAYS: [(&str, &str); 3] = [
-    // Judges outcomes in the words in which links say them.
+    // `delivery` judges outcomes in the terms in which links report them.
     ("delivery", "traffic"),
-    // Drives both, which know nothing of each other.
+    // A node drives both; they do not know each other.
     ("node", "shard"),
     ("node", "link"),
 ];
 
-/// Rooms that know what carriers say by the words of `model` alone, whatever protocol a carrier speaks.
+/// Rooms that know what carriers say only in the terms of `model`, whatever protocol a carrier speaks.
 const SPEECHLESS: [&str; 8] = ["routing", "queue", "delivery", "traffic", "store", "mesh", "shard", "node"];
 
 const FILE_LINES_MAX: usize = 700;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rule {
-    /// A file says in its first line what it is.
+    /// The first line of a file says what the file is.
     Head,
-    /// A file is read in one go.
+    /// A file is short enough to be read in one sitting.
     FileLength,
-    /// Nothing is named after having no place.
+    /// No name without a subject, such as `utils` or `helpers`.
     Name,
-    /// Imports go downward.
+    /// A room imports only lower floors.
     Import,
-    /// Who thinks does not act: no I/O, no clock, no waiting, no state outside of values.
+    /// Code that decides does not act: no I/O, no clock, no waiting, no state outside of values.
     Thinking,
-    /// What cannot be says why.
+    /// `unreachable!` says why it cannot be reached.
     Unreachable,
-    /// Bytes from outside come in by one budgeted reader (`host/net/`), so that nobody out there decides how long an
-    /// executor is busy with them.
+    /// Bytes from outside are read only by the budgeted reader (`host/net/`), so that no peer decides how long an executor is
+    /// busy with them.
     Reader,
-    /// Nothing that can wait on the world is done where executors run: files, names, processes.
+    /// On executors, nothing that may block is called: files, name look-ups, processes.
     Waiting,
 }
 
-/// What may break a rule all the same.
+/// Code that may break a rule, and why.
 struct Exception {
     rule: Rule,
     /// Beginning of the file's path.
     path: &'static str,
-    /// Part of what the breach says; empty for all of them.
+    /// Part of the breach's text; empty: every breach of the rule below `path`.
     says: &'static str,
-    /// Why; for whoever reads this table.
+    /// Why it is allowed; for the reader of this table only.
     reason: &'static str,
 }
 
@@ -80,25 +80,25 @@ const EXCEPTIONS: &[Exception] = &[
         rule: Rule::Thinking,
         path: "src/core/sim/trace.rs",
         says: "std::thread::panicking",
-        reason: "a panic of the code under test ends its world: whoever asked for lines gets them",
+        reason: "a panic of the code under test ends its world: a test that asked for log lines then gets them",
     },
     Exception {
         rule: Rule::Import,
         path: "src/core/shard/",
         says: "stentor_smpp::receipt_id",
-        reason: "how carriers spell ids has no words of its own yet: a receipt's id is matched in its spellings",
+        reason: "`model` has no terms for spellings of ids yet: a receipt's id is matched in each of its spellings",
     },
     Exception {
         rule: Rule::Import,
         path: "src/core/shard/catalog.rs",
         says: "stentor_smpp::coding::DefaultAlphabet",
-        reason: "doors read texts from handsets by it: alphabets have no words of their own yet",
+        reason: "doors such as `http` decode texts from handsets with it: `model` has no terms for alphabets yet",
     },
     Exception {
         rule: Rule::Thinking,
         path: "src/core/mesh/waker.rs",
         says: "",
-        reason: "the waking half of the mesh: a thread that sleeps is woken here",
+        reason: "the waking half of the mesh: a sleeping thread is woken here",
     },
     Exception {
         rule: Rule::Thinking,
@@ -110,13 +110,13 @@ const EXCEPTIONS: &[Exception] = &[
         rule: Rule::Thinking,
         path: "src/core/sim/tests.rs",
         says: "std::env",
-        reason: "how many seeds, and which one, is said from outside",
+        reason: "the number of seeds, and a single seed, are set by environment variables",
     },
     Exception {
         rule: Rule::Thinking,
         path: "src/core/sim/tests.rs",
         says: "std::thread",
-        reason: "worlds know nothing of each other: the suite runs them on every core",
+        reason: "worlds share nothing: the suite runs them on every core",
     },
     Exception {
         rule: Rule::Thinking,
@@ -129,7 +129,7 @@ const EXCEPTIONS: &[Exception] = &[
         rule: Rule::Reader,
         path: "src/runtime/doctor/",
         says: "`TcpStream`",
-        reason: "a command's visits to carriers: no executor runs, each wait has its end, nothing read is kept",
+        reason: "a command that visits carriers: no executor runs, each wait has a limit, nothing that is read is kept",
     },
     Exception {
         rule: Rule::Reader,
@@ -181,13 +181,13 @@ const RULES: [(Rule, Check); 8] = [
     (Rule::Waiting, waiting),
 ];
 
-/// The room that a file of the daemon belongs to; none for the load tool and the benches.
+/// The room that a file of the daemon belongs to; `None` for the load tool and the benches.
 fn room(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
     inside.strip_prefix("core/").unwrap_or(inside).split('/').next().map(|first| first.trim_end_matches(".rs"))
 }
 
-/// Whether its crate has no door: whoever needs one must say so in its manifest.
+/// Whether the file's crate does no I/O: its manifest must list anything that does.
 fn thinks(path: &str) -> bool {
     ["src/core/", "src/smpp/"].iter().any(|folder| path.starts_with(folder))
 }
@@ -214,8 +214,8 @@ fn name(file: &Source) -> Vec<Found> {
         (file.line(at), rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or(rest))
     });
     let banned = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"];
-    let nobody = |name: &str| name.split('_').any(|word| banned.contains(&word));
-    let found = of_path.chain(of_modules).filter(|(_, name)| nobody(name));
+    let is_banned = |name: &str| name.split('_').any(|word| banned.contains(&word));
+    let found = of_path.chain(of_modules).filter(|(_, name)| is_banned(name));
     found.map(|(line, name)| (line, format!("`{name}` names no subject"))).collect()
 }
 
@@ -227,7 +227,7 @@ fn import(file: &Source) -> Vec<Found> {
     for (at, path) in rooms {
         let target = path.split("::").next().unwrap_or_default();
         let is_below = floor(target).is_none_or(|other| other < height) || SIDEWAYS.contains(&(own, target));
-        // Tests are driven as the daemon is, or by the second world.
+        // Tests may import `node`, which drives them like the daemon, and the second world `sim`.
         let is_second_world = ["sim", "node"].contains(&target) && file.is_test(at);
         if target != own && !is_below && !is_second_world {
             found.push((file.line(at), format!("`{own}` imports {path}, which is not below it")));
@@ -263,12 +263,12 @@ fn thinking(file: &Source) -> Vec<Found> {
         .into_iter()
         .filter(|(_, path)| doing.iter().any(|room| path.split("::").next() == Some(room)));
     let mut found: Vec<Found> =
-        of_std.map(|(at, path)| (file.line(at), format!("std::{path} where only thinking is done"))).collect();
+        of_std.map(|(at, path)| (file.line(at), format!("std::{path} in a crate that does no I/O"))).collect();
     let acts = ["glommio", "async", "await"].into_iter();
     let shares = ["thread_local", "static mut", "Mutex", "RwLock", "OnceLock", "LazyLock"].into_iter();
     let acts = acts.flat_map(|word| file.find(word).map(move |at| (at, word)));
     let shares = shares.flat_map(|word| file.find(word).map(move |at| (at, word))).filter(|&(at, _)| !file.is_test(at));
-    found.extend(acts.chain(shares).map(|(at, word)| (file.line(at), format!("`{word}` where only thinking is done"))));
+    found.extend(acts.chain(shares).map(|(at, word)| (file.line(at), format!("`{word}` in a crate that does no I/O"))));
     found
 }
 
@@ -277,7 +277,7 @@ fn unreachable_without_reason(file: &Source) -> Vec<Found> {
     found.map(|line| (line, "`unreachable!` without why it cannot be reached".to_owned())).collect()
 }
 
-/// Rooms whose code runs on executors and meets the world.
+/// Rooms whose code runs on executors and talks to the outside world.
 fn is_door(path: &str) -> bool {
     ["http", "egress", "webhook"].iter().any(|door| room(path) == Some(door))
 }
@@ -329,7 +329,7 @@ fn untidy(files: &[Source]) -> BTreeSet<Breach> {
     let stale = EXCEPTIONS.iter().filter(|exception| !all.iter().any(|breach| covers(exception, breach)));
     let stale: Vec<Breach> = stale
         .map(|exception| {
-            let says = format!("nothing in {} needs this any more: {}", exception.path, exception.reason);
+            let says = format!("nothing in {} needs this exception any more: {}", exception.path, exception.reason);
             Breach { path: "src/tidy.rs".to_owned(), line: 0, rule: exception.rule, says }
         })
         .collect();
@@ -358,7 +358,7 @@ fn house(root: &Path) -> Vec<Source> {
     files
 }
 
-/// Where the links of a page lead that stay in the repository.
+/// The links of a page that lead to files of the repository.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
     let here = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
@@ -395,14 +395,14 @@ mod tests {
         assert!(list.is_empty(), "{} breaches:\n{}", list.len(), list.join("\n"));
     }
 
-    /// The machines of a shard are wired by it, and by nothing else.
+    /// Only the shard itself wires its machines together.
     #[test]
     fn files_of_a_shard_import_only_what_lies_below_them() {
         let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));
         assert_eq!(circles::circles(&files, "src/core/shard/"), [] as [&str; 0]);
     }
 
-    /// As the head of `node/mod.rs` says.
+    /// See the head of `node/mod.rs`.
     #[test]
     fn only_a_node_asks_shards_and_links_what_they_want_done() {
         let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));

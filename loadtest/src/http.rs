@@ -1,5 +1,5 @@
-//! The least HTTP/1.1 client that load needs: one blocking connection, one request at a time, keep-alive. Knows
-//! framing, not what is asked; allocates nothing per request once its buffer has grown.
+//! A minimal HTTP/1.1 client for load: one blocking connection, one request at a time, keep-alive. Knows framing, not
+//! what is asked; allocates nothing per request once its buffer has grown.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -25,7 +25,7 @@ pub(crate) struct Response<'a> {
     pub body: &'a [u8],
 }
 
-/// Status, body length and what else the head says.
+/// Status, body length and other facts from the head.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Head {
     status: u16,
@@ -54,7 +54,7 @@ impl fmt::Display for Failure {
 }
 
 impl Connection {
-    /// Connects; `timeout` holds for connecting and for each wait for the peer.
+    /// Connects; `timeout` holds for connecting and for each wait for the server.
     pub(crate) fn connect(address: SocketAddr, timeout: Duration) -> Result<Self, Failure> {
         let connect = || {
             let stream = TcpStream::connect_timeout(&address, timeout)?;
@@ -67,14 +67,14 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024), is_spent: false })
     }
 
-    /// Whether the peer said that it will close after the last answer.
+    /// Whether the server said that it will close after the last answer.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }
 
-    /// Sends head and body as they are and reads the answer. After an error the connection is of no more use.
+    /// Sends head and body unchanged and reads the answer. After an error the connection must not be used again.
     pub(crate) fn exchange(&mut self, head: &[u8], body: &[u8]) -> Result<Response<'_>, Failure> {
-        // A server may answer and close before it has read everything: the answer counts, not the broken write.
+        // A server may answer and close before it has read everything: then the answer counts, not the failed write.
         let written = self.write(head, body);
         match self.read_answer() {
             Ok((head, range)) => {
@@ -100,7 +100,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads one answer: its head, and where in the buffer its body stands.
+    /// Reads one answer: its head, and where in the buffer its body is.
     fn read_answer(&mut self) -> io::Result<(Head, std::ops::Range<usize>)> {
         self.buffer.clear();
         let body_start = loop {
@@ -125,7 +125,7 @@ impl Connection {
         Ok((head, body_start..end))
     }
 
-    /// Reads a chunked body and moves its chunks together; the end of the joined body.
+    /// Reads a chunked body and joins its chunks; gives the end of the joined body.
     fn read_chunks(&mut self, body_start: usize) -> io::Result<usize> {
         let invalid = || io::Error::new(ErrorKind::InvalidData, "broken chunk");
         let (mut end, mut at) = (body_start, body_start);
@@ -185,7 +185,7 @@ pub(crate) fn post(
     ask(address, &format!("POST {path}"), &format!("Content-Type: {media}\r\n"), body, timeout)
 }
 
-/// One request on a connection of its own: status and body. `call` is method and target, `headers` whole lines.
+/// One request on a connection of its own: status and body. `call` is method and target, `headers` are complete lines.
 pub(crate) fn ask(
     address: SocketAddr,
     call: &str,
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that writes these answers, one per request head, in pieces of that many bytes.
+    /// A server that writes these answers, one per request head, in pieces of `piece` bytes.
     fn server(answers: &'static [&'static str], piece: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

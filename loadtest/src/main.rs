@@ -19,7 +19,7 @@ enum Command {
     Bench(Box<bench::Options>),
     /// Cut the power of a real store in thousands of places and open what is left
     Images(Box<images::Options>),
-    /// Damage a directory that was stopped in good order, in thousands of places, and read it
+    /// Damage a directory that was stopped cleanly, in thousands of places, and read it
     Flips(images::FlipOptions),
     /// The process under `images`: a shard and its store, driven hard
     #[command(hide = true)]

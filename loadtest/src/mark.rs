@@ -1,13 +1,13 @@
-//! The mark at the head of every generated body, by which the SMSC simulator recognises a message again: its serial
-//! number and the instant at which it was offered. Written by the generator, read by the simulator; 7-bit safe, so
-//! that it survives every coding.
+//! The mark at the head of every generated body, by which the SMSC simulator recognises a message: its serial number
+//! and the instant at which it was offered. Written by the generator, read by the simulator; only 7-bit characters, so
+//! that it survives every encoding.
 
-/// Bytes of a mark: `#` serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
+/// Length of a mark: `#`, serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
 pub(crate) const MARK_LEN: usize = 28;
 const SERIAL: std::ops::Range<usize> = 1..11;
 const OFFERED: std::ops::Range<usize> = 12..28;
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Number of the message within its run, from 0.
@@ -25,7 +25,7 @@ impl Mark {
         write_digits(&mut text[OFFERED], self.offered_us);
     }
 
-    /// Reads the mark at the head of a text of one byte per character, or of UTF-16BE; `None` where there is none.
+    /// Reads the mark at the head of a text with one byte per character, or of UTF-16BE; `None` if there is none.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match text {
             [b'#', ..] => Self::read_octets(text.get(..MARK_LEN)?),
@@ -45,7 +45,7 @@ impl Mark {
     }
 }
 
-/// Overwrites `field` with the number, right-aligned and padded with zeros; higher digits that do not fit are lost.
+/// Overwrites `field` with the number, right-aligned and padded with zeros; digits that do not fit are lost at the left.
 pub(crate) fn write_digits(field: &mut [u8], mut number: u64) {
     for digit in field.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;

@@ -1,5 +1,5 @@
-//! Administration of a running daemon: by its socket, by https, and what a second signal to end does. Real processes, spoken to as
-//! operators do.
+//! Administration of a running daemon: over its socket, over https, and the effect of a second signal to end. Real
+//! processes, used as operators do.
 
 mod stage;
 
@@ -20,7 +20,7 @@ use stage::process::Smsc;
 const SHOP: &str = "shop-key-0123456789";
 const OPERATIONS: &str = "operations-key-0123";
 
-/// An authority's `ca.pem`, and `cert.pem` with `key.pem` for localhost, signed by it.
+/// The `ca.pem` of an authority, and `cert.pem` with `key.pem` for localhost, signed by it.
 fn certificates(directory: &Path) {
     let key = KeyPair::generate().expect("key");
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -43,7 +43,7 @@ fn carrier(smsc: &Smsc) -> String {
     )
 }
 
-/// A file beside the configuration.
+/// The path of a file beside the configuration.
 fn beside(daemon: &Daemon, name: &str) -> PathBuf {
     daemon.file().with_file_name(name)
 }
@@ -52,7 +52,7 @@ fn node(io: &str, socket: &Path) -> String {
     format!("io = \"{io}\"\ncores = 2\nshards = 2\ndrain_timeout = \"60s\"\nadmin_socket = {socket:?}")
 }
 
-/// Two tenants behind TLS, and the socket.
+/// A daemon with two tenants and TLS, and its socket.
 fn secured(io: &str, smsc: &Smsc) -> (Daemon, PathBuf) {
     let mut daemon = Daemon::new("", "");
     let socket = beside(&daemon, "admin.sock");
@@ -84,7 +84,7 @@ fn members_of_the_group_administer_by_the_socket_without_a_key() {
         let ask = |words: &[&str]| daemon.command(&[words, &["--url", &url]].concat());
         let (code, text) = ask(&["status"]);
         assert!(code == Some(0) && text.starts_with(&format!("{url} is ready")), "{text}");
-        // As no tenant nobody sends; as one, whose key is shown, everybody.
+        // Without a key no client may send; with a tenant's key every client may.
         let send = ["send", "--to", "+4915112345678", "--body", "hello"];
         let (code, text) = ask(&send);
         assert!(code == Some(1) && text.contains("forbidden (HTTP 403)"), "{text}");
@@ -112,7 +112,7 @@ fn a_socket_that_was_left_is_replaced_and_one_that_is_used_is_refused() {
     let mut other = Daemon::new(&node("auto", &socket), &carrier(&smsc));
     assert_eq!(other.refuses_after("true"), Some(71));
     let log = other.log();
-    assert!(log.contains(&socket.display().to_string()) && log.contains("listens there already"), "{log}");
+    assert!(log.contains(&socket.display().to_string()) && log.contains("already listens there"), "{log}");
     daemon.end(Signal::KILL);
     assert!(fs::metadata(&socket).expect("left").file_type().is_socket());
     daemon.start_asked_by(&["status", "--url", &url(&socket)]);
@@ -120,7 +120,7 @@ fn a_socket_that_was_left_is_replaced_and_one_that_is_used_is_refused() {
     assert_eq!((status.code(), socket.exists()), (Some(0), false), "{}", daemon.log());
     fs::write(&socket, "precious").expect("written");
     assert_eq!(daemon.refuses_after("true"), Some(71));
-    assert!(daemon.log().contains("is no socket, and is left alone"), "{}", daemon.log());
+    assert!(daemon.log().contains("is not a socket and is left alone"), "{}", daemon.log());
     assert_eq!(fs::read_to_string(&socket).expect("there"), "precious");
 }
 
@@ -144,13 +144,13 @@ fn commands_ask_by_https_whom_they_are_told_to_trust() {
         certificates(&other);
         let other = other.join("ca.pem").display().to_string();
         let (code, text) = ask(&["status", "--url", &https, "--ca", &other]);
-        assert!(code == Some(69) && text.contains("nobody in --ca has signed its certificate"), "{text}");
+        assert!(code == Some(69) && text.contains("no authority in --ca has signed its certificate"), "{text}");
         let (code, text) = ask(&["status", "--url", &https.replace("https", "http")]);
-        assert!(code == Some(69) && text.contains("ask by https://"), "{text}");
+        assert!(code == Some(69) && text.contains("use https://"), "{text}");
     }
 }
 
-/// What is asked by the name of a page somewhere: over TCP it is refused, for a browser may have been led to ask it.
+/// A request whose `Host` is the name of a web page: over TCP it is refused, because a page may have led a browser to send it.
 fn asked_by_a_foreign_name(socket: &Path) -> String {
     let mut stream = UnixStream::connect(socket).expect("connect");
     stream.write_all(b"GET /v1/queues HTTP/1.1\r\nHost: page.example\r\nConnection: close\r\n\r\n").expect("written");
@@ -176,7 +176,7 @@ fn a_second_signal_ends_at_once_and_loses_nothing() {
     daemon.until("both are with the carrier", || daemon.get("/v1/queues")["in_flight"] == 2);
     daemon.signal(Signal::TERM);
     let said = "stopping; waiting up to 60 s for 2 answers; Ctrl-C again stops now";
-    daemon.until("it says what it waits for", || daemon.log().contains(said));
+    daemon.until("it logs what it waits for", || daemon.log().contains(said));
     let (status, _) = daemon.end(Signal::TERM);
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{status} {}", daemon.log());
     daemon.start();

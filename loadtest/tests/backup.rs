@@ -1,5 +1,5 @@
-//! Backup and restore with real processes: a daemon under load is backed up, killed, and restored elsewhere, while its carrier
-//! remembers everything that it ever took.
+//! Backup and restore with real processes: a daemon under load is backed up, killed, and restored elsewhere, while its
+//! carrier remembers everything that it ever took.
 
 mod stage;
 
@@ -15,13 +15,13 @@ use stage::bench_daemon::{Daemon, call, run};
 use stage::process::Smsc;
 use stage::{messages, until};
 
-/// Messages of one request.
+/// Messages per request.
 const BATCH: u64 = 250;
 
-/// Messages that were acknowledged: their serials, by id.
+/// Messages that were acknowledged: their serials by id.
 type Kept = BTreeMap<String, u64>;
 
-/// One request with the serials from `first` on; the ids if it was acknowledged.
+/// Sends one request with the serials from `first` on; gives the ids if it was acknowledged.
 fn post(to: SocketAddr, first: u64) -> Option<Kept> {
     let line = |serial: u64| {
         let body = format!("#{serial:010} {:016} {}", 0, "x".repeat(40));
@@ -39,7 +39,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// Every document of these messages, in order.
+/// The documents of these messages, in order.
 fn look_up(daemon: &Daemon, ids: &[&String]) -> Vec<Value> {
     ids.chunks(1_000)
         .flat_map(|ids| {
@@ -54,7 +54,7 @@ fn taken(smsc: &Smsc) -> u64 {
     smsc.get("/stats")["messages"]["distinct"].as_u64().expect("a number")
 }
 
-/// What was acknowledged before the backup, what was after it, and what came between.
+/// Messages acknowledged before the backup, after it, and in between.
 struct Loaded {
     before: Kept,
     after: Kept,
@@ -70,7 +70,7 @@ fn backed_up_under_load(data: &Path, smsc: &Smsc, file: &Path, count: u64) -> Lo
         before.extend(post(daemon.http, serial).expect("acknowledged"));
         serial += BATCH;
     }
-    until("some to be sent", || taken(smsc) > 0);
+    until("some messages to be sent", || taken(smsc) > 0);
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let noise = scope.spawn(|| {
@@ -93,7 +93,7 @@ fn backed_up_under_load(data: &Path, smsc: &Smsc, file: &Path, count: u64) -> Lo
         after.extend(post(daemon.http, serial).expect("acknowledged"));
         serial += BATCH;
     }
-    until("some to be sent after the mark", || taken(smsc) > at_mark + 20);
+    until("some messages to be sent after the mark", || taken(smsc) > at_mark + 20);
     daemon.kill();
     Loaded { before, after }
 }
@@ -106,7 +106,7 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
     let count = messages(2_000).next_multiple_of(BATCH);
     let Loaded { before, after } = backed_up_under_load(&at("old"), &smsc, &at("b"), count);
     let sent_by_the_old = taken(&smsc);
-    assert!(sent_by_the_old < count, "{sent_by_the_old}: something must be unsent for this test to mean anything");
+    assert!(sent_by_the_old < count, "{sent_by_the_old}: some messages must be unsent, or this test proves nothing");
 
     let restored = run(&["restore", at("b").to_str().expect("a path"), "--to", at("new").to_str().expect("a path")]);
     assert!(restored.status.success(), "{restored:?}");
@@ -122,7 +122,7 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
     let unknown = look_up(&daemon, &after.keys().collect::<Vec<_>>());
     assert!(unknown.iter().all(|message| message["error"]["code"] == "message_not_found"), "after the mark");
 
-    // What is new goes out; what was unsent does not.
+    // New messages are sent; those that were unsent are not.
     let first = 20 * count;
     let fresh = post(daemon.http, first).expect("acknowledged");
     assert!(fresh.keys().all(|id| !before.contains_key(id) && !after.contains_key(id)), "an id twice");
@@ -133,7 +133,7 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
     let (_, queues) = daemon.call("GET", "/v1/queues", "");
     assert!(held + queues["in_doubt"].as_u64().expect("a number") >= in_doubt.len() as u64, "{told} {queues}");
 
-    // Decided: the class of which the old process sent some after the mark is sent, the other given up.
+    // The decision: the class of which the old process sent some after the mark is sent, the other is given up.
     let resolve = |what: Value| daemon.call("POST", "/v1/restored/resolve", &what.to_string());
     let (status, resent) = resolve(json!({"action": "resend", "class": "otp"}));
     assert_eq!(status, 200, "{resent}");
@@ -155,7 +155,7 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
     }
     let stats = smsc.get("/stats");
     let repeats = stats["messages"]["repeats"].as_u64().expect("a number");
-    // The noise between is in doubt as well; the released number counts it.
+    // The messages in between are in doubt as well, so the number of released messages includes them.
     let released = resent["messages"].as_u64().expect("a number");
     assert!(repeats > 0 && repeats <= released && repeated <= released, "{repeats} of {released}: {stats}");
 }

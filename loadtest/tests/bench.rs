@@ -1,5 +1,5 @@
-//! `loadtest bench` as a user would type it, at its smallest: what it writes is there, whole, and compares with itself. How fast
-//! anything was is not asked.
+//! `loadtest bench` as a user would run it, at its smallest size: its output is complete, and can be compared with
+//! itself. Speeds are not checked.
 
 mod stage;
 
@@ -18,14 +18,14 @@ fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
-/// One that this test may use.
+/// A CPU that this test may use.
 fn a_cpu() -> String {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a list of CPUs");
     list.trim().split(['-', ',']).next().expect("a CPU").to_owned()
 }
 
-/// Without a checkout beside it: the configuration is built in.
+/// In a directory without a checkout: the configuration is built in.
 #[test]
 fn the_smallest_bench_writes_figures_and_a_report() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
@@ -112,7 +112,7 @@ fn what_cannot_be_done_is_told_with_a_code_of_its_own() {
     }
 }
 
-/// A daemon that this run did not start: found by its URL, with the simulator where its configuration looks for a carrier.
+/// A daemon that this run did not start: found by its URL, with the simulator at the address where it expects its carrier.
 #[test]
 fn a_daemon_elsewhere_is_measured_from_outside() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");

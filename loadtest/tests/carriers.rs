@@ -1,7 +1,7 @@
-//! Carriers that cannot be found, cannot be held or mean harm, beside one that does its work: real processes. The other
-//! carrier's messages go through, and the daemon does not end.
+//! Carriers that cannot be found, cannot be reached or are hostile, beside one that works: real processes. The working
+//! carrier's messages are delivered, and the daemon does not end.
 //!
-//! Names are given to the daemon alone: it runs in a mount namespace with files of the test's own in `/etc`.
+//! Only the daemon sees the test's names: it runs in a mount namespace with the test's own files in `/etc`.
 
 mod stage;
 
@@ -17,12 +17,12 @@ use stage::daemon::Daemon;
 use stage::process::Smsc;
 use stage::smpp_client::pdu;
 
-/// Nobody else's, wherever the tests run.
+/// An address that no other process uses, wherever the tests run.
 const NAME_SERVER: &str = "127.0.0.153:53";
 const ENQUIRE_LINK: u32 = 0x15;
 const SUBMIT_SM_RESP: u32 = 0x8000_0004;
 
-/// One carrier that does its work, and `bad` for numbers that begin with 43.
+/// One carrier that works, and `bad` for numbers that begin with 43.
 fn config(good: &Smsc, bad: &str) -> String {
     let port = good.listening.port();
     format!(
@@ -43,7 +43,7 @@ fn is_delivered(daemon: &Daemon, id: &Value) -> bool {
     daemon.get(&format!("/v1/messages/{}", id.as_str().expect("an id")))["state"] == "delivered"
 }
 
-/// A message goes through the good carrier, and one for the other is taken.
+/// A message over the good carrier is delivered, and one for the other is accepted.
 fn works(daemon: &Daemon) {
     send(daemon, "+436641234567");
     let id = send(daemon, "+4915112345678");
@@ -56,7 +56,7 @@ fn metric(daemon: &Daemon, line: &str) -> f64 {
     text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
 }
 
-/// Whether a daemon may be given files of its own; in CI it must.
+/// Whether the daemon can be given files of its own; in CI it must be possible.
 fn may_mount() -> bool {
     let may = Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     assert!(may || std::env::var_os("CI").is_none(), "unshare is needed, as root");
@@ -66,7 +66,7 @@ fn may_mount() -> bool {
     may
 }
 
-/// Before the daemon: a shell that puts `file` in the place of `etc` and becomes the daemon.
+/// Starts before the daemon: a shell that mounts `file` over `etc` and becomes the daemon.
 fn mounting(file: &Path, etc: &str) -> Vec<String> {
     let script = format!("mount --bind {} {etc} && exec \"$0\" \"$@\"", file.display());
     ["unshare", "-m", "--", "sh", "-c", &script].map(str::to_owned).to_vec()
@@ -105,7 +105,7 @@ fn every_address_of_a_name_is_tried() {
     let port = bad.local_addr().expect("an address").port();
     let directory = tempfile::tempdir().expect("directory");
     let file = directory.path().join("hosts");
-    // The first has no route on most machines, nobody listens at the second.
+    // The first address has no route on most machines; at the second no process listens.
     let hosts = "127.0.0.1 localhost\n2001:db8::1 smsc.test\n127.0.0.155 smsc.test\n127.0.0.154 smsc.test\n";
     std::fs::write(&file, hosts).expect("written");
     let good = Smsc::start(&[]);
@@ -118,7 +118,7 @@ fn every_address_of_a_name_is_tried() {
     assert_eq!(head[4..8], [0, 0, 0, 9]);
 }
 
-/// Binds whoever comes, and sends him `talk` without end.
+/// Accepts every bind, and then sends `talk` without end.
 fn flooder(talk: Vec<u8>, reads: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -173,15 +173,15 @@ fn a_carrier_that_talks_without_end_keeps_nobody_else_waiting() {
     }
 }
 
-/// A route's name is its identity: renaming it takes one away and makes another.
+/// A route's name is its identity: renaming it removes one route and adds another.
 #[test]
 fn what_waits_for_a_route_that_a_reload_renames_goes_by_the_new_one() {
     let good = Smsc::start(&[]);
-    let nobody = "hosts = [\"127.0.0.1:1\"]";
-    let mut daemon = Daemon::new("", &config(&good, nobody));
+    let closed = "hosts = [\"127.0.0.1:1\"]";
+    let mut daemon = Daemon::new("", &config(&good, closed));
     daemon.start();
     let waiting: Vec<Value> = (0..20).map(|number| send(&daemon, &format!("+4366412345{number:02}"))).collect();
-    let renamed = config(&good, nobody).replace(
+    let renamed = config(&good, closed).replace(
         "name = \"bad\"\nwhen = { prefix = \"43\" }\ncarriers = [{ name = \"bad\" }]",
         "name = \"other\"\nwhen = { prefix = \"43\" }\ncarriers = [{ name = \"good\" }]",
     );

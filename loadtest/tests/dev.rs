@@ -1,4 +1,4 @@
-//! `stentor dev` as a process: its phones write, and `stentor inbound --follow` reads what they wrote.
+//! `stentor dev` as a process: its phones write messages, and `stentor inbound --follow` reads them.
 
 mod stage;
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const JSON: &[&str] = &["Content-Type: application/json"];
 
-/// A process whose lines are read, and which ends with its test.
+/// A process whose output lines are read, and which ends with its test.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -40,7 +40,7 @@ impl Running {
         self.lines.recv_timeout(PATIENCE).expect("a line")
     }
 
-    /// How it ends by a signal: its exit code, or the signal.
+    /// Ends it with a signal: its exit code, or the signal that killed it.
     fn end(mut self, signal: Signal) -> (Option<i32>, Option<i32>) {
         kill_process(Pid::from_child(&self.child), signal).expect("signal");
         let status = self.child.wait().expect("its end");
@@ -50,13 +50,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Already gone after `end`.
+        // It has already ended after `end`.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Started, and where it listens.
+/// A running sandbox, and its address.
 fn sandbox(data: &Path, listen: &str) -> (Running, SocketAddr) {
     let sandbox = Running::start(Command::new(stentor()).args(["dev", "--listen", listen, "--data"]).arg(data));
     loop {
@@ -109,7 +109,7 @@ fn what_a_phone_writes_is_followed_over_a_restart_until_interrupted() {
     assert_eq!(again, address);
     write(address, "three");
     let last = hears("three");
-    // Not Ctrl-C, which whoever runs tests in the background has them ignore.
+    // Not SIGINT, which shells set to ignored for background jobs.
     assert_eq!(follower.end(Signal::TERM), (None, Some(Signal::TERM.as_raw())));
 
     let mut command = Command::new(stentor());

@@ -1,4 +1,4 @@
-//! `stentor doctor` as a process: on this machine, on one that gives less, and with carriers of every kind.
+//! `stentor doctor` as a process: on this machine, on a more restricted one, and with carriers of every kind.
 
 mod stage;
 
@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use stage::daemon::{Daemon, stentor};
 use stage::process::Smsc;
 
-/// Forbids io_uring_setup, which has this number everywhere, to what it becomes, as container runtimes do.
+/// Forbids io_uring_setup (its number is the same on every architecture) to the program that it becomes, as container
+/// runtimes do.
 const WITHOUT_URING: &str = r#"
 import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -28,19 +29,19 @@ assert libc.prctl(22, 2, ctypes.c_char_p(filter), 0, 0) == 0
 os.execv(sys.argv[1], sys.argv[1:])
 "#;
 
-/// A configuration, and what is found with it.
+/// A configuration to be examined.
 struct Patient {
     directory: TempDir,
 }
 
-/// What was found, and the exit code.
+/// The findings, and the exit code.
 struct Found {
     code: Option<i32>,
     list: Vec<Value>,
 }
 
 impl Patient {
-    /// `data`: its data directory; none: a new one on the disk where tests are kept.
+    /// `data`: its data directory; `None`: a new one on the disk where tests are kept.
     fn new(data: Option<&Path>, carriers: &str) -> Self {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let data = data.map_or_else(|| directory.path().join("data"), Path::to_path_buf);
@@ -50,7 +51,7 @@ impl Patient {
         );
         let patient = Self { directory };
         std::fs::write(patient.file(), head + carriers).expect("written");
-        // Passwords stand in it.
+        // The file contains passwords.
         std::fs::set_permissions(patient.file(), Permissions::from_mode(0o600)).expect("a mode");
         patient
     }
@@ -63,7 +64,7 @@ impl Patient {
         examined(&mut Command::new(stentor()), &self.file(), extra)
     }
 
-    /// From a shell that first does what `prelude` says.
+    /// Runs `doctor` from a shell that first executes `prelude`.
     fn examined_after(&self, prelude: &str) -> Found {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(stentor());
@@ -79,7 +80,7 @@ fn examined(command: &mut Command, file: &Path, extra: &[&str]) -> Found {
 }
 
 impl Found {
-    /// Every finding of that check says so.
+    /// Asserts that every finding of that check has this state and text.
     fn check(&self, check: &str, state: &str, says: &str) {
         let of_it: Vec<_> = self.list.iter().filter(|finding| finding["check"] == check).collect();
         assert!(!of_it.is_empty(), "nothing about {check}: {:#?}", self.list);
@@ -95,7 +96,7 @@ impl Found {
     }
 }
 
-/// A carrier at that port of this machine.
+/// The configuration of a carrier at that port of this machine.
 fn carrier(name: &str, port: u16, more: &str) -> String {
     format!(
         "[[carrier]]\nname = \"{name}\"\nhosts = [\"127.0.0.1:{port}\"]\nsystem_id = \"me\"\npassword = \"pw\"\n{more}\n"
@@ -107,7 +108,7 @@ fn route(to: &[&str]) -> String {
     format!("[[route]]\nname = \"all\"\ncarriers = [{}]\n", shares.join(", "))
 }
 
-/// The certificate of somebody else, by another name.
+/// The certificate of another server, for another name.
 fn stranger() -> String {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     params.distinguished_name.push(DnType::CommonName, "a stranger");
@@ -130,7 +131,7 @@ fn on_a_machine_that_runs_the_tests_nothing_fails() {
     }
     let good = format!("carrier.good 127.0.0.1:{}", smsc.listening.port());
     found.check(&good, "ok", "answers after");
-    assert_eq!(smsc.get("/stats")["binds"].as_array().map(Vec::len), Some(0), "nobody bound");
+    assert_eq!(smsc.get("/stats")["binds"].as_array().map(Vec::len), Some(0), "no client bound");
     assert!(!patient.directory.path().join("data").exists(), "nothing was made");
     let found = patient.examined(&["--bind"]);
     found.check(&good, "ok", "bound as transceiver by");
@@ -201,7 +202,7 @@ fn a_running_daemon_is_seen_and_left_alone() {
     found.check("daemon", "ok", "runs with this data directory");
     found.check("data", "ok", "made for node 0 with 2 shards");
     found.check("http.listen", "ok", "is held by the running daemon, process ");
-    assert_eq!(smsc.get("/stats")["binds"].as_array().map(Vec::len), binds, "nobody else bound");
+    assert_eq!(smsc.get("/stats")["binds"].as_array().map(Vec::len), binds, "no other client bound");
     assert!(!daemon.data().join("trial").exists());
     assert_eq!(daemon.call("GET", "/readyz", &[], "").0, 200);
 }
@@ -223,7 +224,7 @@ fn carriers_that_cannot_serve_are_told_each_in_its_words() {
         carrier("wrong", port, &tls("stranger.pem")),
         carrier("silent", silent.0, &tls("good.pem")),
         carrier("refuses", refuses, ""),
-        "[[carrier]]\nname = \"nameless\"\nhosts = [\"nobody.invalid:2775\"]\nsystem_id = \"me\"\n".to_owned(),
+        "[[carrier]]\nname = \"nameless\"\nhosts = [\"nowhere.invalid:2775\"]\nsystem_id = \"me\"\n".to_owned(),
         route(&["good", "pinned", "wrong", "silent", "refuses", "nameless"]),
     ];
     let patient = Patient::new(None, &carriers.concat());
@@ -235,7 +236,7 @@ fn carriers_that_cannot_serve_are_told_each_in_its_words() {
     found.check(&at("wrong", port), "fail", "signed by no authority in `ca`");
     found.check(&at("silent", silent.0), "fail", "does not answer the handshake");
     found.check(&at("refuses", refuses), "fail", "no connection: ");
-    found.check("carrier.nameless nobody.invalid:2775", "fail", "no address: ");
+    found.check("carrier.nameless nowhere.invalid:2775", "fail", "no address: ");
     let found = patient.examined(&["--bind"]);
     assert_eq!(found.fails(), 6, "{:#?}", found.list);
     found.check(&at("good", port), "fail", "no bind as transceiver: refused with ");

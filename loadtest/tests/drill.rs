@@ -1,7 +1,8 @@
-//! The drill: a carrier that fails in each way that the guide names, found by log, `stentor status` and the API, mended by a
-//! reload; a reload that is refused; and a customer who got no code. Whoever plays it has no source and no debugger.
+//! The drill: carriers that fail in each way that the guide names, found by log, `stentor status` and the API, and
+//! repaired by a reload; a reload that is refused; and a customer who got no code. The operator in this drill has no
+//! source and no debugger.
 //!
-//! `docs/OPERATING.md` is what is played: each row of its table of troubles must be seen here.
+//! It follows `docs/OPERATING.md`: each row of its table of troubles must be seen here.
 
 mod stage;
 
@@ -28,14 +29,14 @@ const BIND_TRANSCEIVER: u32 = 0x9;
 const ENQUIRE_LINK: u32 = 0x15;
 const RESPONSE: u32 = 0x8000_0000;
 
-/// A carrier that fails, and what is said of it.
+/// A carrier that fails, and what the daemon says about it.
 struct Way {
     name: &'static str,
     carrier: String,
     says: &'static str,
 }
 
-/// Takes connections and does that with each, on threads of its own, as long as the test runs.
+/// Accepts connections and calls `serve` for each, on threads of its own, as long as the test runs.
 fn peer(serve: impl Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -48,12 +49,12 @@ fn peer(serve: impl Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'stati
     address
 }
 
-/// Waits for what comes next, whatever it is.
+/// Waits for the next input and ignores it.
 fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.read(&mut [0; 1_024]).map(drop)
 }
 
-/// A carrier that answers these requests and no others.
+/// A carrier that answers only these requests.
 fn answering(answered: &'static [u32]) -> impl Fn(TcpStream) -> std::io::Result<()> + Clone {
     move |mut stream| {
         loop {
@@ -70,7 +71,7 @@ fn answering(answered: &'static [u32]) -> impl Fn(TcpStream) -> std::io::Result<
     }
 }
 
-/// A carrier that wants to see a certificate of ours; its own is written into a file.
+/// A carrier that demands a client certificate; its own is written into a file.
 fn choosy(file: &Path) -> SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -95,7 +96,7 @@ fn choosy(file: &Path) -> SocketAddr {
     })
 }
 
-/// A host that lets nobody in: as many wait at its door as may, and what comes then gets no answer.
+/// A host whose accept queue is full: further connections get no answer.
 fn full() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -109,7 +110,7 @@ fn ways(secure: &Smsc, plain: &Smsc, full: SocketAddr, directory: &Path) -> Vec<
     let at = |address: SocketAddr| format!("hosts = [\"{address}\"]");
     let tls = |keys: &str| format!("{}\ntls = {{ {keys} }}", at(secure.listening));
     let ours = format!("ca = \"{}\"", file("good.pem"));
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let way = |name, carrier, says| Way { name, carrier, says };
     let silent = peer(|mut stream| hear(&mut stream).and_then(|()| hear(&mut stream)));
     let website = peer(|mut stream| {
@@ -123,8 +124,8 @@ fn ways(secure: &Smsc, plain: &Smsc, full: SocketAddr, directory: &Path) -> Vec<
     });
     vec![
         way("unnamed", "hosts = [\"smpp.nowhere.invalid:2775\"]".to_owned(), "cannot be reached: name not found"),
-        way("refused", at(nobody), "cannot be reached: nobody listens on that port"),
-        way("dropped", at(full), "cannot be reached: nobody answers there within `connect_timeout`"),
+        way("refused", at(closed), "cannot be reached: nothing listens on that port"),
+        way("dropped", at(full), "cannot be reached: nothing answers there within `connect_timeout`"),
         way("stranger", tls(&format!("ca = \"{}\"", file("other.pem"))), "no TLS: "),
         way("misnamed", tls(&format!("{ours}, server_name = \"smpp.other.example\"")), "no TLS: "),
         way("plain", at(secure.listening), "what it sends is no SMPP"),
@@ -148,7 +149,7 @@ fn ways(secure: &Smsc, plain: &Smsc, full: SocketAddr, directory: &Path) -> Vec<
     ]
 }
 
-/// Each carrier with a route of its own: numbers that begin with 4366410, 4366411 and so on.
+/// Each carrier with a route of its own: for numbers that begin with 4366410, 4366411 and so on.
 fn config(carriers: &[(&str, String)]) -> String {
     let carrier = |(name, keys): &(&str, String)| {
         format!(
@@ -173,12 +174,12 @@ fn carrier(daemon: &Daemon, name: &str) -> Value {
     list.iter().find(|carrier| carrier["name"] == name).expect("it is there").clone()
 }
 
-/// The line of a text that names both.
+/// The line of a text that contains both words.
 fn line<'t>(text: &'t str, one: &str, other: &str) -> Option<&'t str> {
     text.lines().find(|line| line.contains(one) && line.contains(other))
 }
 
-/// What the guide's table says of what is told: the beginning of each row, up to what differs.
+/// The first column of the guide's table: the beginning of each message, up to what varies.
 fn rows() -> Vec<String> {
     let table = GUIDE.split_once("| what it says | what to do |").expect("the table").1;
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
@@ -211,7 +212,7 @@ fn a_carrier_that_fails_is_found_and_mended_by_what_the_guide_says() {
         })
         .collect();
 
-    // Found: by the log, by `status`, by the API.
+    // Finds each failure: in the log, in `status`, in the API.
     for Way { name, says, .. } in &ways {
         daemon.until(&format!("the log says of {name}: {says}"), || line(&daemon.log(), name, says).is_some());
         daemon.until(&format!("status says of {name}: {says}"), || {
@@ -229,7 +230,7 @@ fn a_carrier_that_fails_is_found_and_mended_by_what_the_guide_says() {
         assert!(told.contains(&row) || options.iter().any(|option| told.contains(option)), "never seen: {row}");
     }
 
-    // Mended, and tried at once: none waits for its next try, which may be minutes away.
+    // Repairs them; each connects again at once, without waiting for its next try, which may be minutes away.
     let hosts = format!("hosts = [\"{}\"]\npassword = \"pw\"", plain.listening);
     let mended: Vec<_> = ways.iter().map(|way| (way.name, hosts.clone())).collect();
     daemon.configure("", &config(&mended).replace("hosts =", "hots ="));
@@ -244,7 +245,7 @@ fn a_carrier_that_fails_is_found_and_mended_by_what_the_guide_says() {
     let (code, told) = daemon.command(&["reload", "--config", &file]);
     assert!(code == Some(0) && told.contains("carrier.refused.hosts"), "{code:?} {told}");
     for (way, id) in ways.iter().zip(&ids) {
-        // What a carrier left unanswered twice waits ten minutes, unless somebody decides.
+        // A message that a carrier left unanswered twice waits for ten minutes unless an operator decides.
         let is_delivered = || {
             let (code, told) = daemon.command(&["in-doubt", "--resolve", "resend", "--all"]);
             assert_eq!(code, Some(0), "{told}");

@@ -1,5 +1,5 @@
-//! A daemon on epoll, for hosts that forbid io_uring: chosen by itself where a filter refuses the rings, or asked for. Real
-//! processes; everything else here runs on epoll with `STENTOR__NODE__IO=epoll cargo test -p loadtest`.
+//! A daemon on epoll, for hosts that forbid io_uring: chosen automatically if a filter refuses the rings, or by
+//! configuration. Real processes; all other tests run on epoll with `STENTOR__NODE__IO=epoll cargo test -p loadtest`.
 
 mod stage;
 
@@ -13,7 +13,7 @@ use stage::daemon::Daemon;
 use stage::process::Smsc;
 use stage::{messages, scenario};
 
-/// A launcher whose program is refused io_uring.
+/// A launcher whose program may not use io_uring.
 fn without_io_uring(directory: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stage/without-io-uring.c");
     let launcher = directory.join("without-io-uring");
@@ -45,7 +45,7 @@ fn is_delivered(daemon: &Daemon, id: &str) -> bool {
     daemon.get(&format!("/v1/messages/{id}"))["state"] == "delivered"
 }
 
-/// The lines in which it says what its executors stand on.
+/// The log lines in which it names its executors.
 fn told(daemon: &Daemon) -> Vec<String> {
     daemon.log().lines().filter(|line| line.contains("executor ")).map(str::to_owned).collect()
 }
@@ -69,7 +69,7 @@ fn where_io_uring_is_forbidden_epoll_serves_and_a_kill_loses_nothing() {
     let (status, _) = daemon.end(Signal::TERM);
     assert_eq!(status.code(), Some(0), "{}", daemon.log());
 
-    // Asked for, it is not replaced.
+    // If it is configured explicitly, it is not replaced.
     daemon.configure("io = \"io_uring\"\ncores = 2\nshards = 2", &config(&smsc));
     assert_eq!(daemon.refuses_after(&format!("exec {launcher} \"$0\" \"$@\"")), Some(78));
     assert!(daemon.log().contains("the kernel refuses io_uring to this process"), "{}", daemon.log());

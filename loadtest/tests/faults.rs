@@ -1,6 +1,6 @@
-//! Faults under load with real processes, a few rounds of each. `STENTOR_FAULT_ROUNDS` says how many; the full run is
-//! `loadtest run fault …` with its own options. A fault for which this machine lacks something is skipped aloud; in CI none
-//! may be, but for those that need a kernel or root that the machine does not give.
+//! Faults under load with real processes, a few rounds of each. `STENTOR_FAULT_ROUNDS` sets how many; the full run is
+//! `loadtest run fault …` with its own options. A fault for which this machine lacks something is skipped with a
+//! message; in CI only those may be that need a kernel feature or root.
 
 mod stage;
 
@@ -55,7 +55,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     strike("clock", 2);
 }
 
-/// Processes whose environment says that they belong to a run there.
+/// Number of processes whose environment shows that they belong to a run in that directory.
 fn processes_in(parent: &Path) -> usize {
     let parent = parent.to_str().expect("UTF-8");
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
@@ -64,7 +64,7 @@ fn processes_in(parent: &Path) -> usize {
     environments.filter(is_there).count()
 }
 
-/// Kills a run in its midst; false, aloud, if the machine lacks something for it.
+/// Kills a run in the middle; false, with a message, if the machine lacks something for it.
 fn leaves_nothing(fault: &str, mounts_something: bool) -> bool {
     let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let mounts = || fs::read_to_string("/proc/mounts").expect("mounts");

@@ -1,5 +1,6 @@
-//! Data directories and backups of every released format, opened by the version of today (`golden/README.md`). The wall
-//! clock is set back to the day on which they were left, so that nothing has expired. `STENTOR_GOLDEN_ADD=NAME` adds one.
+//! Data directories and backups of every released format, opened by the current version (`golden/README.md`). The wall
+//! clock is set back to the day on which they were made, so that nothing has expired. `STENTOR_GOLDEN_ADD=NAME` adds
+//! one.
 
 mod stage;
 
@@ -19,7 +20,7 @@ const ADMIN: &str = "Authorization: Bearer golden-admin-key-0001";
 const TENANTS: [&str; 2] = [ADMIN, "Authorization: Bearer golden-other-key-0002"];
 const JSON: &str = "Content-Type: application/json";
 
-/// Two clients, two carriers of one group, two routes; what is in doubt waits, what is tried again waits long.
+/// Two clients, two carriers of one group, two routes; messages in doubt are held, and retries wait for long.
 fn config(smsc: u16) -> String {
     format!(
         r#"
@@ -85,7 +86,7 @@ fn libfaketime() -> Option<String> {
     ["x86_64", "aarch64"].iter().map(of).find(|path| Path::new(path).exists())
 }
 
-/// The environment in which it is `then` (seconds since 1970) just now.
+/// The environment for a wall clock at `then` (seconds since 1970).
 fn clock_at(then: u64) -> Vec<(String, String)> {
     let offset = then as i64 - now_s() as i64;
     let pairs = [
@@ -97,7 +98,7 @@ fn clock_at(then: u64) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
-/// Messages of every kind, to recipients whose fates differ; `from` keeps numbers apart.
+/// Messages of every kind, to recipients with different outcomes; `from` keeps their numbers apart.
 fn messages(from: u64, count: u64) -> Vec<Value> {
     let one = |number: u64| {
         let country = if number.is_multiple_of(5) { "+336" } else { "+49151" };
@@ -126,7 +127,7 @@ fn messages(from: u64, count: u64) -> Vec<Value> {
     (from..from + count).map(one).collect()
 }
 
-/// As the API reads it; by the tool that every machine has.
+/// The time as the API expects it; made with `date`, which every machine has.
 fn rfc3339(seconds: u64) -> String {
     let output = Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"]).output();
     String::from_utf8(output.expect("date").stdout).expect("ASCII").trim().to_owned()
@@ -141,8 +142,8 @@ fn post(daemon: &Daemon, tenant: &str, messages: &[Value]) -> Vec<Value> {
     results
 }
 
-/// Everything that can be asked about what is in a directory, so that it can be compared. Times that a start makes
-/// (`then` and later, in ms) are left out.
+/// Everything that can be queried about the contents of a directory, so that it can be compared. Times that a start
+/// creates (`then` and later, in ms) are left out.
 fn observe(daemon: &Daemon, then: u64) -> Value {
     let mut told = json!({});
     for tenant in TENANTS {
@@ -172,7 +173,7 @@ fn lines(records: &Value) -> Vec<Value> {
     }
 }
 
-/// Times of this form sort as texts.
+/// Times in this format sort as texts.
 fn without_later(mut value: Value, then: &str) -> Value {
     match &mut value {
         Value::Object(fields) => {
@@ -199,20 +200,20 @@ fn without_later(mut value: Value, then: &str) -> Value {
     value
 }
 
-/// What waits for receipts, once the daemon has counted.
+/// Waits until the daemon's metrics count so many awaited receipts.
 fn waits_for(daemon: &Daemon, receipts: &Value) {
     let mut told = Value::Null;
-    daemon.until(&format!("{receipts} receipts are waited for"), || {
+    daemon.until(&format!("{receipts} receipts are awaited"), || {
         let now = daemon.call("GET", "/v1/queues", &[ADMIN], "").1["awaiting_receipt"].take();
         if now != told {
-            eprintln!("{now} receipts are waited for");
+            eprintln!("{now} receipts are awaited");
             told = now;
         }
         told == *receipts
     });
 }
 
-/// A daemon over what is in a folder, at the moment at which it was left.
+/// A daemon on the contents of a folder, with the clock at the time when they were left.
 fn opened(folder: &Path, is_backup: bool, then: u64, smsc: u16) -> Daemon {
     let mut daemon = Daemon::new(NODE, &config(smsc));
     daemon.set_variables(&clock_at(then));
@@ -230,7 +231,7 @@ fn opened(folder: &Path, is_backup: bool, then: u64, smsc: u16) -> Daemon {
     daemon
 }
 
-/// A port on which nobody listens.
+/// A port on which no process listens.
 const NOBODY: u16 = 9;
 
 fn open_and_compare(folder: &Path) {
@@ -249,7 +250,7 @@ fn open_and_compare(folder: &Path) {
     goes_on(folder, &expected, then);
 }
 
-/// Keys are known, and what waited goes out.
+/// Keys are still known, and waiting messages are sent.
 fn goes_on(folder: &Path, expected: &Value, then: u64) {
     let smsc = Smsc::start(&[]);
     let daemon = opened(folder, false, then, smsc.listening.port());
@@ -301,8 +302,8 @@ fn every_released_format_is_opened() {
     }
 }
 
-/// Two lives; then what today's version says about what they have left.
-#[allow(clippy::too_many_lines, reason = "run by hand once a format: one story from its beginning to its end")]
+/// Makes a new folder: two lives of a daemon; then what the current version reports about their data.
+#[allow(clippy::too_many_lines, reason = "run manually, once per format: one sequence of steps")]
 fn add(folder: &Path) {
     fs::create_dir(folder).expect("a new folder");
     let behaviour = json!({"magic": true, "receipt_lost_ppm": 300_000, "receipt_unknown_ppm": 100_000,
@@ -335,7 +336,7 @@ fn add(folder: &Path) {
             assert!(daemon.end(Signal::TERM).0.success());
             continue;
         }
-        // Nobody takes these: they are queued; then some are taken and never answered.
+        // The carrier accepts no binds: these messages are queued; then some are submitted and never answered.
         smsc.post("/refuse-binds", "");
         smsc.post("/disconnect", "");
         post(&daemon, TENANTS[0], &messages(5_000, 60));
@@ -353,7 +354,7 @@ fn add(folder: &Path) {
     drop(smsc);
     let leave = "tar --sparse --exclude=./ballast --exclude=./lock -C \"$1\" -czf \"$2\" . && gzip -9 \"$3\"";
     sh(leave, &[&daemon.data(), &folder.join("data.tar.gz"), &file]);
-    // A second later than anything happened, and one more for what is cut off of seconds.
+    // A second later than every event, and one more because fractions of seconds are cut off.
     let then = now_s() + 3;
     let mut expected = json!({"left_at": then, "keys": keys});
     for (name, is_backup) in [("data", false), ("backup", true)] {

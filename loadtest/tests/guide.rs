@@ -1,9 +1,9 @@
-//! `docs/OPERATING.md` as its reader plays it: each command of it, in its order, with the files that it shows.
+//! `docs/OPERATING.md` as its reader follows it: each of its commands, in its order, with the files that it shows.
 //!
-//! The stage has what the page takes for granted: an installed binary, a service manager that does what `config/stentor.service` says
-//! (`systemctl`, `systemd-run`), its journal, a carrier of that name with and without TLS. Directories of the system, the carrier's
-//! addresses and the HTTP port are put in the place of those of the page, for a test owns none of them; owners of files
-//! are not changed, for there is no user `stentor` here.
+//! The stage provides what the page assumes: an installed binary, a service manager that follows
+//! `config/stentor.service` (`systemctl`, `systemd-run`), its journal, a carrier of that name with and without TLS. The
+//! page's system directories, carrier addresses and HTTP port are replaced, because a test does not own them; owners of
+//! files are not changed, because there is no user `stentor` here.
 
 mod stage;
 
@@ -19,7 +19,7 @@ use stage::process::Smsc;
 const GUIDE: &str = include_str!("../../docs/OPERATING.md");
 const UNIT: &str = include_str!("../../config/stentor.service");
 
-/// A part of the page that is played.
+/// A block of the page that is played.
 #[derive(Debug, PartialEq, Eq)]
 enum Block<'g> {
     /// The configuration.
@@ -37,16 +37,16 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
                 "toml" => Some(Block::Toml(text)),
                 "sh" => Some(Block::Shell(text)),
                 "" => None,
-                other => panic!("a block that nobody plays: {other}"),
+                other => panic!("a block that is not played: {other}"),
             }
         })
         .collect()
 }
 
-/// The machine of the page.
+/// The machine that the page describes.
 struct Machine {
     root: tempfile::TempDir,
-    /// What stands on the page, and what it is here.
+    /// Texts on the page, and their replacements here.
     here: Vec<(String, String)>,
 }
 
@@ -90,7 +90,7 @@ impl Machine {
         fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a mode");
     }
 
-    /// What the commands print, if each ends well.
+    /// Runs commands; gives their output if each succeeds.
     fn play(&self, commands: &str) -> String {
         let commands = self.moved(commands);
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap_or_default());
@@ -118,7 +118,7 @@ impl Drop for Machine {
     }
 }
 
-/// What systemd does with the lines of the unit.
+/// Does what systemd does with the lines of the unit.
 const SYSTEMCTL: &str = r#"
 of_unit() { sed -n "s/^$1=//p" "$root/stentor.service"; }
 load_credentials() {
@@ -198,7 +198,7 @@ fn each_command_of_the_guide_does_what_it_is_for() {
             Block::Shell(commands) => told.push_str(&machine.play(commands)),
         }
     }
-    // What the page says that is seen.
+    // Output that the page promises.
     for seen in
         ["delivered", "sha256 Fingerprint=", "POST /v1/messages 202", "north ← submit_sm", "stentor_queue_depth"]
     {

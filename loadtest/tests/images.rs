@@ -1,5 +1,5 @@
-//! Power cuts on real directories, at a small size. `STENTOR_IMAGES` says how many images there shall be (2,000 is the full
-//! run), `STENTOR_SEED` which ones. Damage to a directory at rest: `STENTOR_FLIPS` (5,000).
+//! Power cuts on real directories, at a small size. `STENTOR_IMAGES` sets the number of images (2,000 is the full run),
+//! `STENTOR_SEED` which ones. Damage to a directory at rest: `STENTOR_FLIPS` (5,000).
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! The ledger of what is in doubt, a stop under a silent carrier, a reload, and idempotency keys through crashes and cuts:
-//! real processes, spoken to as users do.
+//! The ledger of messages in doubt, a stop under a silent carrier, a reload, and idempotency keys through crashes and
+//! cuts: real processes, used as clients and operators do.
 
 mod stage;
 
@@ -50,7 +50,7 @@ fn metric(daemon: &Daemon, line: &str) -> Option<f64> {
     text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse().ok())
 }
 
-/// A carrier that takes everything and answers nothing; a daemon stopped in the middle of it.
+/// A carrier that takes everything and answers nothing, and a daemon that was stopped meanwhile.
 fn stopped(in_doubt: &str) -> (Smsc, Daemon, Vec<Value>) {
     let smsc = Smsc::start(&["--behaviour", r#"{"answer_lost_ppm":1000000,"receipt_lost_ppm":1000000}"#]);
     let mut daemon = Daemon::new("drain_timeout = \"1s\"", &config(&smsc, in_doubt));
@@ -81,7 +81,7 @@ fn a_stop_lists_what_was_not_answered_and_nothing_else() {
     let gauge = "stentor_in_doubt_messages{carrier=\"north\",class=\"transactional\",reason=\"stopped\"}";
     daemon.until("the metric says so", || metric(&daemon, gauge) == Some(WINDOW as f64));
     assert_eq!(ids(&ledger(&daemon)), ids(&entries), "what is held stays");
-    // A hand decides: one is sent again, one is dropped, one is there; whoever comes second is told.
+    // The operator decides: one is sent again, one is dropped, one is marked as sent; the second decision about one is refused.
     let ids = ids(&entries);
     for (id, action, result) in [(ids[0], "resend", "resent"), (ids[1], "drop", "dropped"), (ids[2], "sent", "sent")] {
         let decision = json!({"action": action, "ids": [id]});
@@ -115,7 +115,7 @@ fn what_a_class_drops_is_dead_and_never_sent_twice() {
     daemon.end(Signal::KILL);
     smsc.post("/behaviour", r#"{"answer_lost_ppm":0,"receipt_lost_ppm":0}"#);
     daemon.start();
-    daemon.until("nobody waits for their receipts any more", || ledger(&daemon).is_empty());
+    daemon.until("their receipts are not awaited any more", || ledger(&daemon).is_empty());
     for result in results.as_array().expect("results") {
         let message = state(&daemon, result["id"].as_str().expect("an id"));
         assert_eq!((&message["state"], &message["reason"]), (&json!("dead"), &json!("in_doubt_dropped")));
@@ -137,7 +137,7 @@ fn a_reload_is_applied_whole_or_not_at_all() {
         config(&smsc, in_doubt).replace(&format!("window = {WINDOW}"), &format!("window = {window}"))
     };
     let node = "drain_timeout = \"1s\"";
-    // Refused as a whole, by name: nothing of it is applied.
+    // Refused as a whole, with the reason: nothing of it is applied.
     daemon.configure("drain_timeout = \"1s\"\nid = 7", &config_of(20, "transactional = \"drop\""));
     daemon.signal(Signal::HUP);
     daemon.until("it is refused", || daemon.log().contains("node.id: 0 → 7 (needs a restart)"));
@@ -147,7 +147,7 @@ fn a_reload_is_applied_whole_or_not_at_all() {
     let window = || daemon.get("/v1/carriers")["carriers"][0]["window"].clone();
     daemon.until("the carrier is bound", || window() == WINDOW);
     assert_eq!(ledger(&daemon)[0]["policy"], "hold");
-    // Applied: the link has its window, and what is in doubt the policy of now. A carrier more may come along.
+    // Applied: the link has its new window, and messages in doubt follow the new policy. A carrier may be added too.
     let more = "[[carrier]]\nname = \"south\"\nhosts = [\"127.0.0.1:1\"]\nsystem_id = \"me\"\nbinds = 1\n";
     daemon.configure(node, &(config_of(20, "transactional = \"drop\"") + more));
     let file = daemon.file();
@@ -195,12 +195,12 @@ fn a_key_stands_for_one_message_whatever_happens() {
     let id = answers[0].1["id"].clone();
     assert!(answers.iter().all(|(status, answer)| *status == 202 && answer["id"] == id), "{answers:?}");
     assert_eq!(answers.iter().filter(|(_, answer)| answer["duplicate"] == true).count(), 2, "{answers:?}");
-    // A client that goes away before its answer.
+    // A client that disconnects before its answer.
     let two = keyed(2, "two");
     daemon.cut_off("/v1/messages", &["Content-Type: application/json"], &two.to_string());
     let (_, again) = daemon.post("/v1/messages", &two);
     let second = again["id"].clone();
-    // A whole request under a key, and the same cut off.
+    // A whole request under a key, and the same with the connection cut.
     let lines = format!("{}\n{}\n{}\n", message(3, "otp"), message(4, "otp"), message(5, "otp"));
     let headers = ["Content-Type: application/x-ndjson", "Idempotency-Key: request"];
     daemon.cut_off("/v1/messages", &headers, &lines);
@@ -219,15 +219,16 @@ fn a_key_stands_for_one_message_whatever_happens() {
     }
     let (status, results) = daemon.call("POST", "/v1/messages", &headers, &lines);
     assert_eq!((status, ids_of(&results)), (202, third));
-    // Another content is refused by name, and leaves nothing behind.
+    // A key with other content is refused with its error code, and leaves nothing behind.
     let mut changed = one.clone();
     changed["body"] = "another".into();
     let (status, answer) = daemon.post("/v1/messages", &changed);
     assert_eq!((status, &answer["code"]), (409, &json!("key_reused")), "{answer}");
     let (status, answer) = daemon.call("POST", "/v1/messages", &headers, &lines.replace("message 5", "another"));
     assert_eq!((status, &answer["code"]), (409, &json!("key_reused")), "{answer}");
-    // Every message once, and the next one after them. Of what the crash left in doubt it may have repeated one, or, of a
-    // class that is dropped, never have sent it; the ledger says of how many that can be so.
+    // Every message came once, and the next one after them. Of the messages that the crash left in doubt the daemon may
+    // have repeated one or, in a class that drops them, never have sent it; the ledger says for how many that is
+    // possible.
     let (_, last) = daemon.post("/v1/messages", &keyed(6, "six"));
     let last = last["id"].as_str().expect("an id").to_owned();
     daemon.until("it is delivered", || state(&daemon, &last)["state"] == "delivered");

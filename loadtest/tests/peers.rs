@@ -1,5 +1,5 @@
-//! The SMSC simulator under a foreign client: smpplib for Python, fetched by its script. Where Python or the package
-//! is not to be had, that is said aloud; with `CI` in the environment it is a failure.
+//! The SMSC simulator with a foreign client: smpplib for Python, fetched by its script. If Python or the package is not
+//! available, a message says so; with `CI` in the environment that is a failure.
 
 mod stage;
 

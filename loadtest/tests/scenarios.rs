@@ -7,7 +7,7 @@ use std::path::Path;
 
 use stage::{messages, scenario};
 
-/// In CI nothing may be missing.
+/// Plays a scenario; in CI the machine may lack nothing.
 fn play(arguments: &[&str]) {
     let is_played = scenario::play(&[arguments, &["--stall", "30"]].concat());
     assert!(is_played || std::env::var_os("CI").is_none(), "{arguments:?} cannot be played here");
@@ -30,7 +30,7 @@ fn a_kill_loses_nothing_and_repeats_only_what_was_in_doubt() {
 
 #[test]
 fn a_backlog_survives_a_kill_and_is_delivered() {
-    // How fast the start is depends on the machine: claimed by the scenario at full size, not here.
+    // How fast the start is depends on the machine: only the scenario at full size makes a claim.
     play(&["backlog", "--count", &messages(50_000).to_string(), "--ready-max", "30"]);
 }
 
@@ -48,7 +48,7 @@ fn a_peak_never_exceeds_the_rate() {
     play(&["peak", "--count", &count.to_string(), "--rate", &rate, "--kill"]);
 }
 
-/// Half a minute in which three retentions pass; that nothing grows shows in the full run only.
+/// Half a minute in which three retentions pass; only the full run can show that nothing grows.
 #[test]
 fn a_soak_loses_nothing_while_retention_passes() {
     play(&["soak", "--minutes", "0.5", "--rate", "2000", "--clock", "360"]);
@@ -61,7 +61,7 @@ fn a_rough_carrier_gets_everything() {
 
 #[test]
 fn a_carrier_that_spaces_strictly_is_not_run_into() {
-    // How much of it is used depends on the machine: claimed by the scenario at full length, not here.
+    // How much of it is used depends on the machine: only the scenario at full length makes a claim.
     play(&["contract", "--clause", "spacing", "--seconds", "5", "--used-min", "0"]);
 }
 

@@ -1,4 +1,4 @@
-//! The generator as a process, against an HTTP server that does as it is told.
+//! The generator as a process, against a scripted HTTP server.
 
 mod stage;
 

@@ -1,4 +1,4 @@
-//! The SMSC simulator as a process, spoken to by a client that shares no code with it.
+//! The SMSC simulator as a process, with a client that shares no code with it.
 
 mod stage;
 
@@ -98,7 +98,7 @@ fn behaviour_changes_while_it_runs() {
     assert_eq!(status_of(&mut client, RECIPIENT + 77), Some(0));
     smsc.post("/behaviour", r#"{"throttled_ppm":1000000}"#);
     assert_eq!(status_of(&mut client, RECIPIENT + 77), Some(0x58));
-    assert_eq!(status_of(&mut client, RECIPIENT + 6), Some(0x0B), "other knobs stay");
+    assert_eq!(status_of(&mut client, RECIPIENT + 6), Some(0x0B), "other settings stay");
     let refusal = smsc.call("POST", "/behaviour", r#"{"throttle":1}"#);
     assert!(refusal["error"].as_str().is_some_and(|error| error.contains("throttle")), "{refusal}");
     smsc.post("/behaviour", r#"{"magic":false,"throttled_ppm":0,"disconnect_ppm":1000000}"#);
@@ -186,7 +186,7 @@ fn speaks_tls() {
     assert_eq!(received.iter().filter(|p| p.command == SUBMIT_SM_RESP).count(), 300);
 }
 
-/// Prints what one thread of the simulator takes from one client, and at what cost; asserts only that nothing is lost.
+/// Prints how much one thread of the simulator takes from one client, and the CPU cost; asserts only that nothing is lost.
 #[test]
 fn keeps_up() {
     let (count, window) = (messages(20_000), 2_000);
@@ -225,7 +225,7 @@ fn who_asks_is_told_what_became_of_a_message_and_gets_no_receipt() {
     let (status, told) = ask(&id, "TEST");
     assert_eq!((status, &told[..id.len()], told.len()), (0, &id[..], id.len() + 19));
     assert_eq!(told[told.len() - 2], 5, "undeliverable, as the number says");
-    assert_eq!(ask(b"1\0", "TEST"), (0x67, Vec::new()), "nobody knows it");
+    assert_eq!(ask(b"1\0", "TEST"), (0x67, Vec::new()), "the id is unknown");
     assert_eq!(ask(&id, "OTHER"), (0x67, Vec::new()), "it had another sender");
     let stats = smsc.stop();
     let receipts = &stats["receipts"];

@@ -1,4 +1,4 @@
-//! What surrounds the daemon gives less than one would like: nobody reads its log, or it may open few files.
+//! The daemon in poor surroundings: its log is not read, or it may open few files.
 
 mod stage;
 
@@ -10,10 +10,10 @@ use serde_json::json;
 
 use stage::daemon::Daemon;
 
-/// Of Linux.
+/// Size of a pipe on Linux.
 const PIPE_BYTES: usize = 64 << 10;
 
-/// Carriers that are not there: each says so in the log again and again.
+/// Carriers that do not exist: each is reported in the log again and again.
 fn config() -> String {
     let carrier = |number: u8| {
         format!(

@@ -1,7 +1,7 @@
-//! `stentor backup`: everything that a running daemon holds, into one file. Knows the file and who looks at the screen; what
-//! is in it the daemon says, and whether it is whole the same reader says that a restore asks.
+//! `stentor backup`: writes everything that a running daemon holds to one file. Knows the file and the progress display; the daemon
+//! supplies the contents, and the same reader as for a restore checks that they are complete.
 //!
-//! The file has its name only when it is whole and durable; until then it is called `<name>.part`.
+//! The file gets its name only when it is complete and durable; until then it is called `<name>.part`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
@@ -21,7 +21,7 @@ use crate::disk::private;
 use crate::http::rfc3339;
 use stentor_core::model::Wall;
 
-/// What was typed.
+/// The arguments of `stentor backup`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// File to write; must not exist yet
@@ -34,11 +34,11 @@ pub(super) struct Typed {
     server: client::Server,
 }
 
-/// Writes it. Exit code 65 if what came is not whole, 74 if it cannot be written.
+/// Writes the backup. Exit code 65 if what came is not complete, 74 if it cannot be written.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let client = typed.server.client()?;
     if typed.file.exists() {
-        return Err(Failure::new(Exit::FAILED, format!("{} is there already", typed.file.display())));
+        return Err(Failure::new(Exit::FAILED, format!("{} already exists", typed.file.display())));
     }
     let download = client.download("/v1/backup").map_err(|error| unreachable(&client, &error))?;
     let body = match download {
@@ -48,7 +48,7 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let draft = draft(&typed.file);
     let written = begin(&draft)?;
     let checked = take(body, written, &draft, &typed.file).inspect_err(|_| {
-        // What is not whole is of no use to anybody.
+        // An incomplete backup is of no use.
         let _ = fs::remove_file(&draft);
     })?;
     let document = document(&typed.file, &checked);
@@ -66,7 +66,7 @@ fn draft(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes the draft: readable by nobody else, and never in place of what is there. That may be another backup's.
+/// Creates the draft: readable only by this user, and never over an existing file, which may be another backup's draft.
 fn begin(draft: &Path) -> Result<File, Failure> {
     let made = private::file(draft, OpenOptions::new().write(true).create_new(true));
     made.map_err(|error| {
@@ -74,7 +74,7 @@ fn begin(draft: &Path) -> Result<File, Failure> {
         match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 let why =
-                    "is there already: another backup writes it, or one was broken off, and then it can be deleted";
+                    "already exists: another backup is writing it, or a backup was interrupted and this file can be deleted";
                 Failure::new(Exit::FAILED, format!("{name} {why}"))
             }
             _ => Failure::new(Exit::IO, format!("{name}: {error}")),
@@ -82,7 +82,7 @@ fn begin(draft: &Path) -> Result<File, Failure> {
     })
 }
 
-/// Everything that comes goes to the draft and is checked on its way; then the draft becomes the file.
+/// Writes what comes to the draft and checks it on the way; then renames the draft to the file.
 fn take(body: impl Read, mut written: File, draft: &Path, file: &Path) -> Result<Checked, Failure> {
     let io = |what: &Path, error: &io::Error| Failure::new(Exit::IO, format!("{}: {error}", what.display()));
     let bar = progress(None);
@@ -108,7 +108,7 @@ struct Tee<'a, R> {
     body: R,
     written: &'a mut File,
     bar: &'a ProgressBar,
-    /// Why the draft could not be written.
+    /// Set when the draft could not be written.
     failure: &'a mut Option<io::Error>,
 }
 
@@ -125,7 +125,7 @@ impl<R: Read> Read for Tee<'_, R> {
     }
 }
 
-/// Bytes, for a person who looks; `total` if it is known.
+/// Shows the progress in bytes to a person at a terminal; `total` if it is known.
 pub(super) fn progress(total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -135,7 +135,7 @@ pub(super) fn progress(total: Option<u64>) -> ProgressBar {
         None => "{spinner} {bytes} ({bytes_per_sec})",
         Some(_) => "{wide_bar} {bytes} of {total_bytes} ({bytes_per_sec})",
     };
-    // A template of ours that does not parse would be seen by the first person who looks.
+    // A wrong template would be noticed by the first person who sees the progress.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
@@ -144,7 +144,7 @@ pub(super) fn progress(total: Option<u64>) -> ProgressBar {
     bar
 }
 
-/// A backup that is not whole, or is not understood.
+/// A backup that is incomplete or cannot be understood.
 pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
     let exit = match error {
         RestoreError::Broken(_) | RestoreError::Record(..) => Exit::DATA,
@@ -155,11 +155,11 @@ pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
     Failure::new(exit, format!("{what}: {error}"))
 }
 
-/// For people: how much it is and of when.
+/// For people: size and time of the backup.
 pub(super) fn told(checked: &Checked) -> String {
     let manifest = &checked.manifest;
     format!(
-        "whole, {} octets, {} entries of {} octets, node {}, {} shards, of {}",
+        "complete, {} bytes, {} entries of {} bytes, node {}, {} shards, of {}",
         checked.octets,
         checked.entries,
         checked.plain_octets,
@@ -232,7 +232,7 @@ mod tests {
         fs::write(&victim, "precious").expect("written");
         symlink(&victim, &link).expect("linked");
         let refused = begin(&link).expect_err("a link");
-        assert!(refused.exit == Exit::FAILED && refused.what.contains("b.part is there already"), "{}", refused.what);
+        assert!(refused.exit == Exit::FAILED && refused.what.contains("b.part already exists"), "{}", refused.what);
         assert_eq!(fs::read_to_string(&victim).expect("there"), "precious");
     }
 }

@@ -1,6 +1,6 @@
 //! `stentor check [FILE]`: everything that is wrong with a configuration, before a daemon meets it. With `--data`: everything
 //! that is wrong with a data directory ([`super::check_data`]).
-//! Knows how problems are told; what a problem is, `config` and `runtime::translate` know.
+//! Knows how problems are shown; `config` and `runtime::translate` know what a problem is.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use crate::config::{Config, Place, Problem, Problems};
 use crate::runtime::warnings::{Warning, of_text, warnings};
 use crate::runtime::{certificates, translate};
 
-/// What was typed.
+/// The arguments of `stentor check`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// The configuration
+    /// Configuration file
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
-    /// The same, as `serve` takes it; without either: the file that STENTOR_CONFIG names
+    /// Configuration file, as for `serve`; without either, the file that STENTOR_CONFIG names
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Without the secrets that stand in files and credentials, and without files of certificates and keys: for a machine that has
-    /// none, such as one of CI
+    /// Do not read secrets from files and credentials, nor files of certificates and keys: for a machine that has none, such as one
+    /// of CI
     #[arg(long)]
     no_secrets: bool,
-    /// Instead: read everything in this data directory, which no daemon may use meanwhile, and tell what is damaged
+    /// Instead, read everything in this data directory, which no daemon may use meanwhile, and report what is damaged
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "config", "no_secrets"])]
     data: Option<PathBuf>,
     /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}], "warnings": [{"path", "what"}]}; with --data:
@@ -36,24 +36,24 @@ pub(super) struct Typed {
     json: bool,
 }
 
-/// Tells all problems, or else all warnings; exit code 78 if there is a problem.
+/// Shows all problems, or, if there are none, all warnings; exit code 78 if there is a problem.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     run_under(std::env::var_os("STENTOR_CONFIG").map(PathBuf::from), typed, out)
 }
 
-/// The same with that for what the environment names.
+/// Like [`run`], with the value of STENTOR_CONFIG.
 fn run_under(named: Option<PathBuf>, typed: &Typed, out: &mut dyn Write) -> Ended {
     if let Some(data) = &typed.data {
         return check_data::run(data, typed.json, out);
     }
     let file = typed.file.as_ref().or(typed.config.as_ref()).or(named.as_ref());
-    let missing = || Failure::usage("which configuration? stentor check FILE, or STENTOR_CONFIG");
+    let missing = || Failure::usage("no configuration is named: use stentor check FILE, or set STENTOR_CONFIG");
     run_file(file.ok_or_else(missing)?, typed, out)
 }
 
 fn run_file(path: &Path, typed: &Typed, out: &mut dyn Write) -> Ended {
     let file = path.display().to_string();
-    // What needs more than the text, the files that it names and its tests, is asked only of a text without a flaw.
+    // The files that a configuration names, and its tests, are checked only if its text has no flaw.
     let loaded = if typed.no_secrets { Config::load_without_secrets(path) } else { Config::load(path) };
     let checked = loaded.and_then(|config| {
         let check = if typed.no_secrets { translate::check_without_secrets } else { translate::check };
@@ -116,7 +116,7 @@ mod tests {
         let idle = format!("{GOOD}[[carrier]]\nname = \"b\"\nhosts = [\"h\"]\nsystem_id = \"s\"\n");
         let (exit, text) = ran(&idle, false);
         assert_eq!(exit, Exit::DONE);
-        assert_eq!(text, "FILE: ok\nFILE: warning: carrier.b: no route leads to it: it will carry nothing\n");
+        assert_eq!(text, "FILE: ok\nFILE: warning: carrier.b: no route leads to it: it will never be used\n");
         let (_, text) = ran(&idle, true);
         let document: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((&document["ok"], &document["warnings"][0]["path"]), (&json!(true), &json!("carrier.b")));
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(ran(None, &NONE).map_err(|failure| failure.exit), Err(Exit::USAGE));
     }
 
-    /// The documented example on a machine without its credentials told of a key that stood twice: both were empty.
+    /// On a machine without its credentials, the documented example was said to have the same key twice: both keys were empty.
     #[test]
     fn secrets_that_are_not_there_are_told_each_once_or_left_out() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/smpp.toml");

@@ -1,5 +1,5 @@
-//! `stentor check --data DIR`: starts every store as a daemon would, then reads everything in it, also what a start leaves
-//! alone. Knows how damage is told; what damage is, `store` knows.
+//! `stentor check --data DIR`: starts every store as a daemon would, then reads everything in it, also what a start does not
+//! read. Knows how damage is shown; `store` knows what damage is.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::disk::fjall_verify::{self, Verified};
 use stentor_core::control::{Bounds, Control, Damage};
 use stentor_core::store::StoreError;
 
-/// One store, read.
+/// The result for one store.
 struct Read {
     name: String,
     commit: u64,
     verified: Verified,
 }
 
-/// Tells what every store holds and what of it is damaged; exit code 74 if anything is.
+/// Shows what every store holds and what of it is damaged; exit code 74 if anything is.
 pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
     let directory = DataDirectory::open_existing(data).map_err(|refusal| Failure::of_place(&refusal))?;
     let shards = (0..directory.format().shards).map(|shard| directory.shard(shard));
@@ -37,7 +37,7 @@ pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
     Ok(if ok { Exit::DONE } else { Exit::IO })
 }
 
-/// The store, and its last commit.
+/// An opened store, and its last commit.
 type Opened = Result<(FjallStore, u64), StoreError>;
 
 fn start_shard(store: &Path, options: FjallOptions) -> Opened {

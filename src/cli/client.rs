@@ -1,5 +1,5 @@
-//! The least HTTP/1.1 client that a command needs: blocking, one connection a request, bounded in time and size. The same for all
-//! commands and every way to a daemon (`url`, `connection`). Knows framing and the key header, not what is asked.
+//! The smallest HTTP/1.1 client that a command needs: blocking, one connection per request, bounded in time and size. All commands
+//! use it, over any way to a daemon (`url`, `connection`). Knows framing and the key header, not what is asked.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,30 +19,29 @@ use crate::runtime::tls;
 
 pub(super) use super::download::Download;
 
-/// Which server to ask, as typed.
+/// The arguments that say which server to ask.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Server {
-    /// Where the daemon is: http://HOST:PORT, https://HOST:PORT (with --ca) or unix:/PATH of its `node.admin_socket`, which needs no
-    /// key. Without it: unix:/run/stentor/admin.sock, where this user may open that and a daemon listens there, else
-    /// http://127.0.0.1:8080
+    /// The daemon: http://HOST:PORT, https://HOST:PORT (with --ca) or unix:/PATH of its `node.admin_socket`, which needs no key.
+    /// Default: unix:/run/stentor/admin.sock if this user may open it and a daemon listens there, else http://127.0.0.1:8080
     #[arg(long, value_name = "URL", env = "STENTOR_URL")]
     pub(super) url: Option<String>,
-    /// Whom to trust with https: certificates in PEM of who signed the daemon's. /etc/ssl/certs/ca-certificates.crt is everybody whom
-    /// a Debian trusts
+    /// For https, a PEM file of certificates: trust a daemon whose certificate one of them has signed.
+    /// /etc/ssl/certs/ca-certificates.crt has all authorities that Debian trusts
     #[arg(long, value_name = "FILE", env = "STENTOR_CA")]
     pub(super) ca: Option<PathBuf>,
-    /// The tenant's key; better by the environment, where others cannot see it
+    /// The tenant's key; better set in the environment, where other users cannot see it
     #[arg(long, value_name = "KEY", env = "STENTOR_API_KEY", hide_env_values = true)]
     pub(super) api_key: Option<String>,
 }
 
-/// Where the package's service has its socket.
+/// The socket of the service that the package installs.
 const PACKAGED: &str = "/run/stentor/admin.sock";
-/// Where a daemon listens that nobody told where to.
+/// Where a daemon listens by default.
 const USUAL: &str = "http://127.0.0.1:8080";
 
 impl Server {
-    /// What is meant.
+    /// The client for these arguments.
     pub(super) fn client(self) -> Result<Client, Failure> {
         let (url, hint) = match &self.url {
             Some(typed) => (Url::parse(typed).map_err(Failure::usage)?, None),
@@ -50,7 +49,8 @@ impl Server {
         };
         let trust = match (&url, self.ca) {
             (Url::Net { is_secure: true, .. }, None) => {
-                let what = "https wants --ca FILE (or STENTOR_CA): the certificate of who signed the daemon's";
+                let what =
+                    "https needs --ca FILE (or STENTOR_CA): the certificate of the authority that signed the daemon's";
                 return Err(Failure::usage(format!("{url}: {what}")));
             }
             (Url::Net { is_secure: true, .. }, ca @ Some(_)) => {
@@ -64,50 +64,50 @@ impl Server {
         Ok(Client { trust, hint, ..client })
     }
 
-    /// That one.
+    /// Arguments that name this server.
     #[cfg(test)]
     pub(super) fn at(url: &str) -> Self {
         Self { url: Some(url.to_owned()), ..Self::default() }
     }
 }
 
-/// The socket at `packaged` if it can be used, else the usual address, with a word why it is not the socket if that is there.
+/// The socket at `packaged` if it can be used, else the default address; and a hint if there is a socket that cannot be used.
 fn unsaid(packaged: &Path) -> Result<(Url, Option<String>), Failure> {
     let hint = match UnixStream::connect(packaged) {
         Ok(_) => return Ok((Url::Unix(packaged.to_owned()), None)),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Some(format!("unix:{}: {}", packaged.display(), connection::members_only(packaged)))
         }
-        // A daemon without it, or none.
+        // A daemon without a socket, or no daemon.
         Err(_) => None,
     };
     Ok((Url::parse(USUAL).map_err(Failure::usage)?, hint))
 }
 
-/// For the whole exchange.
+/// Time limit of a whole exchange.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of one answer, head included.
+/// Most bytes of one answer, with its head.
 const ANSWER_OCTETS_MAX: usize = 64 << 20;
 
-/// One answer.
+/// One HTTP answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
     /// 200 to 599.
     pub(super) status: u16,
-    /// Seconds, if the server said so.
+    /// `Retry-After` in seconds, if the server sent one.
     pub(super) retry_after_s: Option<u64>,
-    /// Without its framing.
+    /// The content, without framing.
     pub(super) body: Vec<u8>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum ClientError {
-    /// Nothing was sent; why, in words.
+    /// Nothing was sent; the reason in words.
     Connect(String),
-    /// Sent, perhaps in part; whether it had an effect is not known.
+    /// The request was sent, perhaps in part; whether it had an effect is not known.
     Exchange(io::Error),
-    /// What answered is not what we speak to.
+    /// The answer is not one that this client understands.
     Strange(&'static str),
 }
 
@@ -122,28 +122,27 @@ impl fmt::Display for ClientError {
                 let why = connection::of_io(error).unwrap_or_else(|| error.to_string());
                 write!(out, "the connection broke: {why}")
             }
-            Self::Strange(what) => write!(out, "that is no Stentor: {what}"),
+            Self::Strange(what) => write!(out, "this is not a Stentor server: {what}"),
         }
     }
 }
 
-/// Asks one server.
+/// A client of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Where.
     pub(super) url: Url,
     key: Option<String>,
-    /// Under https.
+    /// Set for https.
     trust: Option<Arc<ClientConfig>>,
-    /// Why this one is asked and not another.
+    /// Why another server than the packaged one is asked, if so.
     hint: Option<String>,
 }
 
 impl Client {
-    /// `key` is what stands behind `Bearer`; the error says why it cannot.
+    /// `key` is sent after `Bearer`; the error says why it cannot be.
     pub(super) fn new(url: Url, key: Option<String>) -> Result<Self, String> {
         if key.as_ref().is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err("the API key is empty or holds a character that no key has".to_owned());
+            return Err("the API key is empty or contains a character that no key has".to_owned());
         }
         Ok(Self { url, key, trust: None, hint: None })
     }
@@ -153,7 +152,7 @@ impl Client {
         self.exchange(&self.head("GET", path), &[])
     }
 
-    /// Posts a JSON document. Not repeated by itself: with an idempotency key inside, the caller may.
+    /// Posts a JSON document. Never repeated here: a caller whose document holds an idempotency key may repeat it.
     pub(super) fn post(&self, path: &str, document: &[u8]) -> Result<Answer, ClientError> {
         let mut head = self.head("POST", path);
         head.push_str("content-type: application/json\r\n");
@@ -175,12 +174,12 @@ impl Client {
         Stream::open(&self.url, self.trust.as_ref()).map_err(ClientError::Connect)
     }
 
-    /// By the socket and as no tenant: whose messages are meant has to be said then.
-    pub(super) fn is_nobody(&self) -> bool {
+    /// Whether it uses the socket without a key and so is no tenant: then a request must say whose messages it means.
+    pub(super) fn is_no_tenant(&self) -> bool {
         self.url.is_unix() && self.key.is_none()
     }
 
-    /// For a failure that another way to the daemon would not have: a line of its own, or nothing.
+    /// An extra line for a failure that another server or socket would not have; else empty.
     pub(super) fn hint(&self) -> String {
         self.hint.as_ref().map_or_else(String::new, |hint| format!("\n  {hint}"))
     }
@@ -190,7 +189,7 @@ impl Client {
         let deadline = Instant::now() + EXCHANGE_TIMEOUT;
         let request = [head.as_bytes(), b"\r\n", body].concat();
         let written = stream.set_write_timeout(EXCHANGE_TIMEOUT).and_then(|()| stream.write_all(&request));
-        // A server may answer and close before it has read everything: then the answer counts, not the broken write.
+        // A server may answer and close before it has read everything: then the answer counts, not the failed write.
         let octets = match (read_all(&mut stream, deadline), written) {
             (Ok(octets), Ok(())) => octets,
             (Ok(octets), Err(_)) if !octets.is_empty() => octets,
@@ -213,12 +212,12 @@ fn read_all(stream: &mut Stream, deadline: Instant) -> io::Result<Vec<u8>> {
             Ok(0) => return Ok(octets),
             Ok(read) => octets.extend(chunk.iter().take(read)),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Under TLS an end without a word may be somebody's who cut it; what is framed says itself whether it is whole.
+            // Over TLS an end without close_notify may be an attacker's; a framed answer shows by itself whether it is complete.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_framed(&octets) => return Ok(octets),
             Err(error) => return Err(error),
         }
         if octets.len() > ANSWER_OCTETS_MAX {
-            return Err(io::Error::new(ErrorKind::InvalidData, "the answer is endless"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "the answer is too long"));
         }
     }
 }
@@ -229,19 +228,19 @@ fn is_framed(octets: &[u8]) -> bool {
     ["\r\ncontent-length:", "\r\ntransfer-encoding:"].into_iter().any(|field| head.contains(field))
 }
 
-/// Whether it begins as a record of TLS does: an alert, or a handshake.
+/// Whether the bytes begin like a TLS record: an alert, or a handshake.
 const fn is_tls(octets: &[u8]) -> bool {
     matches!(octets, [0x15 | 0x16, 3, ..])
 }
 
-/// Reads all that the server sent until it closed; interim answers (1xx) are passed over.
+/// Parses all that the server sent until it closed; skips interim answers (1xx).
 pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
     let strange = ClientError::Strange("the answer is not HTTP/1.1");
     let Some(at) = octets.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Err(if octets.is_empty() {
-            ClientError::Exchange(io::Error::new(ErrorKind::UnexpectedEof, "closed without an answer"))
+            ClientError::Exchange(io::Error::new(ErrorKind::UnexpectedEof, "closed the connection without an answer"))
         } else if is_tls(octets) {
-            ClientError::Strange("it speaks TLS: ask by https://")
+            ClientError::Strange("it speaks TLS: use https://")
         } else {
             strange
         });
@@ -274,7 +273,7 @@ pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
     Ok(Answer { status, retry_after_s, body: body.ok_or_else(cut)? })
 }
 
-/// The content of a chunked body (RFC 9112 §7.1); `None` if it ends early or is none.
+/// The content of a chunked body (RFC 9112 §7.1); `None` if it ends early or is malformed.
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! The client against a listener of the test's own, and against bytes that no server should send.
+//! The client against a listener of the test, and against bytes that no server should send.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use super::*;
 
-/// Answers when a whole request has come, and hands that back.
+/// Answers once a whole request has come, and returns the request.
 fn serve(stream: &mut (impl Read + Write), answer: &[u8]) -> String {
     let mut request = Vec::new();
     while !is_whole(&request) {
@@ -19,7 +19,7 @@ fn serve(stream: &mut (impl Read + Write), answer: &[u8]) -> String {
     String::from_utf8(request).expect("text")
 }
 
-/// Answers one connection with `answer` once a whole request has come; hands that back.
+/// Answers one connection with `answer` once a whole request has come; returns the request.
 fn serve_once(answer: &'static [u8]) -> (Url, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
     let address = listener.local_addr().expect("address");
@@ -93,11 +93,11 @@ fn no_octets_make_it_panic() {
 fn what_is_not_there_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").expect("listener").local_addr().expect("address").port();
     let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("url");
-    let error = Client::new(url, None).expect("client").get("/readyz").expect_err("nobody there");
+    let error = Client::new(url, None).expect("client").get("/readyz").expect_err("no server there");
     assert!(error.to_string().starts_with("cannot connect: "), "{error}");
     let (url, serving) = serve_once(b"");
     let error = Client::new(url, None).expect("client").get("/readyz").expect_err("nothing said");
-    assert!(error.to_string().contains("closed without an answer"), "{error}");
+    assert!(error.to_string().contains("closed the connection without an answer"), "{error}");
     serving.join().expect("served");
 }
 
@@ -132,13 +132,13 @@ fn a_socket_is_asked_as_localhost_without_a_key() {
         serve(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
     });
     let client = Server::at(&format!("unix:{}", path.display())).client().expect("client");
-    assert!(client.is_nobody());
+    assert!(client.is_no_tenant());
     assert_eq!(client.get("/v1/queues").expect("answer").body, b"{}");
     let request = serving.join().expect("served");
     assert!(request.starts_with("GET /v1/queues HTTP/1.1\r\nhost: localhost\r\n"), "{request}");
     assert!(!request.contains("authorization"), "{request}");
     let keyed = Server { api_key: Some("k".repeat(16)), ..Server::at("unix:/x") };
-    assert!(!keyed.client().expect("client").is_nobody());
+    assert!(!keyed.client().expect("client").is_no_tenant());
 }
 
 #[test]
@@ -155,6 +155,6 @@ fn https_wants_to_be_told_whom_to_trust() {
 #[test]
 fn a_server_that_speaks_tls_is_told_from_a_stranger() {
     let error = read_answer(&[0x15, 3, 3, 0, 2, 2, 50]).expect_err("an alert").to_string();
-    assert_eq!(error, "that is no Stentor: it speaks TLS: ask by https://");
+    assert_eq!(error, "this is not a Stentor server: it speaks TLS: use https://");
     assert!(is_framed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab") && !is_framed(b"HTTP/1.1 200 OK\r\n\r\nab"));
 }

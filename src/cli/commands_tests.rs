@@ -10,7 +10,7 @@ use super::consent::Person;
 use super::exit::{Exit, Failure};
 use super::{Command, Typed, backup, in_doubt, inbound, restored, send, status};
 
-/// Gives one answer a connection, in order; hands back the request lines and bodies. Status 0: it hangs up in place of one.
+/// Gives one answer per connection, in order; returns the request lines and bodies. Status 0: closes instead of an answer.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
     let url = format!("http://{}", listener.local_addr().expect("address"));
@@ -49,12 +49,12 @@ struct Ran {
     asked: Vec<String>,
 }
 
-/// Without anybody at the terminal.
+/// Runs a command with no person at the terminal.
 fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
     ran_before(words, answers, None)
 }
 
-/// What is asked, of whom it is asked, and with which answer.
+/// Runs a command with a person who answers `says`; also returns the questions.
 fn ran_asking(words: &str, answers: &'static [(u16, &'static str)], says: bool) -> (Vec<String>, Ran) {
     let mut asked = Vec::new();
     let ran = ran_before(
@@ -175,7 +175,7 @@ fn status_of_messages_is_one_question_each() {
     assert_eq!(asked, ["GET /v1/messages/a", "GET /v1/messages/b"]);
 }
 
-/// The server looks for a time, so an answer may be without a message and not be the last.
+/// The server searches for a limited time, so an answer may have no message and not be the last.
 #[test]
 fn what_was_sent_to_a_number_is_looked_for_to_the_end() {
     let told = &[
@@ -217,7 +217,7 @@ fn what_came_in_is_read_until_nothing_is_left() {
     assert_eq!((exit, out.as_str()), (Exit::DONE, "{\"cursor\":\"i02\"}\n"));
     let Ran { exit, out, .. } = ran("inbound", &[(200, FIRST), (0, "")]);
     assert_eq!(exit, Exit::UNAVAILABLE);
-    assert!(out.ends_with("closed without an answer\n"), "{out}");
+    assert!(out.ends_with("closed the connection without an answer\n"), "{out}");
 }
 
 /// How long `words` waits each time, and what it does.
@@ -248,7 +248,7 @@ fn who_follows_goes_on_from_the_cursor_over_lost_connections_until_refused() {
     let (waits, Ran { exit, out, asked }) = followed("inbound --follow --cursor i01 --json", TOLD);
     assert_eq!(exit, Exit::FAILED);
     let lines: Vec<_> = out.lines().filter(|line| line.contains("cursor") || line.contains("0-3-0")).collect();
-    // Behind each page that brought something: who is stopped then has it.
+    // After each page that had messages, so that a command that is stopped has printed its cursor.
     assert_eq!(lines, [r#"{"cursor":"i02"}"#, r#"{"id":"0-3-0"}"#, r#"{"cursor":"i03"}"#]);
     let from = |cursor: &str| format!("GET /v1/inbound?limit=1000&cursor={cursor}");
     assert_eq!(asked, ["i01", "i02", "i02", "i02", "i02", "i02", "i02", "i03", "i03"].map(from));
@@ -283,7 +283,7 @@ const LEDGER: &str =
     r#"{"in_doubt":[{"id":"a","tenant":"shop"},{"id":"b","tenant":"bank"},{"id":"c","tenant":"shop"}],"next":null}"#;
 const EMPTY_LEDGER: &str = r#"{"in_doubt":[],"next":null}"#;
 
-/// It sent everything that was in doubt again, of all tenants, without a question.
+/// Before: it sent everything that was in doubt again, of all tenants, without a question.
 #[test]
 fn a_decision_over_everything_is_asked_about_or_said() {
     let Ran { exit, out, asked } = ran("in-doubt --resolve resend", &[]);
@@ -295,7 +295,7 @@ fn a_decision_over_everything_is_asked_about_or_said() {
     let told = &[(200, LEDGER), (200, r#"{"results":[{"id":"a","result":"dropped"}],"more":false}"#)];
     let (questions, Ran { exit, asked, .. }) = ran_asking("in-doubt --resolve drop --class otp", told, true);
     assert_eq!((questions.as_slice(), exit), (&["Give up 3 messages of 2 tenants?".to_owned()][..], Exit::DONE));
-    // Those that were asked about: the ledger may have grown meanwhile.
+    // Only those that the question was about: more may be in doubt by now.
     assert_eq!(asked[1], r#"POST /v1/in-doubt/resolve {"action":"drop","ids":["a","b","c"]}"#);
     let (questions, Ran { exit, out, .. }) = ran_asking("in-doubt --resolve drop", &[(200, EMPTY_LEDGER)], true);
     assert_eq!((questions.len(), exit, out.as_str()), (0, Exit::DONE, "nothing is in doubt\n"));
@@ -360,12 +360,12 @@ fn a_backup_that_is_refused_or_none_leaves_nothing() {
     assert_eq!((exit, out.as_str()), (Exit::UNAVAILABLE, "backup_under_way (HTTP 409): one\n"));
     assert_eq!(asked, ["GET /v1/backup"]);
     let Ran { exit, out, .. } = backup(&[(200, "hello, I am no backup")]);
-    assert_eq!((exit, out.as_str()), (Exit::DATA, "what the daemon sent: this is no backup of Stentor\n"));
+    assert_eq!((exit, out.as_str()), (Exit::DATA, "what the daemon sent: this is not a Stentor backup\n"));
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
 #[test]
 fn who_does_not_answer_json_is_no_stentor() {
     let Ran { exit, out, .. } = ran("status", &[(200, "<html>")]);
-    assert_eq!((exit, out.as_str()), (Exit::FAILED, "HTTP 200, not an answer of Stentor's: <html>\n"));
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "HTTP 200, not an answer from Stentor: <html>\n"));
 }

@@ -1,5 +1,5 @@
-//! A connection of a command to a daemon: TCP, TLS over it, or a Unix socket; blocking, each wait bounded. Knows how to come to one,
-//! and says in the operator's words why it does not.
+//! A command's connection to a daemon: TCP, TLS over TCP, or a Unix socket; blocking, each wait bounded. Opens it, and says
+//! in the operator's words why it cannot.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,22 +18,22 @@ use super::url::Url;
 use crate::egress::words::{is_authority, names_of, of_dates};
 use crate::runtime::tls;
 
-/// For one address to take the connection, and then for its handshake.
+/// Time limit for one address to accept the connection, and again for its handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the head of this file.
+/// An open connection. See the head of this file.
 #[derive(Debug)]
 pub(super) enum Stream {
-    /// As it is.
+    /// Plain TCP.
     Tcp(TcpStream),
-    /// After a handshake.
+    /// TLS, after the handshake.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-    /// On this machine.
+    /// A socket on this machine.
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Connects; `trust` is for a URL of `https`. The error is in words.
+    /// Connects; `trust` is for URLs of `https`. The error is for the operator.
     pub(super) fn open(url: &Url, trust: Option<&Arc<ClientConfig>>) -> Result<Self, String> {
         match (url, trust) {
             (Url::Unix(path), _) => enter(path).map(Self::Unix).map_err(|error| unopened(path, &error)),
@@ -44,11 +44,11 @@ impl Stream {
                 let tcp = reach(host, *port)?;
                 shake(session, tcp).map(|shaken| Self::Tls(Box::new(shaken)))
             }
-            (Url::Net { is_secure: true, .. }, None) => Err("nobody is said whose certificate is trusted".to_owned()),
+            (Url::Net { is_secure: true, .. }, None) => Err("no certificate to trust is given".to_owned()),
         }
     }
 
-    /// For each read.
+    /// Time limit of each read.
     pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(tcp) => tcp.set_read_timeout(Some(timeout)),
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// For each write.
+    /// Time limit of each write.
     pub(super) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(tcp) => tcp.set_write_timeout(Some(timeout)),
@@ -95,12 +95,12 @@ impl Write for Stream {
     }
 }
 
-/// Of a host as a URL has it.
+/// A URL's host without the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Where many wait to be accepted, this waits too, and no longer than for any other address.
+/// Connects to a socket. If its queue is full, waits as long as for any other address.
 fn enter(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_write_timeout(Some(CONNECT_TIMEOUT))?;
@@ -119,7 +119,7 @@ fn reach(host: &str, port: u16) -> Result<TcpStream, String> {
     Err(last)
 }
 
-/// The handshake, as a whole within its time.
+/// Does the handshake; the time limit is for all of it.
 fn shake(
     mut session: ClientConnection,
     mut tcp: TcpStream,
@@ -142,7 +142,7 @@ fn shake(
             return Err(broke(ErrorKind::UnexpectedEof.into()));
         }
         if let Err(error) = session.process_new_packets() {
-            // The other side is told why, if it still listens.
+            // Tells the other side why, if it still listens.
             let _ = session.write_tls(&mut tcp);
             return Err(format!("no TLS: {}", of_tls(&error)));
         }
@@ -150,20 +150,20 @@ fn shake(
     Ok(StreamOwned::new(session, tcp))
 }
 
-/// How a handshake ends that nobody refused.
+/// Why a handshake failed if neither side refused it.
 fn of_end(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("the handshake is not answered within {} s", CONNECT_TIMEOUT.as_secs())
+            format!("the handshake was not answered within {} s", CONNECT_TIMEOUT.as_secs())
         }
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the other side ended the handshake: perhaps it is to be asked by http://".to_owned()
+            "the other side ended the handshake: perhaps it needs http://".to_owned()
         }
         _ => error.to_string(),
     }
 }
 
-/// What TLS has to say of a connection that broke, if it has.
+/// TLS's reason for a failed connection, if it has one.
 pub(super) fn of_io(error: &io::Error) -> Option<String> {
     error.get_ref()?.downcast_ref::<Error>().map(of_tls)
 }
@@ -172,15 +172,15 @@ fn of_tls(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
-            "what answers there speaks no TLS: ask by http://".to_owned()
+            "the server does not speak TLS: use http://".to_owned()
         }
         Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
             | AlertDescription::BadCertificate
             | AlertDescription::HandshakeFailure,
-        ) => "it wants a certificate of its clients (`http.tls.client_ca`), and commands show none: ask by \
-              `node.admin_socket`, or by curl"
+        ) => "it requires a client certificate (`http.tls.client_ca`), which commands do not have: use \
+              `node.admin_socket`, or curl"
             .to_owned(),
         other => other.to_string(),
     }
@@ -191,42 +191,42 @@ fn of_certificate(error: &CertificateError) -> String {
         return told.to_owned();
     }
     match error {
-        // Of an authority that only has the same name, the signature does not fit.
+        // If only the authority's name is the same, the signature does not fit.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "nobody in --ca has signed its certificate: name the file of who did, or of the certificate itself if it is none of an \
-             authority"
+            "no authority in --ca has signed its certificate: name the file of the one that did, or of the certificate itself if \
+             it is self-signed"
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let (wanted, names) = (expected.to_str(), names_of(presented));
-            format!("its certificate is not for {wanted}, but for {names}: ask by a name that it has")
+            format!("its certificate is not for {wanted}, but for {names}: use a name that it has")
         }
-        CertificateError::NotValidForName => "its certificate is for another name: ask by one that it has".to_owned(),
+        CertificateError::NotValidForName => "its certificate is for another name: use one that it has".to_owned(),
         other if is_authority(other) => "its certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it: add \
                                          `-addext basicConstraints=critical,CA:FALSE`"
             .to_owned(),
-        other => format!("its certificate is not taken: {other}"),
+        other => format!("its certificate is not accepted: {other}"),
     }
 }
 
-/// Why a socket's file does not open.
+/// Why a socket's file cannot be opened.
 fn unopened(path: &Path, error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "there is no such socket: no daemon runs with this `node.admin_socket`".to_owned(),
+        ErrorKind::NotFound => "there is no such socket: no daemon is running with this `node.admin_socket`".to_owned(),
         ErrorKind::ConnectionRefused => "no daemon listens there any more".to_owned(),
         ErrorKind::PermissionDenied => members_only(path),
         _ => error.to_string(),
     }
 }
 
-/// Who may open it.
+/// Which users may open it.
 pub(super) fn members_only(path: &Path) -> String {
     let group = group_of(path).or_else(|| group_of(path.parent()?));
     let Some(group) = group else { return "its file may not be opened by this user".to_owned() };
     format!("only members of the group `{group}` may open it: usermod -aG {group} NAME, then log in again")
 }
 
-/// By name, or by number where this machine's own list has none.
+/// The group's name, or its number if this machine's /etc/group has none.
 fn group_of(path: &Path) -> Option<String> {
     let wanted = fs::metadata(path).ok()?.gid();
     let known = fs::read_to_string("/etc/group").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why a command does not come to a daemon, each in words that say what to do.
+//! Why a command cannot connect to a daemon, each in words that say what to do.
 
 use std::net::TcpListener;
 use std::thread;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{CarrierTls, HttpTls};
 
-/// An authority's `ca.pem`, and `cert.pem` with `key.pem` for that name, until then, signed by it.
+/// An authority's `ca.pem`, and `cert.pem` with `key.pem` for `name`, signed by it; expired if `is_over`.
 fn files(name: &str, is_over: bool) -> TempDir {
     let directory = tempfile::tempdir().expect("directory");
     let key = KeyPair::generate().expect("key");
@@ -28,7 +28,8 @@ fn files(name: &str, is_over: bool) -> TempDir {
     directory
 }
 
-/// How opening ends at a server of those `files` that trusts its clients by `client_ca`, trusting who stands in `ca`.
+/// The result of opening a connection to a server of those `files`, trusting the authority in `ca`; the server may ask for a
+/// client certificate.
 fn ends(at: &TempDir, ca: &TempDir, client_ca: bool) -> Result<String, String> {
     let file = |name: &str| at.path().join(name);
     let typed = HttpTls { cert: file("cert.pem"), key: file("key.pem"), client_ca: client_ca.then(|| file("ca.pem")) };
@@ -39,7 +40,7 @@ fn ends(at: &TempDir, ca: &TempDir, client_ca: bool) -> Result<String, String> {
         let (socket, _) = listener.accept().expect("connection");
         let session = rustls::ServerConnection::new(server).expect("session");
         let mut stream = StreamOwned::new(session, socket);
-        // Whoever refuses us ends it here.
+        // A server that refuses us closes the connection here.
         let _ = stream.write_all(b"hello").and_then(|()| {
             stream.conn.send_close_notify();
             stream.flush()
@@ -62,11 +63,11 @@ fn a_certificate_is_taken_or_told_why_not() {
     let (good, other) = (files("localhost", false), files("localhost", false));
     assert_eq!(ends(&good, &good, false), Ok("hello".to_owned()));
     let refused = |at: &TempDir, ca: &TempDir, client_ca| ends(at, ca, client_ca).expect_err("refused");
-    assert!(refused(&good, &other, false).starts_with("no TLS: nobody in --ca has signed its certificate"));
+    assert!(refused(&good, &other, false).starts_with("no TLS: no authority in --ca has signed its certificate"));
     let named = files("sms.example", false);
     assert_eq!(
         refused(&named, &named, false),
-        "no TLS: its certificate is not for localhost, but for sms.example: ask by a name that it has"
+        "no TLS: its certificate is not for localhost, but for sms.example: use a name that it has"
     );
     let over = files("localhost", true);
     assert_eq!(refused(&over, &over, false), "no TLS: its certificate has ended, or the clock here is wrong");
@@ -88,7 +89,7 @@ fn plain_http_behind_https_is_told() {
     let trust = tls::client(&CarrierTls { ca: Some(ca.path().join("ca.pem")), ..CarrierTls::default() });
     let url = Url::parse(&format!("https://localhost:{port}")).expect("url");
     let refused = Stream::open(&url, Some(&trust.expect("authority").0)).expect_err("no TLS");
-    assert_eq!(refused, "no TLS: what answers there speaks no TLS: ask by http://");
+    assert_eq!(refused, "no TLS: the server does not speak TLS: use http://");
     serving.join().expect("served");
 }
 
@@ -96,7 +97,7 @@ fn plain_http_behind_https_is_told() {
 fn a_socket_that_does_not_open_says_why() {
     let folder = tempfile::tempdir().expect("directory");
     let path = folder.path().join("admin.sock");
-    let open = || Stream::open(&Url::Unix(path.clone()), None).map(drop).expect_err("nobody");
+    let open = || Stream::open(&Url::Unix(path.clone()), None).map(drop).expect_err("no server");
     assert!(open().starts_with("there is no such socket: "));
     drop(std::os::unix::net::UnixListener::bind(&path).expect("listens"));
     assert_eq!(open(), "no daemon listens there any more");

@@ -1,21 +1,21 @@
-//! Asks the person at the terminal before something is decided over many messages. Nobody is there when a script runs.
+//! Asks the person at the terminal before a decision on many messages. A script has no such person.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Puts a question and says whether the answer is yes.
+/// Puts a question; returns whether the answer is yes.
 pub(super) type Person<'a> = &'a mut dyn FnMut(&str) -> bool;
 
-/// Does it before the person at the terminal, or before nobody.
+/// Calls `does` with the person at the terminal, or with `None` if there is none.
 pub(super) fn before_whoever_is_there<R>(does: impl FnOnce(Option<Person<'_>>) -> R) -> R {
     if somebody_is_there() { does(Some(&mut ask)) } else { does(None) }
 }
 
-/// Whether somebody is there to be asked.
+/// Whether a person is at the terminal.
 fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// On stderr, for stdout may be a file. No answer is a no.
+/// Asks on stderr, because stdout may be a file. No answer means no.
 fn ask(question: &str) -> bool {
     let mut line = String::new();
     let asked = write!(io::stderr(), "{question} [y/N] ").and_then(|()| io::stdin().lock().read_line(&mut line));

@@ -1,5 +1,5 @@
-//! `stentor doctor`: whether this machine and a configuration can run Stentor well, before somebody relies on it.
-//! Knows how findings are told; what is looked at, and how it is judged, `runtime::doctor` knows.
+//! `stentor doctor`: whether this machine and a configuration can run Stentor well, before it is used for real.
+//! Knows how findings are shown; `runtime::doctor` knows what to look at and how to judge it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use super::exit::{Ended, Exit, Failure};
 use super::shown::plain;
 use crate::runtime::doctor::{Finding, State, examine};
 
-/// What was typed.
+/// The arguments of `stentor doctor`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
-    /// Also bind to each host of each carrier with the configured account, and unbind. Some carriers end another session of the
-    /// account for it, so do not use it while messages are being sent
+    /// Also bind to each host of each carrier with the configured account, and unbind. Some carriers then end another session
+    /// of the account, so do not use it while messages are being sent
     #[arg(long)]
     bind: bool,
     /// One JSON document: [{"check", "state": "ok" | "warn" | "fail", "what", "advice"}]
@@ -26,7 +26,7 @@ pub(super) struct Typed {
     json: bool,
 }
 
-/// Tells everything that was found; exit code 78 if something fails.
+/// Shows everything that was found; exit code 78 if something fails.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     let mut found = Vec::new();
     let mut told: io::Result<()> = Ok(());
@@ -48,7 +48,7 @@ pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
 
 fn line(Finding { check, state, what, advice }: &Finding) -> String {
     let advice = if advice.is_empty() { String::new() } else { format!(" → {advice}") };
-    // Carriers and files have a hand in the words.
+    // Some of the words come from carriers and files, so control characters are removed.
     plain(&format!("{:<4}  {check}: {what}{advice}", state.name()))
 }
 

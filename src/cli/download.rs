@@ -1,30 +1,30 @@
 //! An answer that is too large to hold: its body is read as it comes. Knows HTTP's two framings; an answer that ends before
-//! its framing says so is an error and not an end.
+//! its framing says so is an error, not an end.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use super::client::{Answer, Client, ClientError, EXCHANGE_TIMEOUT, read_answer};
 use super::connection::Stream;
 
-/// Bytes of a head, or of a refusal, at most.
+/// Most bytes of a head, or of a refusal.
 const HEAD_OCTETS_MAX: u64 = 64 << 10;
 
-/// What came.
+/// The answer to a download.
 #[derive(Debug)]
 pub(super) enum Download {
-    /// 200, and what follows.
+    /// Status 200, and the body that follows.
     Body(Body<BufReader<Stream>>),
-    /// Any other status, whole.
+    /// Any other status, read completely.
     Refused(Answer),
 }
 
 impl Client {
-    /// Asks for something large. Only a pause is limited, not the whole.
+    /// Asks for something large. Limits each pause, not the whole time.
     pub(super) fn download(&self, path: &str) -> Result<Download, ClientError> {
         let mut stream = self.connect()?;
         let ask = |stream: &mut Stream| -> io::Result<()> {
             stream.set_write_timeout(EXCHANGE_TIMEOUT)?;
-            // Every store takes a snapshot before the first byte comes.
+            // Before the first byte every store takes a snapshot, which may take long.
             stream.set_read_timeout(3 * EXCHANGE_TIMEOUT)?;
             stream.write_all(format!("{}\r\n", self.head("GET", path)).as_bytes())
         };
@@ -49,12 +49,12 @@ fn read(mut stream: BufReader<Stream>) -> Result<Download, ClientError> {
     let framing = match (field("transfer-encoding"), field("content-length").map(str::parse)) {
         (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunk(0),
         (None, Some(Ok(length))) => Framing::Length(length),
-        (Some(_), _) | (None, Some(Err(_)) | None) => return Err(ClientError::Strange("an answer without an end")),
+        (Some(_), _) | (None, Some(Err(_)) | None) => return Err(ClientError::Strange("an answer without a length")),
     };
     Ok(Download::Body(Body { input: stream, framing }))
 }
 
-/// Up to and with the empty line.
+/// Reads up to and with the empty line.
 fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
     let mut head = String::new();
     let mut limited = stream.take(HEAD_OCTETS_MAX);
@@ -63,16 +63,16 @@ fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
             return Ok(head);
         }
     }
-    Err(io::Error::new(ErrorKind::UnexpectedEof, "closed without an answer"))
+    Err(io::Error::new(ErrorKind::UnexpectedEof, "closed the connection without an answer"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// Bytes left.
+    /// Bytes left of a body with Content-Length.
     Length(u64),
-    /// Bytes left of the chunk under way.
+    /// Bytes left of the current chunk.
     Chunk(u64),
-    /// The last chunk was seen.
+    /// The last chunk was read.
     Through,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Body<R> {
 }
 
 impl<R: BufRead> Body<R> {
-    /// The next chunk's size line, behind the end of the one before.
+    /// Reads the size line of the next chunk, after the end of the one before.
     fn next_chunk(&mut self) -> io::Result<Framing> {
         let mut line = String::new();
         loop {
@@ -101,7 +101,7 @@ impl<R: BufRead> Body<R> {
         }
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16);
-        match size.map_err(|_| io::Error::new(ErrorKind::InvalidData, "a chunk without its size"))? {
+        match size.map_err(|_| io::Error::new(ErrorKind::InvalidData, "a chunk without a size"))? {
             0 => Ok(Framing::Through),
             size => Ok(Framing::Chunk(size)),
         }

@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, which scripts rely on, and what a failed command says.
+//! How a command ends: the exit codes, which scripts rely on, and the message of a failed command.
 
 use std::fmt::Display;
 use std::io;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::disk::directory::Refusal;
 
-/// For `--help`.
+/// Shown by `--help`.
 pub(super) const TABLE: &str = "\
 Exit codes:
   0   done
@@ -16,7 +16,7 @@ Exit codes:
   69  the server cannot be reached, or is not ready, or asks to try again later
   71  the operating system refused something that the daemon needs
   74  a file or the store on disk cannot be opened, read or written
-  75  the time to wait was up, and the message had not come to its end
+  75  the waiting time was over before the message reached a final state
   78  the configuration is wrong, or this machine cannot run the daemon";
 
 /// An exit code.
@@ -24,23 +24,23 @@ Exit codes:
 pub struct Exit(pub u8);
 
 impl Exit {
-    /// Done.
+    /// Success.
     pub const DONE: Self = Self(0);
-    /// Failed for a reason that was told.
+    /// Failed; the message says why.
     pub const FAILED: Self = Self(1);
-    /// The command line is wrong; clap's own code for it.
+    /// The command line is wrong; clap uses this code too.
     pub const USAGE: Self = Self(2);
-    /// `EX_DATAERR` of sysexits.h: a backup that is not whole.
+    /// `EX_DATAERR` of sysexits.h: a backup that is incomplete or damaged.
     pub const DATA: Self = Self(65);
     /// `EX_UNAVAILABLE` of sysexits.h: try again later.
     pub const UNAVAILABLE: Self = Self(69);
     /// `EX_OSERR` of sysexits.h: the operating system refused something.
     pub const OS: Self = Self(71);
-    /// `EX_IOERR` of sysexits.h.
+    /// `EX_IOERR` of sysexits.h: a file or store cannot be opened, read or written.
     pub const IO: Self = Self(74);
-    /// `EX_TEMPFAIL` of sysexits.h: nothing failed, and the end was not waited for.
+    /// `EX_TEMPFAIL` of sysexits.h: nothing failed, but the time to wait was up before the message was final.
     pub const STILL_OPEN: Self = Self(75);
-    /// `EX_CONFIG` of sysexits.h: somebody has to change the configuration or the host.
+    /// `EX_CONFIG` of sysexits.h: the configuration or the machine must be changed.
     pub const CONFIG: Self = Self(78);
 }
 
@@ -53,9 +53,9 @@ impl From<Exit> for ExitCode {
 /// Why a command ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// How the process ends.
+    /// The exit code of the process.
     pub(super) exit: Exit,
-    /// For stderr, one or a few lines; empty if everything was said.
+    /// For stderr, one or a few lines; empty if everything was already printed.
     pub(super) what: String,
 }
 
@@ -64,7 +64,7 @@ impl Failure {
         Self { exit, what: what.to_string() }
     }
 
-    /// A data directory is refused: its place is wrong, or the system does not let us.
+    /// The data directory is refused: its location is wrong, or the operating system denies access.
     pub(super) fn of_place(refusal: &Refusal) -> Self {
         let exit = if matches!(refusal, Refusal::Io { .. }) { Exit::IO } else { Exit::CONFIG };
         Self::new(exit, refusal)
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// Writing the output failed. A reader that had enough (`| head`) is no failure.
+/// Writing the output failed. A reader that has enough (`| head`) is not a failure.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -85,7 +85,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a command ends with.
+/// The result of a command.
 pub(super) type Ended = Result<Exit, Failure>;
 
 #[cfg(test)]

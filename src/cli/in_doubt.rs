@@ -1,5 +1,5 @@
-//! `stentor in-doubt`: the ledger of messages of which nobody knows whether a carrier has them, and a decision over them.
-//! Knows the two calls and how their answers are laid out; the words are the server's.
+//! `stentor in-doubt`: lists messages in doubt, for which it is not known whether a carrier has them, or resolves them.
+//! Knows the two calls and how their answers are laid out; the server supplies the words.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,22 +14,22 @@ use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
 use stentor_core::model::Quoted;
 
-/// What is said of an empty ledger.
+/// Printed when no message is in doubt.
 const NOTHING: &str = "nothing is in doubt";
 
-/// What was typed.
+/// The arguments of `stentor in-doubt`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Messages to decide over; none: what the filters below leave, after a question at a terminal
+    /// Messages to resolve; without any, those that match the filters below, after a question at a terminal
     #[arg(value_name = "ID", requires = "resolve")]
     ids: Vec<String>,
-    /// Decide in place of showing: send again, give up, or say that the carrier has it
+    /// Resolve instead of listing: send again, give up, or mark as sent
     #[arg(long, value_name = "ACTION")]
     resolve: Option<Action>,
-    /// Without a question: all that the filters leave, or all there is
+    /// Do not ask before resolving everything that matches the filters, or everything in doubt if there is none
     #[arg(long, requires = "resolve", conflicts_with = "ids")]
     all: bool,
-    /// Only tell what would be decided
+    /// Only show what would be resolved
     #[arg(long, requires = "resolve")]
     dry_run: bool,
     /// Only messages of this tenant
@@ -54,48 +54,48 @@ pub(super) struct Typed {
     server: client::Server,
 }
 
-/// What is decided.
+/// The decision on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Send it again, at the price of a second copy
+    /// Send it again; the recipient may get it twice
     Resend,
-    /// Give it up, at the price of none
+    /// Give it up; the recipient may never get it
     Drop,
-    /// The carrier has it
+    /// The carrier has it: mark it as sent
     Sent,
 }
 
 impl Action {
-    /// As the API calls it.
+    /// The name in the API.
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Before it is done to `what`.
+    /// The question that is asked before the decision.
     fn question(self, what: &str) -> String {
         match self {
             Self::Resend => format!("Send {what} again?"),
             Self::Drop => format!("Give up {what}?"),
-            Self::Sent => format!("Take {what} as sent?"),
+            Self::Sent => format!("Mark {what} as sent?"),
         }
     }
 
-    /// What a dry run says.
+    /// The outcome as a dry run words it.
     const fn foretold(self) -> &'static str {
         match self {
             Self::Resend => "would be sent again",
             Self::Drop => "would be given up",
-            Self::Sent => "would be taken as sent",
+            Self::Sent => "would be marked as sent",
         }
     }
 }
 
-/// Shows the ledger, or decides. Exit code 1 if a message could not be decided over.
+/// Lists or resolves. Exit code 1 if a message could not be resolved.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     consent::before_whoever_is_there(|person| run_before(typed, out, person))
 }
 
-/// The same before that person, if there is one.
+/// Like [`run`], with the person at the terminal, if there is one.
 pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
     let client = typed.server.clone().client()?;
     let filter = filter(typed)?;
@@ -115,26 +115,26 @@ pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Pers
             if !ask(&action.question(&amount(&entries))) {
                 return Err(Failure::new(Exit::FAILED, "nothing was decided"));
             }
-            // Those that were asked about, and none that came since.
+            // Only those that the question was about, none that came since.
             let ids: Vec<String> = entries.iter().map(|entry| scalar(entry.get("id"))).collect();
             decide(&client, action, &ids, &filter, typed.json, out)
         }
         None if filter.is_empty() => {
-            let what = "this decides over everything that is in doubt, of every tenant: say so by --all, or name messages or a filter";
+            let what = "this would resolve everything in doubt, of every tenant: confirm with --all, or name messages or a filter";
             Err(Failure::usage(what))
         }
         None => decide(&client, action, &[], &filter, typed.json, out),
     }
 }
 
-/// How many messages, and of how many tenants where they have names.
+/// The number of messages, and of their tenants if these have names.
 fn amount(entries: &[Value]) -> String {
     let tenants: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.get("tenant")?.as_str()).collect();
     let messages = counted(entries.len(), "message");
     if tenants.is_empty() { messages } else { format!("{messages} of {}", counted(tenants.len(), "tenant")) }
 }
 
-/// Filters as members; they go into a query as they are, so what a query would read otherwise is refused.
+/// Filters as members of a JSON object. They also go into a query unescaped, so characters with a meaning there are refused.
 fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
     let mut filter = Map::new();
     let typed = [
@@ -147,7 +147,7 @@ fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
     for (name, value) in typed {
         let Some(value) = value else { continue };
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte)) {
-            let what = format!("{} is no {name}; write times in UTC, with Z", Quoted(value));
+            let what = format!("{} is not a valid {name}; write times in UTC, with Z", Quoted(value));
             return Err(Failure::usage(what));
         }
         filter.insert(name.to_owned(), value.as_str().into());
@@ -155,7 +155,7 @@ fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
     Ok(filter)
 }
 
-/// All entries that the filter leaves.
+/// All entries that match the filter.
 fn ledger(client: &Client, filter: &Map<String, Value>) -> Result<Vec<Value>, Failure> {
     let mut entries = Vec::new();
     let mut cursor = None;
@@ -218,7 +218,7 @@ fn decide(
                 exit = Exit::FAILED;
             }
             results.extend(page);
-            // More of a filter's messages: only while that gets anywhere.
+            // The server resolves a part of the messages per call: repeat as long as that makes progress.
             if answer.get("more").and_then(Value::as_bool) != Some(true) || done == 0 {
                 break;
             }
@@ -228,7 +228,7 @@ fn decide(
     Ok(exit)
 }
 
-/// What would be decided over, by the ledger as it stands now.
+/// What would be resolved, judged by what is in doubt now.
 fn foretell(
     client: &Client,
     action: Action,
@@ -254,7 +254,7 @@ fn foretell(
     Ok(if all_known { Exit::DONE } else { Exit::FAILED })
 }
 
-/// Results, a line each.
+/// Results, one per line.
 fn tell(results: &[Value], json: bool, out: &mut dyn Write) -> Ended {
     if json {
         writeln!(out, "{}", Value::Array(results.to_vec()))?;
@@ -276,7 +276,7 @@ fn read(client: &Client, answer: Result<client::Answer, client::ClientError>) ->
         return Err(Problem::read(&answer).failure(client));
     }
     serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is no JSON: {error}", client.url)))
+        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is not JSON: {error}", client.url)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `stentor inbound`: messages from handsets, and with `--follow` those that come in from now on.
-//! Knows the call and how its lines are laid out; the words are the server's.
+//! `stentor inbound`: lists messages from handsets, and with `--follow` those that come in from now on.
+//! Knows the call and how its lines are laid out; the server supplies the words.
 
 use std::io::{self, Write};
 use std::thread;
@@ -15,14 +15,14 @@ use super::shown::{plain, scalar};
 use crate::host::logging;
 use stentor_core::model::Quoted;
 
-/// Messages of one question.
+/// Messages that one request asks for.
 const PAGE: usize = 1_000;
-/// Between two looks at what came in.
+/// Time between two looks for new messages.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two tries while the server does not answer: from [`LOOK`] on twice as long each time, up to this.
+/// Longest time between two tries while the server does not answer: from [`LOOK`] on it doubles up to this.
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// What was typed.
+/// The arguments of `stentor inbound`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// Keep printing new messages until interrupted; a server that does not answer is asked again
@@ -31,7 +31,7 @@ pub(super) struct Typed {
     /// Start where an earlier run ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-    /// Messages to the numbers of this tenant; `*`: of all tenants, and those that are nobody's
+    /// Messages to the numbers of this tenant; `*`: to the numbers of all tenants, and to numbers without a tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// Print one JSON object per line for each message, and the cursor after them
@@ -41,25 +41,25 @@ pub(super) struct Typed {
     server: client::Server,
 }
 
-/// Prints what came in, the cursor to go on from last. Who follows may be stopped at any time, so he is told the cursor
-/// behind each page that brought something.
+/// Prints the messages, and the cursor to go on from last. With `--follow` the command may be stopped at any time, so the cursor is
+/// printed after each page that had messages.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     run_waiting(typed, out, &mut thread::sleep)
 }
 
-/// The same, with another way to let time pass.
+/// Like [`run`], with another way to wait.
 pub(super) fn run_waiting(typed: Typed, out: &mut dyn Write, wait: &mut dyn FnMut(Duration)) -> Ended {
     let Typed { follow, mut cursor, tenant, json, server } = typed;
     let client = server.client()?;
-    // Who is no tenant has no numbers of his own.
-    let tenant = tenant.or_else(|| client.is_nobody().then(|| "*".to_owned()));
+    // A caller that is not a tenant has no numbers of its own.
+    let tenant = tenant.or_else(|| client.is_no_tenant().then(|| "*".to_owned()));
     for (name, value) in [("cursor", &cursor), ("tenant", &tenant)] {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
         if let Some(value) = value.as_ref().filter(|value| !value.bytes().all(fits)) {
-            return Err(Failure::usage(format!("{} is no {name}", Quoted(value))));
+            return Err(Failure::usage(format!("{} is not a valid {name}", Quoted(value))));
         }
     }
-    // Who cannot be reached at the beginning is perhaps not the one that was meant.
+    // If the first request fails, the URL may be wrong: no retry.
     let mut patience = Patience::NONE;
     loop {
         let page = match page(&client, cursor.as_deref(), tenant.as_deref()) {
@@ -97,7 +97,7 @@ fn write_cursor(cursor: Option<&str>, json: bool, out: &mut dyn Write) -> io::Re
     }
 }
 
-/// How long it is waited before the server is asked again; `None`: it is not.
+/// How long to wait before the server is asked again; `None`: it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Patience(Option<Duration>);
 
@@ -105,12 +105,12 @@ impl Patience {
     const NONE: Self = Self(None);
     const FIRST: Self = Self(Some(LOOK));
 
-    /// How long to wait now; longer the next time. What asking again does not help, and what nobody has patience for, is
-    /// the end.
+    /// How long to wait now; twice as long the next time. An error that a retry does not help, or for which no retry is allowed, is
+    /// returned.
     fn after(&mut self, failure: Failure) -> Result<Duration, Failure> {
         let Some(pause) = self.0.filter(|_| failure.exit == Exit::UNAVAILABLE) else { return Err(failure) };
         if pause == LOOK {
-            // What follows in a row is not told again.
+            // Only the first of several failures in a row is printed.
             logging::last_words(&format!("stentor: {}; trying again", failure.what));
         }
         self.0 = Some((pause * 2).min(LOOK_AGAIN_MAX));
@@ -118,7 +118,7 @@ impl Patience {
     }
 }
 
-/// An answer.
+/// One page.
 #[derive(Debug, Default, PartialEq)]
 struct Page {
     messages: Vec<Value>,
@@ -150,7 +150,7 @@ fn read(body: &[u8]) -> Option<Page> {
     Some(page)
 }
 
-/// When, from whom, to whom, what; of what is no text the bytes.
+/// Time, sender, recipient, text; the bytes if it is not text.
 fn shown(message: &Value) -> String {
     let text = message.get("text").and_then(Value::as_str).map(plain);
     let text = text.unwrap_or_else(|| format!("(data) {}", scalar(message.get("hex"))));

@@ -1,6 +1,6 @@
-//! Where the log goes: stderr, as text for people or as one JSON object a line. Knows `[log]` of the configuration and
-//! the subscriber; what is told, and that no body and no whole number is, is the matter of who tells it. Who tells never
-//! waits for whoever reads (`host/logging`).
+//! Where the log goes: stderr, as text for people or as one JSON object per line. Knows `[log]` of the configuration and
+//! the subscriber. Each caller of `tracing` must see to it that no body and no complete phone number is logged. Writing a log line
+//! never waits for the reader of stderr (`host/logging`).
 
 use std::io::{self, IsTerminal};
 
@@ -10,17 +10,17 @@ use tracing_subscriber::fmt;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::host::logging;
 
-/// What is told, while the process runs.
+/// Changes the log level while the process runs.
 pub(super) struct Level(Box<dyn Fn(EnvFilter)>);
 
 impl Level {
-    /// From now on.
+    /// Sets the level from now on.
     pub(super) fn set(&self, level: LogLevel) {
         (self.0)(filter(level));
     }
 }
 
-/// Starts it, with a thread; a second call in one process changes nothing.
+/// Starts the log, with a thread; a second call in one process changes nothing.
 ///
 /// # Errors
 /// When the process cannot have another thread or descriptor.
@@ -29,7 +29,7 @@ pub(super) fn start(log: &Log) -> io::Result<Level> {
     let builder = fmt().with_env_filter(filter(log.level)).with_writer(move || lines.clone());
     tell_panics();
     let terminal = io::stderr().is_terminal();
-    // Only a second subscriber makes either fail, and then the first one stays.
+    // Either call fails only if there is a subscriber already, and then that one stays.
     if is_json(log.format, terminal) {
         let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
         let builder = builder.with_filter_reloading();
@@ -44,12 +44,12 @@ pub(super) fn start(log: &Log) -> io::Result<Level> {
     }
 }
 
-/// The standard library would write a panic to stderr, and wait for its reader.
+/// Logs panics: the standard library would write them to stderr, and wait for its reader.
 fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
-        // With RUST_BACKTRACE=1; it costs nothing without.
+        // Only captured with RUST_BACKTRACE=1; otherwise this costs nothing.
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(thread, %backtrace, "{panic}");
     }));
@@ -63,7 +63,7 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
     }
 }
 
-/// The level is ours; what we stand on speaks from warnings up, or with us when we speak of everything.
+/// The level is for this program; libraries log warnings and errors only, unless it is `trace`: then they log at `debug`.
 fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(match level {
         LogLevel::Error => "error",

@@ -1,10 +1,10 @@
-//! The commands. What was typed is a clap struct of each command (`Typed`), what is meant is what its `run` works with.
+//! The commands. `Typed` of each command is a clap struct of its arguments; its `run` carries it out.
 //!
-//! Knows how a person or a script speaks to Stentor: arguments, output, exit codes ([`Exit`]). Refuses to know how
+//! Knows how a person or a script uses Stentor: arguments, output, exit codes ([`Exit`]). Does not know how
 //! anything is done: `serve` and `dev` start the daemon, `restore` fills a directory, the others speak HTTP like any client.
 //!
-//! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document (of `inbound`, which
-//! need not end, one a line).
+//! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document (for `inbound`, which
+//! may never end, one per line).
 
 mod backup;
 mod check;
@@ -40,7 +40,7 @@ use crate::host::logging;
 
 pub use exit::Exit;
 
-/// What was typed.
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "stentor", version, about = ABOUT, after_help = exit::TABLE, max_term_width = 100)]
 struct Typed {
@@ -48,8 +48,8 @@ struct Typed {
     command: Command,
 }
 
-const ABOUT: &str = "Takes messages over HTTP, keeps every one that it acknowledged, and hands each to a carrier at \
-                     exactly the pace that the carrier permits.";
+const ABOUT: &str = "Accepts messages over HTTP, keeps every message that it acknowledged, and sends each to a carrier at \
+                     exactly the rate that the carrier allows.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -75,21 +75,21 @@ enum Command {
     Backup(backup::Typed),
     /// Restore a backup into a new data directory, or check a backup
     Restore(restore::Typed),
-    /// Show what was unsent in the backup that this installation was restored from, or decide over it
+    /// List or resolve the messages that were unsent in the backup that this installation was restored from
     Restored(restored::Typed),
     /// Write man pages and completions for shells, for a package
     #[command(hide = true)]
     Papers(papers::Typed),
 }
 
-/// Reads the process's arguments, runs the command, and says how the process ends.
+/// Parses the process's arguments and runs the command; returns the exit code.
 pub fn run() -> ExitCode {
     let typed = Typed::parse();
-    // Whatever a command makes is its user's alone: journals and tables, which a library makes, too.
+    // Files that a command makes are its user's alone, including journals and tables that libraries make.
     umask(Mode::RWXG | Mode::RWXO);
     let mut out = io::stdout().lock();
     let ended = match typed.command {
-        // These two hold stdout only while they speak: their threads may need it.
+        // These two hold stdout only while they print: their threads may need it.
         Command::Dev(typed) => {
             drop(out);
             dev::run(&typed)

@@ -1,5 +1,5 @@
-//! `stentor papers DIR`: man pages and completions for shells, which a package brings along. They are made of what the commands are,
-//! so they cannot be behind it.
+//! `stentor papers DIR`: man pages and shell completions for a package, generated from the commands themselves, so that they
+//! are never out of date.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use clap_mangen::Man;
 
 use super::exit::{Ended, Exit, Failure};
 
-/// What was typed.
+/// The arguments of `stentor papers`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Where `man/` and `completions/` are made
+    /// Directory in which `man/` and `completions/` are made
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
-/// Writes them all.
+/// Writes all of them.
 pub(super) fn run(typed: &Typed, mut command: Command) -> Ended {
     let [man, completions] = ["man", "completions"].map(|name| typed.directory.join(name));
     let failed = |error| Failure::new(Exit::IO, format!("{}: {error}", typed.directory.display()));
@@ -29,7 +29,7 @@ pub(super) fn run(typed: &Typed, mut command: Command) -> Ended {
     {
         clap_complete::generate_to(*shell, &mut command, "stentor", &completions).map_err(failed)?;
     }
-    // Builds the names that the pages of subcommands have: stentor-send.
+    // Sets the names that the pages of subcommands have, such as stentor-send.
     command.build();
     let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
     for page in shown.chain([&command]) {

@@ -1,5 +1,5 @@
-//! What a server answered instead of a result, for a person: the problem documents of RFC 9457 that the API speaks.
-//! Reads them leniently: an answer of a proxy in between is told as what it is.
+//! The problem documents (RFC 9457) that a server answers instead of a result, shown to a person.
+//! Reads them leniently: an answer of a proxy in between is shown as what it is.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::client::{Answer, Client, ClientError};
 use super::exit::{Exit, Failure};
 
-/// A refusal.
+/// A server's refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Problem {
@@ -30,20 +30,20 @@ pub(super) struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Flaw {
-    /// Which, from 0.
+    /// Position of the message in the request, from 0.
     pub(super) index: usize,
-    /// Its field, if one is to blame.
+    /// The field that is to blame, if one is.
     pub(super) field: Option<String>,
-    /// Stable text.
+    /// The error code, which is stable.
     pub(super) code: String,
-    /// For people.
+    /// The explanation, for people.
     pub(super) detail: String,
     /// What else is wrong with the same message.
     pub(super) also: Vec<Flaw>,
 }
 
 impl Flaw {
-    /// The `error` of a result; `None` if it names no code.
+    /// The `error` of a result; `None` if it has no code.
     pub(super) fn read(error: &Value) -> Option<Self> {
         Self::deserialize(error).ok().filter(|flaw| !flaw.code.is_empty())
     }
@@ -63,11 +63,11 @@ impl fmt::Display for Flaw {
 }
 
 impl Problem {
-    /// Of an answer whose status is no success.
+    /// From an answer whose status is not a success.
     pub(super) fn read(answer: &Answer) -> Self {
         let read = serde_json::from_slice::<Self>(&answer.body).ok().filter(|problem| !problem.code.is_empty());
         let told = read.unwrap_or_else(|| Self {
-            title: "not an answer of Stentor's".to_owned(),
+            title: "not an answer from Stentor".to_owned(),
             detail: String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect(),
             ..Self::default()
         });
@@ -75,7 +75,7 @@ impl Problem {
         Self { status: answer.status, retry_after_s: answer.retry_after_s, retryable, ..told }
     }
 
-    /// As the end of a command. Where `doc_url` is only a path on the server, it is told with the server's address.
+    /// The command's failure. If `doc_url` is only a path on the server, it is shown with the server's address.
     pub(super) fn failure(&self, client: &Client) -> Failure {
         let exit = if self.retryable { Exit::UNAVAILABLE } else { Exit::FAILED };
         let mut what = if self.code.is_empty() {
@@ -86,20 +86,20 @@ impl Problem {
         if !self.detail.is_empty() {
             what.push_str(&format!(": {}", self.detail));
         }
-        // What is wrong with the only message stands in the detail.
+        // For a single message the detail already says what is wrong.
         let is_told = |flaw: &Flaw| !flaw.detail.is_empty() && self.detail.contains(&flaw.detail);
         let are_told = self.errors.iter().all(|flaw| flaw.index == 0 && is_told(flaw));
         for flaw in self.errors.iter().filter(|_| !are_told) {
             what.push_str(&format!("\n  message {}: {flaw}", flaw.index));
         }
         if self.errors_omitted > 0 {
-            what.push_str(&format!("\n  and {} messages more", self.errors_omitted));
+            what.push_str(&format!("\n  and {} more messages", self.errors_omitted));
         }
         if let Some(seconds) = self.retry_after_s {
             what.push_str(&format!("\n  try again in {seconds} s"));
         }
         match self.doc_url.as_str() {
-            // Its pages are of no use behind a socket that no browser opens.
+            // A browser cannot open pages over a Unix socket, so no link is shown.
             _ if client.url.is_unix() => {}
             page if page.starts_with('/') => what.push_str(&format!("\n  see {}{page}", client.url)),
             url if url.starts_with("http://") || url.starts_with("https://") => {
@@ -117,7 +117,7 @@ impl Problem {
     }
 }
 
-/// No answer at all.
+/// The server gave no answer.
 pub(super) fn unreachable(client: &Client, error: &ClientError) -> Failure {
     Failure::new(Exit::UNAVAILABLE, format!("{}: {error}{}", client.url, client.hint()))
 }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_stranger_is_told_as_one() {
-        let text = "HTTP 502, not an answer of Stentor's: <h1>Bad[31m</h1>";
+        let text = "HTTP 502, not an answer from Stentor: <h1>Bad[31m</h1>";
         assert_eq!(told(502, None, "<h1>Bad\u{1b}[31m</h1>"), (1, text.to_owned()));
     }
 }

@@ -1,5 +1,5 @@
-//! `stentor reload`: tell the running daemon to read its configuration again, and wait for what it says. Whether the file can be
-//! read at all is looked at here first; what changes, or what needs a restart, only the daemon knows.
+//! `stentor reload`: tells the running daemon to read its configuration again, and waits for its answer. Whether the file can be
+//! read at all is checked here first; only the daemon knows what changes, or what needs a restart.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use crate::disk::directory;
 use crate::runtime::verdict::{Ask, Verdict};
 use crate::runtime::{signals, translate};
 
-/// A reload waits for a disk, for names of carriers, for every core: seconds at worst.
+/// How long to wait for the daemon: a reload waits for a disk, for names of carriers, for every core, seconds at worst.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks whether the daemon has answered.
+/// Time between two looks for the daemon's answer.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What was typed.
+/// The arguments of `stentor reload`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// The configuration that the daemon was started with
+    /// Configuration file that the daemon was started with
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
     /// Only report what would change, or why it would be refused
@@ -35,21 +35,21 @@ pub(super) struct Typed {
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     let file = typed.config.display().to_string();
     let wrong = |problems| Failure::new(Exit::CONFIG, problems);
-    // Secrets are the daemon's: it is given credentials, and a shell is not.
+    // Only the daemon has the secrets: it is given credentials, and a shell is not.
     let config = Config::load_without_secrets(&typed.config).map_err(wrong)?;
     translate::check_without_secrets(&config, &file).map_err(wrong)?;
     let directory = &config.node.data_dir;
     let place = directory.display();
-    let nobody = || Failure::new(Exit::UNAVAILABLE, format!("{place}: no daemon runs there"));
-    let process = directory::holder(directory).ok_or_else(nobody)?;
+    let no_daemon = || Failure::new(Exit::UNAVAILABLE, format!("{place}: no daemon is running there"));
+    let process = directory::holder(directory).ok_or_else(no_daemon)?;
     let ask = Ask { number: number(), dry_run: typed.dry_run };
     ask.leave(directory).map_err(|error| Failure::new(Exit::IO, format!("{place}: {error}")))?;
     signals::ask_to_reload(process)
-        .map_err(|error| Failure::new(Exit::FAILED, format!("process {process} cannot be told: {error}")))?;
+        .map_err(|error| Failure::new(Exit::FAILED, format!("process {process} cannot be signalled: {error}")))?;
     let Some(verdict) = wait(directory, &ask) else {
         ask.withdraw(directory);
         let seconds = PATIENCE.as_secs();
-        let what = format!("process {process} has not answered within {seconds} s: its log says what it does");
+        let what = format!("process {process} has not answered within {seconds} s: see its log");
         return Err(Failure::new(Exit::UNAVAILABLE, what));
     };
     if verdict.refused {
@@ -68,7 +68,7 @@ pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     Ok(Exit::DONE)
 }
 
-/// One that no other ask has.
+/// A number that no other request for a reload has.
 fn number() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64 ^ u64::from(std::process::id()) << 40

@@ -1,5 +1,5 @@
 //! `stentor restore`: a data directory from a backup. Knows the file, the order (check everything, then write) and the words;
-//! what is written is `store::fjall_backup`'s.
+//! `store::fjall_backup` writes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -14,7 +14,7 @@ use super::exit::{Ended, Exit, Failure};
 use crate::disk::fjall_backup;
 use stentor_core::delivery::DoubtPolicy;
 
-/// What was typed.
+/// The arguments of `stentor restore`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// A file that `stentor backup` wrote
@@ -34,10 +34,10 @@ pub(super) struct Typed {
     json: bool,
 }
 
-/// What becomes of what was unsent.
+/// What to do with messages that were unsent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Unsent {
-    /// Keep them in doubt until somebody decides: POST /v1/restored/resolve
+    /// Keep them in doubt until an operator decides: POST /v1/restored/resolve
     Hold,
     /// Send them: some may arrive twice
     Resend,
@@ -55,7 +55,7 @@ impl Unsent {
     }
 }
 
-/// Restores. Exit code 65 if the backup is not whole, 78 if the place is refused, 74 if it cannot be written.
+/// Restores. Exit code 65 if the backup is not complete, 78 if the directory is refused, 74 if it cannot be written.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     let name = typed.file.display().to_string();
     let mut file = File::open(&typed.file).map_err(|error| Failure::new(Exit::IO, format!("{name}: {error}")))?;
@@ -88,9 +88,11 @@ pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
 
 fn next_steps(to: &Path, unsent: Unsent) -> String {
     let what = match unsent {
-        Unsent::Hold => "What was unsent is held, in doubt: see GET /v1/restored, decide by POST /v1/restored/resolve.",
-        Unsent::Resend => "What was unsent will be sent; each such message says in its timeline that it was in doubt.",
-        Unsent::Drop => "What was unsent will be given up, as in_doubt_dropped.",
+        Unsent::Hold => {
+            "Unsent messages are held, in doubt: see GET /v1/restored, resolve them by POST /v1/restored/resolve."
+        }
+        Unsent::Resend => "Unsent messages will be sent; the timeline of each says that it was in doubt.",
+        Unsent::Drop => "Unsent messages will be given up, as in_doubt_dropped.",
     };
     format!("restored to {}\n{what}\nMake sure that the old process never runs again.\n", to.display())
 }

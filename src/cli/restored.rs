@@ -1,5 +1,5 @@
-//! `stentor restored`: what was unsent in the backup that this installation was restored from, by class, and a decision over it.
-//! Knows the two calls and how their answers are laid out; what may become of it, the server knows.
+//! `stentor restored`: the messages that were unsent in the backup that this installation was restored from, by class, and a
+//! decision on them. Knows the two calls and how their answers are laid out; the server knows what can be decided.
 
 use std::io::Write;
 
@@ -14,19 +14,19 @@ use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
 use stentor_core::model::Class;
 
-/// What was typed.
+/// The arguments of `stentor restored`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Decide instead of showing, for --class or for all classes; at a terminal after a question
+    /// Resolve instead of listing, for --class or for all classes; asks first at a terminal
     #[arg(long, value_name = "ACTION")]
     resolve: Option<Action>,
     /// Only messages of this class
     #[arg(long, value_parser = PossibleValuesParser::new(Class::ALL.map(Class::name)))]
     class: Option<String>,
-    /// Without a question: of that class, or of all
+    /// Do not ask before resolving that class, or all classes
     #[arg(long, requires = "resolve")]
     all: bool,
-    /// Only tell what would be decided
+    /// Only show what would be resolved
     #[arg(long, requires = "resolve")]
     dry_run: bool,
     /// Print the server's document
@@ -36,19 +36,19 @@ pub(super) struct Typed {
     server: client::Server,
 }
 
-/// What is decided.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Send them; those that had left before the old machine was lost arrive twice
+    /// Send them; those that were sent before the old machine was lost arrive twice
     Resend,
     /// Give them up
     Drop,
-    /// Hold them until somebody decides otherwise
+    /// Hold them until an operator decides otherwise
     Hold,
 }
 
 impl Action {
-    /// As the API calls it.
+    /// The name in the API.
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
@@ -70,12 +70,12 @@ impl Action {
     }
 }
 
-/// Shows what is left, or decides over it.
+/// Lists what is left, or resolves it.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     consent::before_whoever_is_there(|person| run_before(typed, out, person))
 }
 
-/// The same before that person, if there is one.
+/// Like [`run`], with the person at the terminal, if there is one.
 pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
     let client = typed.server.clone().client()?;
     let Some(action) = typed.resolve else { return show(&client, typed, out) };
@@ -93,7 +93,8 @@ pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Pers
             }
         }
         None if !typed.all && typed.class.is_none() => {
-            let what = "this decides over everything that was unsent in the backup: say so by --all, or name a --class";
+            let what =
+                "this would resolve everything that was unsent in the backup: confirm with --all, or name a --class";
             return Err(Failure::usage(what));
         }
         None => {}
@@ -125,7 +126,7 @@ fn show(client: &Client, typed: &Typed, out: &mut dyn Write) -> Ended {
     Ok(Exit::DONE)
 }
 
-/// The same question whether a person or a program looks.
+/// Shows what would be decided; the same for a person and for a script.
 fn foretell(client: &Client, action: Action, typed: &Typed, out: &mut dyn Write) -> Ended {
     let messages = left(&restored(client)?, typed.class.as_deref());
     let (would, class) = (action.name(), &typed.class);
@@ -141,7 +142,7 @@ fn foretell(client: &Client, action: Action, typed: &Typed, out: &mut dyn Write)
 }
 
 fn nothing(out: &mut dyn Write) -> Ended {
-    writeln!(out, "nothing of a backup is unsent")?;
+    writeln!(out, "no message of a backup is unsent")?;
     Ok(Exit::DONE)
 }
 
@@ -149,7 +150,7 @@ fn restored(client: &Client) -> Result<Value, Failure> {
     read(client, client.get("/v1/restored"))
 }
 
-/// Entries of the classes that are meant.
+/// The entries of `class`, or of all classes.
 fn classes<'v>(told: &'v Value, class: Option<&'v str>) -> impl Iterator<Item = &'v Value> {
     let list = told.get("classes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     list.iter().filter(move |entry| class.is_none_or(|class| entry.get("class").and_then(Value::as_str) == Some(class)))
@@ -176,5 +177,5 @@ fn read(client: &Client, answer: Result<Answer, ClientError>) -> Result<Value, F
         return Err(Problem::read(&answer).failure(client));
     }
     serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is no JSON: {error}", client.url)))
+        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is not JSON: {error}", client.url)))
 }

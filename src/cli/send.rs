@@ -1,5 +1,5 @@
-//! `stentor send`: one text to one or several recipients, and on request what becomes of it.
-//! Knows the arguments and the waiting; what is a valid message, the server says.
+//! `stentor send`: one text to one or several recipients; on request waits for the outcome.
+//! Knows the arguments and the waiting; the server says what a valid message is.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -17,18 +17,18 @@ use super::shown;
 use crate::host::logging;
 use stentor_core::model::{Class, MessageState};
 
-/// Between two looks at a message that is waited for.
+/// Time between two looks at a message while waiting.
 const LOOK: Duration = Duration::from_millis(250);
-/// Bytes of a body from stdin; far above what any message may have.
+/// Most bytes of a body from stdin; far more than any message may have.
 const BODY_OCTETS_MAX: u64 = 1 << 20;
 
-/// What was typed.
+/// The arguments of `stentor send`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// Recipient, such as +4915112345678; may be repeated
     #[arg(long, value_name = "NUMBER", required = true)]
     to: Vec<String>,
-    /// Sender; absent: the configured one
+    /// Sender; default: the configured one
     #[arg(long, value_name = "SENDER")]
     from: Option<String>,
     /// The text; `-` reads it from stdin
@@ -37,23 +37,23 @@ pub(super) struct Typed {
     /// Urgency
     #[arg(long, value_parser = PossibleValuesParser::new(Class::ALL.map(Class::name)))]
     class: Option<String>,
-    /// Idempotency key: the same again is not sent again
+    /// Idempotency key: the same message with the same key is not sent again
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// Follow it to its final state; exit code 0 only if it was delivered, 75 if the time was up before
+    /// Follow each message to its final state; exit code 0 only if all were delivered, 75 if the time was up before
     #[arg(long)]
     wait: bool,
     /// How long --wait waits, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, requires = "wait")]
     timeout: u64,
-    /// Print the server's document; with --wait, a list of the messages as they ended
+    /// Print the server's document; with --wait, a list of the messages in their last states
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     server: client::Server,
 }
 
-/// Prints one id a line, or what was asked for.
+/// Prints one id per line, or what was asked for.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let client = typed.server.clone().client()?;
     let body = if typed.body == "-" { body_from(io::stdin().lock())? } else { typed.body.clone() };
@@ -80,7 +80,7 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
             }
             Taken::Refused(flaw) => {
                 refused = true;
-                // Nobody is left to be told if stderr is gone.
+                // If stderr is closed, there is no one to tell.
                 let _ = writeln!(io::stderr(), "stentor: {to}: {flaw}");
             }
         }
@@ -97,14 +97,14 @@ fn body_from(from: impl Read) -> Result<String, Failure> {
         return Err(Failure::usage("the body is over 1 MiB"));
     }
     let mut body = String::from_utf8(octets).map_err(|_| Failure::usage("the body is not UTF-8"))?;
-    // `echo text |` means the text.
+    // `echo text |` adds a line end that does not belong to the text.
     if body.ends_with('\n') {
         body.pop();
     }
     Ok(body)
 }
 
-/// An object for one recipient, a list of them for several.
+/// One object for one recipient, a list for several.
 fn request(typed: &Typed, body: &str) -> Value {
     let message = |to: &String| {
         let mut message = Map::new();
@@ -128,7 +128,7 @@ enum Taken {
     Refused(Flaw),
 }
 
-/// Per message, in the order of the request: of an object, of a list, or of a document that holds a list.
+/// The result of each message, in the order of the request: from an object, a list, or a document that holds a list.
 fn results(told: &Value) -> Option<Vec<Taken>> {
     let list = told.get("results").unwrap_or(told);
     let list = list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice);
@@ -143,7 +143,7 @@ fn result(told: &Value) -> Option<Taken> {
     }
 }
 
-/// Tells each change of state until all states are final or the time is up.
+/// Prints each change of state until all states are final or the time is up.
 fn follow(client: &Client, ids: &[String], typed: &Typed, out: &mut dyn Write) -> Ended {
     let deadline = Instant::now() + Duration::from_secs(typed.timeout);
     let mut seen: BTreeMap<&str, Value> = BTreeMap::new();
@@ -186,7 +186,7 @@ fn verdict(ended: bool, delivered: bool) -> Exit {
     }
 }
 
-/// Behind a state: what the daemon or a carrier says to it, if anything.
+/// Text after a state: what the daemon or a carrier says about it, if anything.
 fn why(message: &Value) -> String {
     let text = |name| message.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(shown::plain);
     if MessageState::from_name(shown::state(message)) == Some(MessageState::Delivered) {
@@ -201,7 +201,7 @@ fn why(message: &Value) -> String {
     if told.is_empty() { String::new() } else { format!(" ({})", told.join(": ")) }
 }
 
-/// What is said of a message whose end was not waited for.
+/// The line for a message that was not final in time.
 fn unfinished(id: &str, message: &Value, timeout_s: u64) -> String {
     let state = MessageState::from_name(shown::state(message));
     let missing = if state == Some(MessageState::Submitted) { " (no receipt yet)" } else { "" };

@@ -1,5 +1,5 @@
-//! `stentor serve`: the daemon in the foreground, as a service manager wants it.
-//! Knows what is printed and when; how the daemon lives and ends is `runtime`'s.
+//! `stentor serve`: the daemon in the foreground, as a service manager expects it.
+//! Knows what is printed and when; `runtime` runs and ends the daemon.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use crate::{
     runtime::{signals, warnings},
 };
 
-/// What was typed.
+/// The arguments of `stentor serve`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// The configuration; each key can also be set by the environment, as config/stentor.toml explains
+    /// Configuration file; each key can also be set by the environment, as config/stentor.toml explains
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
 }
@@ -28,7 +28,7 @@ pub(super) struct Typed {
 /// Prints the addresses in one line once the daemon is ready, and returns when it has stopped.
 pub(super) fn run(typed: &Typed) -> Ended {
     let config = Config::load(&typed.config).map_err(|problems| Failure::new(Exit::CONFIG, problems))?;
-    // Threads inherit it: a signal that finds one without would end the process.
+    // Threads inherit the mask: a signal that finds a thread without it would end the process.
     signals::block().map_err(|error| Failure::new(Exit::OS, format!("cannot block signals: {error}")))?;
     let level = log::start(&config.log).map_err(|error| Failure::new(Exit::OS, format!("log: {error}")))?;
     tell(&typed.config, &config);
@@ -46,7 +46,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
     Ok(Exit(daemon.join(Some(&reload), &stopping)))
 }
 
-/// To the log; where that is silent, to the person who pressed Ctrl-C.
+/// Goes to the log, or, if the log is silent, to the person who pressed Ctrl-C.
 fn stopping(what: &str) {
     if tracing::enabled!(tracing::Level::INFO) {
         tracing::info!("{what}");
@@ -55,7 +55,7 @@ fn stopping(what: &str) {
     }
 }
 
-/// The first lines of a log: what is started, and by which configuration. Whatever refuses the start comes behind them.
+/// The first lines of a log: what is started, with which configuration. A reason why the start fails comes after them.
 fn tell(file: &Path, config: &Config) {
     let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
     let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
@@ -71,7 +71,7 @@ fn tell(file: &Path, config: &Config) {
     );
 }
 
-/// A service without a stdout still serves, and so does one whose stdout nobody reads: on a thread that may wait for ever.
+/// A service without a stdout still serves, and so does one whose stdout is never read: this thread may wait for ever.
 fn say(line: String) {
     let _ = thread::Builder::new().name("ready".to_owned()).spawn(move || writeln!(io::stdout(), "{line}"));
 }

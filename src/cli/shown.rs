@@ -1,11 +1,11 @@
-//! What a server told, as a person reads it: aligned columns, dashes for what is absent, nothing that a terminal obeys.
+//! A server's answers as a person reads them: aligned columns, dashes for absent values, no control characters for a terminal.
 //! Reads leniently: members that it does not know are shown under their own names.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// The members of a message that come first, in this order; the others follow.
+/// The members of a message that are shown first, in this order; the others follow.
 const FIRST: [&str; 17] = [
     "to",
     "from",
@@ -53,7 +53,7 @@ fn is_told(name: &str, value: &Value) -> bool {
     !empty && !matches!(name, "id" | "state" | "final" | "timeline")
 }
 
-/// One line of a timeline: when, what, and what belongs to it.
+/// One line of a timeline: time, event, and its details.
 fn moment(entry: &Value) -> String {
     let what = ["event", "kind", "state"].into_iter().find(|name| entry.get(name).is_some()).unwrap_or("event");
     let mut text = format!("{}  {:<14}", scalar(entry.get("at")), scalar(entry.get(what)));
@@ -82,7 +82,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A scalar without quotes, a dash for nothing.
+/// A scalar without quotes, a dash for null.
 pub(super) fn scalar(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
@@ -110,7 +110,7 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
-/// Without control characters: what others wrote must not steer a terminal.
+/// Removes control characters: text from others must not control the terminal.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,5 +1,5 @@
-//! `stentor status`: how a running daemon is, or what became of messages.
-//! Knows which calls answer that and how the answers are laid out; the words are the server's.
+//! `stentor status`: the health of a running daemon, or the state of messages.
+//! Knows which calls answer that and how the answers are laid out; the server supplies the words.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,24 +14,24 @@ use super::shown::{self, scalar, table};
 use crate::http::rfc3339;
 use stentor_core::model::{Quoted, Wall};
 
-/// An error so young is shown of a carrier that has all its binds, ms.
+/// A carrier that has all its binds still shows its last error for this long, in ms.
 const RECENT_MS: u64 = 300_000;
-/// Messages to a number that are shown at most.
+/// Most messages to a number that are shown.
 const TO_MAX: usize = 100;
 
-/// What was typed.
+/// The arguments of `stentor status`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// Ids of messages; without any, show the daemon
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Instead: the newest messages to this number, at most 100
+    /// Instead, show the newest messages to this number, at most 100
     #[arg(long, value_name = "NUMBER", conflicts_with = "ids")]
     to: Option<String>,
-    /// With --to: only what was accepted since this time (RFC 3339)
+    /// With --to: only messages that were accepted at this time (RFC 3339) or later
     #[arg(long, value_name = "TIME", requires = "to")]
     since: Option<String>,
-    /// With --to: messages of this tenant; `*`: of all. For admins
+    /// With --to: messages of this tenant; `*`: of all tenants. For admins
     #[arg(long, value_name = "NAME", requires = "to")]
     tenant: Option<String>,
     /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
@@ -44,7 +44,7 @@ pub(super) struct Typed {
     server: client::Server,
 }
 
-/// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not there.
+/// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not found.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let client = typed.server.client()?;
     if typed.ready {
@@ -52,7 +52,7 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
         return tell_readiness(&client, &told, ready, out);
     }
     if let Some(to) = &typed.to {
-        let whose = typed.tenant.as_deref().or(client.is_nobody().then_some("*"));
+        let whose = typed.tenant.as_deref().or(client.is_no_tenant().then_some("*"));
         return sent_to(&client, to, [("since", typed.since.as_deref()), ("tenant", whose)], typed.json, out);
     }
     if typed.ids.is_empty() { daemon(&client, typed.json, out) } else { messages(&client, &typed.ids, typed.json, out) }
@@ -61,10 +61,10 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
 /// One message's document.
 pub(super) fn message(client: &Client, id: &str) -> Result<Value, Failure> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(Failure::usage(format!("{} is no message id", Quoted(id))));
+        return Err(Failure::usage(format!("{} is not a message id", Quoted(id))));
     }
-    // Who is no tenant has no messages of his own.
-    let whose = if client.is_nobody() { "?tenant=*" } else { "" };
+    // A caller that is not a tenant has no messages of its own.
+    let whose = if client.is_no_tenant() { "?tenant=*" } else { "" };
     asked(client, &format!("/v1/messages/{id}{whose}"))
 }
 
@@ -73,7 +73,7 @@ fn sent_to(client: &Client, to: &str, filters: [(&str, Option<&str>); 2], json: 
     let filters: String =
         filters.iter().filter_map(|(name, value)| Some(format!("&{name}={}", escaped((*value)?)))).collect();
     let (mut found, mut cursor) = (Vec::new(), String::new());
-    // An answer may be without a message and have a cursor: the server looks for a time, not for a number of them.
+    // An answer may have no messages but a cursor, because the server searches for a limited time.
     loop {
         let limit = TO_MAX - found.len();
         let page = asked(client, &format!("/v1/messages?to={}&limit={limit}{filters}{cursor}", escaped(to)))?;
@@ -86,14 +86,18 @@ fn sent_to(client: &Client, to: &str, filters: [(&str, Option<&str>); 2], json: 
     if json {
         writeln!(out, "{}", Value::Array(found))?;
     } else if found.is_empty() {
-        writeln!(out, "no message to {} was accepted, or its history is past its retention", Quoted(to))?;
+        writeln!(
+            out,
+            "no message to {} was accepted, or its history was deleted after its retention time",
+            Quoted(to)
+        )?;
     } else {
         found.iter().try_for_each(|message| write!(out, "{}", shown::message(message)))?;
     }
     Ok(Exit::DONE)
 }
 
-/// As a value in a query.
+/// Escapes a value for a query.
 fn escaped(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
@@ -115,7 +119,7 @@ fn asked(client: &Client, path: &str) -> Result<Value, Failure> {
 
 fn read(client: &Client, answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is no JSON: {error}", client.url)))
+        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is not JSON: {error}", client.url)))
 }
 
 fn messages(client: &Client, ids: &[String], json: bool, out: &mut dyn Write) -> Ended {
@@ -153,7 +157,7 @@ fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
     Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
 }
 
-/// The document of `/readyz`, and whether it says so. What is not ready answers 503 with the same document.
+/// The document of `/readyz`, and whether the daemon is ready. If it is not, it answers 503 with the same document.
 fn asked_if_ready(client: &Client) -> Result<(Value, bool), Failure> {
     let answer = client.get("/readyz").map_err(|error| unreachable(client, &error))?;
     let told = serde_json::from_slice::<Value>(&answer.body).ok();
@@ -230,7 +234,7 @@ fn now() -> Wall {
     Wall(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }
 
-/// What went wrong last with a carrier that lacks a bind, or lacked one a moment ago: one that comes and goes is seen, too.
+/// The last error of a carrier that lacks a bind, or lacked one a moment ago, so that one whose binds come and go is noticed.
 fn last_error(carrier: &Value, now: Wall) -> Option<String> {
     let binds = |name| carrier.get(name).and_then(Value::as_u64);
     let is_recent = |error: &Value| {
@@ -241,11 +245,11 @@ fn last_error(carrier: &Value, now: Wall) -> Option<String> {
     let error = carrier.get("last_error").filter(is_told)?;
     let [at, host, what] = ["at", "host", "what"].map(|name| scalar(error.get(name)));
     let next = carrier.get("next_try_at").filter(|at| at.is_string());
-    let next = next.map(|at| format!("; next try at {}", scalar(Some(at)))).unwrap_or_default();
+    let next = next.map(|at| format!("; next attempt at {}", scalar(Some(at)))).unwrap_or_default();
     Some(format!("  {}: last error at {at}, {host}: {what}{next}\n", scalar(carrier.get("name"))))
 }
 
-/// What the backup held unsent of which this installation was restored, as long as some of it is left.
+/// The messages that were unsent in the backup that this installation was restored from, as long as some are left.
 fn restored_shown(restored: &Value) -> String {
     let is_left = |class: &&Value| class.get("messages").and_then(Value::as_u64) != Some(0);
     let rows: Vec<_> = list(restored, "classes")
@@ -321,7 +325,7 @@ mod tests {
         assert_eq!(readiness(false, &json!({"reasons": ["starting", "disk"]})), "not ready: starting; disk");
     }
 
-    /// A carrier that takes a bind and drops it a second later has all its binds most of the time.
+    /// A carrier that accepts a bind and drops it a second later has all its binds most of the time.
     #[test]
     fn an_error_is_shown_for_a_while_after_the_bind_is_back() {
         let carrier = json!({"name": "north", "binds": 1, "binds_wanted": 1,

@@ -1,4 +1,4 @@
-//! The command line as a table: what is taken, what is refused.
+//! The command line as a table: what is accepted, what is refused.
 
 use clap::CommandFactory;
 

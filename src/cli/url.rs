@@ -1,30 +1,30 @@
-//! Where a server is: `http://host[:port][/path]`, `https://…`, or `unix:/path` of a socket. Reads and writes it; opens nothing.
+//! The URL of a server: `http://host[:port][/path]`, `https://…`, or `unix:/path` of a socket. Parses and writes it; opens nothing.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use stentor_core::model::Quoted;
 
-/// See the head of this file.
+/// A server's URL. See the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Url {
     /// Over TCP.
     Net {
-        /// Under TLS.
+        /// Whether TLS is used.
         is_secure: bool,
-        /// A name, an address, or an address of IPv6 in brackets.
+        /// A name, an IPv4 address, or an IPv6 address in brackets.
         host: String,
-        /// From 1.
+        /// At least 1.
         port: u16,
-        /// Before every path that is asked for; without its last slash.
+        /// Put before every path that is requested; without a slash at its end.
         path: String,
     },
-    /// By the file of a socket, on this machine.
+    /// The path of a socket on this machine.
     Unix(PathBuf),
 }
 
 impl Url {
-    /// As typed. The error says what would be right.
+    /// Parses what was typed. The error says what would be right.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             let such =
@@ -53,7 +53,7 @@ impl Url {
         Ok(Self::Net { is_secure, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
-    /// What `Host` says, and what stands before every path.
+    /// The value of `Host`, and the prefix of every path.
     pub(super) fn head(&self) -> (String, &str) {
         match self {
             Self::Net { host, port, path, .. } => (format!("{host}:{port}"), path),
@@ -61,7 +61,7 @@ impl Url {
         }
     }
 
-    /// Whether it is the file of a socket.
+    /// Whether it is a Unix socket.
     pub(super) const fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
     }

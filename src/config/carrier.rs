@@ -1,7 +1,7 @@
-//! What is meant by `[[carrier]]`: who it is, how it is reached, at what pace, and how its SMPP differs.
+//! Resolves `[[carrier]]`: the account, how the carrier is reached, at what rate, and how its SMPP differs.
 //!
-//! Knows the defaults, the field lengths of SMPP 3.4 §4.1 and what cannot go together. Refuses to know how to speak
-//! SMPP, where a carrier's links run, and which route uses it.
+//! Knows the defaults, the field lengths of SMPP 3.4 §4.1 and which keys contradict each other. Refuses to know how to
+//! speak SMPP, on which core a carrier's links run, and which route uses it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,87 +31,87 @@ pub struct Carrier {
     pub name: String,
     /// Protocol.
     pub kind: CarrierKind,
-    /// Carriers of one group share message ids and receipts; the carrier's own name if nothing was said.
+    /// Carriers of one group share message ids: a receipt on one settles a submit on another. Default: the carrier's name.
     pub group: String,
     /// At least one; tried in turn.
     pub hosts: Vec<Host>,
-    /// Local address of the connections; `None`: the system chooses.
+    /// Local address of the connections; `None`: the kernel chooses.
     pub source_ip: Option<IpAddr>,
     /// `None`: plain TCP.
     pub tls: Option<CarrierTls>,
-    /// At most 15 bytes.
+    /// At most 15 bytes in SMPP 3.4; longer ones, up to 255, are sent in full (see [`Self::beyond_smpp`]).
     pub system_id: String,
-    /// Empty: none.
+    /// Empty: none is sent.
     pub password: Secret,
-    /// Few carriers look at it.
+    /// Most carriers ignore it.
     pub system_type: String,
-    /// Few carriers look at it.
+    /// Most carriers ignore it.
     pub address_range: String,
-    /// Type of number and numbering plan of each form of an address.
+    /// Type of number and numbering plan for each form of an address.
     pub numbering: Numbering,
     /// Transceivers, pairs or transmitters.
     pub bind: BindMode,
-    /// How many of them; 0: one per core (one in all if there is a rate, or if it is queried, for it then lives on one core).
+    /// Number of binds; 0: one per core, or one in all if the carrier has a rate or is queried, since it then runs on one core.
     pub binds: u16,
-    /// Submits without an answer at most, per bind.
+    /// Most submits without an answer, per bind.
     pub window: u32,
-    /// Parts in every sliding second, all binds together; `None`: no limit.
+    /// Most parts in every sliding second, all binds together; `None`: no limit.
     #[serde(rename = "rate")]
     pub rate_parts_per_s: Option<u32>,
-    /// The same per bind.
+    /// As `rate`, for each bind.
     #[serde(rename = "bind_rate")]
     pub bind_rate_parts_per_s: Option<u32>,
-    /// For messages that say `auto`.
+    /// For messages whose encoding is `auto`.
     pub encoding: Encoding,
-    /// Meaning of data_coding 0.
+    /// Alphabet that the carrier uses for data_coding 0.
     pub default_alphabet: DefaultAlphabet,
-    /// Replace characters that the alphabet lacks by near ones rather than use UCS-2.
+    /// Replace characters that the alphabet lacks by similar ones instead of using UCS-2.
     pub transliterate: bool,
-    /// How long messages are cut.
+    /// How long messages are split.
     pub splitting: Splitting,
     /// At most 5 bytes.
     pub service_type: String,
-    /// Sent when a message wants a receipt; 0 otherwise.
+    /// Sent with a message that wants a receipt; 0 is sent otherwise. 0..=31.
     pub registered_delivery: u8,
-    /// How it is learned what became of messages.
+    /// How the outcome of messages is learned.
     pub receipts: Receipts,
-    /// Queries in every sliding second, beside the rate of parts.
+    /// Most queries in every sliding second, in addition to the rate of parts.
     #[serde(rename = "query_rate")]
     pub query_rate_per_s: u32,
-    /// How long a message is with the carrier before it is asked about.
+    /// How long after its submit a message is first queried.
     #[serde(rename = "query_after", serialize_with = "shown::duration")]
     pub query_after_ms: u64,
-    /// Send the message's expiry as validity_period.
+    /// Whether the message's expiry is sent as validity_period.
     pub validity: bool,
-    /// Give each part a user_message_reference, which its receipt carries back.
+    /// Whether each part gets a user_message_reference of its own, which its receipt carries back.
     pub user_message_reference: bool,
-    /// Added to every submit; a message's own TLV of the same tag wins.
+    /// Added to every submit; a message's own TLV of the same tag takes precedence.
     pub tlvs: Vec<Tlv>,
-    /// How it writes ids.
+    /// How the carrier writes message ids and numbers.
     pub dialect: Dialect,
-    /// Command statuses that mean another class here than in the default table.
+    /// Command statuses whose class differs from that of the default table.
     #[serde(serialize_with = "shown::statuses")]
     pub errors: BTreeMap<u32, ErrorClass>,
-    /// For TCP, TLS and the bind's answer together.
+    /// Time for the name, TCP, TLS and the answer to the bind together.
     #[serde(rename = "connect_timeout", serialize_with = "shown::duration")]
     pub connect_timeout_ms: u64,
-    /// A submit without an answer for so long is in doubt.
+    /// A submit without an answer for this long is in doubt.
     #[serde(rename = "response_timeout", serialize_with = "shown::duration")]
     pub response_timeout_ms: u64,
-    /// Silence after which a link is asked whether it lives.
+    /// Silence after which an enquire_link is sent.
     #[serde(rename = "enquire_link", serialize_with = "shown::duration")]
     pub enquire_link_ms: u64,
     /// Pause before the second attempt to connect.
     #[serde(rename = "reconnect_min", serialize_with = "shown::duration")]
     pub reconnect_min_ms: u64,
-    /// Pause between attempts at most; doubles up to here, jittered.
+    /// Longest pause between attempts to connect; the pause doubles up to this, with jitter.
     #[serde(rename = "reconnect_max", serialize_with = "shown::duration")]
     pub reconnect_max_ms: u64,
-    /// What is told of each PDU.
+    /// What is logged of each PDU.
     pub log_pdus: LogPdus,
 }
 
-/// Where a carrier listens.
+/// An address at which a carrier listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// A name to be resolved, or an IP address without brackets.
@@ -136,25 +136,25 @@ impl Serialize for Host {
     }
 }
 
-/// SMPP over TLS.
+/// Settings of SMPP over TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CarrierTls {
-    /// PEM file with the authorities that may have signed the carrier's certificate; `None`: it is enough that it is pinned, or
-    /// anything is.
+    /// PEM file with the authorities that may have signed the carrier's certificate. `None`: no signature is checked, because
+    /// the certificate is pinned or `insecure` is set.
     pub ca: Option<PathBuf>,
-    /// Name that the certificate must bear; `None`: the host's.
+    /// Name that the certificate must contain; `None`: the host's name.
     pub server_name: Option<String>,
-    /// Any certificate will do.
+    /// Any certificate is accepted.
     pub insecure: bool,
-    /// Only these will do, each a SHA-256 or a file; empty: any that `ca` vouches for.
+    /// Only these certificates are accepted, each given as a SHA-256 or a file; empty: any that an authority in `ca` signed.
     pub pin: Vec<String>,
-    /// PEM file with the certificate that we show, and those that vouch for it.
+    /// PEM file with the client certificate and its chain; `None`: none is shown.
     pub cert: Option<PathBuf>,
-    /// Its private key.
+    /// PEM file with the private key of `cert`.
     pub key: Option<PathBuf>,
 }
 
-/// Type of number, numbering plan.
+/// Type of number and numbering plan of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TonNpi {
     /// SMPP 3.4 §5.2.5.
@@ -163,10 +163,10 @@ pub struct TonNpi {
     pub npi: u8,
 }
 
-/// One pair for each form of an address.
+/// Type of number and numbering plan for each form of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Numbering {
-    /// Senders of 7 digits or more.
+    /// Senders of 7 or more digits.
     pub international: TonNpi,
     /// Senders with letters.
     pub alphanumeric: TonNpi,
@@ -174,32 +174,33 @@ pub struct Numbering {
     pub short_code: TonNpi,
     /// Every recipient.
     pub recipient: TonNpi,
-    /// `address_range` in the bind.
+    /// The bind's `address_range`.
     pub bind: TonNpi,
 }
 
-/// How ids are written: where, in which form.
+/// How a carrier writes message ids and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Dialect {
-    /// In `submit_sm_resp`.
+    /// Form of message ids in `submit_sm_resp`.
     pub response_id: IdForm,
-    /// In receipts.
+    /// Form of message ids in receipts.
     pub receipt_id: IdForm,
-    /// What the numbers in receipts say.
+    /// Whether numbers in receipts are compared.
     pub number: NumberRule,
 }
 
-/// Queries a second that any carrier takes.
+/// Default of `query_rate`: low enough for any carrier.
 const QUERY_RATE_PER_S: u32 = 10;
 
-/// Port of a host that names none.
+/// Port of a host that is written without one.
 const PORT: u16 = 2775;
 
-/// Where Linux distributions keep the authorities.
+/// Where many Linux distributions keep the system's authorities.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 impl Carrier {
-    /// What the carrier dictates beyond the limits of SMPP 3.4, by key, in words: it is sent whole, and may be a slip.
+    /// Keys whose value is longer than SMPP 3.4 allows, each with a warning for the operator. Carriers assign such values, so
+    /// they are sent in full; but a long value may also be a mistake.
     pub fn beyond_smpp(&self) -> Vec<(&'static str, String)> {
         let texts = [
             ("system_id", self.system_id.len(), Field::SystemId),
@@ -208,8 +209,7 @@ impl Carrier {
             ("address_range", self.address_range.len(), Field::AddressRange),
         ];
         let beyond = texts.into_iter().filter(|(_, octets, field)| *octets > field.octets_max());
-        let told =
-            |octets, most| format!("{octets} octets, of which SMPP 3.4 allows {most}; they are sent all the same");
+        let told = |octets, most| format!("{octets} bytes, more than the {most} that SMPP 3.4 allows; sent in full");
         beyond.map(|(key, octets, field)| (key, told(octets, field.octets_max()))).collect()
     }
 
@@ -270,13 +270,15 @@ impl Carrier {
             && self.binds > 0
             && u64::from(self.binds) * u64::from(bind_rate) < u64::from(rate)
         {
-            let what = format!("{rate}/s can never be reached by {} binds of {bind_rate}/s each", self.binds);
-            gather.refuse(&typed.span(), what);
+            let what = "lower `rate`, or raise `binds` or `bind_rate`";
+            let binds = self.binds;
+            gather.refuse(&typed.span(), format!("{binds} binds of {bind_rate}/s each cannot reach {rate}/s: {what}"));
         }
         if let (Some(ip), Some(typed)) = (self.source_ip, &raw.source_ip) {
             let literals = self.hosts.iter().filter_map(|host| host.host.parse::<IpAddr>().ok());
             for host in literals.filter(|host| host.is_ipv4() != ip.is_ipv4()) {
-                gather.refuse(&typed.span(), format!("{host} cannot be reached from {ip}"));
+                let what = "use addresses that are all IPv4 or all IPv6";
+                gather.refuse(&typed.span(), format!("{host} cannot be reached from {ip}: {what}"));
             }
         }
     }
@@ -291,7 +293,7 @@ fn password(raw: &RawCarrier, gather: &mut Gather<'_>) -> Secret {
     let secret = gather.secret(typed);
     let octets = secret.reveal().len();
     if octets > BIND_TEXT_OCTETS_MAX {
-        gather.refuse(&typed.span(), format!("{octets} octets, of which {BIND_TEXT_OCTETS_MAX} can be sent"));
+        gather.refuse(&typed.span(), format!("is {octets} bytes long; at most {BIND_TEXT_OCTETS_MAX} can be sent"));
     }
     secret
 }
@@ -299,7 +301,7 @@ fn password(raw: &RawCarrier, gather: &mut Gather<'_>) -> Secret {
 fn hosts(raw: &RawCarrier, table: &Span, gather: &mut Gather<'_>) -> Vec<Host> {
     let Some(typed) = gather.required(&raw.hosts, table, "hosts") else { return Vec::new() };
     if typed.get_ref().is_empty() {
-        gather.refuse(&typed.span(), "no host to connect to");
+        gather.refuse(&typed.span(), "the list is empty: write at least one host such as \"smpp.example.com:2775\"");
     }
     let moved: Option<u16> = raw.port.as_ref().map(|port| port.get_ref().get());
     let mut found: Vec<Host> = Vec::new();
@@ -308,12 +310,12 @@ fn hosts(raw: &RawCarrier, table: &Span, gather: &mut Gather<'_>) -> Vec<Host> {
             Some((host, port)) => {
                 let host = Host { host, port: moved.or(port).unwrap_or(PORT) };
                 if found.contains(&host) {
-                    gather.refuse(&text.span(), format!("{host} stands there twice"));
+                    gather.refuse(&text.span(), format!("{host} is listed twice: remove one"));
                 }
                 found.push(host);
             }
             None => {
-                let what = "is not \"host:port\" (IPv6: \"[2001:db8::1]:2775\")";
+                let what = "is not a host: write \"name:port\", \"192.0.2.1:2775\" or \"[2001:db8::1]:2775\"";
                 gather.refuse(&text.span(), format!("{} {what}", Quoted(text.get_ref())));
             }
         }
@@ -348,19 +350,19 @@ impl CarrierTls {
         let raw = typed.get_ref();
         let insecure = or(&raw.insecure, false);
         if insecure && (raw.ca.is_some() || raw.server_name.is_some() || raw.pin.is_some()) {
-            let what = "`insecure` takes any certificate, so `ca`, `server_name` and `pin` mean nothing";
-            gather.refuse(&typed.span(), what);
+            let what = "`ca`, `server_name` and `pin` have no effect: remove it, or remove them";
+            gather.refuse(&typed.span(), format!("`insecure` accepts any certificate, so {what}"));
         }
         if raw.cert.is_some() != raw.key.is_some() {
-            gather.refuse(&typed.span(), "`cert` and `key` belong together: one is missing");
+            gather.refuse(&typed.span(), "one of `cert` and `key` is missing: write both or neither");
         }
         let pin = raw.pin.as_ref().map_or_else(Vec::new, |typed| typed.get_ref().0.clone());
         if let Some(empty) = raw.pin.as_ref().filter(|_| pin.is_empty() || pin.iter().any(String::is_empty)) {
-            gather.refuse(&empty.span(), "an empty `pin`: a SHA-256, or a file with the certificate");
+            gather.refuse(&empty.span(), "the pin is empty: write a SHA-256 or the path of a certificate file");
         }
         let system = || (!insecure && pin.is_empty()).then(|| PathBuf::from(SYSTEM_CA));
         if let Some(name) = raw.server_name.as_ref().filter(|name| name.get_ref().is_empty()) {
-            gather.refuse(&name.span(), "an empty name");
+            gather.refuse(&name.span(), "the name is empty: write the name in the certificate, or leave it out");
         }
         Self {
             ca: gather.path(&raw.ca).or_else(system),
@@ -390,7 +392,7 @@ fn ton_npi(typed: &Typed<Vec<Octet>>, default: (u8, u8), gather: &mut Gather<'_>
     if let [ton, npi] = pair.get_ref().as_slice() {
         return TonNpi { ton: ton.get(), npi: npi.get() };
     }
-    gather.refuse(&pair.span(), "two numbers are needed: [type of number, numbering plan]");
+    gather.refuse(&pair.span(), "write exactly two numbers: [type of number, numbering plan]");
     TonNpi { ton: default.0, npi: default.1 }
 }
 
@@ -414,11 +416,15 @@ fn errors(raw: &RawCarrier, gather: &mut Gather<'_>) -> BTreeMap<u32, ErrorClass
         match status {
             Ok(status) if status > 0 => {
                 if table.insert(status, *class.get_ref()).is_some() {
-                    gather.refuse(&class.span(), format!("command status {key} stands there twice"));
+                    let what = format!("command status {key} (0x{status:02X}) is listed twice: remove one");
+                    gather.refuse(&class.span(), what);
                 }
             }
-            Ok(_) => gather.refuse(&class.span(), "command status 0 is success"),
-            Err(_) => gather.refuse(&class.span(), format!("`{key}` is not a command status such as \"0x58\" or 88")),
+            Ok(_) => gather.refuse(&class.span(), "command status 0 means success: remove it"),
+            Err(_) => {
+                let what = "is not a command status: write a number such as \"0x58\" or \"88\"";
+                gather.refuse(&class.span(), format!("`{key}` {what}"));
+            }
         }
     }
     table

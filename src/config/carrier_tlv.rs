@@ -1,4 +1,4 @@
-//! The TLVs that a carrier wants on every submit (India's DLT ids, billing codes).
+//! The optional parameters (TLVs) that a carrier wants on every submit, such as India's DLT ids or billing codes.
 //!
 //! Knows which tags the link sets itself. Refuses to know what a tag means to a carrier.
 
@@ -7,16 +7,16 @@ use toml::Spanned;
 use super::gather::Gather;
 use super::raw::{RawCarrier, RawTlv};
 
-/// A tag and its bytes.
+/// One optional parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tlv {
-    /// SMPP 3.4 §5.3; carriers' own from 0x1400.
+    /// SMPP 3.4 §5.3; carriers define their own from 0x1400.
     pub tag: u16,
-    /// At most 65,535.
+    /// At most 1,000 bytes.
     pub value: Vec<u8>,
 }
 
-/// Tags that carry what a message itself says, and that by which receipts find their part; set by the link.
+/// Tags that the link sets itself: they depend on the message, or match receipts to their part.
 const OURS: [(u16, &str); 5] = [
     (0x0204, "user_message_reference"),
     (0x020C, "sar_msg_ref_num"),
@@ -25,7 +25,7 @@ const OURS: [(u16, &str); 5] = [
     (0x0424, "message_payload"),
 ];
 
-/// A TLV's length is two bytes; a thousand is more than any carrier asks for, and every submit carries them.
+/// Longest value in bytes: more than any carrier asks for, far below the 65,535 that SMPP allows, since every submit carries it.
 const VALUE_MAX: usize = 1_000;
 
 pub(super) fn tlvs(raw: &RawCarrier, gather: &mut Gather<'_>) -> Vec<Tlv> {
@@ -33,10 +33,10 @@ pub(super) fn tlvs(raw: &RawCarrier, gather: &mut Gather<'_>) -> Vec<Tlv> {
     for typed in raw.tlvs.iter().flat_map(|list| list.get_ref()) {
         let Some(tlv) = tlv(typed, gather) else { continue };
         if let Some((_, name)) = OURS.iter().find(|(tag, _)| *tag == tlv.tag) {
-            gather.refuse(&typed.span(), format!("tag 0x{:04X} ({name}) is set by Stentor itself", tlv.tag));
+            gather.refuse(&typed.span(), format!("tag 0x{:04X} ({name}) is set by Stentor itself: remove it", tlv.tag));
         }
         if found.iter().any(|other| other.tag == tlv.tag) {
-            gather.refuse(&typed.span(), format!("tag 0x{:04X} stands there twice", tlv.tag));
+            gather.refuse(&typed.span(), format!("tag 0x{:04X} is listed twice: remove one", tlv.tag));
         }
         found.push(tlv);
     }
@@ -49,18 +49,18 @@ fn tlv(typed: &Spanned<RawTlv>, gather: &mut Gather<'_>) -> Option<Tlv> {
     let value = match (&raw.text, &raw.hex) {
         (Some(text), None) => Some(text.get_ref().clone().into_bytes()),
         (None, Some(hex)) => octets(hex.get_ref()).or_else(|| {
-            gather.refuse(&hex.span(), "pairs of hexadecimal digits are needed");
+            gather.refuse(&hex.span(), "is not hexadecimal: write two digits for each byte, such as \"00ff\"");
             None
         }),
         (Some(_), Some(_)) | (None, None) => {
             if !gather.incomplete {
-                gather.refuse(&typed.span(), "one of `text` and `hex` is needed");
+                gather.refuse(&typed.span(), "write exactly one of `text` and `hex`");
             }
             None
         }
     }?;
     if value.len() > VALUE_MAX {
-        gather.refuse(&typed.span(), format!("{} octets, of which {VALUE_MAX} are allowed", value.len()));
+        gather.refuse(&typed.span(), format!("is {} bytes long; at most {VALUE_MAX} are allowed", value.len()));
     }
     Some(Tlv { tag, value })
 }

@@ -1,8 +1,8 @@
-//! What each table cannot know alone: names that must exist, names and keys that must differ, routes that can never be
-//! reached, a door that would stand open.
+//! Checks across tables: names that must exist, names and keys that must be unique, routes that can never be reached, an
+//! HTTP address that would be open without authentication.
 //!
-//! Reads the meaning, and the raw tables beside it for their places; both have the same elements in the same order.
-//! Changes nothing.
+//! Reads the resolved [`Config`] for values and the raw tables for their places in the file; both hold the same elements
+//! in the same order. Changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::raw::RawConfig;
 use super::server::listen_span;
 use super::source::{Span, WHOLE};
 
-/// Numbers of all tenants; every shard holds them in memory.
+/// Limit of `numbers` for all tenants together: every shard holds them in memory.
 const NUMBERS_MAX: usize = 10_000;
 
 pub(super) fn check(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
@@ -37,15 +37,18 @@ fn spans<T>(tables: &[Spanned<T>]) -> Vec<Span> {
     tables.iter().map(Spanned::span).collect()
 }
 
-/// Names differ also when `-` is read as `_`, for so the environment names them.
+/// Names must stay unique when `-` is replaced by `_`, because environment variables write both as `_`.
 fn check_names<'n>(kind: &str, names: impl Iterator<Item = &'n str>, spans: Vec<Span>, gather: &mut Gather<'_>) {
     let mut seen: Vec<(String, &str)> = Vec::new();
     for (name, span) in names.zip(spans).filter(|(name, _)| !name.is_empty()) {
         let folded = name.replace('-', "_");
         match seen.iter().find(|(other, _)| *other == folded) {
-            Some((_, other)) if *other == name => gather.refuse(&span, format!("there are two {kind}s of this name")),
+            Some((_, other)) if *other == name => {
+                gather.refuse(&span, format!("another {kind} already has this name: rename one of them"));
+            }
             Some((_, other)) => {
-                gather.refuse(&span, format!("the environment could not tell it from {kind} `{other}`"));
+                let what = "only in - and _, which environment variables cannot tell apart: rename one of them";
+                gather.refuse(&span, format!("differs from {kind} `{other}` {what}"));
             }
             None => seen.push((folded, name)),
         }
@@ -54,19 +57,22 @@ fn check_names<'n>(kind: &str, names: impl Iterator<Item = &'n str>, spans: Vec<
 
 fn check_presence(config: &Config, gather: &mut Gather<'_>) {
     if config.carriers.is_empty() {
-        gather.refuse(&WHOLE, "there is no [[carrier]]: nothing could be sent");
+        let what = "no [[carrier]] is configured, so nothing can be sent: add one with `name`, `hosts` and `system_id`";
+        gather.refuse(&WHOLE, what);
     }
     if config.routes.is_empty() {
-        gather.refuse(&WHOLE, "there is no [[route]]: no message would find its way");
+        let what = "no [[route]] is configured, so no message can be sent: add one with `name` and `carriers`";
+        gather.refuse(&WHOLE, what);
     }
 }
 
-/// Without tenants everybody who can connect is tenant 0.
+/// Without tenants there is no authentication: every client that can connect acts as tenant 0.
 fn check_door(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     if config.tenants.is_empty() && !config.http.is_loopback() {
         gather.refuse(
             &listen_span(&raw.http),
-            "without a [[tenant]] there is no authentication, so only loopback addresses may be listened on",
+            "without a [[tenant]] there is no authentication, so only loopback addresses are allowed: listen on \
+             127.0.0.1 or [::1], or add a [[tenant]]",
         );
     }
 }
@@ -88,26 +94,29 @@ fn check_routes(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     }
 }
 
-/// Where one of the known has no name (told elsewhere), it may be the one that is meant.
+/// Refuses a name that is not in `known`. If an element of `known` has no name (which is reported elsewhere), that element
+/// may be the one that is meant, so nothing is reported here.
 fn check_exists(kind: &str, name: &str, known: &[&str], at: &Span, gather: &mut Gather<'_>) {
     let named_or_nameless = known.contains(&name) || known.contains(&"");
     if name.is_empty() || named_or_nameless {
         return;
     }
     let mut what = format!("there is no {kind} `{name}`");
-    if let Some(meant) = nearest(name, known.iter().copied()) {
-        what.push_str(&format!("; did you mean `{meant}`?"));
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => what.push_str(&format!("; did you mean `{meant}`?")),
+        None if known.is_empty() => what.push_str(&format!(": no [[{kind}]] is configured")),
+        None => {}
     }
     gather.refuse(at, what);
 }
 
-/// The first route that matches takes the message.
+/// The first route that matches takes the message, so a later route with the same or a narrower condition may never match.
 fn check_order(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     for (index, (route, raw)) in config.routes.iter().zip(&raw.route).enumerate() {
         let before = config.routes.iter().take(index);
         if let Some(other) = before.into_iter().find(|other| other.when.is_always() || other.when == route.when) {
-            let what = format!("never reached: route `{}` before it takes every message that it would", other.name);
-            gather.refuse(&raw.span(), what);
+            let what = "already takes every message that this one matches: move the narrower route up, or remove one";
+            gather.refuse(&raw.span(), format!("never reached: route `{}` above {what}", other.name));
         }
     }
 }
@@ -116,13 +125,13 @@ fn check_keys(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (tenant, raw) in config.tenants.iter().zip(&raw.tenant) {
         let places = raw.get_ref().keys.iter().chain(&raw.get_ref().admin_keys).flat_map(|list| list.get_ref());
-        // One that could not be had is empty, and like no other.
+        // A key that could not be fetched is empty; it is reported elsewhere and is not compared.
         let keys = tenant.keys.iter().chain(&tenant.admin_keys).zip(places);
         for (key, place) in keys.filter(|(key, _)| !key.reveal().is_empty()) {
             match seen.iter().find(|(other, _)| *other == key.reveal()) {
                 Some((_, owner)) => {
-                    gather
-                        .refuse(&place.span(), format!("the same key stands a second time, first at tenant `{owner}`"));
+                    let what = format!("this key is already in use at tenant `{owner}`: generate another one");
+                    gather.refuse(&place.span(), what);
                 }
                 None => seen.push((key.reveal(), &tenant.name)),
             }
@@ -130,7 +139,7 @@ fn check_keys(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     }
 }
 
-/// A number has one owner, and there are not so many that they fill memory.
+/// Each number belongs to one tenant, and all tenants together have at most [`NUMBERS_MAX`].
 fn check_numbers(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     let mut seen: BTreeMap<&[u8], &str> = BTreeMap::new();
     for (tenant, raw) in config.tenants.iter().zip(&raw.tenant) {
@@ -138,12 +147,13 @@ fn check_numbers(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
         for (number, place) in tenant.numbers.iter().zip(places) {
             let number = bare(number.as_bytes());
             if let Some(owner) = seen.get(number) {
-                let what = format!("the same number stands a second time, first at tenant `{owner}`");
+                let what = format!("this number already belongs to tenant `{owner}`: list it once");
                 gather.refuse(&place.span(), what);
             } else if seen.len() < NUMBERS_MAX {
                 seen.insert(number, &tenant.name);
             } else {
-                gather.refuse(&place.span(), format!("tenants may have {NUMBERS_MAX} numbers in all; here are more"));
+                let what = "numbers: remove this one and those after it";
+                gather.refuse(&place.span(), format!("all tenants together may have {NUMBERS_MAX} {what}"));
                 return;
             }
         }

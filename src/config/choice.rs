@@ -1,9 +1,9 @@
-//! Words that the file may choose from; the same type is typed and meant. Each is data: what a word leads to is told by
-//! the room that acts on it.
+//! Keys with a fixed set of words; the same type serves the raw and the resolved configuration. Each type is plain data:
+//! what a word causes is documented in the module that acts on it.
 
 use serde::{Deserialize, Serialize};
 
-/// Urgency of a message.
+/// Urgency of a message, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -13,19 +13,20 @@ pub enum Class {
     Marketing,
 }
 
-/// What becomes of an attempt of which nobody knows whether the carrier has it.
+/// What happens to an attempt in doubt: it was written to the carrier, but no answer came, so the carrier may or may not
+/// have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InDoubt {
-    /// Sent again after `in_doubt_wait`, up to `doubts_max`.
+    /// Send it again after `in_doubt_wait`, within the limit of `doubts_max`.
     Resend,
-    /// Waits for a receipt or for the operator.
+    /// Wait for a receipt or for the operator's decision.
     Hold,
-    /// Ends `dead`, reason `in_doubt_dropped`.
+    /// End the message as `dead`, reason `in_doubt_dropped`.
     Drop,
 }
 
-/// What speaks at the other end.
+/// Protocol that the carrier speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CarrierKind {
@@ -33,44 +34,44 @@ pub enum CarrierKind {
     Smpp,
 }
 
-/// How sessions are bound.
+/// How sessions bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BindMode {
-    /// One connection for both directions.
+    /// One connection (`bind_transceiver`) for both directions.
     Transceiver,
-    /// One transmitter and one receiver.
+    /// Two connections: a transmitter and a receiver.
     Pair,
-    /// One transmitter: for an account that may only send.
+    /// One transmitter, for an account that may only send.
     Transmitter,
 }
 
-/// How it is learned what became of messages.
+/// How the outcome of messages is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Receipts {
     /// The carrier sends receipts.
     Deliver,
-    /// It sends none, and is asked by query_sm.
+    /// The carrier sends none; it is asked with query_sm.
     Query,
 }
 
-/// How a text leaves when its message does not say.
+/// Encoding of texts whose message names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// The carrier's default alphabet where the text fits, UCS-2 otherwise.
     Auto,
-    /// The default alphabet always; what does not fit is unencodable.
+    /// Always the default alphabet; a text that does not fit is refused.
     Gsm7,
     /// Latin-1 with data_coding 3 where the text fits, UCS-2 otherwise.
     Latin1,
-    /// UCS-2 always.
+    /// Always UCS-2.
     Ucs2,
 }
 
 impl Encoding {
-    /// As it is typed.
+    /// The word in the file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -81,7 +82,7 @@ impl Encoding {
     }
 }
 
-/// What the carrier reads when data_coding is 0; the specification leaves it open.
+/// Alphabet that the carrier uses for data_coding 0; the specification leaves it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefaultAlphabet {
@@ -93,17 +94,17 @@ pub enum DefaultAlphabet {
     Ascii,
 }
 
-/// How a long message is cut.
+/// How a long message is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Splitting {
-    /// User data header with an 8-bit reference: 153/134/67 a part.
+    /// User data header with an 8-bit reference: 153 septets, 134 bytes or 67 UCS-2 characters per part.
     Udh8,
-    /// User data header with a 16-bit reference: 152/133/66 a part.
+    /// User data header with a 16-bit reference: 152 septets, 133 bytes or 66 UCS-2 characters per part.
     Udh16,
     /// The TLVs sar_msg_ref_num, sar_total_segments, sar_segment_seqnum.
     Sar,
-    /// Not at all: one PDU with message_payload; the carrier cuts.
+    /// Not at all: one PDU with message_payload, which the carrier splits.
     Payload,
 }
 
@@ -111,59 +112,59 @@ pub enum Splitting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdForm {
-    /// Not told: each plausible form is tried.
+    /// Unknown: each plausible form is tried.
     Auto,
-    /// As an opaque text.
+    /// An opaque text.
     Text,
-    /// As a decimal number; leading zeros mean nothing.
+    /// A decimal number; leading zeros do not count.
     Decimal,
-    /// As a hexadecimal number; case and leading zeros mean nothing.
+    /// A hexadecimal number; case and leading zeros do not count.
     Hex,
 }
 
-/// What the numbers in a carrier's receipts say of whose they are.
+/// Whether the phone numbers in a carrier's receipts are compared with those of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberRule {
-    /// A receipt with the number of somebody else settles nothing.
+    /// A receipt with a different number does not settle the message.
     Compare,
-    /// Nothing: its carrier writes numbers in a way of its own.
+    /// They are ignored, for a carrier that writes numbers in a form of its own.
     Ignore,
 }
 
-/// Who has to act on a refusal of the carrier.
+/// Classes of a carrier's refusals, by what has to happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
-    /// Slower, in order, no attempt consumed.
+    /// The link slows down and keeps the order; the refusal does not count as an attempt.
     Throttle,
-    /// Passes: back off.
+    /// The trouble will pass: retry with back-off.
     Transient,
-    /// Bind again.
+    /// The session is in the wrong state: bind again.
     Session,
-    /// The account is refused: call the operator.
+    /// The account is refused: the operator must talk to the carrier.
     Credential,
-    /// This message will never be taken.
+    /// The carrier will never accept this message.
     Permanent,
-    /// The carrier could not read what we wrote.
+    /// The carrier could not read what Stentor wrote.
     OurBug,
-    /// Nobody knows: transient for a while.
+    /// A status without a known meaning: retried a few times.
     Unknown,
 }
 
-/// What executors stand on.
+/// Kernel interface that executors use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeIo {
-    /// `io_uring` where it works, `epoll` otherwise.
+    /// `io_uring` where it works, else `epoll`.
     Auto,
-    /// Rings shared with the kernel: Linux 5.7, and no filter that forbids them.
+    /// Needs Linux 5.7, locked memory, and no seccomp filter that forbids it.
     IoUring,
-    /// Readiness of descriptors: everywhere.
+    /// Works everywhere.
     Epoll,
 }
 
-/// How much is logged.
+/// Least important level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
@@ -174,37 +175,37 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Which answered requests are told to the log.
+/// Which answered HTTP requests are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogRequests {
-    /// Those that failed by us: 500 and above.
+    /// Those that failed on the server's side: status 500 and above.
     Failed,
-    /// Those that were refused as well: 400 and above.
+    /// Refused requests as well: status 400 and above.
     Refused,
-    /// Each.
+    /// Every request.
     All,
 }
 
-/// How much of a carrier's PDUs is told to the log.
+/// How much of a carrier's PDUs is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogPdus {
     /// Nothing.
     Off,
-    /// Every PDU; numbers by their first and last digits, texts by their length.
+    /// Every PDU, with only the first and last digits of numbers, and only the length of texts.
     Masked,
-    /// Every PDU, with numbers and texts.
+    /// Every PDU, with complete numbers and texts.
     Whole,
 }
 
-/// How a line of the log looks.
+/// Format of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// `text` when a person looks at it, `json` otherwise.
+    /// `text` if the log goes to a terminal, else `json`.
     Auto,
-    /// For people.
+    /// For human readers.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,6 +1,6 @@
-//! What a reload would change, in the operator's words, and which of it only a restart can do.
+//! What a reload would change, in terms of the file's keys, and which changes need a restart.
 //!
-//! Invariant: a secret is told as changed, never shown. Refuses to apply anything.
+//! Invariant: a changed secret is listed as changed, its value is never shown. Applies nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use toml::Value;
 use super::Config;
 use super::secret::{MASK, Secret};
 
-/// One difference.
+/// One changed key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The key: `carrier.bench.window`; `route` alone is the order of the routes.
+    /// The key's path, such as `carrier.bench.window`; `route` alone is the order of the routes.
     pub path: String,
-    /// Before, as TOML; `None`: it was not there.
+    /// The value before, as TOML; `None` if the key was absent.
     pub old: Option<String>,
-    /// After, as TOML; `None`: it is not there any more.
+    /// The value after, as TOML; `None` if the key is now absent.
     pub new: Option<String>,
-    /// It cannot be changed while the process runs.
+    /// True if the key cannot be changed while the process runs.
     pub needs_restart: bool,
 }
 
@@ -31,7 +31,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Keys and tables that are read once: identity and place on disk, threads, sockets, what memory is laid out for.
+/// Keys and tables that are read only at start: identity, data directory, threads, sockets, and limits by which memory is
+/// allocated.
 const AT_START: [&str; 8] = [
     "node",
     "http.listen",
@@ -43,7 +44,7 @@ const AT_START: [&str; 8] = [
     "log.format",
 ];
 
-/// Every difference, sorted by path.
+/// All changes, sorted by path.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (flatten(old), flatten(new));
     let mut paths: Vec<&String> = old.keys().chain(new.keys()).collect();
@@ -60,7 +61,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         .collect()
 }
 
-/// Whether the key at this path is read at start only.
+/// Whether the key at this path is read only at start.
 pub(super) fn needs_restart(path: &str) -> bool {
     let below = |rest: &str| rest.is_empty() || rest.starts_with('.');
     AT_START.iter().any(|start| path.strip_prefix(start).is_some_and(below))
@@ -100,7 +101,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Leaf> {
     leaves
 }
 
-/// The masked text gives way to the values, so that they can be compared.
+/// Replaces the masked text by the secrets themselves, so that they can be compared.
 fn insert_secrets(leaves: &mut BTreeMap<String, Leaf>, path: String, secrets: &[Secret]) {
     leaves.insert(path, Leaf::Secrets(secrets.to_vec()));
 }

@@ -1,8 +1,9 @@
-//! The environment over the file: `STENTOR__HTTP__LISTEN`, `STENTOR__CARRIER__BENCH__PORT`.
+//! Environment variables that override the file: `STENTOR__HTTP__LISTEN`, `STENTOR__CARRIER__BENCH__PORT`.
 //!
-//! Every key can be given so, in capitals, steps joined by two underscores; an element of `[[…]]` is meant by its
-//! name, `-` written as `_`. A text is taken as it is; anything else is read as TOML. What a variable gives carries the
-//! variable's own place. Elements cannot be added, only changed. Refuses to know what the keys mean.
+//! Every key can be set this way: in capitals, the steps of its path joined by two underscores. An element of `[[…]]` is
+//! addressed by its name, with `-` written as `_`. A string is taken as it is; any other value is parsed as TOML. Each value
+//! keeps the place of its variable, so that problems name the variable. Elements can be changed but not added. Refuses to
+//! know what the keys mean.
 
 use std::borrow::Cow;
 
@@ -16,11 +17,12 @@ use super::shape::Shape;
 use super::source::{PREFIX, Source, Span, Variable};
 use super::tree::name_of;
 
-const TABLE: &str = "is a table: name one of its keys, or give it whole as { … }";
+const TABLE: &str = "is a table: append __KEY to set one key, or write the whole table as { key = value, … }";
+const NO_KEY: &str = "names no key: append one to its name";
 
 type Problem = (Span, String);
 
-/// Writes the variables into the tree; what cannot be written is told.
+/// Writes the variables into the tree and returns a problem for each that cannot be written.
 pub(super) fn overlay<'s>(tree: &mut DeTable<'s>, shape: &Shape, source: &'s Source) -> Vec<Problem> {
     let mut problems = Vec::new();
     for variable in &source.variables {
@@ -40,7 +42,7 @@ struct Writer<'s, 'r> {
 
 impl<'s> Writer<'s, '_> {
     fn write_table(&self, table: &mut DeTable<'s>, shape: &Shape, steps: &[&str]) -> Result<(), String> {
-        let Some((step, rest)) = steps.split_first() else { return Err("no key is named".to_owned()) };
+        let Some((step, rest)) = steps.split_first() else { return Err(NO_KEY.to_owned()) };
         let Some(inside) = shape.key(step) else {
             return Err(format!("`{step}`: {}", unknown_key(step, shape, self.root)));
         };
@@ -53,7 +55,7 @@ impl<'s> Writer<'s, '_> {
         match inside {
             Shape::Table(_) | Shape::Map(_) => match table.get_mut(*step).map(Spanned::get_mut) {
                 Some(DeValue::Table(below)) => self.write_table(below, inside, rest),
-                Some(_) => Err(format!("`{step}` is not a table in the file")),
+                Some(_) => Err(format!("`{step}` is not a table in the file: correct it there to set keys in it")),
                 None => {
                     let mut below = DeTable::new();
                     self.write_table(&mut below, inside, rest)?;
@@ -64,17 +66,21 @@ impl<'s> Writer<'s, '_> {
             },
             Shape::List(element) if element.key("name").is_some() => match table.get_mut(*step).map(Spanned::get_mut) {
                 Some(DeValue::Array(array)) => self.write_element(array, element, step, rest),
-                Some(_) | None => Err(format!("there is no [[{step}]] in the file")),
+                Some(_) | None => {
+                    Err(format!("the file has no [[{step}]], and a variable cannot add one: add it to the file"))
+                }
             },
-            Shape::List(_) => Err(format!("`{step}` is a list whose elements have no names; give it whole")),
+            Shape::List(_) => {
+                Err(format!("`{step}` is a list whose elements have no names: set the whole list as [ … ]"))
+            }
             Shape::OneOrMany(_) | Shape::Choice(_) | Shape::Text | Shape::Other => {
-                Err(format!("`{step}` holds no further keys"))
+                Err(format!("`{step}` is not a table: remove what follows it in the variable's name"))
             }
         }
     }
 
     fn write_element(&self, array: &mut DeArray<'s>, shape: &Shape, list: &str, steps: &[&str]) -> Result<(), String> {
-        let Some((step, rest)) = steps.split_first() else { return Err("no key is named".to_owned()) };
+        let Some((step, rest)) = steps.split_first() else { return Err(NO_KEY.to_owned()) };
         let names: Vec<String> =
             array.iter().filter_map(|value| name_of(value.get_ref())).map(|name| name.replace('-', "_")).collect();
         let named = array
@@ -82,12 +88,12 @@ impl<'s> Writer<'s, '_> {
             .find(|value| name_of(value.get_ref()).is_some_and(|name| name.replace('-', "_") == **step));
         match named.map(Spanned::get_mut) {
             Some(DeValue::Table(_)) if rest.is_empty() => {
-                Err(format!("name one of its keys: {}__KEY", self.variable.name))
+                Err(format!("is a table: append one of its keys, as in {}__KEY", self.variable.name))
             }
             Some(DeValue::Table(table)) => self.write_table(table, shape, rest),
             Some(_) | None => Err(match nearest(step, names.iter().map(String::as_str)) {
                 Some(meant) => format!("there is no [[{list}]] named `{step}`; did you mean `{meant}`?"),
-                None => format!("there is no [[{list}]] named `{step}`"),
+                None => format!("there is no [[{list}]] named `{step}`; the names are: {}", names.join(", ")),
             }),
         }
     }
@@ -119,7 +125,7 @@ impl<'s> Writer<'s, '_> {
     }
 }
 
-/// The value with every span shifted to where the variable stands.
+/// The value with every span shifted by the variable's offset in the [`Source`].
 fn moved(value: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
     let span = shifted(&value.span(), by);
     let value = match value.into_inner() {

@@ -1,6 +1,6 @@
-//! What is wrong with a configuration, and where.
+//! Problems of a configuration: what is wrong, and where.
 //!
-//! Knows places (line and column, or the environment variable) and how a list of problems reads.
+//! Knows places (line and column, or the environment variable) and how a list of problems is printed.
 //! Refuses to know what is a problem: the readers and `check` decide that. Never holds a secret's value.
 
 use std::fmt;
@@ -8,18 +8,18 @@ use std::fmt;
 /// Where something was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In the file; both numbers start at 1, the column counts characters.
+    /// In the file; line and column start at 1.
     File {
         /// The file as the caller named it.
         file: String,
-        /// Line.
+        /// Counted from 1.
         line: usize,
-        /// Character in the line.
+        /// Counted in characters, from 1.
         column: usize,
     },
-    /// In an environment variable of this name.
+    /// In the environment variable of this name.
     Variable(String),
-    /// Nowhere in particular: the file as a whole.
+    /// In no particular line of the file of this name.
     Whole(String),
 }
 
@@ -36,11 +36,11 @@ impl fmt::Display for Place {
 /// One thing that the operator has to change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
+    /// File, line and column, or environment variable.
     pub place: Place,
-    /// The key's path, elements of `[[…]]` by name: `carrier.bench.window`. Empty: the file as a whole.
+    /// The key's path, with elements of `[[…]]` by name: `carrier.bench.window`. Empty if no key is concerned.
     pub path: String,
-    /// What is wrong with it, in a sentence without its subject.
+    /// What is wrong and what to write instead. Printed after the path.
     pub what: String,
 }
 
@@ -54,8 +54,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every problem that was found, in the order of their places; never empty as an error.
-/// `Display` writes one line per problem. The caller's exit code is 78 (`EX_CONFIG`).
+/// All problems found, in the order of their places; as an error never empty.
+/// `Display` writes one line per problem. The process should exit with code 78 (`EX_CONFIG`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 

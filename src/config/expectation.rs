@@ -1,6 +1,7 @@
-//! What is meant by `[[test]]`: a message and what must become of it, checked whenever the file is loaded.
+//! Resolves `[[test]]`: a message and its expected outcome, checked whenever the file is loaded.
 //!
-//! Knows the question and compares the answer. Refuses to know how a message is routed: the caller answers.
+//! Knows the message, and compares its outcome with the expected one. Refuses to know how a message is routed: the caller
+//! decides the outcome.
 
 use serde::Serialize;
 use toml::Spanned;
@@ -16,14 +17,14 @@ use super::units::OneOrMany;
 pub struct Expectation {
     /// The message.
     pub given: Given,
-    /// What must become of it.
+    /// The expected outcome.
     pub expect: Expect,
-    /// Where it stands, and its path, for [`Expectation::compare`].
+    /// Place and path in the file, for the problem that [`Expectation::compare`] returns.
     #[serde(skip)]
     pub(super) stands: (Place, String),
 }
 
-/// A message as a client would send it; absent fields are absent there too.
+/// A message as a client would send it; a field that is `None` is absent from the request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Given {
     pub to: String,
@@ -34,28 +35,28 @@ pub struct Given {
     pub tags: Vec<String>,
 }
 
-/// What must become of it; what is `None` may be anything. Not both a rejection and something else.
+/// The expected outcome: either `reject` alone, or `route`, `encoding` or both. A field that is `None` is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Expect {
     /// Name of the route that takes it.
     pub route: Option<String>,
-    /// How it leaves.
+    /// Encoding in which it is sent; never `Auto`.
     pub encoding: Option<Encoding>,
-    /// Code with which it is refused.
+    /// Error code with which it is rejected.
     pub reject: Option<String>,
 }
 
-/// What really becomes of it; the caller's answer.
+/// The actual outcome, as decided by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It would be sent.
+    /// The message would be sent.
     Sent {
-        /// Over this route.
+        /// Name of the route.
         route: String,
-        /// In this encoding; never `Auto`. `None`: not asked, for the test has no body.
+        /// Encoding; never `Auto`. `None` if the test has no body.
         encoding: Option<Encoding>,
     },
-    /// It would be refused with this code.
+    /// The message would be rejected with this error code.
     Rejected(String),
 }
 
@@ -77,12 +78,13 @@ impl Expectation {
         if let Some(typed) = &raw.expect {
             let sent = expect.route.is_some() || expect.encoding.is_some();
             if sent == expect.reject.is_some() && !gather.incomplete {
-                let what = "either `reject`, or `route` and/or `encoding`";
+                let what = "write either `reject`, or `route` and/or `encoding`";
                 gather.refuse(&typed.span(), what);
             } else if expect.encoding.is_some() && given.body.is_none() {
-                gather.refuse(&typed.span(), "an encoding can only be expected of a message with a `body`");
+                let what = "`encoding` can only be expected of a message with a `body`: add `body` to `given`";
+                gather.refuse(&typed.span(), what);
             } else if expect.encoding.as_ref().is_some_and(|encoding| *encoding.get_ref() == Encoding::Auto) {
-                gather.refuse(&typed.span(), "`auto` is no encoding in which a message leaves");
+                gather.refuse(&typed.span(), "no message is sent in `auto`: write `gsm7`, `latin1` or `ucs2`");
             }
         }
         Self {
@@ -106,7 +108,7 @@ impl Expectation {
         }
     }
 
-    /// What is wrong, if the decision is not the expected one.
+    /// The problem, if the decision is not the expected one.
     pub fn compare(&self, decision: &Decision) -> Option<Problem> {
         let what = match decision {
             Decision::Rejected(code) => match &self.expect.reject {

@@ -1,7 +1,7 @@
-//! Gathers what is wrong while typed values get their meaning, so that one run tells everything.
+//! Collects problems while raw values are resolved, so that one run reports all of them.
 //!
-//! A refused value is replaced by its default (or something empty) and the work goes on; since there is a problem then,
-//! nobody ever sees the replacement. Refuses to know any key.
+//! A refused value is replaced by its default (or an empty value) and the work goes on. The replacement is never used:
+//! with a problem in the list, no [`Config`](super::Config) is returned. Refuses to know any key.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -27,15 +27,15 @@ pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
 
-/// Letters and digits in a name that also stands in metrics, in the environment and on disk.
+/// Characters in a name, which also appears in metrics, in environment variables and on disk.
 const NAME_MAX: usize = 32;
 
-/// Whether secrets are fetched from where they are kept.
+/// Whether secrets are read from files and credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Secrets {
-    /// Each, or it is told why it cannot be had.
+    /// All of them; one that cannot be read is a problem.
     Fetch,
-    /// Those of the text alone; all others are empty.
+    /// Only those written in the configuration itself; all others are left empty.
     Leave,
 }
 
@@ -43,16 +43,16 @@ pub(super) enum Secrets {
 pub(super) struct Gather<'c> {
     pub(super) credentials: Option<&'c Path>,
     pub(super) fetch: Secrets,
-    /// Something typed was struck out before: what is missing may have been there.
+    /// A wrong key was removed while reading: a key that is missing now may have been written, so none is reported as missing.
     pub(super) incomplete: bool,
     pub(super) problems: Vec<(Span, String)>,
-    /// By what numbers are read, made when the first sender is one.
+    /// How numbers are parsed; made when the first sender that is a number needs it.
     pub(super) numbers: Numbers<'c>,
-    /// Where each secret came from.
+    /// Place and source of each secret.
     pub(super) secrets: Vec<(Span, SecretRef)>,
 }
 
-/// How the file wants numbers to be read.
+/// How numbers in the file are parsed.
 #[derive(Debug, Default)]
 pub(super) struct Numbers<'c> {
     /// `defaults.country`.
@@ -66,7 +66,7 @@ impl<'c> Numbers<'c> {
         Self { country, ranges, numbering: OnceCell::new() }
     }
 
-    /// Without a country if that has no plan, which is told elsewhere.
+    /// Without a home country if `country` has no numbering plan, which is reported elsewhere.
     fn numbering(&self) -> Option<&Numbering> {
         let plan = || Numbering::new(self.country).or_else(|_| Numbering::new(None)).ok();
         let made = || plan().map(|made| made.with_ranges(self.ranges.clone()));
@@ -86,7 +86,8 @@ impl Gather<'_> {
         if range.contains(&value.get_ref().0) {
             return value.get_ref().0;
         }
-        self.refuse(&value.span(), format!("{} is out of bounds: from {least} to {most}", value.get_ref()));
+        let what = format!("is out of range: write a value from {least} to {most}");
+        self.refuse(&value.span(), format!("{} {what}", value.get_ref()));
         default
     }
 
@@ -97,20 +98,22 @@ impl Gather<'_> {
         if range.contains(&value.get_ref().0) {
             return value.get_ref().0;
         }
-        self.refuse(&value.span(), format!("{} is out of bounds: from {least} to {most}", value.get_ref()));
+        let what = format!("is out of range: write a value from {least} to {most}");
+        self.refuse(&value.span(), format!("{} {what}", value.get_ref()));
         default
     }
 
-    /// Two durations of which the first may not exceed the second; `from` and `to` are their keys.
+    /// Refuses two durations if the first is longer than the second. Each is given as typed, in ms, and with its key.
     pub(super) fn in_order(&mut self, low: (&Typed<Millis>, u64, &str), high: (&Typed<Millis>, u64, &str)) {
         if low.1 > high.1 {
             let at = low.0.as_ref().or(high.0.as_ref()).map_or(WHOLE, Spanned::span);
-            let what = format!("`{}` ({}) is longer than `{}` ({})", low.2, Millis(low.1), high.2, Millis(high.1));
-            self.refuse(&at, what);
+            let (least, most) = (low.2, high.2);
+            let what = format!("`{least}` ({}) is longer than `{most}` ({})", Millis(low.1), Millis(high.1));
+            self.refuse(&at, format!("{what}: lower `{least}` or raise `{most}`"));
         }
     }
 
-    /// A key that must be there; `table` is where it is missed.
+    /// A mandatory key; if it is missing, the problem is reported at `table`.
     pub(super) fn required<'t, T>(&mut self, typed: &'t Typed<T>, table: &Span, key: &str) -> Option<&'t Spanned<T>> {
         if typed.is_none() && !self.incomplete {
             self.refuse(table, format!("`{key}` is missing"));
@@ -124,9 +127,8 @@ impl Gather<'_> {
         let text = name.get_ref();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if text.is_empty() || text.len() > NAME_MAX || !text.chars().all(plain) || text.contains("__") {
-            let what = "of a-z, 0-9, - and _ (never two _ in a row)";
-            let what = format!("a name has 1 to {NAME_MAX} {what}, not {}", Quoted(text));
-            self.refuse(&name.span(), what);
+            let what = "characters from a-z, 0-9, - and _, without two _ in a row";
+            self.refuse(&name.span(), format!("{} is not a valid name: use 1 to {NAME_MAX} {what}", Quoted(text)));
         }
         text.clone()
     }
@@ -136,22 +138,23 @@ impl Gather<'_> {
         let Some(value) = typed else { return String::new() };
         let text = value.get_ref();
         if text.len() > octets_max {
-            let what = format!("{} octets, of which SMPP 3.4 allows {octets_max}", text.len());
+            let what = format!("is {} bytes long; SMPP 3.4 allows at most {octets_max}", text.len());
             self.refuse(&value.span(), what);
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-            self.refuse(&value.span(), "only printable ASCII can be sent in this field");
+            self.refuse(&value.span(), "contains a character that this field cannot carry: use printable ASCII only");
         }
         text.clone()
     }
 
-    /// A text of the bind, which the carrier dictates; empty if absent.
+    /// A text field of the bind, whose value the carrier assigns; empty if absent. It may exceed the limits of SMPP 3.4.
     pub(super) fn bind_text(&mut self, typed: &Typed<String>) -> String {
         let Some(value) = typed else { return String::new() };
         let text = value.get_ref();
         if text.len() > BIND_TEXT_OCTETS_MAX {
-            self.refuse(&value.span(), format!("{} octets, of which {BIND_TEXT_OCTETS_MAX} can be sent", text.len()));
+            let what = format!("is {} bytes long; at most {BIND_TEXT_OCTETS_MAX} can be sent", text.len());
+            self.refuse(&value.span(), what);
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-            self.refuse(&value.span(), "only printable ASCII can be sent in this field");
+            self.refuse(&value.span(), "contains a character that this field cannot carry: use printable ASCII only");
         }
         text.clone()
     }
@@ -160,7 +163,7 @@ impl Gather<'_> {
     pub(super) fn path(&mut self, typed: &Typed<String>) -> Option<PathBuf> {
         let value = typed.as_ref()?;
         if value.get_ref().is_empty() {
-            self.refuse(&value.span(), "an empty path");
+            self.refuse(&value.span(), "the path is empty: write the path of a file or directory");
         }
         Some(PathBuf::from(value.get_ref()))
     }
@@ -170,19 +173,20 @@ impl Gather<'_> {
         let value = typed.as_ref()?;
         let parsed = value.get_ref().parse().ok();
         if parsed.is_none() {
-            self.refuse(&value.span(), format!("{} is not an IP address", Quoted(value.get_ref())));
+            let what = "is not an IP address such as \"192.0.2.1\" or \"2001:db8::1\"";
+            self.refuse(&value.span(), format!("{} {what}", Quoted(value.get_ref())));
         }
         parsed
     }
 
-    /// A sender as it leaves, read as that of a message.
+    /// A sender in the form in which it is sent to carriers, parsed like the sender of a message.
     pub(super) fn sender(&mut self, typed: &Typed<String>) -> Option<String> {
         let value = typed.as_ref()?;
         let read = |text: &str, numbering: &Numbering| sender::read(text, numbering).map(|found| found.to_string());
         Some(self.read_sender(value.get_ref(), &value.span(), read))
     }
 
-    /// Senders, whole or by their beginning and `*`, as they are compared.
+    /// A pattern for senders in the form used for comparison: a whole sender, or a beginning followed by `*`.
     pub(super) fn sender_pattern(&mut self, text: &str, at: &Span) -> String {
         self.read_sender(text, at, sender::pattern)
     }
@@ -198,22 +202,23 @@ impl Gather<'_> {
             Ok(found) => return found,
             Err(Objection::SenderNumber(why)) => format!(": {why}"),
             Err(_) => {
-                ": 15 digits, or 11 characters of ASCII without @`[]{}\\^|~, a letter or digit among them".to_owned()
+                let what = "up to 11 ASCII characters other than @`[]{}\\^|~ with a letter or digit among them";
+                format!(": use up to 15 digits, or {what}")
             }
         };
-        self.refuse(at, format!("{} is no sender{why}", Quoted(text)));
+        self.refuse(at, format!("{} is not a valid sender{why}", Quoted(text)));
         text.to_owned()
     }
 
-    /// An ISO 3166 code.
+    /// Refuses what is not two capital letters; whether the country has a numbering plan is checked elsewhere.
     pub(super) fn check_country(&mut self, text: &str, at: &Span) {
         if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            let what = "is no country: two capital letters (ISO 3166) such as \"DE\"";
+            let what = "is not a country code: write two capital letters (ISO 3166) such as \"DE\"";
             self.refuse(at, format!("{} {what}", Quoted(text)));
         }
     }
 
-    /// A secret, fetched; empty if it cannot be had.
+    /// A secret's value; empty if it cannot be read or is not to be fetched.
     pub(super) fn secret(&mut self, reference: &Spanned<SecretRef>) -> Secret {
         self.secrets.push((reference.span(), reference.get_ref().clone()));
         match (self.fetch, reference.get_ref()) {
@@ -227,7 +232,7 @@ impl Gather<'_> {
     }
 }
 
-/// The typed value or its default.
+/// The value as written in the file, or its default.
 pub(super) fn or<T: Clone>(typed: &Typed<T>, default: T) -> T {
     typed.as_ref().map_or(default, |value| value.get_ref().clone())
 }

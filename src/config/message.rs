@@ -1,4 +1,4 @@
-//! What is meant by `[defaults]` and `[retry]`: what a message gets when it does not say, and how often it is tried.
+//! Resolves `[defaults]` and `[retry]`: values for fields that a message leaves out, and how often it is tried.
 //!
 //! Knows values only. Refuses to know what a class or an error class leads to.
 
@@ -12,43 +12,43 @@ use super::shown;
 use super::units::{Int, Permille};
 use stentor_core::admission::numbering;
 
-/// What a message gets when neither it, nor its route, nor its tenant says otherwise.
+/// Values that apply when neither the message, nor its route, nor its tenant has one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Defaults {
     /// ISO 3166; numbers without `+` are read as dialled there. `None`: every number must be international.
     pub country: Option<String>,
-    /// Numbers with lengths that the table of countries does not know.
+    /// Lengths of numbers beyond those in the built-in table of countries.
     pub number_ranges: Vec<NumberRange>,
-    /// Urgency.
+    /// Urgency of a message that names no class.
     pub class: Class,
-    /// Sender; `None`: the carrier's own.
+    /// Sender; `None`: the carrier chooses one.
     pub from: Option<String>,
-    /// More parts than this are `too_many_parts`.
+    /// A text that needs more parts is refused with `too_many_parts`, unless its message allows more.
     pub parts_max: u8,
-    /// How long a message is worth sending.
+    /// How long a message is worth sending; afterwards it is `expired`.
     #[serde(rename = "expires_in", serialize_with = "shown::duration")]
     pub expires_in_ms: u64,
-    /// How long its history is kept after its final state.
+    /// How long a message's history is kept after it reaches its final state.
     #[serde(rename = "retention", serialize_with = "shown::duration")]
     pub retention_ms: u64,
-    /// How long a message that its carrier has taken waits for its receipt.
+    /// How long a message that a carrier has accepted waits for its receipt.
     #[serde(rename = "receipt_wait", serialize_with = "shown::duration")]
     pub receipt_wait_ms: u64,
     /// How long an attempt in doubt waits for its receipt before its policy acts.
     #[serde(rename = "in_doubt_wait", serialize_with = "shown::duration")]
     pub in_doubt_wait_ms: u64,
-    /// How often a session may be lost with a message alone on it before that is given up instead of sent again.
+    /// How often a session may be lost while a message was alone on it, before the message is given up instead of sent again.
     pub doubts_max: u8,
-    /// By class.
+    /// What happens to an attempt in doubt, by class of message.
     pub in_doubt: InDoubtPolicies,
 }
 
-/// Numbers that begin so may have so many digits.
+/// Numbers with this prefix may have these lengths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NumberRange {
-    /// First digits, the country's code among them, without `+`.
+    /// First digits, country code included, without `+`.
     pub prefix: String,
-    /// Digits in all, the country's code counted.
+    /// Possible numbers of digits, country code included.
     pub digits: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl NumberRange {
     }
 }
 
-/// The ranges by which senders of the file are read; what is wrong with one is told when it gets its meaning.
+/// The ranges by which senders in the file are parsed. A wrong range is left out here and reported by `checked_range`.
 pub(super) fn ranges(raw: &RawDefaults) -> Vec<numbering::NumberRange> {
     let listed = raw.number_ranges.iter().flat_map(|list| list.get_ref());
     listed.filter_map(|typed| range(typed.get_ref()).as_read()).collect()
@@ -76,14 +76,14 @@ fn checked_range(typed: &Spanned<RawNumberRange>, gather: &mut Gather<'_>) -> Nu
     let is_whole = gather.required(&raw.prefix, &table, "prefix").is_some()
         & gather.required(&raw.digits, &table, "digits").is_some();
     if is_whole && found.as_read().is_none() {
-        let what =
-            "no such numbers: a prefix is 1 to 15 digits such as \"4758\", and `digits` counts all digits, 7 to 15";
+        let what = "no number can match: write a `prefix` of 1 to 15 digits without a leading 0, such as \"4758\", and in \
+             `digits` total lengths from 7 to 15, none shorter than the prefix";
         gather.refuse(&table, what);
     }
     found
 }
 
-/// The policy for attempts in doubt, by class.
+/// The policy for attempts in doubt, by class of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct InDoubtPolicies {
     pub emergency: InDoubt,
@@ -93,7 +93,7 @@ pub struct InDoubtPolicies {
 }
 
 impl InDoubtPolicies {
-    /// That of one class.
+    /// The policy of one class.
     pub fn of(&self, class: Class) -> InDoubt {
         match class {
             Class::Emergency => self.emergency,
@@ -152,21 +152,22 @@ pub struct Retry {
 /// Attempts and the pause between them, which doubles from the shortest to the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RetryPolicy {
-    /// The first one counts.
+    /// All attempts together, the first one included.
     pub attempts_max: u8,
-    /// Before the second attempt.
+    /// Pause before the second attempt; doubles with each further one.
     #[serde(rename = "backoff_min", serialize_with = "shown::duration")]
     pub backoff_min_ms: u64,
-    /// At most.
+    /// Longest pause between two attempts.
     #[serde(rename = "backoff_max", serialize_with = "shown::duration")]
     pub backoff_max_ms: u64,
-    /// A pause is shortened by a random share of up to so many thousandths.
+    /// Each pause is shortened by a random share of up to this many thousandths, so that what failed together is not retried
+    /// together.
     #[serde(rename = "jitter", serialize_with = "shown::share")]
     pub jitter_permille: u16,
 }
 
 impl Retry {
-    /// The policy of an error class. `None`: not retried (permanent), or not counted (throttle: the link waits).
+    /// The policy of an error class. `None`: not retried (permanent), or retried without counting (throttle: the link waits).
     pub fn of(&self, class: ErrorClass) -> Option<&RetryPolicy> {
         match class {
             ErrorClass::Transient => Some(&self.transient),

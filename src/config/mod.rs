@@ -1,12 +1,12 @@
-//! The configuration: what was written → what is meant.
+//! The configuration: turns what the operator wrote into the values that the daemon uses.
 //!
-//! One TOML file ([`raw`]: what was typed), the environment over it, secrets fetched, defaults filled in, everything
-//! checked → [`Config`] (what is meant: units in the names, nothing optional that has a default). Either a whole
-//! `Config` comes out or every problem with its place; never half of one. `config/stentor.toml` explains each key.
+//! One TOML file ([`raw`]: as written), environment variables over it, secrets read, defaults filled in, everything
+//! checked → [`Config`] (as resolved: units in the names, nothing optional that has a default). The result is either a
+//! complete `Config` or all problems with their places; never a partial one. `config/stentor.toml` explains each key.
 //!
-//! Knows no room that is configured: the values are plain data, and who starts the rooms hands them on.
-//! [`Config::load`] is the only place that looks at the process's environment; secrets are the only files read besides
-//! the one named.
+//! Knows none of the modules that it configures: the values are plain data, and the code that starts those modules hands
+//! the values on. [`Config::load`] is the only place that reads the process's environment; apart from the given file, only
+//! files of secrets are read.
 
 mod carrier;
 mod carrier_tlv;
@@ -57,45 +57,46 @@ use gather::{Gather, Numbers, Secrets};
 use secret::SecretRef;
 use source::{PREFIX, Source, Span};
 
-/// What is meant. Written out (serde) it has the keys and units of the file, secrets masked.
+/// The resolved configuration. Serialized, it has the keys and units of the file, with secrets masked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
-    /// Identity, place on disk, shards and cores.
+    /// Identity, data directory, shards and cores.
     pub node: Node,
-    /// The HTTP door.
+    /// The HTTP server.
     pub http: Http,
-    /// What a message gets when it does not say.
+    /// Values for fields that a message leaves out.
     pub defaults: Defaults,
-    /// What the process holds at most.
+    /// Upper bounds of what the process holds.
     pub limits: Limits,
-    /// How often a refused part is tried again.
+    /// How often and how soon a refused part is tried again.
     pub retry: Retry,
-    /// What is told to the log.
+    /// What is logged, and how.
     pub log: Log,
-    /// At least one; names differ.
+    /// At least one; names are unique.
     #[serde(rename = "carrier")]
     pub carriers: Vec<Carrier>,
-    /// At least one, in the order in which they are tried.
+    /// At least one, in the order in which they are matched.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
-    /// None: no authentication, everybody on this machine is tenant 0.
+    /// Empty: no authentication; every client on this machine is tenant 0.
     #[serde(rename = "tenant")]
     pub tenants: Vec<Tenant>,
-    /// Expectations to be compared by [`Config::failed_tests`].
+    /// Routing tests, run by [`Config::failed_tests`].
     #[serde(rename = "test")]
     pub tests: Vec<Expectation>,
-    /// Files in which secrets stand; the configuration itself where one stands in it as a text.
+    /// Files that hold secrets; the configuration file itself is one of them if a secret is written in it as text.
     #[serde(skip)]
     pub secret_files: Vec<PathBuf>,
 }
 
 impl Config {
-    /// Reads `file` under this process's environment. Problems call for exit code 78.
+    /// Reads `file`, overridden by this process's environment. On problems the process should exit with code 78.
     pub fn load(file: &Path) -> Result<Self, Problems> {
         Self::load_with(file, Secrets::Fetch)
     }
 
-    /// The same without the files and credentials in which secrets are kept, for where there are none: they are empty then.
+    /// As [`Self::load`], but leaves secrets in files and credentials empty: for checking a configuration on a machine that
+    /// does not have them.
     pub fn load_without_secrets(file: &Path) -> Result<Self, Problems> {
         Self::load_with(file, Secrets::Leave)
     }
@@ -109,7 +110,8 @@ impl Config {
             match value.into_string() {
                 Ok(value) => environment.push((name.to_owned(), value)),
                 Err(_) if name.starts_with(PREFIX) => {
-                    return Err(alone(Place::Variable(name.to_owned()), "is not UTF-8".to_owned()));
+                    let what = "its value is not UTF-8: set it to UTF-8 text";
+                    return Err(alone(Place::Variable(name.to_owned()), what.to_owned()));
                 }
                 Err(_) => {}
             }
@@ -119,8 +121,8 @@ impl Config {
         Self::parse_with(&shown, &text, environment, secrets)
     }
 
-    /// The same from a text. `file` is how problems call it; of `environment` count `STENTOR__…` and
-    /// `CREDENTIALS_DIRECTORY`. Reads the files in which secrets are kept, and no others.
+    /// As [`Self::load`], from a text. Problems call it `file`. From `environment` only `STENTOR__…` and
+    /// `CREDENTIALS_DIRECTORY` are used. Reads the files that hold secrets, and no others.
     pub fn parse(
         file: &str,
         text: &str,
@@ -186,14 +188,15 @@ impl Config {
         }
     }
 
-    /// Puts each `[[test]]`'s message to `decide` and tells those that did not end as expected.
+    /// Runs each `[[test]]`: `decide` says what would become of its message, and each unexpected outcome is a problem.
     pub fn failed_tests(&self, mut decide: impl FnMut(&Given) -> Decision) -> Result<(), Problems> {
         let failed: Vec<Problem> = self.tests.iter().filter_map(|test| test.compare(&decide(&test.given))).collect();
         if failed.is_empty() { Ok(()) } else { Err(Problems(failed)) }
     }
 }
 
-/// The service manager looks after credentials, and the environment is no file.
+/// The files among the sources of secrets. Credentials are left out, since the service manager protects them, and so are
+/// secrets given by environment variables.
 fn secret_files(secrets: &[(Span, SecretRef)], place: impl Fn(&Span) -> Place) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = secrets
         .iter()

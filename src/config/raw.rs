@@ -1,8 +1,8 @@
-//! What was typed: one struct per table, every key optional, every value with its place.
+//! The configuration as written: one struct per table, every key optional, every value with its place.
 //!
 //! Knows the names of the keys and the range of each number; `config/stentor.toml` says what they are for. Refuses to
-//! know defaults, how keys relate, and what a secret resolves to. A key added here is known at once to the environment,
-//! to the "did you mean" and to the test that wants it in the reference file.
+//! know defaults, how keys relate, and what a secret resolves to. A key added here can at once be set by an environment
+//! variable and is suggested for misspelt keys; a test demands that the reference file explains it.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quo
 /// A key that may be absent, with the place of its value.
 pub(super) type Typed<T> = Option<Spanned<T>>;
 
-/// A number of things of which there must be one, and of which a machine holds at most so many.
+/// A limit on a number of things: at least 1, and no more than any machine could hold.
 pub(super) type Count = Int<1, 1_000_000_000_000>;
 
-/// A byte.
+/// A value of one byte.
 pub(super) type Octet = Int<0, 255>;
 
 macro_rules! raw {
@@ -135,7 +135,7 @@ raw! {
         unknown: RawRetryPolicy,
     }
 
-    /// `[retry.transient]` and its sisters.
+    /// `[retry.transient]` and the other tables of `[retry]`.
     RawRetryPolicy {
         attempts_max: Typed<Int<1, 100>>,
         backoff_min: Typed<Millis>,

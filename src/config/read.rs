@@ -1,7 +1,7 @@
-//! From text to [`RawConfig`]: syntax, unknown keys, wrong types, all of them in one run.
+//! From text to [`RawConfig`]: reports syntax errors, unknown keys and wrong types, all in one run.
 //!
-//! serde stops at its first error. So the key at fault is struck out of the tree and the rest is read again, until
-//! nothing is wrong any more; each round tells one problem. Refuses to know what the values mean.
+//! serde stops at its first error. So the key at fault is removed from the tree and the rest is read again until no error
+//! is left; each round reports one problem. Refuses to know what the values mean.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -14,17 +14,17 @@ use super::source::{Source, Span, WHOLE};
 use super::tree::{Step, find, strike};
 use stentor_core::model::{Quoted, nearest};
 
-/// After so many wrong values the file is something else.
+/// Reading stops after this many problems: such a file is probably not a configuration of Stentor.
 const PROBLEMS_MAX: usize = 100;
 
-/// What came out of the text.
+/// The result of reading the text.
 #[derive(Debug)]
 pub(super) struct Read<'s> {
-    /// Without whatever was wrong; empty if the syntax was.
+    /// Without the keys that were wrong; empty if the syntax was wrong.
     pub(super) raw: RawConfig,
-    /// The whole tree, for finding paths.
+    /// The whole tree, wrong keys included: the paths of problems are looked up in it.
     pub(super) tree: DeTable<'s>,
-    /// Where and what.
+    /// Where in the source, and what is wrong.
     pub(super) problems: Vec<(Span, String)>,
 }
 
@@ -61,14 +61,16 @@ pub(super) fn read(source: &Source) -> Read<'_> {
     Read { raw, tree: whole, problems }
 }
 
-/// Takes out the key to which the span belongs, a list as a whole: one that was cut short would look wrong in its turn.
+/// Removes the key to which the span belongs; false if there is none. A list is removed whole: with an element missing it
+/// would cause problems of its own.
 fn strike_at(tree: &mut DeTable<'_>, at: &Span) -> bool {
     let Some(mut steps) = find(tree, at) else { return false };
     while steps.pop_if(|step| matches!(step, Step::Index(_))).is_some() {}
     strike(tree, &steps)
 }
 
-/// Keys that no table of this shape has, and words that are no choice. Values of the wrong type are left to serde.
+/// Reports keys that a table of this shape does not have, and words that are not among a key's choices. Values of the wrong
+/// type are left to serde.
 fn refuse_unknown(table: &DeTable<'_>, shape: &Shape, root: &Shape, problems: &mut Vec<(Span, String)>) {
     for (key, value) in table {
         match shape.key(key.get_ref()) {
@@ -116,7 +118,8 @@ fn refuse_unknown_within(
     }
 }
 
-/// What to say of a key that is not known here: the nearest one that is, or the table that has it, or all there are.
+/// The message for a key that is unknown here. It names the nearest known key, else the table that has this key, else all
+/// known keys.
 pub(super) fn unknown_key(typed: &str, here: &Shape, root: &Shape) -> String {
     if let Some(meant) = nearest(typed, here.keys()) {
         return format!("unknown key; did you mean `{meant}`?");
@@ -128,7 +131,7 @@ pub(super) fn unknown_key(typed: &str, here: &Shape, root: &Shape) -> String {
         Shape::Map(_) | Shape::OneOrMany(_) | Shape::Choice(_) | Shape::Text | Shape::Other => None,
     });
     match elsewhere {
-        Some(section) => format!("unknown key here; it belongs into {section}"),
-        None => format!("unknown key; known are {}", here.keys().join(", ")),
+        Some(section) => format!("unknown key here; it belongs in {section}"),
+        None => format!("unknown key; the known ones are {}", here.keys().join(", ")),
     }
 }

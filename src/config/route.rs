@@ -1,7 +1,7 @@
-//! What is meant by `[[route]]`: which messages, to which carriers, in which shares.
+//! Resolves `[[route]]`: which messages go to which carriers, in which shares.
 //!
-//! Routes are tried in the file's order; the first that matches takes the message. Refuses to know how they are
-//! matched; whether the names in it exist is asked in `check`.
+//! Routes are tried in the order of the file; the first that matches takes the message. Refuses to know how messages are
+//! matched; `check` finds out whether the carriers and tenants named here exist.
 
 use serde::Serialize;
 use toml::Spanned;
@@ -12,36 +12,36 @@ use super::raw::{RawRoute, RawShare, RawWhen, Typed};
 use super::units::{Int, OneOrMany};
 use stentor_core::model::Quoted;
 
-/// One rule.
+/// One route.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Route {
-    /// Unique among routes; a lane's identity.
+    /// Unique among routes. Waiting messages are stored under it: if it changes, they are routed anew.
     pub name: String,
-    /// What it takes.
+    /// Which messages it takes.
     pub when: When,
-    /// At least one, at least one of them with a weight.
+    /// At least one has a weight above 0.
     pub carriers: Vec<Share>,
-    /// Sender of messages that name none; `None`: the tenant's, then the default's.
+    /// Sender of messages that name none; `None`: the tenant's `from`, then that of `[defaults]`.
     pub from: Option<String>,
 }
 
-/// Conditions, all of which must hold; an empty list always does, else one entry of it must.
+/// Conditions, all of which must hold. An empty list always holds; any other holds if one of its entries does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct When {
     /// First digits of the recipient, without `+`.
     pub prefix: Vec<String>,
-    /// The sender, whole; ending in `*`: its beginning.
+    /// The whole sender, or its beginning followed by `*`.
     pub sender: Vec<String>,
     /// The message's class.
     pub class: Vec<Class>,
     /// The tenant's name.
     pub tenant: Vec<String>,
-    /// One of the message's tags.
+    /// Compared with each of the message's tags.
     pub tag: Vec<String>,
 }
 
 impl When {
-    /// It takes every message.
+    /// Whether there is no condition: every message matches.
     pub fn is_always(&self) -> bool {
         *self == Self::default()
     }
@@ -56,7 +56,7 @@ impl When {
             for text in &prefix {
                 let digits = text.strip_prefix('+').unwrap_or(text);
                 if !(1..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    let what = "is no prefix: 1 to 15 digits such as \"49\"";
+                    let what = "is not a prefix: write 1 to 15 digits such as \"49\"";
                     gather.refuse(&typed.span(), format!("{} {what}", Quoted(text)));
                 }
             }
@@ -71,7 +71,7 @@ impl When {
     }
 }
 
-/// An absent list is a condition that always holds; a written empty one could never hold.
+/// The entries of a condition. An absent list always holds; an empty one is refused, because it could never hold.
 fn list<T: Clone>(typed: &Typed<OneOrMany<T>>, key: &str, gather: &mut Gather<'_>) -> Vec<T> {
     let Some(list) = typed else { return Vec::new() };
     if list.get_ref().0.is_empty() {
@@ -85,7 +85,7 @@ fn list<T: Clone>(typed: &Typed<OneOrMany<T>>, key: &str, gather: &mut Gather<'_
 pub struct Share {
     /// The carrier's name.
     pub name: String,
-    /// 0: it takes none of the messages. Others share them evenly.
+    /// 0: the carrier gets none of the route's messages. All other carriers share them evenly.
     pub weight: u32,
 }
 
@@ -95,7 +95,7 @@ impl Route {
         if let Some(failover) = raw.failover.as_ref().filter(|failover| *failover.get_ref()) {
             gather.refuse(
                 &failover.span(),
-                "trying another carrier after a failure is not in this version; only `false` is taken",
+                "trying another carrier after a failure is not supported in this version: write `false` or omit it",
             );
         }
         let name = gather.name(&raw.name, &table);
@@ -104,17 +104,17 @@ impl Route {
             for typed in list.get_ref() {
                 let share = share(typed, gather);
                 if carriers.iter().any(|other| other.name == share.name && !share.name.is_empty()) {
-                    gather.refuse(&typed.span(), format!("carrier `{}` stands there twice", share.name));
+                    gather.refuse(&typed.span(), format!("carrier `{}` is listed twice: remove one", share.name));
                 }
                 carriers.push(share);
             }
             if carriers.iter().all(|share| share.weight == 0) {
-                gather.refuse(&list.span(), "no carrier with a weight above 0");
+                gather.refuse(&list.span(), "no carrier has a weight above 0: give at least one of them such a weight");
             }
             let mut taking = carriers.iter().map(|share| share.weight).filter(|weight| *weight > 0);
             let first = taking.next();
             if taking.any(|weight| Some(weight) != first) {
-                let what = "carriers of a route share evenly in this version: weights above 0 must be equal";
+                let what = "in this version the carriers of a route share evenly: make all weights above 0 equal";
                 gather.refuse(&list.span(), what);
             }
         }

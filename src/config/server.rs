@@ -1,6 +1,6 @@
-//! What is meant by `[node]`, `[http]`, `[limits]` and `[log]`: the process, its door, its bounds.
+//! Resolves `[node]`, `[http]`, `[limits]` and `[log]`: the process, its HTTP server, its limits, its log.
 //!
-//! Knows the defaults and how far each value may go. Refuses to know what the machine has: `auto` stays `None` here.
+//! Knows the defaults and the range of each value. Refuses to know what the machine has: `auto` stays `None` here.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use super::source::{Span, WHOLE};
 use super::units::{Auto, Int, OneOrMany};
 use stentor_core::model::Quoted;
 
-/// Identity, place on disk, shards and cores.
+/// Identity, data directory, shards and cores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
-    /// Relative to the working directory.
+    /// May be relative to the working directory.
     pub data_dir: PathBuf,
     /// 0..=1023; part of every message id.
     pub id: u16,
-    /// 1..=256; `None`: the smaller of the number of cores and 16, fixed when the directory is formatted.
+    /// 1..=256; `None`: the smaller of the number of cores and 16, fixed when the directory is first used.
     #[serde(serialize_with = "shown::auto")]
     pub shards: Option<u16>,
-    /// Executors; `None`: one for each core that the process may use.
+    /// Number of executors; `None`: one for each core that the process may use.
     #[serde(serialize_with = "shown::auto")]
     pub cores: Option<u16>,
-    /// What they stand on.
+    /// Kernel interface that executors use.
     pub io: NodeIo,
-    /// What carriers may take to answer when the process is told to end; the rest is in doubt.
+    /// How long carriers may take to answer after SIGTERM; submits without an answer by then are in doubt.
     #[serde(rename = "drain_timeout", serialize_with = "shown::duration")]
     pub drain_timeout_ms: u64,
-    /// File of the Unix socket over which no key is needed; `None`: there is none. Relative to the working directory.
+    /// Path of the Unix socket over which no key is needed; `None`: there is none. May be relative to the working directory.
     pub admin_socket: Option<PathBuf>,
 }
 
-/// What the kernel takes for the path of a Unix socket, less its NUL.
+/// Longest path of a Unix socket that the kernel accepts, without the closing NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 impl Node {
@@ -59,7 +59,7 @@ fn socket(typed: &Typed<String>, gather: &mut Gather<'_>) -> Option<PathBuf> {
     let path = gather.path(typed)?;
     let bytes = path.as_os_str().len();
     if let Some(typed) = typed.as_ref().filter(|_| bytes > SOCKET_PATH_BYTES_MAX) {
-        let what = format!("{bytes} bytes, of which the kernel takes {SOCKET_PATH_BYTES_MAX} for a socket");
+        let what = format!("is {bytes} bytes long; the kernel allows {SOCKET_PATH_BYTES_MAX} for a socket's path");
         gather.refuse(&typed.span(), what);
     }
     Some(path)
@@ -72,56 +72,56 @@ fn number<const MIN: i64, const MAX: i64>(auto: Auto<Int<MIN, MAX>>) -> Option<u
     }
 }
 
-/// The HTTP door and what a client may do to it.
+/// The HTTP server: addresses, TLS, limits and timeouts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Http {
-    /// At least one.
+    /// Addresses to listen on; at least one.
     pub listen: Vec<SocketAddr>,
-    /// Names, with or without a port, under which it is called where no key is needed.
+    /// Names, with or without a port, that a request's `Host` may have where no key is needed.
     pub hosts: Vec<String>,
     /// `None`: plain text.
     pub tls: Option<HttpTls>,
-    /// Bytes of a request's body at most, also after it was inflated.
+    /// Most bytes of a request's body, before and after decompression.
     #[serde(rename = "body_max", serialize_with = "shown::size")]
     pub body_bytes_max: u64,
-    /// Inflated bytes per compressed one at most.
+    /// Most decompressed bytes per compressed byte.
     pub inflate_ratio_max: u32,
-    /// Bytes of one NDJSON line or array element at most.
+    /// Most bytes of one NDJSON line or array element.
     #[serde(rename = "line_max", serialize_with = "shown::size")]
     pub line_bytes_max: u64,
-    /// Messages of one request at most.
+    /// Most messages of one request.
     pub messages_max: u32,
-    /// Open connections of the process at most.
+    /// Most open connections of the process.
     pub connections_max: u32,
-    /// Bytes of request line and headers at most.
+    /// Most bytes of request line and headers.
     #[serde(rename = "header_max", serialize_with = "shown::size")]
     pub header_bytes_max: u64,
-    /// For request line and headers, from their first byte.
+    /// Time for request line and headers, from their first byte.
     #[serde(rename = "header_timeout", serialize_with = "shown::duration")]
     pub header_timeout_ms: u64,
-    /// For the whole body.
+    /// Time for the whole body, from the end of the headers.
     #[serde(rename = "body_timeout", serialize_with = "shown::duration")]
     pub body_timeout_ms: u64,
-    /// For a client that does not read its answer.
+    /// How long a client may keep an answer waiting.
     #[serde(rename = "write_timeout", serialize_with = "shown::duration")]
     pub write_timeout_ms: u64,
-    /// Between two requests of a connection.
+    /// Time between two requests of a connection.
     #[serde(rename = "idle_timeout", serialize_with = "shown::duration")]
     pub idle_timeout_ms: u64,
 }
 
-/// Files in PEM; the door that opens them says what is wrong inside.
+/// Paths of PEM files. Their content is checked by the HTTP server, which opens them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HttpTls {
-    /// Chain, the server's own certificate first.
+    /// Certificate chain, the server's own certificate first.
     pub cert: PathBuf,
-    /// Private key.
+    /// Private key of that certificate.
     pub key: PathBuf,
-    /// Clients must show a certificate from one of these.
+    /// Authorities: clients must show a certificate signed by one of them. `None`: no client certificate is asked for.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Where it listens when nothing is said.
+/// The default of `listen`.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 impl Http {
@@ -143,12 +143,13 @@ impl Http {
         };
         if http.line_bytes_max > http.body_bytes_max {
             let at = raw.line_max.as_ref().map(Spanned::span).or(raw.body_max.as_ref().map(Spanned::span));
-            gather.refuse(&at.unwrap_or(WHOLE), "`line_max` is larger than `body_max`: no such line can ever come in");
+            let what = "no such line could arrive: lower it or raise `body_max`";
+            gather.refuse(&at.unwrap_or(WHOLE), format!("`line_max` is larger than `body_max`, so {what}"));
         }
         http
     }
 
-    /// Nobody but this machine can connect.
+    /// Whether only clients on this machine can connect.
     pub fn is_loopback(&self) -> bool {
         self.listen.iter().all(|address| address.ip().is_loopback())
     }
@@ -159,17 +160,17 @@ fn addresses(typed: &Spanned<OneOrMany<String>>, gather: &mut Gather<'_>) -> Vec
     for text in &typed.get_ref().0 {
         match text.parse() {
             Ok(address) if found.contains(&address) => {
-                gather.refuse(&typed.span(), format!("{text} stands there twice"))
+                gather.refuse(&typed.span(), format!("{text} is listed twice: remove one"))
             }
             Ok(address) => found.push(address),
             Err(_) => {
-                let what = "is not an address to listen on, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
-                gather.refuse(&typed.span(), format!("{} {what}", Quoted(text)));
+                let what = "write an IP address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+                gather.refuse(&typed.span(), format!("{} is not a listen address: {what}", Quoted(text)));
             }
         }
     }
     if typed.get_ref().0.is_empty() {
-        gather.refuse(&typed.span(), "no address to listen on");
+        gather.refuse(&typed.span(), "the list is empty: write at least one address such as \"127.0.0.1:8080\"");
     }
     found
 }
@@ -184,31 +185,31 @@ impl HttpTls {
     }
 }
 
-/// What the process holds at most; over it, new work is refused with a code.
+/// Upper bounds of what the process holds; work beyond them is refused with an error code.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
-    /// Messages not yet final, in all shards: 503 `queue_full`.
+    /// Messages not yet final, in all shards; more are refused with 503 `queue_full`.
     #[serde(rename = "queue")]
     pub queue_messages_max: u64,
-    /// The same for one shard; `None`: only the total counts.
+    /// As `queue`, for each shard; `None`: only the total counts.
     #[serde(rename = "queue_per_shard")]
     pub queue_per_shard_messages_max: Option<u64>,
-    /// Idempotency keys within the window: 503 `key_window_full`.
+    /// Idempotency keys remembered at once; more are refused with 503 `key_window_full`.
     #[serde(rename = "keys")]
     pub keys_max: u64,
-    /// How long a key is remembered; 24 h at least.
+    /// How long an idempotency key is remembered; at least 24 h.
     #[serde(rename = "key_window", serialize_with = "shown::duration")]
     pub key_window_ms: u64,
-    /// Memory for caches and bodies in flight.
+    /// Memory for caches, and for requests and answers in progress.
     #[serde(rename = "memory", serialize_with = "shown::size")]
     pub memory_bytes: u64,
-    /// Free bytes of the file system with the data, under which new messages are refused as `disk_full`; `None`: derived
-    /// from the number of shards and the size of the file system.
+    /// Free bytes of the file system with the data directory; below this, new messages are refused with `disk_full`. `None`:
+    /// derived from the number of shards and the size of the file system.
     #[serde(rename = "disk_floor", serialize_with = "shown::size_if_any")]
     pub disk_floor_bytes: Option<u64>,
 }
 
-/// The shortest time for which a key may be remembered: a client that retries the next morning must be safe.
+/// The shortest time for which a key may be remembered: a client that retries the next morning must not send twice.
 const KEY_WINDOW_MIN: u64 = 24 * HOUR;
 
 impl Limits {
@@ -224,20 +225,21 @@ impl Limits {
         if let Some(typed) = &raw.queue_per_shard
             && typed.get_ref().get::<u64>() > limits.queue_messages_max
         {
-            gather.refuse(&typed.span(), format!("more than `queue` allows in all ({})", limits.queue_messages_max));
+            let what = format!("is larger than `queue` ({}): lower it or raise `queue`", limits.queue_messages_max);
+            gather.refuse(&typed.span(), what);
         }
         limits
     }
 }
 
-/// What is told to the log.
+/// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Log {
     /// Least important level that is written.
     pub level: LogLevel,
-    /// Shape of a line.
+    /// Format of a line.
     pub format: LogFormat,
-    /// Answered requests that are told.
+    /// Which answered requests are logged.
     pub requests: LogRequests,
 }
 

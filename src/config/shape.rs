@@ -1,7 +1,7 @@
-//! Which keys a type takes, asked of its own `Deserialize`: the list of known keys cannot differ from what is read.
+//! The keys that a type accepts, derived from its own `Deserialize`, so that the list of known keys matches what is read.
 //!
-//! A [`Probe`] is a deserializer that holds no data. It walks down a path of keys, notes what the type at its end asks
-//! for, and fails; the failure means nothing. One run per key, at start only.
+//! A [`Probe`] is a deserializer that holds no data. It follows a path of keys, notes what the type at its end asks
+//! for, and fails; the failure is ignored. There is one run per key, only when a configuration is loaded.
 //! Refuses to know what any key is for.
 
 use std::cell::Cell;
@@ -12,27 +12,27 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::units::ONE_OR_MANY;
 
-/// What may stand at a key.
+/// The kind of value that a key takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// A table with these keys and no others.
     Table(Vec<(&'static str, Shape)>),
-    /// A table with keys of the operator's choice.
+    /// A table whose keys the operator chooses.
     Map(Box<Shape>),
     /// An array.
     List(Box<Shape>),
-    /// An array, or what may stand in it.
+    /// An array, or a single value in place of an array of one.
     OneOrMany(Box<Shape>),
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// A text (or something that has a text form: a duration, a size, a secret).
+    /// A string, or something that has a string form: a duration, a size, a secret.
     Text,
-    /// A number, a boolean, or what says more about itself only when it is read.
+    /// A number, a boolean, or a type that accepts several kinds of values.
     Other,
 }
 
 impl Shape {
-    /// What `T` takes.
+    /// The shape of `T`.
     pub(super) fn of<T: for<'de> Deserialize<'de>>() -> Self {
         shape_at::<T>(&[])
     }
@@ -57,7 +57,7 @@ impl Shape {
     }
 }
 
-/// What the type at the end of the path asked for.
+/// What the type at the end of the path asked the deserializer for.
 #[derive(Clone, Copy)]
 enum Asked {
     Struct(&'static [&'static str]),
@@ -69,7 +69,7 @@ enum Asked {
     Other,
 }
 
-/// Any name does for the step into an array or a map.
+/// The step into an array or a map; any name would do.
 const INSIDE: &str = "0";
 
 fn shape_at<T: for<'de> Deserialize<'de>>(path: &[&'static str]) -> Shape {
@@ -176,12 +176,13 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 }
 
-/// `toml::Spanned` asks for a struct of start, end and value; what counts is the value.
+/// `toml::Spanned` asks for a struct of start, end and value. This is the name of the value's field; `None` for any other
+/// struct.
 fn spanned_value(name: &str, fields: &'static [&'static str]) -> Option<&'static str> {
     if name.starts_with("$__serde_spanned") { fields.last().copied() } else { None }
 }
 
-/// One entry, through which the visitor comes to the probe inside.
+/// A map or array with one entry, through which the visitor reaches the probe below.
 struct Down<'p> {
     key: Option<&'static str>,
     inside: Probe<'p>,

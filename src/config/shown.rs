@@ -1,5 +1,5 @@
-//! How meanings are written out again: in the words and units of the file, so that `check --json` and the difference
-//! at a reload speak of the keys that the operator typed.
+//! How resolved values are serialized: with the keys and units of the file, so that `check --json` and the changes listed
+//! at a reload match what the operator wrote.
 
 use std::collections::BTreeMap;
 

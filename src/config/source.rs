@@ -1,38 +1,39 @@
-//! What was typed, as one run of text: the file, and behind it the environment variables that speak to this program.
+//! The sources of the configuration as one run of text: the file, followed by the values of Stentor's environment
+//! variables.
 //!
-//! A position is a byte offset into that run, so that a value keeps one kind of span wherever it came from.
+//! A position is a byte offset into that run, so that a value has the same kind of span wherever it came from.
 //! Knows how to turn an offset into a [`Place`]. Refuses to know what the text means.
 
 use std::ops::Range;
 
 use super::error::Place;
 
-/// What every variable of ours begins with.
+/// Every environment variable that configures Stentor begins with this.
 pub(super) const PREFIX: &str = "STENTOR__";
 
 /// A position in the run of text.
 pub(super) type Span = Range<usize>;
 
-/// The file as a whole: a problem that has no line of its own.
+/// The file as a whole, for a problem that concerns no particular line.
 pub(super) const WHOLE: Span = usize::MAX..usize::MAX;
 
-/// One environment variable.
+/// One environment variable that configures Stentor.
 #[derive(Debug)]
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) value: String,
-    /// Offset of the value's first byte.
+    /// Offset of the value's first byte in the run of text.
     pub(super) at: usize,
 }
 
 impl Variable {
-    /// Where its value stands.
+    /// The span of its value.
     pub(super) fn span(&self) -> Span {
         self.at..self.at + self.value.len()
     }
 }
 
-/// The file and the variables.
+/// The file and the environment variables.
 #[derive(Debug)]
 pub(super) struct Source {
     file: String,
@@ -42,7 +43,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// `environment` may hold anything; only names beginning with [`PREFIX`] are taken.
+    /// `environment` may hold any variables; only names that begin with [`PREFIX`] are used.
     pub(super) fn new(file: &str, text: &str, environment: &[(String, String)]) -> Self {
         let mut ours: Vec<&(String, String)> =
             environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -59,7 +60,7 @@ impl Source {
         Self { file: file.to_owned(), text: text.to_owned(), variables }
     }
 
-    /// Where the span begins.
+    /// The place at which the span begins.
     pub(super) fn place(&self, span: &Span) -> Place {
         if *span == WHOLE {
             return Place::Whole(self.file.clone());

@@ -1,7 +1,7 @@
-//! What is meant by `[[tenant]]`: who may come in, with which keys, as whom, how much.
+//! Resolves `[[tenant]]`: the clients, with their keys, senders and limits.
 //!
-//! Refuses to know how a key is compared and how a quota is counted. A tenant's number is not here: the name is what
-//! the operator knows, and who keeps the book of numbers gives it one.
+//! Refuses to know how a key is compared and how a quota is counted. A tenant's internal number is not here: the operator
+//! knows only the name, and the table of names on disk assigns the number.
 
 use serde::Serialize;
 use toml::Spanned;
@@ -14,7 +14,7 @@ use stentor_core::model::inboxes::bare;
 use stentor_core::model::limits::ADDRESS_BYTES_MAX;
 use stentor_core::model::{Quoted, SenderId};
 
-/// Shorter keys can be guessed.
+/// The shortest key allowed, in bytes; shorter ones could be guessed.
 const KEY_MIN: usize = 16;
 
 /// One tenant.
@@ -22,24 +22,24 @@ const KEY_MIN: usize = 16;
 pub struct Tenant {
     /// Unique among tenants.
     pub name: String,
-    /// `Authorization: Bearer` values that name this tenant.
+    /// Keys that authenticate this tenant, sent as `Authorization: Bearer KEY`.
     pub keys: Vec<Secret>,
-    /// The same with scope `admin`.
+    /// As `keys`, but with scope `admin`.
     pub admin_keys: Vec<Secret>,
-    /// Sender of messages that name none.
+    /// Sender of messages that name none, unless their route has one.
     pub from: Option<String>,
-    /// Senders it may use; empty: any. Ending in `*`: what begins so.
+    /// Senders it may use, whole or as a beginning followed by `*`; empty: any.
     pub senders: Vec<String>,
-    /// Messages per calendar period; over it 429.
+    /// Messages per calendar period; more are refused with 429. `None`: no limit.
     pub quota: Option<Quota>,
-    /// Messages in every sliding second; over it 429.
+    /// Messages in every sliding second; more are refused with 429. `None`: no limit.
     #[serde(rename = "rate")]
     pub rate_messages_per_s: Option<u32>,
-    /// ISO 3166 codes of recipients' countries; empty: any.
+    /// ISO 3166 codes of the countries it may send to; empty: any.
     pub countries: Vec<String>,
-    /// Numbers, also short ones: what handsets send to them is this tenant's.
+    /// Phone numbers and short codes: messages that handsets send to them belong to this tenant.
     pub numbers: Vec<String>,
-    /// Its weight where tenants share: the queue, the window of keys, memory, connections.
+    /// Its weight where tenants share a resource: the queue, the window of idempotency keys, memory, connections.
     pub shares: u32,
 }
 
@@ -48,7 +48,8 @@ impl Tenant {
         let (raw, table) = (typed.get_ref(), typed.span());
         let name = gather.name(&raw.name, &table);
         if raw.keys.is_none() && raw.admin_keys.is_none() && !gather.incomplete {
-            gather.refuse(&table, "`keys` is missing: nobody could come in as this tenant");
+            let what = "no client could authenticate as this tenant: add `keys` or `admin_keys`";
+            gather.refuse(&table, format!("`keys` is missing, so {what}"));
         }
         let tenant = Self {
             name,
@@ -72,7 +73,8 @@ impl Tenant {
             && !tenant.senders.iter().any(|pattern| from.fits(pattern))
         {
             let sender = Quoted(typed.get_ref());
-            gather.refuse(&typed.span(), format!("{sender} is not among this tenant's `senders`"));
+            let what = format!("{sender} is not among this tenant's `senders`: add it to them, or use one of them");
+            gather.refuse(&typed.span(), what);
         }
         tenant
     }
@@ -88,9 +90,9 @@ fn check_numbers(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {
         let written = number.get_ref();
         let digits = written.strip_prefix('+').unwrap_or(written);
         let fits = digits.len() <= ADDRESS_BYTES_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
-        // `00` alone would be no number, and so everything that is sent to none.
+        // `00` alone is an empty number: it would receive every message whose recipient is empty.
         if !fits || bare(written.as_bytes()).is_empty() {
-            let what = "is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\"";
+            let what = "is not a number: write up to 20 digits such as \"+4915112345678\" or \"72345\"";
             gather.refuse(&number.span(), format!("{} {what}", Quoted(written)));
         }
     }
@@ -106,15 +108,16 @@ fn keys(typed: &Typed<Vec<Spanned<SecretRef>>>, gather: &mut Gather<'_>) -> Vec<
         let key = gather.secret(reference);
         let octets = key.reveal().len();
         if octets > 0 && octets < KEY_MIN {
-            gather.refuse(&reference.span(), format!("a key of {octets} octets can be guessed; {KEY_MIN} are needed"));
+            gather.refuse(&reference.span(), format!("a key of {octets} bytes can be guessed: use at least {KEY_MIN}"));
         }
         if !key.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
-            gather.refuse(&reference.span(), "only printable ASCII without spaces can stand in an HTTP header");
+            let what = "contains a character that an HTTP header cannot carry: use printable ASCII without spaces";
+            gather.refuse(&reference.span(), what);
         }
         found.push(key);
     }
     if let Some(list) = typed.as_ref().filter(|list| list.get_ref().is_empty()) {
-        gather.refuse(&list.span(), "an empty list of keys");
+        gather.refuse(&list.span(), "the list is empty: write at least one key");
     }
     found
 }

@@ -1,21 +1,21 @@
-//! The parsed text as a tree with places: finding the key to which a span belongs, and taking a key out.
+//! The parsed text as a tree with places: finds the key to which a span belongs, and removes a key.
 //!
-//! Spans of tables under a `[header]` cover the header only, so a search goes through the whole tree and takes the
-//! narrowest that fits. Refuses to know which keys are right.
+//! The span of a table under a `[header]` covers the header only, so a search goes through the whole tree and takes the
+//! narrowest span that encloses the one searched for. Refuses to know which keys are right.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::source::Span;
 
-/// One step from the root.
+/// One step of a path from the root of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Key(String),
     Index(usize),
 }
 
-/// The way to the key or value to which the span belongs.
+/// The path to the key or value to which the span belongs.
 pub(super) fn find(root: &DeTable<'_>, span: &Span) -> Option<Vec<Step>> {
     let mut search = Search { span, here: Vec::new(), best: None };
     search.table(root);
@@ -57,7 +57,8 @@ impl Search<'_> {
         }
     }
 
-    /// Of equals the deepest wins: it comes last.
+    /// Remembers this path if `found` is the narrowest span so far that encloses the one searched for. Of equal spans the
+    /// deepest wins, because it is offered last.
     fn offer(&mut self, found: &Span) {
         let encloses = found.start <= self.span.start && self.span.end <= found.end;
         if encloses && self.best.as_ref().is_none_or(|(length, _)| found.len() <= *length) {
@@ -66,7 +67,7 @@ impl Search<'_> {
     }
 }
 
-/// The way as it is shown: elements of `[[…]]` by their name where they have one.
+/// The path as shown to the operator: elements of `[[…]]` appear by their name if they have one, else by index.
 pub(super) fn shown(root: &DeTable<'_>, steps: &[Step]) -> String {
     let mut text = String::new();
     let mut at: Option<&DeValue<'_>> = None;
@@ -96,12 +97,12 @@ pub(super) fn shown(root: &DeTable<'_>, steps: &[Step]) -> String {
     text
 }
 
-/// The `name` of a table.
+/// The value of the key `name`, if `value` is a table that has one.
 pub(super) fn name_of<'v>(value: &'v DeValue<'_>) -> Option<&'v str> {
     value.as_table()?.get("name")?.get_ref().as_str()
 }
 
-/// Takes out the key at the end of the way; false if there is none.
+/// Removes the key at the end of the path; false if there is none.
 pub(super) fn strike(root: &mut DeTable<'_>, steps: &[Step]) -> bool {
     let Some((last, way)) = steps.split_last() else { return false };
     let Some((Step::Key(first), way)) = way.split_first() else {

@@ -1,18 +1,18 @@
-//! How quantities are typed: durations, sizes, rates, quotas, bounded numbers, "auto", one-or-many.
+//! How quantities are written in the file: durations, sizes, rates, quotas, bounded numbers, "auto", one-or-many.
 //!
-//! Knows their text forms and says what it expected when they are wrong. Refuses to know which value is sensible where:
-//! bounds stand in `raw` (numbers) or where a key gets its meaning.
+//! Knows their text forms, and says what was expected when a value is wrong. Refuses to know which value is sensible for a
+//! key: bounds are in `raw` (numbers) or where a key is resolved.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
 
-/// Milliseconds, typed as `"250ms"`, `"10s"`, `"5m"`, `"72h"` or `"30d"`; no fractions, no sums.
+/// A duration in milliseconds, written as `"250ms"`, `"10s"`, `"5m"`, `"72h"` or `"30d"`; no fractions, no sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(pub u64);
 
-/// Longest first where one suffix ends in another.
+/// `ms` comes before `s`, which is a suffix of it: the first match wins.
 const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl Millis {
@@ -30,7 +30,7 @@ impl fmt::Display for Millis {
     }
 }
 
-/// Bytes, typed as `"512B"`, `"64KiB"`, `"16MiB"` or `"1GiB"`.
+/// A size in bytes, written as `"512B"`, `"64KiB"`, `"16MiB"` or `"1GiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
@@ -51,7 +51,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Whole digits, then one of the units, nothing else.
+/// Decimal digits, then one of the units (spaces between them are allowed), nothing else.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, scale) =
         units.iter().find_map(|(unit, scale)| text.strip_suffix(unit).map(|digits| (digits.trim_end(), *scale)))?;
@@ -61,12 +61,12 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(scale)
 }
 
-/// So many in every sliding second, typed as `5000` or `"5000/s"`; at least 1.
+/// A rate per sliding second, written as `5000` or `"5000/s"`; from 1 to [`PerSecond::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PerSecond(pub u32);
 
 impl PerSecond {
-    /// The limiter keeps one instant per permitted send in memory.
+    /// The highest rate; the limiter keeps one instant per permitted send in memory.
     pub const MAX: u32 = 1_000_000;
 
     fn from_number(number: i64) -> Option<Self> {
@@ -80,7 +80,7 @@ impl PerSecond {
     }
 }
 
-/// The period of a [`Quota`], by the calendar in UTC.
+/// The period of a [`Quota`]: a calendar period in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// From minute 0 to minute 59.
@@ -91,12 +91,12 @@ pub enum Period {
     Month,
 }
 
-/// So many messages per calendar period, typed as `"100000/day"`.
+/// A number of messages per calendar period, written as `"100000/day"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Messages, at least 1.
+    /// At least 1.
     pub messages: u64,
-    /// In each of these.
+    /// The count starts again at 0 in each period.
     pub period: Period,
 }
 
@@ -117,8 +117,8 @@ impl Quota {
 pub struct Int<const MIN: i64, const MAX: i64>(pub i64);
 
 impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
-    /// As the type of the field that it goes to. `MIN..=MAX` must lie within `T`; if it does not, `T`'s default comes
-    /// out, which the tests of the reference file would show.
+    /// The number as the type of the field that it is for. `MIN..=MAX` must lie within `T`; if it does not, this returns `T`'s
+    /// default, which the tests of the reference file would show.
     pub fn get<T: TryFrom<i64> + Default>(self) -> T {
         T::try_from(self.0).unwrap_or_default()
     }
@@ -128,24 +128,25 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permille(pub u16);
 
-/// `"auto"`, or a value.
+/// `"auto"`, or an explicit value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auto<T> {
-    /// What the machine or the file says elsewhere.
+    /// Derived from the machine or from another key.
     Auto,
-    /// This.
+    /// The value as written.
     Is(T),
 }
 
-/// By this name [`OneOrMany`] tells a deserializer what it is; serde's data model has no word for it.
+/// The name under which [`OneOrMany`] asks a deserializer for a newtype; serde's data model has no type for it, so
+/// [`Shape`](super::shape::Shape) recognises it by this name.
 pub(super) const ONE_OR_MANY: &str = "OneOrMany";
 
-/// `x` or `[x, y]`.
+/// A single value or a list: `x` or `[x, y]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneOrMany<T>(pub Vec<T>);
 
-/// A visitor for a value with a text form or a number form; the deserializer is asked for a text so that
-/// [`Shape`](super::shape::Shape) says so.
+/// A visitor for a value with a string form or a number form. The deserializer is asked for a string, so that
+/// [`Shape`](super::shape::Shape) lists the key as text.
 struct Quantity<T> {
     expecting: &'static str,
     from_text: fn(&str) -> Option<T>,
@@ -168,7 +169,7 @@ impl<T> Visitor<'_> for Quantity<T> {
     }
 }
 
-/// A quantity that has no number form.
+/// For a quantity that has no number form.
 fn no_number<T>(_: i64) -> Option<T> {
     None
 }
@@ -236,7 +237,7 @@ impl<T> Visitor<'_> for Fraction<T> {
 impl<'de> Deserialize<'de> for Permille {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_f64(Fraction {
-            expecting: "a share from 0 to 1",
+            expecting: "a number from 0 to 1 such as 0.2",
             from: |share| (0.0..=1.0).contains(&share).then(|| Self((share * 1e3).round() as u16)),
         })
     }
@@ -275,7 +276,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             type Value = Vec<T>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a text or a list of texts")
+                out.write_str("a string or a list of strings")
             }
 
             fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Vec<T>, D::Error> {

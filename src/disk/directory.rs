@@ -1,4 +1,4 @@
-//! The data directory: what lies where, whose it is, and in which format.
+//! The data directory: the names of its files, who may use it, and its format.
 //!
 //! Knows: the names in the directory, the format file, the lock, and the file of the high-water mark.
 //! Refuses to know: what is inside a shard (`fjall`), what a high-water mark means (`high_water`).
@@ -6,13 +6,14 @@
 //! ```text
 //! stentor.format   format version, node, shards, created, checksum: written once, last, so that its presence means
 //!                  "complete"
-//! trial            written and removed by a look at the disk
-//! lock             held while a process uses the directory; holds that process's number
+//! trial            written and removed by a test of the disk
+//! lock             held while a process uses the directory; contains the process's number
 //! shard-00/ ...    one store for each shard, with its `high-water`
 //! control/         the store of control
 //! ```
 //!
-//! To change the layout: a new [`FORMAT_VERSION`], the old one still read, and converted or refused by name here.
+//! To change the layout: a new [`FORMAT_VERSION`]; this file still reads the old one, and converts it or refuses it by
+//! name.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -34,7 +35,7 @@ const FORMAT_DRAFT: &str = "stentor.format.new";
 const LOCK_FILE: &str = "lock";
 const CONTROL: &str = "control";
 const SHARD_PREFIX: &str = "shard-";
-/// What a look at the disk writes and removes; one that was killed leaves it.
+/// A file that a test of the disk writes and removes; a test that was killed leaves it behind.
 pub const TRIAL_FILE: &str = "trial";
 /// The file of the high-water mark in a store's directory.
 pub const HIGH_WATER_FILE: &str = "high-water";
@@ -47,9 +48,9 @@ pub struct Format {
     pub version: u32,
     /// Number of this node in message ids: 10 bits.
     pub node: u16,
-    /// How many shards recipients are spread over.
+    /// How many shards the recipients are spread over.
     pub shards: u16,
-    /// When it was made, seconds since 1970.
+    /// When the directory was made, seconds since 1970.
     pub created: u64,
 }
 
@@ -63,49 +64,50 @@ pub struct DataDirectory {
     _lock: File,
 }
 
-/// Whether others than our own user could read what is in the directory when it was opened.
+/// Whether users other than ours could read the directory when it was opened.
 #[derive(Debug)]
 pub enum Exposure {
     /// They could not.
     Closed,
-    /// They could, by this mode, and cannot any more.
+    /// They could, with this mode; now they cannot.
     WasOpen(u32),
-    /// They perhaps can: it may not be changed.
+    /// They may be able to: the mode could not be changed.
     Unknown(io::Error),
 }
 
-/// Why the data directory cannot be used. Each is one line for the operator.
+/// Why a data directory cannot be used. Each is one line for the operator.
 #[derive(Debug)]
 pub enum Refusal {
     /// Another process uses it.
     Locked { path: PathBuf, holder: String },
-    /// Made by a program of another format.
+    /// It was made by a program with another format.
     Version { path: PathBuf, found: u32 },
-    /// Made for another number of shards.
+    /// It was made for another number of shards.
     Shards { path: PathBuf, found: u16, wanted: u16 },
-    /// Made for another node.
+    /// It was made for another node.
     Node { path: PathBuf, found: u16, wanted: u16 },
     /// The format file cannot be read.
     Unreadable { path: PathBuf, why: String },
-    /// It holds something, but no format file: somebody else's directory, or one that lost its format file.
+    /// It is not empty and has no format file: it belongs to another program, or has lost its format file.
     Foreign { path: PathBuf, found: PathBuf },
-    /// Nothing can be restored into it, for it holds something.
+    /// Nothing can be restored into it, because it is not empty.
     NotEmpty { path: PathBuf, found: PathBuf },
-    /// A store that belongs to it is not there.
+    /// One of its stores is missing.
     Missing { path: PathBuf },
-    /// Nothing of a data directory is there.
+    /// It contains nothing of a data directory.
     NoData { path: PathBuf },
-    /// The operating system says no.
+    /// The operating system returned an error.
     Io { path: PathBuf, what: &'static str, error: io::Error },
 }
 
 impl DataDirectory {
-    /// Takes the lock and opens the directory, or makes it. `wanted.version` must be [`FORMAT_VERSION`]; `wanted.created` counts
-    /// only when it is made.
+    /// Takes the lock and opens the directory, or makes it. `wanted.version` must be [`FORMAT_VERSION`];
+    /// `wanted.created` is used only when the directory is made.
     ///
     /// # Errors
-    /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store directories.
-    /// Others lose their rights only to a directory that is taken: what is refused may be anybody's.
+    /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store
+    /// directories. Other users' rights are removed only from a directory that is accepted: a refused one may belong to
+    /// another program.
     pub fn open(path: &Path, wanted: Format) -> Result<DataDirectory, Refusal> {
         create(path).map_err(io_refusal(path, "create"))?;
         let lock = take_lock(path)?;
@@ -118,7 +120,7 @@ impl DataDirectory {
         DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), exposure, _lock: lock }.with_stores()
     }
 
-    /// Takes the lock of a directory that is there already, and makes nothing.
+    /// Takes the lock of an existing directory, and makes nothing.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -144,37 +146,37 @@ impl DataDirectory {
         }
     }
 
-    /// What the directory was made for.
+    /// The format of the directory.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Whether this opening made it.
+    /// Whether this call made the directory.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Whether others could read it.
+    /// Whether other users could read the directory.
     pub fn exposure(&self) -> &Exposure {
         &self.exposure
     }
 
-    /// Where it is.
+    /// The directory's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the store of a shard is.
+    /// The path of a shard's store.
     pub fn shard(&self, shard: u16) -> PathBuf {
         shard_path(&self.path, shard)
     }
 
-    /// Where the store of control is.
+    /// The path of the store of control.
     pub fn control(&self) -> PathBuf {
         self.path.join(CONTROL)
     }
 
-    /// Where the bytes of damaged segments go; made when there is one.
+    /// Where the bytes of damaged segments are put; the directory is made when there is one.
     pub fn quarantine(&self) -> PathBuf {
         self.path.join("quarantine")
     }
@@ -194,7 +196,7 @@ impl Exposure {
     }
 }
 
-/// A data directory that is being made from a backup. Without its format file, which is written last, it is none.
+/// A data directory that is being made from a backup. It is not usable without its format file, which is written last.
 #[derive(Debug)]
 pub struct Restoring {
     path: PathBuf,
@@ -206,7 +208,7 @@ impl Restoring {
     /// Makes the directory with empty stores, and locks it.
     ///
     /// # Errors
-    /// See [`Refusal`]; what holds anything is refused and not touched.
+    /// See [`Refusal`]; a directory that is not empty is refused and not touched.
     pub fn begin(path: &Path, format: Format) -> Result<Restoring, Refusal> {
         create(path).map_err(io_refusal(path, "create"))?;
         let refusal = io_refusal(path, "list");
@@ -217,7 +219,7 @@ impl Restoring {
             }
         }
         let lock = take_lock(path)?;
-        // Where it may not be changed, the daemon that uses it says so.
+        // If the mode cannot be changed, the daemon that later uses the directory reports it.
         let _ = private::close(path);
         for store in store_paths(path, format.shards) {
             private::directory(&store).map_err(io_refusal(&store, "create"))?;
@@ -225,20 +227,20 @@ impl Restoring {
         Ok(Restoring { path: path.to_owned(), format, _lock: lock })
     }
 
-    /// Where the store of a shard is.
+    /// The path of a shard's store.
     pub fn shard(&self, shard: u16) -> PathBuf {
         shard_path(&self.path, shard)
     }
 
-    /// Where the store of control is.
+    /// The path of the store of control.
     pub fn control(&self) -> PathBuf {
         self.path.join(CONTROL)
     }
 
-    /// Everything is in the stores and durable: from now on it is a data directory.
+    /// Everything is in the stores and durable: makes the directory a data directory.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn finish(self) -> Result<(), Refusal> {
         seal_format(&self.path, self.format).map_err(io_refusal(&self.path, "format"))
     }
@@ -252,7 +254,7 @@ fn store_paths(path: &Path, shards: u16) -> impl Iterator<Item = PathBuf> {
     (0..shards).map(|shard| shard_path(path, shard)).chain([path.join(CONTROL)])
 }
 
-/// The process that uses the directory; `None`: none does, or it does not say who it is.
+/// The process that uses the directory; `None`: no process does, or the lock does not name it.
 pub fn holder(path: &Path) -> Option<i32> {
     let mut lock = File::open(path.join(LOCK_FILE)).ok()?;
     match lock.try_lock_shared() {
@@ -264,11 +266,11 @@ pub fn holder(path: &Path) -> Option<i32> {
     holder.trim().parse().ok().filter(|process| *process > 0)
 }
 
-/// For what a directory that is there was made, `None`: it can be made yet. Takes no lock and changes nothing; `shards`: as the
-/// configuration says them.
+/// The format of an existing directory; `None`: it does not exist yet and can be made. Takes no lock and changes
+/// nothing; `shards`: as configured.
 ///
 /// # Errors
-/// Why it would be refused.
+/// The reason for which opening it would be refused.
 pub fn look(path: &Path, node: u16, shards: Option<u16>) -> Result<Option<Format>, Refusal> {
     let Some(found) = read_format(path)? else { return refuse_foreign(path).map(|()| None) };
     let wanted = Format { node, shards: shards.unwrap_or(found.shards), ..found };
@@ -277,7 +279,7 @@ pub fn look(path: &Path, node: u16, shards: Option<u16>) -> Result<Option<Format
     missing.map_or(Ok(Some(found)), |path| Err(Refusal::Missing { path }))
 }
 
-/// Makes the directory and those above it that are missing, each named durably.
+/// Makes the directory and its missing parents, and makes each name durable.
 fn create(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
@@ -305,7 +307,7 @@ fn take_lock(path: &Path) -> Result<File, Refusal> {
         writeln!(lock, "{}", std::process::id())
     };
     match sign(&mut lock) {
-        // Who holds it is for people: a full disk must not keep the ballast from being let go.
+        // The name of the holder is only for messages: a full disk must not keep the ballast from being released.
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
         signed => signed.map_err(&refusal)?,
     }
@@ -319,7 +321,7 @@ fn read_format(path: &Path) -> Result<Option<Format>, Refusal> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_refusal(&file, "read")(error)),
     };
-    /// Read first and alone: another version may hold other fields.
+    /// Read first and on its own: another version may have other fields.
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -331,14 +333,14 @@ fn read_format(path: &Path) -> Result<Option<Format>, Refusal> {
         return Err(Refusal::Version { path: path.to_owned(), found: version });
     }
     if !is_as_written(&text) {
-        let why = "it is not what was written: restore this file from a backup".to_owned();
+        let why = "it is not as it was written: restore this file from a backup".to_owned();
         return Err(Refusal::Unreadable { path: file, why });
     }
     toml::from_str(&text).map(Some).map_err(unreadable)
 }
 
-/// Behind this stands the checksum (xxh3-64, hexadecimal) of what is before it in the file: a changed digit of `created` would
-/// otherwise only be noticed by keys that are not known again.
+/// After this comes the checksum (xxh3-64, hexadecimal) of everything before it in the file. Without it, a changed
+/// digit of `created` would be noticed only when known keys are no longer recognised.
 const CHECK: &str = "# check ";
 
 fn with_check(mut text: String) -> String {
@@ -347,7 +349,8 @@ fn with_check(mut text: String) -> String {
     text
 }
 
-/// A file without a checksum was made before there was one; it ends with a whole line.
+/// Whether the file is as it was written. A file from a version without checksums has none; it ends with a complete
+/// line.
 fn is_as_written(text: &str) -> bool {
     match text.split_once('#') {
         Some((before, _)) => with_check(before.to_owned()) == text,
@@ -365,8 +368,8 @@ fn check_format(path: &Path, found: Format, wanted: Format) -> Result<Format, Re
     Ok(found)
 }
 
-/// Makes the directories, then the format file, each durable before the next: a crash between leaves a directory without a
-/// format file whose stores are empty, and the next start makes it again.
+/// Makes the directories, then the format file, each durable before the next: a crash in between leaves a directory
+/// without a format file and with empty stores, and the next start makes it again.
 fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
     refuse_foreign(path)?;
     let write = || -> io::Result<()> {
@@ -379,7 +382,7 @@ fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
     Ok(format)
 }
 
-/// Makes the stores' directories durable, then the format file, then the directory itself.
+/// Makes the stores' directories durable, then the format file, then the data directory itself.
 fn seal_format(path: &Path, format: Format) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     sync_directory(path)?;
@@ -400,7 +403,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Refusal> {
             LOCK_FILE | FORMAT_DRAFT | TRIAL_FILE => true,
             CONTROL => is_empty_directory(&found),
             shard if shard.starts_with(SHARD_PREFIX) => is_empty_directory(&found),
-            // A freshly made file system has it.
+            // A new file system contains this directory.
             "lost+found" => true,
             _ => false,
         };
@@ -443,7 +446,7 @@ impl fmt::Display for Refusal {
                 "{} belongs to node {found}, the configuration says {wanted}: message ids would no longer be found",
                 path.display()
             ),
-            Refusal::Unreadable { path, why } => write!(f, "{} cannot be understood: {why}", path.display()),
+            Refusal::Unreadable { path, why } => write!(f, "{} cannot be read: {why}", path.display()),
             Refusal::Foreign { path, found } => write!(
                 f,
                 "{} has no {FORMAT_FILE}, but is not empty either: it holds {}",
@@ -467,7 +470,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The file of the high-water mark of one store.
+/// The file of a store's high-water mark.
 #[derive(Debug)]
 pub struct HighWaterFile {
     file: File,
@@ -475,10 +478,10 @@ pub struct HighWaterFile {
 }
 
 impl HighWaterFile {
-    /// Opens or makes the file in a store's directory; with it comes the mark of the last run, if one can be read.
+    /// Opens or makes the file in a store's directory; gives also the mark of the last run, if one can be read.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn open(store: &Path) -> io::Result<(HighWaterFile, Option<HighWater>)> {
         let path = store.join(HIGH_WATER_FILE);
         let file = private::file(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
@@ -488,27 +491,27 @@ impl HighWaterFile {
         Ok((HighWaterFile { file, mark: mark.unwrap_or_default() }, mark))
     }
 
-    /// Sets the mark to a commit that is durable, without waiting for the disk. At most once a second.
+    /// Sets the mark to a durable commit, without waiting for the disk. To be called at most once a second.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn write(&mut self, commit: u64) -> io::Result<()> {
         self.put(self.mark.next(commit, false))
     }
 
-    /// Sets the mark at a clean stop, durable on return.
+    /// Sets the mark at a clean stop; it is durable on return.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn seal(&mut self, commit: u64) -> io::Result<()> {
         self.put(self.mark.next(commit, true))?;
         self.file.sync_all()
     }
 
-    /// Sets the mark to a commit that is durable; the mark is durable on return.
+    /// Sets the mark to a durable commit; the mark is durable on return.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn write_durably(&mut self, commit: u64) -> io::Result<()> {
         self.write(commit)?;
         self.file.sync_all()
@@ -563,7 +566,7 @@ mod tests {
             fs::write(&file, bad).unwrap();
             DataDirectory::open(root.path(), WANTED).expect_err("changed");
         }
-        // What remains of a file that was cut may say all there is to say, and then it is true.
+        // What remains of a file that was cut may contain all the fields, and is then accepted.
         for cut in 0..good.len() {
             fs::write(&file, &good[..cut]).unwrap();
             assert!(DataDirectory::open(root.path(), WANTED).is_err_and(|_| true) || cut == 53, "cut at {cut}");
@@ -587,7 +590,7 @@ mod tests {
         fs::write(path.join(FORMAT_FILE), "version = 2\nother = true\n").unwrap();
         assert!(refusal(path, WANTED).starts_with("DATA has format 2, and this program knows only format 1"));
         fs::write(path.join(FORMAT_FILE), "version = 1\nnode = -1\n").unwrap();
-        assert!(refusal(path, WANTED).starts_with("DATA/stentor.format cannot be understood"));
+        assert!(refusal(path, WANTED).starts_with("DATA/stentor.format cannot be read"));
     }
 
     #[test]
@@ -630,7 +633,7 @@ mod tests {
             fs::create_dir_all(&foreign).unwrap();
             symlink(&victim, foreign.join(name)).unwrap();
             let refused = refusal(&foreign, WANTED);
-            assert!(refused.ends_with("a symbolic link stands there, which is not followed"), "{refused}");
+            assert!(refused.ends_with("it is a symbolic link, and these are not followed"), "{refused}");
             fs::remove_dir_all(&foreign).unwrap();
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");

@@ -1,16 +1,17 @@
 //! The store on disk: one fjall database per shard.
 //!
-//! Knows: which options each space wants, when a memtable is sealed, how old journals are made to go, how runs are written.
-//! Refuses to know: what a key or value means, which thread it runs on. What fjall hides is in `fjall_ranges`, what must be
-//! looked at before fjall opens in `fjall_journals`.
+//! Knows: the options of each space, when a memtable is sealed, how old journals are freed, how runs are written.
+//! Refuses to know: what a key or value means, which thread it runs on. `fjall_ranges` wraps what fjall hides,
+//! `fjall_journals` checks the journals before fjall opens them.
 //!
-//! Why memtables are sealed here and not by fjall: fjall asks its worker to do it with *every* write to a memtable that is
-//! full, through a queue of 1,000 places, and the worker itself waits for a place in that queue when it seals. A single
-//! worker that is busy compacting for 1,000 commits then waits for itself for ever. So fjall's own limit is set out of
-//! reach, and the commit that fills a memtable seals it, once.
+//! Why this file seals memtables and not fjall: fjall asks its worker to do it with *every* write to a full memtable,
+//! through a queue of 1,000 places, and the worker itself waits for a place in that queue when it seals. A single
+//! worker that is busy compacting for 1,000 commits then waits for itself for ever. So fjall's own limit is set so high
+//! that it is never reached, and the commit that fills a memtable seals it, once.
 //!
-//! Why there are marker keys: see `fjall_ranges` on what pins a journal. A space whose tables were all dropped gets one entry
-//! under [`MARKER`] to be flushed. Keys of one byte are therefore not the caller's, and never shown.
+//! Why there are marker keys: see `fjall_ranges` on what pins a journal. A space whose tables were all dropped gets one
+//! entry under [`MARKER`], so that it can be flushed. Callers therefore may not use keys of one byte, and never see
+//! them.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -31,31 +32,32 @@ use super::fjall_reads;
 use stentor_core::store::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
 use stentor_core::store::run;
 
-/// Sorts below every key of a caller, so that the table that holds it goes with the next dropped range.
+/// Sorts before every key of a caller, so that the table that holds it goes with the next dropped range.
 pub(super) const MARKER: [u8; 1] = [0];
 
-/// When so much is sealed, fjall flushes whatever pins the oldest journal, bytes. It takes no less, and seals a journal at
-/// 64 MB; so there are one or two, three while the worker is behind, and a start replays what two hold at most.
+/// Sealed journals of this size in all make fjall flush what pins the oldest one, bytes. fjall accepts no smaller
+/// value, and seals a journal at 64 MB; so there are one or two journals, three while the worker is behind, and a start
+/// replays at most what two hold.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 const SPACES: usize = Space::ALL.len();
 
-/// What the stores of one process share out among them.
+/// The resources of one store; the stores of a process share them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FjallOptions {
-    /// Block cache, bytes.
+    /// Size of the block cache, bytes.
     pub cache_bytes: u64,
     /// How many table files are kept open.
     pub open_files_max: usize,
-    /// Memtables are sealed at the 2^n-th part of their usual size. 0 but for those who want many tables from few bytes.
+    /// Memtables are sealed at their usual size divided by 2^n. 0 except in tests that need many tables from few bytes.
     pub memtables_shift: u32,
-    /// A deliberate bug, for those who prove that it would be noticed.
+    /// A deliberate bug, for tests that prove that it would be noticed.
     pub mutant: Option<Mutant>,
 }
 
 impl FjallOptions {
-    /// The share of one of `stores` in what a process may use: 64 MiB of cache (but no less than 4 MiB each), and 512 open
-    /// files (no less than 32 each), so that sockets have the rest of the usual 1,024.
+    /// One store's share of what a process may use, for `stores` stores: 64 MiB of cache in all (but at least 4 MiB
+    /// each), and 512 open files (but at least 32 each), so that sockets have the rest of the usual 1,024.
     pub fn shared_by(stores: usize) -> FjallOptions {
         let stores = stores.max(1);
         FjallOptions {
@@ -67,19 +69,19 @@ impl FjallOptions {
     }
 }
 
-/// What an opening found, for the log.
+/// What opening a store found, for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opened {
-    /// The journals, looked at before fjall saw them.
+    /// The journals, as checked before fjall opened them.
     pub journals: Journals,
-    /// Runs that were never registered, now deleted.
+    /// Runs that were never registered and are now deleted.
     pub runs_deleted: Vec<RunId>,
 }
 
 /// The writing handle; see [`Backend`].
 pub struct FjallStore {
     shared: Arc<Shared>,
-    /// A commit has failed: the kernel may have forgotten what it could not write.
+    /// A commit has failed: the kernel may have discarded what it could not write.
     has_failed: bool,
     /// The next commit fails.
     #[cfg(test)]
@@ -92,7 +94,7 @@ pub struct FjallReader {
     shared: Arc<Shared>,
 }
 
-/// The maintaining handle; see [`Maintainer`].
+/// The maintenance handle; see [`Maintainer`].
 pub struct FjallMaintainer {
     shared: Arc<Shared>,
 }
@@ -102,18 +104,18 @@ struct Shared {
     options: FjallOptions,
     db: Database,
     spaces: [Keyspace; SPACES],
-    /// By number of the space: the sequence number of its last write, 0 for none.
+    /// By number of the space: the sequence number of the last write to it; 0: none.
     written: [AtomicU64; SPACES],
-    /// The runs that are probed. Written by the maintainer only.
+    /// The runs that are looked up. Only the maintenance handle changes this.
     runs: RwLock<BTreeMap<RunId, Keyspace>>,
 }
 
 impl FjallStore {
-    /// Opens the store in `shard`, or creates it there. Nobody else may have it open (`directory` holds the lock).
+    /// Opens the store in `shard`, or creates it there. No other process may have it open (`directory` holds the lock).
     ///
     /// # Errors
-    /// As [`fjall_journals::prepare`]; [`StoreError::Failed`] when its files cannot be read for now, [`StoreError::Damaged`] when
-    /// they cannot at all or a registered run is missing.
+    /// As [`fjall_journals::prepare`]; [`StoreError::Failed`] if its files cannot be read at the moment,
+    /// [`StoreError::Damaged`] if they can never be read or a registered run is missing.
     pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
         let journals =
             if options.has(Mutant::SkipScanner) { Journals::default() } else { fjall_journals::prepare(shard)? };
@@ -148,17 +150,17 @@ impl FjallStore {
         Ok((store, Opened { journals, runs_deleted }))
     }
 
-    /// Journals, the active one among them.
+    /// How many journals there are, including the active one.
     pub fn journal_count(&self) -> usize {
         self.shared.db.journal_count()
     }
 
-    /// A key space to be filled beside the journal, while the store is new.
+    /// The fjall key space of a space, to be filled beside the journal while the store is new.
     pub(super) fn keyspace(&self, space: Space) -> &Keyspace {
         self.shared.space(space)
     }
 
-    /// The number under which fjall keeps a space, as the journals have it.
+    /// fjall's number of a space, as used in the journals.
     pub(super) fn number(&self, space: Space) -> Option<u64> {
         self.shared.space(space).path().file_name()?.to_str()?.parse().ok()
     }
@@ -170,7 +172,7 @@ impl FjallStore {
         spaces.chain(runs.iter().map(|(id, run)| (run::name(*id), run.clone()))).collect()
     }
 
-    /// Bytes in journals, active and sealed, as far as they were allocated.
+    /// Bytes allocated to journals, active and sealed.
     pub fn journal_bytes(&self) -> u64 {
         self.shared.db.journal_disk_space().unwrap_or(0)
     }
@@ -182,7 +184,7 @@ impl Backend for FjallStore {
 
     fn commit(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
         if self.has_failed {
-            return Err(StoreError::Failed("a commit before has failed".to_owned()));
+            return Err(StoreError::Failed("an earlier commit has failed".to_owned()));
         }
         let done = self.write(ops);
         self.has_failed = matches!(done, Err(StoreError::Failed(_)));
@@ -211,7 +213,7 @@ impl FjallStore {
     fn write(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
         #[cfg(test)]
         if std::mem::take(&mut self.fails_next) {
-            return Err(StoreError::Failed("the disk says no".to_owned()));
+            return Err(StoreError::Failed("a simulated disk error".to_owned()));
         }
         if ops.is_empty() {
             return Ok(());
@@ -239,7 +241,7 @@ impl FjallStore {
 }
 
 impl FjallReader {
-    /// What a backup is read by: a snapshot, and the spaces (by number) and runs to be read with it.
+    /// The input of a backup: a snapshot, and the spaces (by number) and runs to be read with it.
     pub(super) fn view(&self) -> (Snapshot, &[Keyspace], Vec<(RunId, Keyspace)>) {
         let runs = self.shared.read_runs().iter().map(|(run, keyspace)| (*run, keyspace.clone())).collect();
         (self.shared.db.snapshot(), &self.shared.spaces, runs)
@@ -318,7 +320,7 @@ impl Maintainer for FjallMaintainer {
     fn write_run(&mut self, run: RunId, fill: Fill<'_>) -> Result<(), StoreError> {
         let name = run::name(run);
         if self.shared.db.keyspace_exists(&name) {
-            return Err(StoreError::Misuse(format!("{name} is there already")));
+            return Err(StoreError::Misuse(format!("{name} already exists")));
         }
         if self.shared.options.has(Mutant::RegisterEarly) {
             let mut batch = self.shared.db.batch().durability(Some(PersistMode::SyncData));
@@ -354,8 +356,8 @@ impl Shared {
         &self.spaces[space as usize]
     }
 
-    /// fjall syncs what it makes inside the directory of a new key space, and not the directory that names it. Without this
-    /// a power cut takes the whole key space, and fjall opens without a word.
+    /// fjall syncs what it makes inside the directory of a new key space, but not the directory that contains it.
+    /// Without this call a power cut removes the whole key space, and fjall opens without an error.
     fn sync_key_spaces(&self) -> Result<(), StoreError> {
         if self.options.has(Mutant::SkipDirectorySync) {
             return Ok(());
@@ -364,7 +366,8 @@ impl Shared {
             .map_err(|error| StoreError::Failed(format!("cannot sync {}: {error}", self.path.display())))
     }
 
-    /// A poisoned lock means that the maintainer panicked while it changed the list; the process is about to abort.
+    /// A poisoned lock means that the maintenance thread panicked while it changed the list; the process is about to
+    /// abort.
     fn read_runs(&self) -> RwLockReadGuard<'_, BTreeMap<RunId, Keyspace>> {
         self.runs.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -385,8 +388,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Seals what keeps a sealed journal alive; does nothing while there is none. Fails when the worker has failed, which
-    /// nobody would hear of while nothing is committed; what it is asked to persist was synced with its batch already.
+    /// Seals the memtables that keep a sealed journal alive; does nothing if there is none. Fails if the worker has
+    /// failed, which would otherwise go unnoticed while nothing is committed. The data that the worker writes was
+    /// synced with its batch already.
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.db.persist(PersistMode::Buffer).map_err(failed)?;
         if self.db.journal_count() <= 1 {
@@ -409,7 +413,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Synced, as every batch is: the scanner relies on it.
+    /// Synced, like every batch: the scanner relies on it.
     fn put_marker(&self, space: Space) -> fjall::Result<()> {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
         batch.insert(self.space(space), MARKER, []);
@@ -442,12 +446,12 @@ impl Shared {
 
 fn failed(error: fjall::Error) -> StoreError {
     StoreError::Failed(match error {
-        fjall::Error::Poisoned => "a write before, or one in the background, failed; the log says which".to_owned(),
+        fjall::Error::Poisoned => "an earlier write or a background write failed; see the log".to_owned(),
         error => error.to_string(),
     })
 }
 
-/// At which size the memtable of a space is sealed, bytes. All of them together bound what a start replays.
+/// Size at which the memtable of a space is sealed, bytes. The sum of these bounds what a start replays.
 fn memtable_bytes_max(space: Space) -> u64 {
     match space {
         Space::Segment | Space::Event => 16 << 20,
@@ -468,7 +472,7 @@ fn memtable_bytes_max(space: Space) -> u64 {
 fn space_options(space: Space) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(u64::MAX);
     match space {
-        // Values are compressed already, and a key that is asked for is there.
+        // Values are compressed already, and the keys that are looked up exist.
         Space::Segment | Space::Event | Space::Receipt | Space::Dedup | Space::State | Space::Due => options
             .data_block_compression_policy(CompressionPolicy::disabled())
             .filter_policy(FilterPolicy::disabled())

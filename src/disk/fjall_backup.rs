@@ -1,11 +1,12 @@
-//! Backups of stores on disk: a store is read as it stood after one commit while it goes on, and written anew elsewhere.
+//! Backups of stores on disk: reads a store as it was after one commit, while the store goes on, and writes it as a new
+//! store elsewhere.
 //!
-//! Knows: which tables a store has, how a fresh store is filled. Refuses to know: the layout of a backup (`backup`), what of
-//! a table is of use (`extent`), what a restore changes in it (`restored`), who wants it.
+//! Knows: which tables a store has, how a new store is filled. Refuses to know: the layout of a backup (`backup`),
+//! which part of a table is needed (`extent`), what a restore changes in it (`restored`), who asks for a backup.
 //!
-//! Why a snapshot is enough: one batch is one commit, so a snapshot holds whole batches. Every iterator is made at once, on
-//! the thread that drops ranges and deletes runs, so nothing of it can go while it is read: an iterator keeps the tables and
-//! memtables that it was made over, and a run that is deleted stays until its last reader has gone.
+//! Why a snapshot is enough: one batch is one commit, so a snapshot holds whole batches. All iterators are made at
+//! once, on the thread that drops ranges and deletes runs, so nothing can be removed while it is read: an iterator
+//! keeps the tables and memtables that it was made from, and a deleted run stays until its last reader has finished.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -29,7 +30,7 @@ use stentor_core::store::record::{CheckpointRecord, DecodeError, decode};
 use stentor_core::store::restored::{Entry, Exhausted, Plan, Survey};
 use stentor_core::store::run;
 
-/// A store as it stood after a commit.
+/// A store as it was after one commit.
 pub struct StoreSnapshot {
     commit: CommitSeq,
     tables: Vec<(Table, Iter)>,
@@ -37,10 +38,10 @@ pub struct StoreSnapshot {
 }
 
 impl StoreSnapshot {
-    /// Of a shard's store. To be called on its maintenance thread.
+    /// A snapshot of a shard's store. To be called on its maintenance thread.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] for what a start would not understand either.
+    /// [`StoreError::Damaged`] for records that a start could not read either.
     pub fn open(reader: &FjallReader) -> Result<Self, StoreError> {
         let (snapshot, spaces, runs) = reader.view();
         let space = |space: Space| &spaces[space as usize];
@@ -64,15 +65,15 @@ impl StoreSnapshot {
         Ok(Self { commit: extent.last_commit(newest), tables, extent })
     }
 
-    /// The last commit in it.
+    /// The last commit in the snapshot.
     pub const fn commit(&self) -> CommitSeq {
         self.commit
     }
 
-    /// Writes all of it.
+    /// Writes the whole snapshot.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it cannot be read, and what `out` says.
+    /// [`StoreError::Damaged`] if the store cannot be read, and errors of `out`.
     pub fn write<W: Write>(self, store: u16, out: &mut BackupWriter<W>) -> Result<(), WriteError> {
         for (table, entries) in self.tables {
             out.table(store, table).map_err(WriteError::Out)?;
@@ -93,12 +94,12 @@ impl fmt::Debug for StoreSnapshot {
     }
 }
 
-/// Why a backup was not written to its end.
+/// Why a backup was not completed.
 #[derive(Debug)]
 pub enum WriteError {
     /// The store cannot be read.
     Store(StoreError),
-    /// The bytes cannot be put where they belong.
+    /// The output cannot be written.
     Out(io::Error),
 }
 
@@ -121,17 +122,17 @@ fn checkpoint(snapshot: &Snapshot, reader: &FjallReader) -> Result<CheckpointRec
 /// Why a backup was not restored. Each is one line for the operator.
 #[derive(Debug)]
 pub enum RestoreError {
-    /// The backup is not whole.
+    /// The backup is not complete.
     Broken(Broken),
-    /// A record in it is not understood.
+    /// A record in it cannot be read; of the store with this number.
     Record(u16, DecodeError),
-    /// A shard cannot be restored once more.
+    /// This shard cannot be restored again.
     Exhausted(u16, Exhausted),
-    /// The place is refused.
+    /// The target directory is refused.
     Place(directory::Refusal),
-    /// It cannot be written.
+    /// The new store cannot be written.
     Store(StoreError),
-    /// It cannot be written.
+    /// The new directory cannot be written.
     Io(io::Error),
 }
 
@@ -139,8 +140,8 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(broken) => write!(out, "{broken}"),
-            Self::Record(CONTROL, error) => write!(out, "the backup is not understood in control: {error}"),
-            Self::Record(shard, error) => write!(out, "the backup is not understood in shard {shard}: {error}"),
+            Self::Record(CONTROL, error) => write!(out, "the backup's store of control cannot be read: {error}"),
+            Self::Record(shard, error) => write!(out, "the backup's shard {shard} cannot be read: {error}"),
             Self::Exhausted(shard, why) => write!(out, "shard {shard} cannot be restored: {why}"),
             Self::Place(refusal) => write!(out, "{refusal}"),
             Self::Store(error) => write!(out, "{error}"),
@@ -151,22 +152,22 @@ impl fmt::Display for RestoreError {
 
 impl std::error::Error for RestoreError {}
 
-/// A backup that was read to its end and found whole.
+/// A backup that was read to its end and is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Entries in it.
+    /// Number of entries.
     pub entries: u64,
-    /// Bytes of it.
+    /// Length of the backup, bytes.
     pub octets: u64,
-    /// Bytes of all keys and values, as a store keeps them.
+    /// Bytes of all keys and values, uncompressed, as a store keeps them.
     pub plain_octets: u64,
     surveys: Vec<Survey>,
     control: ControlSurvey,
 }
 
-/// Reads a backup to its end: nothing is written before it is known to be whole.
+/// Reads a backup to its end, so that nothing is written before it is known to be complete.
 ///
 /// # Errors
 /// [`RestoreError::Broken`] and [`RestoreError::Record`].
@@ -192,8 +193,9 @@ pub fn check<R: Read>(input: R) -> Result<Checked, RestoreError> {
     })
 }
 
-/// Makes a data directory at `path`, which must be empty or not there, from a backup that [`check`] found whole. It is usable
-/// only when this returns: the file that says so is written last. `now_ms` is the present time.
+/// Makes a data directory at `path`, which must be empty or not exist, from a backup that [`check`] found complete. The
+/// directory is usable only once this returns: the file that makes it one is written last. `now_ms` is the current
+/// time.
 ///
 /// # Errors
 /// See [`RestoreError`].
@@ -227,7 +229,7 @@ pub fn restore<R: Read>(
     place.finish().map_err(RestoreError::Place)
 }
 
-/// The pieces of a backup, one looked at ahead.
+/// The pieces of a backup, with a look-ahead of one.
 struct Pieces<R> {
     reader: BackupReader<R>,
     next: Option<Piece>,
@@ -241,26 +243,26 @@ impl<R: Read> Pieces<R> {
         Ok(self.next.as_ref())
     }
 
-    /// The next table of that store.
+    /// The next table, if it is of that store.
     fn table_of(&mut self, store: u16) -> Result<Option<Table>, Broken> {
         Ok(self.peek()?.filter(|piece| piece.store == store).map(|piece| piece.table))
     }
 
-    /// The next piece of that table.
+    /// The next piece, if it is of that table.
     fn take(&mut self, store: u16, table: Table) -> Result<Option<Piece>, Broken> {
         let is_next = self.peek()?.is_some_and(|piece| (piece.store, piece.table) == (store, table));
         Ok(if is_next { self.next.take() } else { None })
     }
 }
 
-/// What is changed in a store's entries while they are written.
+/// The changes that a restore makes in a store's entries while they are written.
 enum Rewriting<'a> {
     Shard(&'a Plan),
     Control(&'a ControlPlan),
 }
 
 impl Rewriting<'_> {
-    /// What is written beside what the backup holds.
+    /// Records that are written in addition to those of the backup.
     fn records(&self) -> Vec<Entry> {
         match self {
             Self::Shard(plan) => vec![plan.record()],
@@ -269,7 +271,7 @@ impl Rewriting<'_> {
     }
 }
 
-/// Fills a fresh store: tables beside the journal, `meta` last, so that runs are registered when they are there.
+/// Fills a new store: tables beside the journal, `meta` last, so that runs are registered only once they are there.
 fn fill<R: Read>(path: &Path, store: u16, plan: &Rewriting<'_>, pieces: &mut Pieces<R>) -> Result<(), RestoreError> {
     let (mut target, _) = FjallStore::open(path, FjallOptions::shared_by(1)).map_err(RestoreError::Store)?;
     let mut meta = Vec::new();
@@ -295,7 +297,7 @@ fn fill<R: Read>(path: &Path, store: u16, plan: &Rewriting<'_>, pieces: &mut Pie
                 filled.map_err(RestoreError::Store)
             }
         };
-        // The cause, not what it led to.
+        // Reports the cause, not the error that followed from it.
         failure.map_or(written, Err)?;
     }
     meta.extend(plan.records());
@@ -310,7 +312,7 @@ fn given_up(failure: &mut Option<RestoreError>, error: RestoreError) -> StoreErr
 
 type Put<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>;
 
-/// Hands over every entry of the table that comes next and that the plan keeps.
+/// Passes on every entry of the next table that the plan keeps.
 fn each<R: Read>(
     pieces: &mut Pieces<R>,
     store: u16,

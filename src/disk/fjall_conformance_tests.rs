@@ -1,4 +1,4 @@
-//! What a store promises (`backend.rs`), asked of both: the one in memory and the one on disk.
+//! Tests of the promises of a store (`backend.rs`), run on both stores: the one in memory and the one on disk.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -21,7 +21,7 @@ trait Bed {
     fn store(&mut self) -> &mut Self::Store;
     /// The process dies, and another starts.
     fn crash(&mut self);
-    /// It dies while it commits that.
+    /// The process dies while it commits these changes.
     fn crash_in_commit(&mut self, ops: Vec<Op>);
     /// The next commit fails.
     fn fail(&mut self);
@@ -51,7 +51,7 @@ impl Bed for InMemory {
     }
 
     fn fail(&mut self) {
-        // The other handle goes on; this one is of a machine that is no more.
+        // Crashing gives another handle; this one belongs to a machine that no longer runs.
         self.0.crash(&Remains::default()).expect("sound");
     }
 }
@@ -68,7 +68,7 @@ impl OnDisk {
         Self { root, store }
     }
 
-    /// What is on the disk at this moment, with the journal changed by `change`.
+    /// A copy of what is on the disk now, with the journal changed by `change`.
     fn copy(&self, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
         let copy = tempfile::tempdir().expect("a directory");
         copy_tree(self.root.path(), copy.path());
@@ -129,11 +129,11 @@ fn put(space: Space, key: u64, value: &[u8]) -> Op {
     Op::Put { space, key: key.to_be_bytes().to_vec(), value: value.to_vec() }
 }
 
-/// The keys of a space, with the lengths of their values.
+/// The keys of a space, each with the length of its value.
 fn entries<B: Bed>(bed: &mut B, space: Space) -> Vec<(u64, usize)> {
     let mut found = Vec::new();
     let read = bed.store().reader().range(space, &[0; 8], &[0xff; 9], usize::MAX, &mut |key, value| {
-        found.push((u64::from_be_bytes(key.try_into().expect("eight octets")), value.len()));
+        found.push((u64::from_be_bytes(key.try_into().expect("eight bytes")), value.len()));
         ControlFlow::Continue(())
     });
     assert_eq!(read, Ok(found.len()));
@@ -147,7 +147,7 @@ fn outlives<B: Bed>() {
     assert_eq!([Space::Segment, Space::Event].map(|space| entries(&mut bed, space)), [vec![(1, 900)], vec![(1, 1)]]);
     bed.crash_in_commit(vec![put(Space::Segment, 2, &[7; 900]), put(Space::Event, 2, &[7; 900])]);
     assert_eq!([Space::Segment, Space::Event].map(|space| entries(&mut bed, space)), [vec![(1, 900)], vec![(1, 1)]]);
-    // What cannot be kept is refused whole.
+    // A batch with a change that cannot be stored is refused as a whole.
     let long = Op::Put { space: Space::Event, key: vec![1; KEY_BYTES_MAX + 1], value: Vec::new() };
     let refused = bed.store().commit(vec![put(Space::Segment, 3, b"c"), long]);
     assert!(matches!(refused, Err(StoreError::Misuse(_))), "{refused:?}");
@@ -219,7 +219,7 @@ fn registers<B: Bed>() {
     bed.store().commit(ops).expect("committed");
     assert_eq!(bed.store().reader().runs(RunFamily::Receipt), [1, 2, 3]);
     bed.crash();
-    assert_eq!(bed.store().reader().runs(RunFamily::Receipt), [1, 2], "nobody has registered the third");
+    assert_eq!(bed.store().reader().runs(RunFamily::Receipt), [1, 2], "the third is not registered");
     bed.store().commit(vec![run::deregister(RUNS[0])]).expect("committed");
     bed.crash();
     let reader = bed.store().reader();

@@ -1,12 +1,12 @@
-//! Looks at the journals of a shard before fjall opens them, and mends the one thing that may be mended.
+//! Checks the journals of a shard before fjall opens them, and repairs the one thing that may be repaired: a torn tail.
 //!
-//! Knows: where fjall keeps its journals and its lists of tables, in which order, and what may be done about each verdict of
+//! Knows: where fjall keeps its journals and its lists of tables, in which order, and how to react to each verdict of
 //! the scanner.
-//! Refuses to know: the bytes of a journal (`scanner`), what was in the lost batch.
+//! Refuses to know: the bytes of a journal (`scanner`), the content of the lost batch.
 //!
-//! - A torn tail of the newest journal was never acknowledged: it is copied aside as `<journal>.torn-<n>`, then cut off. A disk
-//!   that has no room for the copy keeps none, or it could never be opened again.
-//! - Anything else that is wrong was acknowledged: nothing is changed, the start is refused with an explanation.
+//! - A torn tail of the newest journal was never acknowledged: it is copied to `<journal>.torn-<n>`, then cut off. If
+//!   the disk has no room for the copy, none is kept: otherwise the store could never be opened again.
+//! - Anything else that is wrong was acknowledged: nothing is changed, and the start is refused with an explanation.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -20,39 +20,39 @@ use stentor_core::store::backend::StoreError;
 use stentor_core::store::scanner::{self, Numbers, Scan, Verdict};
 
 const READ_BYTES: usize = 1 << 20;
-/// fjall's own: there once a database is complete.
+/// fjall's own file: it exists once a database is complete.
 const VERSION_FILE: &str = "version";
 
-/// What was found, for the log.
+/// What was found in the journals, for the log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Journals {
     /// How many journal files there are.
     pub count: usize,
-    /// Bytes of whole batches in them.
+    /// Bytes of complete batches in them.
     pub bytes: u64,
-    /// Whole batches in them.
+    /// Complete batches in them.
     pub batches: u64,
-    /// The torn tail that was cut off.
+    /// The torn tail, if one was cut off.
     pub torn: Option<TornTail>,
-    /// Of all journals together, as [`Scan::numbers`].
+    /// For all journals together, as [`Scan::numbers`].
     pub numbers: BTreeMap<u64, Numbers>,
 }
 
-/// A torn tail, copied aside and cut off.
+/// A torn tail that was cut off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TornTail {
     /// The journal that was cut.
     pub journal: PathBuf,
-    /// Where: the end of its last whole batch, bytes.
+    /// The offset at which it was cut: the end of the last complete batch, bytes.
     pub at: u64,
-    /// How many were cut off, the zeroes at their end not counted, bytes.
+    /// How many bytes were cut off, not counting zeroes at the end.
     pub bytes: u64,
-    /// Where they are kept; `None`: the disk had no room for them.
+    /// The file with the bytes; `None`: the disk had no room for it.
     pub copy: Option<PathBuf>,
 }
 
-/// Checks all journals in `shard`, which fjall must not have open, and makes them fit to open.
-/// A directory that is not there, or holds no database yet, is fit.
+/// Checks all journals in `shard`, which fjall must not have open, and makes them ready to open. A directory that does
+/// not exist, or holds no database yet, is ready.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when acknowledged batches would be lost by opening (nothing was changed);
@@ -90,8 +90,9 @@ pub(super) fn prepare(shard: &Path) -> Result<Journals, StoreError> {
     Ok(found)
 }
 
-/// Each key space lists its tables in a file `v<number>`, and names that file with its checksum in `current`. fjall reads the
-/// list without looking at the checksum: a flipped bit in it would put a table into another place, or leave one out.
+/// Each key space lists its tables in a file `v<number>`, and names that file and its checksum in `current`. fjall
+/// reads the list without verifying the checksum: a flipped bit in it would move a table to another place, or leave one
+/// out.
 fn check_table_lists(shard: &Path) -> Result<(), StoreError> {
     let spaces = shard.join("keyspaces");
     let entries = match fs::read_dir(&spaces) {
@@ -104,12 +105,12 @@ fn check_table_lists(shard: &Path) -> Result<(), StoreError> {
         let current = space.join("current");
         let named = match fs::read(&current) {
             Ok(named) => named,
-            // Made, and never finished: fjall removes it.
+            // Its creation was never finished: fjall removes it.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(error) => return Err(failed("read", &current, &error)),
         };
         let wrong = |what: &Path| {
-            let why = "the list of tables does not have its checksum";
+            let why = "the checksum of the list of tables does not match";
             StoreError::Damaged(format!("{}: {why}. Nothing was changed; restore from a backup.", what.display()))
         };
         let (number, rest) = named.split_first_chunk::<8>().ok_or_else(|| wrong(&current))?;
@@ -117,8 +118,8 @@ fn check_table_lists(shard: &Path) -> Result<(), StoreError> {
         let list = space.join(format!("v{}", u64::from_le_bytes(*number)));
         let bytes = match fs::read(&list) {
             Ok(bytes) => bytes,
-            // A key space that was dropped is removed file by file, in whatever order a crash keeps. fjall knows which ones
-            // were dropped, and opens no other without its list.
+            // A key space that was dropped is removed file by file, and a crash may leave any of the files. fjall knows
+            // which key spaces were dropped, and opens no other one without its list.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed("read", &list, &error)),
         };
@@ -160,7 +161,7 @@ fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), Stor
     }
 }
 
-/// Whether fjall's version file is there and was written: a crash may leave its name without its bytes.
+/// Whether fjall's version file exists and has content: a crash may leave its name without its bytes.
 fn has_version(shard: &Path) -> Result<bool, StoreError> {
     let path = shard.join(VERSION_FILE);
     match fs::read(&path) {
@@ -170,8 +171,9 @@ fn has_version(shard: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// fjall writes its version file last when it creates a database, and cannot go on where a crash left it.
-/// Before that file is written nothing was committed, so what is there may go; if something was, it is damage.
+/// fjall writes its version file last when it creates a database, and cannot continue a creation that a crash
+/// interrupted. Before that file is written nothing is committed, so the files may be removed; if something was
+/// committed, it is damage.
 fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journals, StoreError> {
     let lost = |what: &str| {
         StoreError::Damaged(format!("{}: the file \"{VERSION_FILE}\" is missing or empty, but {what}", shard.display()))
@@ -199,11 +201,11 @@ fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journ
     }
 }
 
-/// The file without the zeroes at its end, of which a journal allocated ahead has up to 64 MiB.
+/// The file without the zeroes at its end; a journal is allocated ahead and may have up to 64 MiB of them.
 fn read_written(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut chunk = vec![0; READ_BYTES];
-    // Reserved but untouched memory costs nothing; growing step by step would double the peak.
+    // Reserved memory that is not touched costs nothing; growing step by step would double the peak.
     let mut written = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
     let mut zeroes = 0;
     loop {
@@ -222,7 +224,7 @@ fn read_written(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Puts the bytes into a file of that name, for good.
+/// Writes the bytes into a file of that name, durably.
 fn copy_aside(copy: &Path, tail: &[u8]) -> io::Result<()> {
     let mut file = private::file(copy, OpenOptions::new().write(true).create_new(true))?;
     file.write_all(tail)?;
@@ -240,11 +242,11 @@ fn cut(
     let copy = (1_u32..)
         .map(|n| journal.with_extension(format!("jnl.torn-{n}")))
         .find(|path| !path.exists())
-        .ok_or_else(|| StoreError::Failed("no name is left for a torn tail".to_owned()))?;
+        .ok_or_else(|| StoreError::Failed("every file name for a torn tail is taken".to_owned()))?;
     let copy = match copy_aside(&copy, tail) {
         Ok(()) => Some(copy),
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            // Half of it is of no use, and takes the room that opening needs.
+            // Half a copy is useless, and takes the room that opening needs.
             let _ = fs::remove_file(&copy);
             None
         }
@@ -261,7 +263,7 @@ fn cut(
 
 fn damaged(journal: &Path, at: usize, why: &str) -> StoreError {
     StoreError::Damaged(format!(
-        "{}: bad bytes behind byte {at}, and {why}. Acknowledged messages would be lost by opening it; nothing was changed. \
+        "{}: bad bytes after byte {at}, and {why}. Acknowledged messages would be lost by opening it; nothing was changed. \
          Keep a copy of the whole directory and restore from a backup, or ask for help with the copy.",
         journal.display()
     ))
@@ -275,7 +277,7 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
 mod tests {
     use super::*;
 
-    /// Seen when a carrier had filled the disk: the start needed room for the copy, and there was never any again.
+    /// Seen when a carrier had filled the disk: the start needed room for the copy, and room never became free.
     #[test]
     fn a_torn_tail_is_cut_without_a_copy_where_there_is_no_room_for_one() {
         let directory = tempfile::tempdir().expect("a directory");

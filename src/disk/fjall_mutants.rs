@@ -1,7 +1,7 @@
-//! Deliberate bugs of the store on disk: each breaks one promise about what is synced before what. The crash images must
-//! catch every one of them (`loadtest images --mutants`), or they prove nothing.
+//! Deliberate bugs of the store on disk: each breaks one promise about the order of syncs. The crash images must detect
+//! all of them (`loadtest images --mutants`), or they prove nothing.
 //!
-//! They exist only where debug assertions do: in a release build [`FjallOptions::has`] is false for all of them.
+//! They exist only in builds with debug assertions: in a release build [`FjallOptions::has`] is false for all of them.
 
 use super::fjall::FjallOptions;
 use super::fjall_ranges;
@@ -9,10 +9,10 @@ use stentor_core::store::backend::{Op, Space, StoreError};
 use stentor_core::store::key::Key;
 use stentor_core::store::record::{CheckpointRecord, decode};
 
-/// One of them.
+/// A deliberate bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// A batch is acknowledged when it is written, without a sync.
+    /// A batch is acknowledged once it is written, without a sync.
     SkipSync,
     /// The directory of a key space that was just made is not synced.
     SkipDirectorySync,
@@ -20,12 +20,12 @@ pub enum Mutant {
     RegisterEarly,
     /// What a checkpoint replaces is dropped before the checkpoint is durable.
     DropEarly,
-    /// The journals are not looked at before fjall opens them.
+    /// The journals are not checked before fjall opens them.
     SkipScanner,
 }
 
 impl Mutant {
-    /// All of them.
+    /// All mutants.
     pub const ALL: [Self; 5] =
         [Self::SkipSync, Self::SkipDirectorySync, Self::RegisterEarly, Self::DropEarly, Self::SkipScanner];
 }
@@ -37,7 +37,7 @@ impl FjallOptions {
     }
 }
 
-/// Drops the events that a checkpoint in `ops` has folded, before anybody has synced it.
+/// Drops the events that a checkpoint in `ops` has folded, before the checkpoint is synced.
 pub(super) fn drop_early(ops: &[Op], events: &fjall::Keyspace) -> Result<(), StoreError> {
     let checkpoint = ops.iter().find_map(|op| match op {
         Op::Put { space: Space::Meta, key, value } if *key == Key::Checkpoint.bytes() => Some(value),

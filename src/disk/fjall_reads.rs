@@ -1,6 +1,6 @@
-//! Reads of fjall, and what it means that one fails. Knows: damage is what a checksum or the shape of what was read says, or a
-//! file that is gone. Anything else (the disk, descriptors, memory) may pass: it is tried again a few times, and then it is a
-//! failure, which ends the process as a failed write does. Refuses to know what is read.
+//! Reads from fjall, and what a failed read means. Knows: it is damage if a checksum or the form of what was read is
+//! wrong, or if a file is gone. Any other error (disk, descriptors, memory) may pass: the read is tried again a few
+//! times, and then it is a failure, which ends the process as a failed write does. Refuses to know what is read.
 
 use std::io;
 use std::path::Path;
@@ -12,15 +12,15 @@ use fjall::{Iter, LsmError};
 use super::fjall::MARKER;
 use stentor_core::store::backend::{StoreError, Visit};
 
-/// How often something is read before that is given up.
+/// How many times a read is tried.
 const TRIES: u32 = 5;
-/// The pause before the second try; each further one is twice as long. Half a second in all.
+/// The pause before the second try; each further pause is twice as long. Half a second in all.
 const PAUSE: Duration = Duration::from_millis(32);
 
-/// Reads, and tries again what may pass.
+/// Reads, and tries again after an error that may pass.
 ///
 /// # Errors
-/// [`StoreError::Damaged`], and [`StoreError::Failed`] when it did not pass.
+/// [`StoreError::Damaged`], and [`StoreError::Failed`] if the error did not pass.
 pub(super) fn read<T>(mut once: impl FnMut() -> Result<T, fjall::Error>) -> Result<T, StoreError> {
     let mut patience = Patience::default();
     loop {
@@ -31,8 +31,8 @@ pub(super) fn read<T>(mut once: impl FnMut() -> Result<T, fjall::Error>) -> Resu
     }
 }
 
-/// Visits at most `limit` entries, but for markers, until `visit` breaks; returns how many. `entries` gives those from a key on,
-/// of what does not change meanwhile.
+/// Visits at most `limit` entries, without markers, until `visit` breaks; returns how many. `entries` gives the entries
+/// from a key on, from a state of the store that does not change.
 ///
 /// # Errors
 /// As [`read`].
@@ -61,7 +61,7 @@ pub(super) fn walk(
                     return Ok(visited);
                 }
             }
-            // The first key behind it.
+            // The first key after the last one visited.
             from.clear();
             from.extend_from_slice(&key);
             from.push(0);
@@ -70,24 +70,24 @@ pub(super) fn walk(
     }
 }
 
-/// Failures of one read that were borne so far.
+/// How many failures of one read were tolerated so far.
 #[derive(Debug, Default)]
 struct Patience(u32);
 
 impl Patience {
-    /// Waits a little, unless that would not help.
+    /// Waits a little before the next try; gives the error if trying again would not help.
     fn bear(&mut self, error: fjall::Error) -> Result<(), StoreError> {
         self.0 += 1;
         if self.0 >= TRIES || !may_pass(&error) {
             return Err(unreadable(&error));
         }
-        tracing::warn!(%error, tried = self.0, "the store cannot be read: trying again");
+        tracing::warn!(%error, tried = self.0, "cannot read the store: trying again");
         thread::sleep(PAUSE * (1 << (self.0 - 1)));
         Ok(())
     }
 }
 
-/// What a read that failed says of the store.
+/// What a failed read says about the store.
 pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
     match may_pass(error) {
         true => StoreError::Failed(format!("it cannot be read: {error}")),
@@ -95,8 +95,8 @@ pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
     }
 }
 
-/// The same of one that is being opened. A disk that is full to the last byte is no damage: what must be done about it is
-/// another thing.
+/// As [`unreadable`], for a store that is being opened. A completely full disk is not damage: the operator must do
+/// something else about it.
 pub(super) fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
     let shard = shard.display();
     let is_full = |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
@@ -118,8 +118,8 @@ const fn io_of(error: &fjall::Error) -> Option<&io::Error> {
     }
 }
 
-/// Whether the same read may succeed another time. A file that is gone, or ends too early, does not come
-/// back, and a place that no file has is what damaged bytes say.
+/// Whether the same read may succeed another time. A file that is gone or ends too early does not come back, and an
+/// offset outside the file is the result of damaged bytes.
 fn may_pass(error: &fjall::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
     io_of(error).is_some_and(|error| !matches!(error.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput))

@@ -1,8 +1,8 @@
-//! The start of one shard's store, or of control's, the same for the daemon, `stentor check --data` and the crash images:
-//! look at the journals, open, read what a shard needs, and compare it with what was acknowledged.
+//! The start of one shard's store, or of control's, the same for the daemon, `stentor check --data` and the crash
+//! images: check the journals, open, read what a shard needs, and compare it with what was acknowledged.
 //!
-//! Knows: the order of these steps, and that less than the high-water mark is an alarm. Refuses to know: what a shard does
-//! with what was found.
+//! Knows: the order of these steps, and that it is an alarm if less is found than the high-water mark says. Refuses to
+//! know: what a shard does with what was found.
 
 use std::panic;
 use std::path::Path;
@@ -14,27 +14,27 @@ use stentor_core::store::control::{self, FoundControl};
 use stentor_core::store::high_water::HighWater;
 use stentor_core::store::recovery::{Recovery, recover};
 
-/// A store that may be used.
+/// A store that is ready for use.
 #[derive(Debug)]
 pub struct Started {
     /// The store.
     pub store: FjallStore,
-    /// Its high-water mark, to be moved along.
+    /// Its high-water mark, which the caller must keep up to date.
     pub mark: HighWaterFile,
     /// What a shard needs to go on.
     pub found: Recovery,
-    /// What the opening mended, for the log.
+    /// What was repaired when the store was opened, for the log.
     pub opened: Opened,
-    /// How the last life of this store ended.
+    /// How the last process that used the store ended.
     pub last_end: LastEnd,
 }
 
-/// How a store was left; ordered by how much there is to tell.
+/// How a store was left; ordered by how much there is to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LastEnd {
-    /// It was made just now.
+    /// It was made just now, so no process has used it.
     None,
-    /// By a stop: everything that was acknowledged was settled and sealed.
+    /// By a clean stop: everything acknowledged was written, and the mark was sealed.
     Clean,
     /// By a crash, a kill or a power cut.
     Broken,
@@ -50,7 +50,7 @@ impl LastEnd {
     }
 }
 
-/// As [`FjallStore::open`]; what fjall asserts about its files and finds untrue is damage like any other.
+/// As [`FjallStore::open`]; if an assertion of fjall about its files fails, that is damage like any other.
 ///
 /// # Errors
 /// Those of [`FjallStore::open`].
@@ -62,7 +62,7 @@ pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened),
     })
 }
 
-/// Every commit writes one event record under its number, so the journals hold them without a gap.
+/// Checks that the journals hold event records without a gap: every commit writes one under its number.
 fn check_commits(shard: &Path, store: &FjallStore, opened: &Opened) -> Result<(), StoreError> {
     let numbers = store.number(Space::Event).and_then(|number| opened.journals.numbers.get(&number));
     match numbers.and_then(|numbers| numbers.gap) {
@@ -79,7 +79,7 @@ fn check_commits(shard: &Path, store: &FjallStore, opened: &Opened) -> Result<()
 ///
 /// # Errors
 /// Those of [`FjallStore::open`] and [`recover`]; [`StoreError::Damaged`] when the log ends before the high-water mark:
-/// what somebody was told is kept is not there.
+/// commits that were acknowledged are missing.
 pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError> {
     let (store, opened) = open(shard, options)?;
     check_commits(shard, &store, &opened)?;
@@ -90,21 +90,21 @@ pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError>
     Ok(Started { store, mark, found, opened, last_end })
 }
 
-/// The store of control, if it may be used.
+/// The store of control, ready for use.
 #[derive(Debug)]
 pub struct StartedControl {
     /// The store.
     pub store: FjallStore,
-    /// Its high-water mark, to be moved along.
+    /// Its high-water mark, which the caller must keep up to date.
     pub mark: HighWaterFile,
-    /// Everything that is in it.
+    /// Everything that it holds.
     pub found: FoundControl,
 }
 
 /// Starts the store of control in `path`, or makes it there.
 ///
 /// # Errors
-/// As [`start`], with [`control::recover`]'s for what is in it.
+/// As [`start`], and those of [`control::recover`].
 pub fn start_control(path: &Path, options: FjallOptions) -> Result<StartedControl, StoreError> {
     let (store, _) = open(path, options)?;
     let (mark, before) = open_mark(path)?;
@@ -118,7 +118,7 @@ fn open_mark(store: &Path) -> Result<(HighWaterFile, Option<HighWater>), StoreEr
         .map_err(|error| StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", store.display())))
 }
 
-/// Whether everything is there that somebody may have been told of.
+/// Checks that every commit that may have been acknowledged is there.
 fn check_mark(store: &Path, mark: Option<HighWater>, last: u64, what: &str) -> Result<(), StoreError> {
     match mark {
         Some(mark) if mark.commit > last => Err(StoreError::Damaged(format!(

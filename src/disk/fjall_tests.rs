@@ -1,5 +1,5 @@
-//! The store on disk against real directories: what is kept, what a cut or a flip does, what goes, and that the store in
-//! memory agrees.
+//! Tests of the store on disk in real directories: what is kept, what a cut or a flipped bit does, what is freed, and
+//! that the store in memory agrees.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -138,7 +138,7 @@ fn a_dropped_range_frees_whole_tables_and_leaves_the_rest_also_after_reopening()
     assert_eq!(keys(&store.reader(), Space::Segment), [0_u64; 0]);
 }
 
-/// Commits segments until a journal of 64 MB was sealed; returns the number of the next segment.
+/// Commits segments until a journal of 64 MB is sealed; returns the number of the next segment.
 fn seal_a_journal(store: &mut FjallStore, mut segment: u64) -> u64 {
     let value = vec![7; 1 << 20];
     let journals = store.shared.db.journal_count();
@@ -150,7 +150,7 @@ fn seal_a_journal(store: &mut FjallStore, mut segment: u64) -> u64 {
     segment
 }
 
-/// Checkpoints until only the active journal is left; false if it never is.
+/// Makes checkpoints until only the active journal is left; false if that does not happen.
 fn has_one_journal(store: &FjallStore) -> bool {
     (0..1000).any(|_| {
         store.maintainer().checkpoint().unwrap();
@@ -173,7 +173,8 @@ fn a_checkpoint_frees_journals_that_rarely_written_spaces_pin() {
     assert_eq!(keys(&reader, Space::Outbox), [0]);
 }
 
-/// fjall takes "nothing newer in tables" for "not flushed yet", so a space that was flushed and dropped pins its journal.
+/// fjall takes "nothing newer in tables" for "not flushed yet", so a space that was flushed and then dropped pins its
+/// journal.
 #[test]
 fn a_checkpoint_frees_journals_that_a_space_dropped_whole_pins() {
     let root = tempfile::tempdir().unwrap();
@@ -226,8 +227,9 @@ fn runs_are_probed_newest_first_and_live_by_their_registration() {
     assert!(matches!(FjallStore::open(root.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
-/// fjall gives a new key space the number of a deleted one after a restart, and forgets how far its own list of key spaces had
-/// counted: the new one's entry then stood below the old one's tombstone, was lost, and the next opening panicked.
+/// After a restart fjall gives a new key space the number of a deleted one, and forgets how far its own list of key
+/// spaces had counted: the new one's entry was then older than the old one's tombstone and was lost, and the next
+/// opening panicked.
 #[test]
 fn a_run_that_takes_the_place_of_a_deleted_one_is_not_lost() {
     let root = tempfile::tempdir().unwrap();
@@ -248,7 +250,7 @@ fn a_run_that_takes_the_place_of_a_deleted_one_is_not_lost() {
     }
 }
 
-/// A stopped store of `ends.len()` batches in one journal, and where each ends.
+/// A stopped store of `ends.len()` batches in one journal, and where each batch ends.
 struct Image {
     root: TempDir,
     ends: Vec<usize>,
@@ -375,17 +377,17 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     fs::write(root.path().join("lock"), []).unwrap();
     fs::write(root.path().join("0.jnl"), [0; 4096]).unwrap();
     assert_holds(root.path(), 0, "half created");
-    // A crash image: the name of the version file was there, its bytes were not.
+    // As a crash can leave it: the version file has a name, but no bytes.
     let named = tempfile::tempdir().unwrap();
     fs::write(named.path().join("version"), []).unwrap();
     fs::write(named.path().join("0.jnl"), []).unwrap();
-    assert_holds(named.path(), 0, "created but for a version");
+    assert_holds(named.path(), 0, "created except for the version");
     let image = Image::of(1);
     fs::remove_file(image.root.path().join("version")).unwrap();
     assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
-/// A key space that was dropped may be left in any part; one that was not needs its list of tables.
+/// Any part of a dropped key space may be missing; any other key space needs its list of tables.
 #[test]
 fn a_list_of_tables_may_be_missing_where_the_key_space_was_dropped_only() {
     let image = Image::of(4);
@@ -436,7 +438,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..30)
 }
 
-/// Both stores, and below which key each space was dropped: there the two may differ, and nothing is written any more.
+/// Both stores, and for each space the key below which it was dropped: below it the two may differ, and nothing is
+/// written any more.
 struct Pair {
     root: TempDir,
     disk: Option<FjallStore>,

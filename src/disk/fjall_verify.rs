@@ -1,8 +1,8 @@
-//! Reads everything that a store keeps and tells what is not as it was written. A start reads only what it needs; what lies
-//! cold in a table is otherwise looked at when somebody asks for it.
+//! Reads everything that a store holds and reports what is not as it was written. A start reads only what it needs;
+//! other data in tables is read only when a client asks for it.
 //!
-//! Knows: that every table has a checksum over all of it, and every record of ours its form. Refuses to know: how a damaged
-//! one is replaced.
+//! Knows: that every table has a checksum over all of its bytes, and that every record of Stentor has a form. Refuses
+//! to know: how damaged data is replaced.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -25,21 +25,21 @@ use stentor_core::store::{run, segment};
 
 const READ_BYTES: usize = 1 << 20;
 
-/// What was read.
+/// The result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Table files.
+    /// Table files that were read.
     pub tables: u64,
-    /// Entries.
+    /// Entries that were read.
     pub entries: u64,
-    /// One line for each thing that is wrong.
+    /// One line for each damage found.
     pub damage: Vec<String>,
 }
 
 /// Reads every table and every record of an open store.
 ///
 /// # Errors
-/// None for damage, which is in the answer; [`StoreError::Failed`] when a file cannot be opened.
+/// [`StoreError::Failed`] if a file cannot be opened. Damage is not an error: it is in the result.
 pub fn verify(store: &FjallStore) -> Result<Verified, StoreError> {
     let mut verified = Verified::default();
     for (name, space) in store.key_spaces() {
@@ -48,7 +48,7 @@ pub fn verify(store: &FjallStore) -> Result<Verified, StoreError> {
             let path = space.path().join("tables").join(table.id().to_string());
             match checksum(&path) {
                 Ok(sum) if sum == table.checksum().into_u128() => {}
-                Ok(_) => verified.damage.push(format!("{name}: {} does not have its checksum", path.display())),
+                Ok(_) => verified.damage.push(format!("{name}: the checksum of {} does not match", path.display())),
                 Err(error) => verified.damage.push(format!("{name}: {} cannot be read: {error}", path.display())),
             }
         }
@@ -84,7 +84,7 @@ fn records(store: &FjallStore, space: Space, verified: &mut Verified) {
     }
 }
 
-/// A number where the key is one, else its bytes.
+/// The key as a number if it is one, otherwise its bytes.
 fn shown(key: &[u8]) -> String {
     match (key.len(), Key::number(key)) {
         (8, Some(number)) => number.to_string(),
@@ -98,7 +98,7 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Segment => {
             let segment = segment::decode(value).map_err(told)?;
             let is_named = Key::number(key) == Some(segment.number);
-            is_named.then_some(()).ok_or_else(|| format!("calls itself {}", segment.number))
+            is_named.then_some(()).ok_or_else(|| format!("it carries number {}", segment.number))
         }
         Space::Ready => decode::<ReadyRecord>(value).map(drop).map_err(told),
         Space::Event => decode::<TurnRecord>(value).map(drop).map_err(told),
@@ -118,8 +118,8 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Meta if *key == Key::Waiting.bytes() => decode::<WaitingRecord>(value).map(drop).map_err(told),
         Space::Meta if Key::list(key).is_some() => decode::<ListRecord>(value).map(drop).map_err(told),
         Space::Meta if run::parse_registration_key(key).is_some() => Ok(()),
-        Space::Meta => Err("a key that nothing writes".to_owned()),
-        // Nothing writes there yet.
+        Space::Meta => Err("a key that Stentor does not write".to_owned()),
+        // Stentor does not use these spaces yet.
         Space::DeadLetter | Space::Moved => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! The store on a disk: fjall behind the contract of `stentor_core::store`, the data directory, and the modes of its files.
-//! `docs/STORAGE.md` describes what lies there.
+//! The store on disk: fjall behind the contract of `stentor_core::store`, the data directory, and the modes of its
+//! files. `docs/STORAGE.md` describes the files.
 
 pub mod directory;
 pub mod fjall;

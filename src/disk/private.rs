@@ -1,7 +1,7 @@
-//! Directories and files that nobody but our own user may read, and that are never reached through a symbolic link.
+//! Directories and files that only our own user may read, and that are never opened through a symbolic link.
 //!
-//! Knows modes and flags. What is made has its mode from its first moment, whatever the umask says. Refuses to know what is
-//! kept in them.
+//! Knows modes and flags. New files and directories have their mode from the first moment, whatever the umask is.
+//! Refuses to know what is kept in them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -13,33 +13,34 @@ use rustix::io::Errno;
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What group and others may do.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes the directory, and those above it that are missing. One that is there stays as it is.
+/// Makes the directory and its missing parents. An existing directory keeps its mode.
 ///
 /// # Errors
-/// What the operating system says.
+/// Errors of the operating system.
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
 }
 
-/// Opens a file as `options` say. One that is there keeps its mode.
+/// Opens a file with `options`. An existing file keeps its mode.
 ///
 /// # Errors
-/// What the operating system says; a symbolic link is an error, wherever it leads.
+/// Errors of the operating system; a symbolic link is an error, wherever it points.
 pub fn file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.mode(FILE_MODE).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path);
     opened.map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::LOOP) => io::Error::other("a symbolic link stands there, which is not followed"),
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link, and these are not followed"),
         Some(_) | None => error,
     })
 }
 
-/// Takes a directory's group and others their rights to it, and so to everything in it. The mode that it had, if they had any.
+/// Removes the rights of group and others to a directory, and so to everything in it. Gives the directory's old mode,
+/// if they had any rights.
 ///
 /// # Errors
-/// What the operating system says: who does not own it may not do so.
+/// Errors of the operating system: only the owner may do this.
 pub fn close(path: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(path)?.permissions().mode();
     if mode & OTHERS == 0 {
@@ -85,7 +86,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &link).expect("linked");
         let options = || OpenOptions::new().write(true).create(true).truncate(true).clone();
         let refused = file(&link, &mut options()).expect_err("a link");
-        assert_eq!(refused.to_string(), "a symbolic link stands there, which is not followed");
+        assert_eq!(refused.to_string(), "it is a symbolic link, and these are not followed");
         assert_eq!(fs::read_to_string(&victim).expect("there"), "precious");
         file(&victim, &mut options()).expect("a file");
     }

@@ -1,4 +1,4 @@
-//! A shard over a real store, backed up at some commit and restored elsewhere, while the original goes on.
+//! Tests of a shard with a real store, backed up at some commit and restored elsewhere, while the original goes on.
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
@@ -19,11 +19,11 @@ use super::fjall_backup::{self, StoreSnapshot};
 
 const ROUTE: RouteId = RouteId(1);
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
-/// 2023-11-14.
+/// 2023-11-14, 22:13:20 UTC.
 const BEGIN_MS: u64 = 1_700_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
 
-/// A shard over a store on disk.
+/// A shard with a store on disk.
 struct Restored(World<FjallStore, ()>);
 
 impl Deref for Restored {
@@ -47,7 +47,7 @@ impl Restored {
         Self(World::start(store, options, catalog(LINK, GroupId(1)), now(at_ms)))
     }
 
-    /// It is that late now.
+    /// Sets the clock.
     fn at(&mut self, at_ms: u64) {
         self.now = now(at_ms);
         self.settle();
@@ -143,7 +143,7 @@ fn restore(backup: &[u8], to: &Path, at_ms: u64, unsent: DoubtPolicy) -> Restore
     Restored::open(&to.join("shard-00"), at_ms)
 }
 
-/// What a backup may find: in every place one message.
+/// Messages in every place in which a backup may find one.
 struct Placed {
     world: Restored,
     ready: MessageId,
@@ -280,10 +280,10 @@ fn retention_passes_over_the_numbers_that_a_restore_left_out() {
     let fresh = world.send(Class::Otp, 491_511_111_120, 0);
     let taken = world.grant(Class::Otp, 9);
     world.accept(taken[0], 1);
-    // What was scheduled has expired.
+    // The scheduled message has expired.
     world.at(BEGIN_MS + 200 * HOUR_MS);
     assert!(world.grant(Class::Transactional, 9).is_empty());
-    // Long after everything was settled or past the patience for its receipt.
+    // Long after everything was settled, or the wait for its receipt was over.
     world.at(BEGIN_MS + 1_000 * HOUR_MS);
     (0..2).for_each(|_| world.checkpoint());
     let gone = world.shard().first_segment();
@@ -299,7 +299,7 @@ fn a_backup_reads_one_moment_while_the_store_goes_on() {
     let commit = snapshot.commit();
     let later = world.send(Class::Transactional, 491_511_111_119, 0);
     world.grant(Class::Transactional, 9);
-    // Folds the events and drops their ranges.
+    // Folds the events and drops their ranges, while the snapshot is open.
     world.checkpoint();
     let manifest = Manifest {
         stentor: "0".to_owned(),
@@ -335,7 +335,7 @@ fn only_an_empty_place_is_restored_into() {
     let broken = &backup[..backup.len() - 9];
     let refused = fjall_backup::restore(&checked, broken, &at("other"), BEGIN_MS, DoubtPolicy::Hold);
     assert!(refused.expect_err("refused").to_string().contains("cut off"));
-    assert!(!at("other").join("stentor.format").exists(), "half a directory is none");
+    assert!(!at("other").join("stentor.format").exists(), "a half-made directory is not usable");
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn what_is_held_expires_all_the_same_and_was_in_doubt_until_then() {
         let status = world.shard().restored().expect("it was");
         assert_eq!((status.waiting, world.shard().doubts().count()), ([0; Class::COUNT], 0));
         assert_eq!(world.shard().status().waiting, [0; Class::COUNT]);
-        // Nothing of it is sent, whatever is decided now.
+        // None of it is sent, whatever the operator decides now.
         world.release(None, DoubtPolicy::Resend);
         assert!(world.grant(Class::Otp, 9).is_empty());
         assert_eq!(world.look(otp).0, MessageState::Expired);

@@ -1,5 +1,5 @@
-//! One connection: opened, read, written, ended, by one task. What its owner wants is flagged from outside and seen at the
-//! next poll, so nothing is ever cancelled.
+//! One connection: a single task opens it, reads, writes and ends it. The owner's wishes are flags that the task sees at its
+//! next poll, so no future is ever cancelled.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,26 +21,26 @@ use stentor_core::link::{BindId, Disconnect, hosts::Way};
 
 use super::{Dial, dial::NoWay, words};
 
-/// Bytes read at once: about 400 receipts.
+/// Most bytes of one read: about 400 receipts.
 const READ_BYTES: usize = 64 << 10;
 
-/// Whoever owns the link of these connections.
+/// The owner of a link, to which its connections report.
 pub trait LinkOwner {
-    /// It stands.
+    /// The connection is established, including TLS.
     fn connected(&self, bind: BindId);
-    /// Bytes came in. How many of them were dealt with; the rest is told again, after others have run.
+    /// Bytes came in. Returns how many of them were processed; the rest is passed again, after other tasks have run.
     fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize;
-    /// What is to be written now, behind what is in `out`; false if nothing.
+    /// Appends to `out` the bytes that are to be written now; false if there are none.
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool;
-    /// The socket took so many bytes.
+    /// The socket accepted this many more bytes.
     fn written(&self, bind: BindId, octets: usize);
-    /// What is known of the end that is told next, in words.
+    /// Explains, for the operator, the `disconnected` that follows.
     fn words(&self, bind: BindId, words: String);
-    /// It is gone, or never was.
+    /// The connection has ended, or could not be opened.
     fn disconnected(&self, bind: BindId, reason: Disconnect, torn: bool);
 }
 
-/// The owner's handle to a connection; what it says is obeyed at the next poll.
+/// The owner's handle to a connection; the connection's task obeys it at its next poll.
 #[derive(Debug, Default)]
 pub struct Connection {
     closing: Cell<bool>,
@@ -55,7 +55,7 @@ impl Connection {
         let connection = Rc::new(Self::default());
         let task = run(bind, dial, way, Rc::clone(&owner), Rc::clone(&connection));
         executor::spawn(OnPanic::Abort, "egress", async move {
-            // The first poll happens inside the owner's call; everything after belongs to later ones.
+            // The first poll of a task happens inside this call. Yielding makes sure that the owner is called back only later.
             executor::yield_now().await;
             let (reason, torn) = task.await;
             owner.disconnected(bind, reason, torn);
@@ -63,25 +63,25 @@ impl Connection {
         connection
     }
 
-    /// There is something to write.
+    /// The owner has bytes to write.
     pub fn transmit(&self) {
         self.transmit.set(true);
         self.wake();
     }
 
-    /// Close it, written or not.
+    /// Closes the connection, without waiting for bytes to be written.
     pub fn close(&self) {
         self.closing.set(true);
         self.wake();
     }
 
-    /// Stop reading, or read on.
+    /// Stops reading, or continues.
     pub fn pause(&self, paused: bool) {
         self.paused.set(paused);
         self.wake();
     }
 
-    /// Whoever polls is woken when the owner wants something.
+    /// Registers the polling task, to be woken when the owner sets a flag.
     fn listen(&self, context: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
@@ -127,7 +127,7 @@ async fn run<O: LinkOwner>(
     poll_fn(|context| pump.poll(context)).await
 }
 
-/// Both directions of a connection that stands.
+/// Both directions of an established connection.
 struct Pump<O> {
     bind: BindId,
     owner: Rc<O>,
@@ -136,7 +136,7 @@ struct Pump<O> {
     out: Vec<u8>,
     written: usize,
     read: Vec<u8>,
-    /// What of it the owner has not dealt with.
+    /// The range of `read` that the owner has not processed yet.
     unread: Range<usize>,
 }
 
@@ -165,7 +165,7 @@ impl<O: LinkOwner> Pump<O> {
             }
             self.unread.start += self.owner.bytes(self.bind, &self.read[self.unread.clone()]);
             if !self.unread.is_empty() {
-                // The peer decides how many PDUs he sends, not how many are dealt with before others run.
+                // The peer decides how many PDUs it sends, but not how many are processed before other tasks run.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -180,7 +180,8 @@ impl<O: LinkOwner> Pump<O> {
         Poll::Ready((reason, self.is_torn()))
     }
 
-    /// Writing has failed. A peer that hung up may have said why before, in an alert that nobody has read.
+    /// After a failed write: if the peer sent a TLS alert that refuses our certificate before it closed the connection, that
+    /// alert, which has not been read yet.
     fn last_word(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
         match (&self.stream, self.unread.is_empty()) {
             (Stream::Tls(_), true) => match Pin::new(&mut self.stream).poll_read(context, &mut self.read) {
@@ -191,8 +192,7 @@ impl<O: LinkOwner> Pump<O> {
         }
     }
 
-    /// Bytes were handed to the stream whose fate is unknown: under TLS any of them, in the clear those of a write that
-    /// is under way.
+    /// Whether it is unknown if bytes given to the stream were sent: bytes of a write that has not finished.
     fn is_torn(&self) -> bool {
         !self.out.is_empty()
     }

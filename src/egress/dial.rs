@@ -1,5 +1,6 @@
-//! How a carrier is reached: its names and addresses, TCP, TLS; and whether what goes over its connections is told. Knows how to open one connection within its time; the
-//! link says which host, and when again.
+//! Opens connections to a carrier: its hosts and their addresses, TCP, TLS.
+//!
+//! Knows how to open one connection within the time allowed; the link decides which host to try, and when to try again.
 
 use std::{
     io,
@@ -23,38 +24,38 @@ use stentor_core::{
     model::Mono,
 };
 
-/// Where a carrier can be reached.
+/// An address at which a carrier listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// Name or address.
+    /// Name to be resolved, or IP address.
     pub name: String,
-    /// Port.
+    /// TCP port.
     pub port: u16,
 }
 
-/// What opening a connection needs.
+/// Everything needed to open a connection to a carrier.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// Tried in turn, by the link's word.
+    /// The carrier's hosts; the link chooses among them.
     pub hosts: Vec<Host>,
-    /// Who knows the addresses of names.
+    /// Looks up the addresses of names.
     pub resolver: Resolver,
-    /// Address to connect from.
+    /// Address to connect from; `None`: the kernel chooses.
     pub source_ip: Option<IpAddr>,
-    /// TLS, and the name that the certificate must hold where it is not the host's.
+    /// TLS, and the name that the certificate must contain if it is not the host's. `None`: plain TCP.
     pub tls: Option<(Arc<ClientConfig>, Option<ServerName<'static>>)>,
-    /// For the name, TCP and the handshake together.
+    /// Time for looking up the name, TCP and the handshake together.
     pub timeout: Duration,
-    /// Tells the log of each PDU, if that is wanted.
+    /// Logs each PDU; `None` while that is switched off.
     pub pdus: Option<PduLog>,
 }
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoWay {
-    /// For the link.
+    /// The reason, for the link.
     pub reason: Disconnect,
-    /// For the operator.
+    /// An explanation for the operator, if there is more to say than the reason.
     pub words: Option<String>,
 }
 
@@ -80,7 +81,7 @@ impl Dial {
         self.secure(host, socket, deadline).await
     }
 
-    /// Those that can be reached from where we connect from.
+    /// The addresses of a host that can be reached from `source_ip`.
     async fn addresses(&self, host: &Host, deadline: Mono) -> io::Result<Vec<IpAddr>> {
         let mut addresses = match host.name.parse() {
             Ok(address) => vec![address],
@@ -88,13 +89,13 @@ impl Dial {
         };
         addresses.retain(|address| self.source_ip.is_none_or(|source| source.is_ipv4() == address.is_ipv4()));
         match addresses.is_empty() {
-            true => Err(io::Error::other("the name has no address of source_ip's kind")),
+            true => Err(io::Error::other("the name has no address of the same IP version as source_ip")),
             false => Ok(addresses),
         }
     }
 
-    /// The first address that answers. Each gets the same part of what is left of the time, so that one which is silent
-    /// does not use up the others'; what refuses at once leaves its part to them.
+    /// Connects to the first address that answers. Each address gets an equal share of the remaining time, so that a silent one
+    /// does not use up the time of the others; the share of one that refuses at once goes to the others.
     async fn reach(&self, addresses: &[IpAddr], port: u16, deadline: Mono) -> io::Result<Socket> {
         let mut failed = io::Error::from(io::ErrorKind::TimedOut);
         for (at, address) in addresses.iter().enumerate() {
@@ -111,7 +112,7 @@ impl Dial {
         Err(failed)
     }
 
-    /// The host that is meant; for the log.
+    /// The host that the link chose.
     pub(super) fn host(&self, way: Way) -> Option<&Host> {
         self.hosts.get(usize::from(way.host)).or(self.hosts.first())
     }
@@ -121,9 +122,7 @@ impl Dial {
         let name = match name {
             Some(name) => name.clone(),
             None => {
-                let no_name = |_| {
-                    NoWay::new(Disconnect::Tls, "its name is none that a certificate could be for: see `server_name`")
-                };
+                let no_name = |_| NoWay::new(Disconnect::Tls, "its name cannot be in a certificate: set `server_name`");
                 ServerName::try_from(host.name.clone()).map_err(no_name)?
             }
         };
@@ -149,7 +148,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A host that was passed is begun anew with another of its addresses; all are tried all the same.
+/// Rotates the addresses, so that each further attempt at a host begins with another address; every attempt tries all.
 fn in_turn(mut addresses: Vec<IpAddr>, turn: u32) -> Vec<IpAddr> {
     let first = turn as usize % addresses.len().max(1);
     addresses.rotate_left(first);

@@ -1,4 +1,4 @@
-//! Connections to real sockets, whose names a function of the test's own looks up.
+//! Connections to real sockets; a function of the test looks up the names.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
@@ -14,7 +14,7 @@ use stentor_core::mesh::CoreId;
 
 const FAR: Duration = Duration::from_secs(60);
 
-/// On one executor after the other.
+/// Runs the test on each kind of executor that works here.
 fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + Clone + 'static) {
     for io in Io::here() {
         let (clock, main) = (Clock::start(), main.clone());
@@ -27,7 +27,7 @@ fn loopback(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-/// Somebody who says his own last byte and hangs up.
+/// A server that sends the last byte of its own address and closes the connection.
 fn carrier(last: u8, port: u16) -> u16 {
     let listener = TcpListener::bind((loopback(last), port)).expect("bind");
     let port = listener.local_addr().expect("an address").port();
@@ -58,7 +58,7 @@ async fn reached(dial: &Dial, turn: u32) -> Result<u8, Disconnect> {
 fn every_address_of_a_name_is_tried() {
     run(|clock| async move {
         let port = carrier(11, 0);
-        // No route, refused, there.
+        // In order: no route, refused, listening.
         let nowhere = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
         let dial = dial(clock, port, &[nowhere, loopback(12), loopback(11)], FAR);
         assert_eq!(reached(&dial, 0).await, Ok(11));

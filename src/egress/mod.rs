@@ -1,6 +1,7 @@
-//! The door out: TCP and TLS connections to carriers. Moves bytes between sockets and whoever owns the link; knows no
-//! window, no retry, and PDUs only to tell them to the log ([`pdus`]). One task per connection; it ends by itself and answers
-//! with exactly one `disconnected`.
+//! Outgoing TCP and TLS connections to carriers: moves bytes between sockets and the owner of each link ([`LinkOwner`]).
+//!
+//! Knows no window and no retry, and reads PDUs only to log them ([`pdus`]). There is one task per connection; it ends by
+//! itself and calls [`LinkOwner::disconnected`] exactly once.
 
 pub mod connection;
 pub mod dial;

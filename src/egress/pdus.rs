@@ -1,6 +1,7 @@
-//! What goes over a carrier's connections, told to the log PDU by PDU while somebody wants that.
+//! Logs the PDUs of a carrier's connections, while the operator has that switched on (`log_pdus`).
 //!
-//! Knows how a stream is cut at the place where it stands, and which way a PDU went; what its line says is `smpp::words`'s.
+//! Knows how to start cutting a stream in the middle of a PDU, and the direction of each PDU; `smpp::words` knows what its
+//! line says.
 
 use stentor_core::link::BindId;
 use stentor_smpp::{
@@ -8,34 +9,34 @@ use stentor_smpp::{
     words::{Detail, InWords},
 };
 
-/// Tells the PDUs of one carrier.
+/// Logs the PDUs of one carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PduLog {
     carrier: Box<str>,
     detail: Detail,
 }
 
-/// Which way a PDU went.
+/// Direction of a PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// To the carrier: handed to the socket, or about to be.
+    /// To the carrier: written to the socket, or about to be.
     Sent,
     /// From the carrier.
     Received,
 }
 
 impl PduLog {
-    /// Of that carrier, with so much detail.
+    /// The log of that carrier's PDUs, with this much detail.
     pub fn new(carrier: &str, detail: Detail) -> Self {
         Self { carrier: carrier.into(), detail }
     }
 
-    /// Whole PDUs that go out.
+    /// Logs outgoing bytes, which must be complete PDUs.
     pub fn sent(&self, bind: BindId, bytes: &[u8]) {
         cut(&mut Framer::new(PDU_OCTETS_MAX), bytes, |frame| self.tell(bind, Direction::Sent, frame));
     }
 
-    /// What came in, behind what `tap` has seen.
+    /// Logs the PDUs that end in these incoming bytes, which follow those that `tap` has seen.
     pub fn received(&self, bind: BindId, tap: &mut Tap, bytes: &[u8]) {
         cut(&mut tap.0, bytes, |frame| self.tell(bind, Direction::Received, frame));
     }
@@ -49,12 +50,12 @@ impl PduLog {
     }
 }
 
-/// Where the incoming stream of one connection stands.
+/// The position of the log in the incoming stream of one connection: the PDU that is not yet complete.
 #[derive(Debug)]
 pub struct Tap(Framer);
 
 impl Tap {
-    /// Of a stream whose reader has `begun` with a PDU and waits for the rest of it.
+    /// A tap for a stream whose reader has received the bytes `begun` of a PDU and waits for the rest.
     pub fn at(begun: &[u8]) -> Self {
         let mut framer = Framer::new(PDU_OCTETS_MAX);
         cut(&mut framer, begun, |_| {});
@@ -62,7 +63,8 @@ impl Tap {
     }
 }
 
-/// A stream that cannot be cut is the session's to tell of; nothing behind that place is told here.
+/// Calls `tell` for each complete PDU. If the stream cannot be cut, the session reports that; nothing after that place is
+/// logged here.
 fn cut(framer: &mut Framer, mut bytes: &[u8], mut tell: impl FnMut(&Frame<'_>)) {
     while let Some(found) = framer.next_frame(&mut bytes) {
         let Ok(frame) = found else { return };
@@ -82,7 +84,7 @@ mod tests {
         numbers
     }
 
-    /// Switched on in the middle of a PDU, wherever that is.
+    /// The log may be switched on anywhere in a PDU.
     #[test]
     fn a_tap_begins_where_the_reader_stands() {
         let stream = [ENQUIRE, ENQUIRE, ENQUIRE].concat();

@@ -1,4 +1,4 @@
-//! Why a TLS handshake failed, in the operator's words: what is wrong, and what to change. Pure.
+//! Messages for the operator about failed connections and TLS handshakes: what is wrong, and what to change.
 
 use std::io;
 
@@ -6,35 +6,36 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use stentor_core::link::{Disconnect, trouble::refuses_certificate};
 
-/// Why no address of a host was reached.
+/// The message for a host of which no address could be reached.
 pub fn of_connect(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nobody listens on that port (connection refused)".to_owned(),
-        io::ErrorKind::TimedOut => "nobody answers there within `connect_timeout`".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nothing listens on that port (connection refused)".to_owned(),
+        io::ErrorKind::TimedOut => "nothing answers there within `connect_timeout`".to_owned(),
         _ => error.to_string(),
     }
 }
 
-/// What a carrier's handshake ended with.
+/// The message for a TLS handshake that failed.
 pub fn of_handshake(error: &io::Error) -> String {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
         return of_tls(error);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            "it ended the connection during the handshake: perhaps this port speaks no TLS, or wants a client certificate \
-             (`cert` and `key`)"
+            "it ended the connection during the handshake: perhaps this port does not speak TLS, or requires a client \
+             certificate (`cert` and `key`)"
                 .to_owned()
         }
         io::ErrorKind::TimedOut => {
-            "it does not answer the handshake within `connect_timeout`: perhaps this port speaks no TLS".to_owned()
+            "it does not answer the handshake within `connect_timeout`: perhaps this port does not speak TLS".to_owned()
         }
         _ => error.to_string(),
     }
 }
 
-/// That a carrier does not take our certificate, if that is what it says: under TLS 1.3 it says so when we take the handshake to
-/// be over, to whoever reads first.
+/// [`Disconnect::CertificateRefused`] if the error means that the carrier refuses our client certificate. Under TLS 1.3 this
+/// error can come from the first read after the handshake, because the carrier checks the certificate after our side considers
+/// the handshake finished.
 pub fn certificate_refused(error: &io::Error) -> Option<Disconnect> {
     match error.get_ref()?.downcast_ref::<Error>()? {
         Error::AlertReceived(alert) => {
@@ -45,15 +46,15 @@ pub fn certificate_refused(error: &io::Error) -> Option<Disconnect> {
     }
 }
 
-/// What rustls says.
+/// The message for an error of rustls.
 pub fn of_tls(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
-            "what it sends is no TLS: perhaps this port is for plain SMPP".to_owned()
+            "it does not speak TLS: perhaps this port is for plain SMPP".to_owned()
         }
-        Error::PeerIncompatible(why) => format!("it speaks neither TLS 1.2 nor 1.3 in a way that is safe ({why:?})"),
+        Error::PeerIncompatible(why) => format!("it offers no secure version of TLS 1.2 or 1.3 ({why:?})"),
         Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
         Error::General(words) => words.clone(),
         other => other.to_string(),
@@ -63,7 +64,7 @@ pub fn of_tls(error: &Error) -> String {
 fn of_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
-            "it wants a client certificate (`cert` and `key`)".to_owned()
+            "it requires a client certificate (`cert` and `key`)".to_owned()
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
@@ -72,29 +73,29 @@ fn of_alert(alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
         | AlertDescription::AccessDenied => {
-            format!("it does not take our client certificate, or wants one (`cert` and `key`): {alert:?}")
+            format!("it refuses our client certificate, or requires one (`cert` and `key`): {alert:?}")
         }
         AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
-            format!("it has no version or cipher of TLS in common with us, or wants a client certificate: {alert:?}")
+            format!("no TLS version or cipher in common with it, or it requires a client certificate: {alert:?}")
         }
-        AlertDescription::UnrecognisedName => "it knows no such name: see `server_name`".to_owned(),
+        AlertDescription::UnrecognisedName => "it does not know this name: check `server_name`".to_owned(),
         other => format!("it refused the handshake: {other:?}"),
     }
 }
 
-/// Whether a certificate was refused for being that of an authority; webpki's own error, which rustls has no name for.
+/// Whether a certificate was refused because it is that of an authority. This error is webpki's own; rustls has no variant for it.
 pub fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }
 
-/// The names of a certificate; rustls gives them in a form of its own: `DnsName("sms.example")`.
+/// The names of a certificate as a list. rustls gives them in a form of its own: `DnsName("sms.example")`.
 pub fn names_of(presented: &[String]) -> String {
     let plain = |name: &String| name.trim_start_matches("DnsName(\"").trim_end_matches("\")").to_owned();
     let names: Vec<String> = presented.iter().map(plain).collect();
     if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
 }
 
-/// Why the dates of a certificate do not fit, if that is what is wrong.
+/// The message for a certificate that has expired or is not valid yet; `None` for any other error.
 pub fn of_dates(error: &CertificateError) -> Option<&'static str> {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -117,21 +118,21 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let (wanted, names) = (expected.to_str(), names_of(presented));
-            format!("its certificate is not for {wanted}, but for {names}: say `server_name`")
+            format!("its certificate is not for {wanted}, but for {names}: set `server_name`")
         }
         CertificateError::NotValidForName => {
-            "its certificate is not for this name: say which by `server_name`".to_owned()
+            "its certificate is not for this name: set the right one as `server_name`".to_owned()
         }
         CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
         CertificateError::BadSignature => "its certificate's signature is wrong".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not for servers".to_owned()
+            "its certificate is not valid for servers".to_owned()
         }
         other if is_authority(other) => {
-            "its certificate is that of an authority, as a self-signed one often is: trust this very certificate by `pin`"
+            "its certificate is that of an authority, as self-signed ones often are: to trust this certificate, use `pin`"
                 .to_owned()
         }
-        other => format!("its certificate is not taken ({other}); a self-signed one is trusted by `pin`"),
+        other => format!("its certificate is not accepted ({other}); a self-signed one is trusted by `pin`"),
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             (Error::InvalidCertificate(CertificateError::UnknownIssuer), "`pin`"),
             (
                 Error::InvalidCertificate(other_name),
-                "not for smpp.example, but for a.example, b.example: say `server_name`",
+                "not for smpp.example, but for a.example, b.example: set `server_name`",
             ),
             (Error::InvalidCertificate(CertificateError::Expired), "has ended"),
             (Error::AlertReceived(AlertDescription::CertificateRequired), "`cert` and `key`"),

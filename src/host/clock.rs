@@ -1,30 +1,30 @@
-//! The one place where the process reads its clocks. Everything below is handed a [`Now`], taken once per turn, so
-//! that a decision sees one instant and a simulator can be the clock instead.
+//! The only place where the process reads its clocks. All other code receives a [`Now`], taken once per turn, so that all
+//! parts of a decision see the same instant, and a simulator can replace the clock.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use stentor_core::model::{Mono, Now, Wall};
 
-/// Both hands of the clock with a common origin; copies, on any thread, agree with each other.
+/// A monotonic clock and the wall clock. Copies share one origin, so they agree with each other on all threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
 }
 
 impl Clock {
-    /// Starts the monotonic hand. Made once, when the process starts.
+    /// Starts the monotonic clock at 0. To be called once, when the process starts.
     pub fn start() -> Self {
         Self { origin: Instant::now() }
     }
 
-    /// Both hands. `mono` is CLOCK_MONOTONIC: it does not jump, and stands still while the machine is suspended.
-    /// `wall` before 1970 reads as 0.
+    /// The time of both clocks. `mono` is CLOCK_MONOTONIC: it never jumps, and does not run while the machine is suspended.
+    /// A `wall` before 1970 is returned as 0.
     pub fn now(self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { mono: self.mono(), wall: Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
     }
 
-    /// The monotonic hand alone.
+    /// The time of the monotonic clock alone.
     pub fn mono(self) -> Mono {
         Mono(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }

@@ -1,9 +1,8 @@
-//! A log that nobody waits for: lines go into a bounded queue, and a thread of its own writes them.
+//! A log that never blocks its callers: lines go into a bounded queue, and a thread of its own writes them.
 //!
-//! Whoever reads the log decides neither how long code runs nor whether the process lives. A reader that stands still stops
-//! this thread and nothing else; one that is gone (EPIPE) costs the lines. What finds the queue full, or cannot be written,
-//! is dropped and counted, and how much that was is the next line that is written. Knows lines and a sink; no format and no
-//! level.
+//! A reader of the log can neither delay other code nor end the process. A reader that stops reading blocks only this
+//! thread; if it is gone (EPIPE), the lines are lost. A line that finds the queue full, or cannot be written, is dropped and
+//! counted, and the next line written says how many were dropped. Knows lines and a sink; no format and no level.
 
 use std::{
     collections::VecDeque,
@@ -19,13 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines that wait at most.
+/// Most lines that wait.
 const LINES_MAX: usize = 16_384;
-/// Bytes of lines that wait at most.
+/// Most bytes of lines that wait.
 const BYTES_MAX: usize = 4 << 20;
-/// The end of the process waits so long for its last lines.
+/// How long the process waits at its end for its last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// A sink that takes nothing without waiting (a pipe that somebody made non-blocking) is tried again after this.
+/// Pause before a sink that would block is tried again. This happens if another process has made the pipe non-blocking.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// A log; its copies write to the same sink.
@@ -35,11 +34,11 @@ pub struct Log(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write.
+    /// Signals that there are lines to write.
     more: Condvar,
-    /// Everything has been written.
+    /// Signals that all lines have been written or dropped.
     empty: Condvar,
-    /// Since the start.
+    /// Lines dropped since the start.
     dropped: AtomicU64,
 }
 
@@ -47,9 +46,9 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Lines were taken out and are not all written yet.
+    /// Lines were taken out of the queue and are not all written yet.
     is_writing: bool,
-    /// Dropped since that was last told.
+    /// Lines dropped since the last line that said so.
     untold: u64,
 }
 
@@ -63,7 +62,7 @@ pub fn of_process() -> io::Result<Log> {
     if let Some(log) = PROCESS.get() {
         return Ok(log.clone());
     }
-    // A descriptor of its own: whoever writes to stderr by the standard library holds a lock meanwhile.
+    // A descriptor of its own, because the standard library holds a lock while it writes to stderr.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let log = Log::start_with(stderr, |_, lines| {
         tracing::warn!(lines, "log lines were dropped: they could not be written, or not fast enough");
@@ -71,19 +70,19 @@ pub fn of_process() -> io::Result<Log> {
     Ok(PROCESS.get_or_init(|| log).clone())
 }
 
-/// Lines of the process's log that nobody will read.
+/// Lines of the process's log that were dropped since the start.
 pub fn lines_dropped() -> u64 {
     PROCESS.get().map_or(0, |log| log.0.dropped.load(Ordering::Relaxed))
 }
 
-/// Waits a second for the lines that were put so far, whether they can be written or not.
+/// Waits until all lines so far are written or dropped, at most a second.
 pub fn flush() {
     if let Some(log) = PROCESS.get() {
         log.flush(LAST_WORDS);
     }
 }
 
-/// One line to stderr as it is, behind what was logged before; waits a second for it, no longer.
+/// Writes one line to stderr as it is, after the lines logged before; waits at most a second for it.
 pub fn last_words(words: &str) {
     match PROCESS.get() {
         Some(log) => {
@@ -91,20 +90,20 @@ pub fn last_words(words: &str) {
             log.flush(LAST_WORDS);
         }
         None => {
-            // Nobody is left to be told if stderr is gone.
+            // If stderr fails, there is no other place to report to.
             let _ = writeln!(io::stderr(), "{words}");
         }
     }
 }
 
-/// Ends the process at once, as a panic would, when the last lines are out or a second has passed.
+/// Aborts the process, after waiting at most a second for the last lines to be written.
 pub fn abort() -> ! {
     flush();
     process::abort()
 }
 
 impl Log {
-    /// `tell` logs how many lines were dropped, in whatever form lines have.
+    /// Starts the thread that writes to `sink`. `tell` logs how many lines were dropped.
     fn start_with(sink: impl Write + Send + 'static, tell: impl Fn(&Self, u64) + Send + 'static) -> io::Result<Self> {
         let log = Self(Arc::default());
         let writing = log.clone();
@@ -116,7 +115,7 @@ impl Log {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a line into the queue, or drops and counts it. Never waits for the sink.
+    /// Adds a line to the queue, or drops and counts it. Never waits for the sink.
     pub fn put(&self, line: &[u8]) {
         let mut queue = self.lock();
         if queue.lines.len() >= LINES_MAX || queue.bytes + line.len() > BYTES_MAX {
@@ -130,7 +129,7 @@ impl Log {
         self.0.more.notify_one();
     }
 
-    /// Whether everything was written, or dropped, within that time.
+    /// Waits until all lines are written or dropped, for at most `within`; false if that was not long enough.
     pub fn flush(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
         let mut queue = self.lock();
@@ -158,12 +157,12 @@ impl Log {
                 if write_whole(&mut sink, &line).is_ok() {
                     is_read = true;
                 } else {
-                    // What the line was part of, the process, goes on without it.
+                    // The process goes on without this line.
                     self.lock().untold += 1;
                     self.0.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // Only to somebody who reads: else the word itself would be dropped, and would have to be told of.
+            // Only when the reader takes lines: otherwise this line would be dropped too and would have to be reported.
             let untold = if is_read { std::mem::take(&mut self.lock().untold) } else { 0 };
             if untold > 0 {
                 tell(self, untold);
@@ -185,7 +184,7 @@ impl Log {
     }
 }
 
-/// What the subscriber writes at once is one line.
+/// Each call of the subscriber writes one line.
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -218,7 +217,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Takes a line for each permission, tells what it took, and fails on those that say so.
+    /// A sink that takes one line for each permit, reports it, and fails on the line `fails`.
     struct Reader {
         permits: mpsc::Receiver<()>,
         took: mpsc::Sender<Vec<u8>>,
@@ -252,10 +251,10 @@ mod tests {
             log.write_all(format!("{number}\n").as_bytes()).expect("a log takes everything");
         }
         let kept = lines - log.dropped() as usize;
-        // As many as may wait, and what the thread had taken before that.
+        // As many as may wait, and those that the thread had taken before.
         assert!((LINES_MAX..=2 * LINES_MAX).contains(&kept), "{kept}");
         assert!(!log.flush(Duration::ZERO));
-        // It reads on: what waited comes in its order, and then what is new.
+        // The reader continues: waiting lines come in order, then new ones.
         drop(permit);
         assert!(log.flush(LONG));
         log.put(b"later\n");
@@ -287,7 +286,7 @@ mod tests {
         assert_eq!(taken.try_iter().collect::<Vec<_>>(), [b"a\n", b"b\n"]);
     }
 
-    /// Each word about a lost line would be lost too, and there would be no end of it.
+    /// Otherwise each line about lost lines would be lost too, and cause another one.
     #[test]
     fn what_was_lost_is_told_only_to_somebody_who_reads() {
         struct Gone(mpsc::Receiver<()>, mpsc::Sender<Vec<u8>>);

@@ -1,5 +1,7 @@
-//! The machine below: what runs tasks and reads sockets, on io_uring or epoll, clocks, name servers, the watchdog, systemd, and the
-//! log that nobody waits for. Knows the kernel; nothing of messages, carriers or requests.
+//! The platform: executors and sockets on io_uring or epoll, clocks, name resolution, the watchdog, systemd, and a log that
+//! never blocks.
+//!
+//! Knows the kernel; nothing of messages, carriers or requests.
 
 pub mod clock;
 pub mod executor;

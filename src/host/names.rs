@@ -1,12 +1,12 @@
-//! What is known of names: the addresses last found, what is being looked up, what waits to be. Knows rules and times;
-//! no thread, no clock and no way to look anything up.
+//! A cache of DNS names: the addresses last found, the lookups in progress, and those waiting. Knows rules and times;
+//! no thread, no clock and no way to look a name up.
 //!
-//! A name server that does not answer holds whoever asks it for 10 s and longer, and nothing can call him back. So:
-//! - One lookup per name at a time, whoever asks; what it finds is everybody's.
-//! - A name whose last lookup failed is a suspect: suspects never hold the last free thread.
-//! - What was last found stays, and is used when a lookup fails or takes long.
-//! - At most [`NAMES_MAX`] names are remembered, of each [`ADDRESSES_MAX`] addresses. A name asked for beyond that takes
-//!   the place of the one that was asked for longest ago; if all are being looked up it is refused, and counted.
+//! A name server that does not answer blocks a lookup for 10 s or longer, and the lookup cannot be cancelled. So:
+//! - There is one lookup per name at a time; all tasks that ask for the name share its result.
+//! - A name whose last lookup failed is a suspect; suspects never occupy the last free thread.
+//! - The addresses last found are kept, and used when a lookup fails or takes long.
+//! - At most [`NAMES_MAX`] names are remembered, with [`ADDRESSES_MAX`] addresses each. A further name replaces the one that
+//!   was asked for longest ago; if all are being looked up, it is refused and counted.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,19 +15,19 @@ use std::{
 
 use stentor_core::model::Mono;
 
-/// Names remembered.
+/// Most names that are remembered.
 pub const NAMES_MAX: usize = 1_024;
-/// Addresses of a name that are looked at: each gets its part of the time for a connection.
+/// Most addresses of a name that are used: each gets a share of the time for a connection.
 pub const ADDRESSES_MAX: usize = 16;
 
-/// An answer serves everybody who asks so soon after it: connections that are opened together share one.
+/// How long the result of a lookup is used without another lookup, so that connections opened together share one.
 const FRESH_NS: u64 = 5_000_000_000;
-/// The same of a failure.
+/// As [`FRESH_NS`], for a lookup that failed.
 const FAILED_FRESH_NS: u64 = 1_000_000_000;
-/// A lookup may take so long before addresses known from earlier are used.
+/// How long to wait for a lookup before addresses from an earlier one are used.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
-/// Where a name's lookup stands.
+/// The state of a name's lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Idle,
@@ -37,27 +37,27 @@ enum Stage {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// As last found.
+    /// The addresses last found.
     addresses: Vec<IpAddr>,
-    /// Lookups that have ended.
+    /// Number of lookups that have ended.
     ended: u64,
     ended_at: Mono,
     failed: bool,
     stage: Stage,
-    /// When the lookup that waits or runs was asked for.
+    /// When the lookup that waits or runs was requested.
     wanted_at: Mono,
-    /// Which of all questions was the last for it.
+    /// Number of the last question for this name, counted over all names.
     asked: u64,
 }
 
 /// Why there are no addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddress {
-    /// The lookup failed, and nothing is known from earlier.
+    /// The lookup failed, and no addresses are known from an earlier one.
     NotFound,
-    /// The lookup takes longer than may be waited, and nothing is known from earlier.
+    /// The lookup did not end before the deadline, and no addresses are known from an earlier one.
     Slow,
-    /// [`NAMES_MAX`] names are being looked up.
+    /// [`NAMES_MAX`] names are being looked up already.
     Full,
 }
 
@@ -73,25 +73,25 @@ impl std::fmt::Display for NoAddress {
 
 impl std::error::Error for NoAddress {}
 
-/// How it stands with what somebody asked for.
+/// The state of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// These.
+    /// The addresses, at least one.
     Addresses(Vec<IpAddr>),
-    /// None.
+    /// There are no addresses, for this reason.
     None(NoAddress),
-    /// Ask again.
+    /// Not known yet: ask again.
     NotYet,
 }
 
-/// What the end of a lookup changes; for the log.
+/// The change that the end of a lookup brought, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It is as it was.
+    /// No change: it failed again or succeeded again.
     Same,
-    /// It failed, and had not before; true: earlier addresses are used.
+    /// It failed for the first time after a success; true if addresses from an earlier lookup are used.
     Failed(bool),
-    /// It failed before, and does not any more.
+    /// It succeeded after a failure.
     Mended,
 }
 
@@ -104,24 +104,24 @@ pub struct Counters {
     pub failed: u64,
     /// Questions refused because too many names were being looked up.
     pub refused: u64,
-    /// Questions answered by what an earlier lookup had found.
+    /// Questions answered with the addresses of an earlier lookup.
     pub outdated: u64,
 }
 
-/// See the head of this file.
+/// The cache; its rules are in the documentation of this module.
 #[derive(Debug)]
 pub struct Names {
     threads: usize,
     known: BTreeMap<String, Entry>,
     waiting: VecDeque<String>,
-    /// Lookups of suspects that run.
+    /// Number of running lookups of suspects.
     suspects: usize,
     asked: u64,
     counters: Counters,
 }
 
 impl Names {
-    /// Nothing is known; so many lookups may run at once.
+    /// An empty cache, for at most `threads` lookups at once.
     pub fn new(threads: usize) -> Self {
         Self {
             threads,
@@ -133,12 +133,12 @@ impl Names {
         }
     }
 
-    /// What was counted.
+    /// The counters since the start.
     pub const fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Somebody wants the addresses of a name: the number of the lookup that will tell him, for [`Self::look`].
+    /// Asks for the addresses of a name. Returns the number of the lookup whose result answers this, for [`Self::look`].
     ///
     /// # Errors
     /// [`NoAddress::Full`].
@@ -160,7 +160,7 @@ impl Names {
         Ok(entry.ended + 1)
     }
 
-    /// How it stands with lookup `number` of a name, for one who waits until `deadline` at most.
+    /// The result of lookup `number` of a name, for a task that waits until `deadline` at most.
     pub fn look(&mut self, name: &str, number: u64, now: Mono, deadline: Mono) -> Answer {
         let Some(entry) = self.known.get(name) else { return Answer::None(NoAddress::NotFound) };
         let has_ended = entry.ended >= number;
@@ -178,7 +178,7 @@ impl Names {
         }
     }
 
-    /// The next name to be looked up, if one may be now; [`Self::end`] must follow.
+    /// The next name to look up, if one waits and may be looked up now. The caller must call [`Self::end`] afterwards.
     pub fn begin(&mut self) -> Option<String> {
         let suspects_may = self.suspects + 1 < self.threads.max(2);
         let failed = |name: &String| self.known.get(name).is_some_and(|entry| entry.failed);
@@ -190,7 +190,7 @@ impl Names {
         Some(name)
     }
 
-    /// A lookup has ended: with addresses, or without.
+    /// A lookup has ended; `found` is empty if it failed.
     pub fn end(&mut self, name: &str, found: Vec<IpAddr>, now: Mono) -> Turn {
         let Some(entry) = self.known.get_mut(name) else { return Turn::Same };
         self.suspects -= usize::from(entry.stage == Stage::Running { suspect: true });
@@ -211,7 +211,7 @@ impl Names {
         if had_failed { Turn::Mended } else { Turn::Same }
     }
 
-    /// Forgets the name that was asked for longest ago, if there is no place for another.
+    /// If the cache is full, forgets the name that was asked for longest ago.
     fn make_room(&mut self) -> Result<(), NoAddress> {
         if self.known.len() < NAMES_MAX {
             return Ok(());

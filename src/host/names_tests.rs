@@ -1,4 +1,4 @@
-//! What is known of names, when the lookups find something, nothing, or do not end.
+//! The cache of names with lookups that succeed, fail, or do not end.
 
 use std::net::Ipv4Addr;
 
@@ -15,7 +15,7 @@ fn at(seconds: u64) -> Mono {
     Mono(100 * SECOND + seconds * SECOND)
 }
 
-/// A name is asked for and found.
+/// Asks for a name, and lets its lookup find one address.
 fn found(names: &mut Names, name: &str, last: u8, now: Mono) {
     let number = names.ask(name, now).expect("room");
     assert_eq!(names.begin().as_deref(), Some(name));
@@ -52,7 +52,7 @@ fn what_was_last_found_serves_when_a_lookup_fails_or_takes_long() {
     assert_eq!(names.look("a", number, at(60), FAR), Answer::NotYet);
     assert_eq!(names.look("a", number, at(61), FAR), Answer::Addresses(vec![address(1)]), "it takes long");
     let next = names.ask("a", at(65)).expect("room");
-    assert_eq!(names.look("a", next, at(65), FAR), Answer::Addresses(vec![address(1)]), "and has done for a while");
+    assert_eq!(names.look("a", next, at(65), FAR), Answer::Addresses(vec![address(1)]), "and took long before");
     assert_eq!(names.end("a", Vec::new(), at(70)), Turn::Failed(true));
     assert_eq!(names.look("a", number, at(70), FAR), Answer::Addresses(vec![address(1)]), "it failed");
     assert_eq!(names.counters(), Counters { found: 1, failed: 1, outdated: 3, ..Counters::default() });
@@ -72,7 +72,7 @@ fn without_addresses_it_is_waited_until_the_deadline() {
     assert_eq!(names.end("a", Vec::new(), at(11)), Turn::Failed(false));
     assert_eq!(names.look("a", number, at(11), FAR), Answer::None(NoAddress::NotFound));
     let soon = names.ask("a", at(11)).expect("room");
-    assert_eq!(names.look("a", soon, at(11), FAR), Answer::None(NoAddress::NotFound), "nobody is asked again so soon");
+    assert_eq!(names.look("a", soon, at(11), FAR), Answer::None(NoAddress::NotFound), "no second lookup so soon");
     names.ask("a", at(12)).expect("room");
     assert_eq!(names.begin().as_deref(), Some("a"));
     assert_eq!(names.end("a", Vec::new(), at(12)), Turn::Same, "told once");
@@ -85,14 +85,14 @@ fn names_whose_lookup_failed_leave_a_thread_to_the_others() {
         names.ask(name, at(0)).expect("room");
     }
     let begun: Vec<_> = std::iter::from_fn(|| names.begin()).collect();
-    assert_eq!(begun, ["a", "b", "c"], "nobody knows yet that they hang");
+    assert_eq!(begun, ["a", "b", "c"], "they have not failed yet");
     for name in ["a", "b", "c"] {
         names.end(name, Vec::new(), at(10));
         names.ask(name, at(20)).expect("room");
     }
     assert_eq!((names.begin().as_deref(), names.begin().as_deref(), names.begin()), (Some("a"), Some("b"), None));
     names.ask("d", at(20)).expect("room");
-    assert_eq!((names.begin().as_deref(), names.begin()), (Some("d"), None), "it passes the one that failed");
+    assert_eq!((names.begin().as_deref(), names.begin()), (Some("d"), None), "it overtakes the one that failed");
     names.end("a", Vec::new(), at(30));
     assert_eq!(names.begin().as_deref(), Some("c"));
 }
@@ -108,7 +108,7 @@ fn the_number_of_names_and_of_their_addresses_is_bounded() {
     assert_eq!(names.known.len(), NAMES_MAX);
     assert!(names.known.contains_key("0") && !names.known.contains_key("1"), "the one asked for longest ago has gone");
     for name in names.known.keys().cloned().collect::<Vec<_>>() {
-        names.ask(&name, at(120)).expect("it has its place");
+        names.ask(&name, at(120)).expect("it is remembered already");
     }
     assert_eq!(names.ask("yet another", at(120)), Err(NoAddress::Full));
     assert_eq!((names.known.len(), names.counters().refused), (NAMES_MAX, 1));

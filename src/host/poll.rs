@@ -1,16 +1,16 @@
-//! One poll of one task, as its executor sees it: how much it may take in and put out, and for how long it ran. Knows
-//! bytes and time; no socket and no task.
+//! Limits and measures each poll of a task: how many bytes it may read and write, and how long it runs. Knows bytes and
+//! time; no socket and no task.
 //!
-//! Who is outside decides neither how often a loop over his bytes turns nor how long one poll is:
-//! - Each poll begins with a fresh [`Share`]. When its bytes are used up, or the time that it may run for, the next read
-//!   or write answers `Pending` with the task already woken again: it goes to the end of the run queue, and others run.
-//! - Loops that compute over bytes from outside call [`breathe`] between slices of work, which yields when it is time.
-//! - A first poll of a task that is spawned happens inside the poll of its spawner: shares nest.
+//! A peer can decide neither how often a loop over its bytes runs nor how long a poll takes:
+//! - Each poll begins with a fresh [`Share`]. When its bytes or its time are used up, the next read or write returns
+//!   `Pending` with the task already woken again: the task goes to the end of the run queue, and others run.
+//! - Loops that process bytes from a peer call [`breathe`] between slices of work, which yields when the time is used up.
+//! - The first poll of a spawned task happens inside the poll of the task that spawns it, so shares nest.
 //!
-//! Each poll is measured in CPU time of the thread, for a machine that is starved or a process that is stopped says
-//! nothing about a poll. Reading that clock is a system call (0.7 µs, where the monotonic clock takes 0.03), so it is
-//! asked only at the end of a poll that took long by the monotonic clock, and at the beginning of one if the last answer
-//! is old: what is told is never less than the truth, and more by at most [`SLICE`].
+//! Each poll is measured in CPU time of the thread, because wall time would include the time in which the machine runs
+//! other processes or the process is stopped. Reading that clock is a system call (0.7 µs; the monotonic clock takes 0.03).
+//! So it is read only at the end of a poll that took long by the monotonic clock, and at the beginning of a poll if the
+//! last reading is old: the result is never too small, and too large by at most [`SLICE`].
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,24 +25,24 @@ use pin_project_lite::pin_project;
 
 use stentor_core::metrics::Distribution;
 
-/// What a poll may read from sockets, bytes. Parsing takes about 1 ns a byte at its fastest and 20 at its slowest.
+/// Most bytes that a poll may read from sockets. Parsing takes between 1 and 20 ns for each byte.
 const INTAKE_BYTES: usize = 128 << 10;
-/// What a poll may write to sockets, bytes: only a copy, but for a peer that reads as fast as we write.
+/// Most bytes that a poll may write to sockets. Writing is only a copy, but a peer that reads fast could keep it going.
 const OUTLET_BYTES: usize = 512 << 10;
-/// After this a turn of shards and links ends where it can.
+/// After this time a turn of a shard or link ends at the next possible place.
 const SLICE: Duration = Duration::from_millis(1);
-/// After this a poll that reads, writes or computes for one peer ends where it can: many of them may be ready, and who comes anew
-/// waits for all.
+/// After this time a poll that reads, writes or computes for one peer ends at the next possible place: many such tasks may be
+/// ready, and a new one waits for all of them.
 const PORTION: Duration = Duration::from_micros(500);
-/// A poll that used more CPU time than this is told of.
+/// A poll that used more CPU time than this is logged.
 const LONG_NS: u64 = 10_000_000;
-/// A task's long polls are told of once in so long, the longest of all at once.
+/// Long polls of the same task are logged at most once in this time, except a new longest one, which is logged at once.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// What is left to the poll that runs.
+/// What the running poll may still use.
 #[derive(Clone, Copy, Debug)]
 struct Share {
-    /// None outside of polls: on threads that are no executors nothing is limited.
+    /// When the poll began. `None` outside of polls: on threads that are not executors nothing is limited.
     began: Option<Instant>,
     intake: usize,
     outlet: usize,
@@ -55,8 +55,8 @@ impl Share {
         self.began.is_some_and(|began| began.elapsed() >= after)
     }
 
-    /// What one direction may still move: at least one read or write a poll, or a poll that is slow before it comes to
-    /// its socket would never come further.
+    /// Bytes that one direction may still move. Each poll may do at least one read or write; otherwise a poll that is slow
+    /// before it reaches its socket would never make progress.
     fn left(&self, left: usize, whole: usize) -> Option<usize> {
         match self.began {
             None => Some(usize::MAX),
@@ -67,16 +67,16 @@ impl Share {
     }
 }
 
-/// The polls of one executor since it started, by the CPU time that they used.
+/// Statistics of the polls of one executor since it started.
 #[derive(Debug, Default)]
 pub struct Polls {
-    /// All of them, µs.
+    /// CPU times of all polls, µs.
     pub cpu_us: Distribution,
-    /// The longest, ns.
+    /// CPU time of the longest poll, ns.
     pub longest_ns: u64,
-    /// Whose it was.
+    /// Name of the task of the longest poll.
     pub longest_task: &'static str,
-    /// When the thread's clock was asked last, and what it said.
+    /// When the thread's CPU clock was last read, and its value in ns.
     asked: Option<(Instant, u64)>,
     told: BTreeMap<&'static str, Instant>,
 }
@@ -87,35 +87,35 @@ thread_local! {
     static BEGUN: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Polls of tasks that this executor has begun since it started.
+/// Number of polls that this executor has begun since it started.
 pub fn polls_begun() -> u64 {
     BEGUN.get()
 }
 
-/// Looks at what was measured on this executor.
+/// Passes the statistics of this executor to `read`.
 pub fn polls<R>(read: impl FnOnce(&Polls) -> R) -> R {
     POLLS.with_borrow(read)
 }
 
-/// How many bytes this poll may still take in from outside; `Pending`, with the task woken again, when it had its share.
+/// How many bytes this poll may still read; `Pending`, with the task woken again, if its share is used up.
 pub fn poll_intake(context: &mut Context<'_>) -> Poll<usize> {
     let share = SHARE.get();
     or_later(share.left(share.intake, INTAKE_BYTES), context)
 }
 
-/// So many bytes were taken in.
+/// Subtracts bytes that were read from the poll's share.
 pub fn took(bytes: usize) {
     let share = SHARE.get();
     SHARE.set(Share { intake: share.intake.saturating_sub(bytes), ..share });
 }
 
-/// How many bytes this poll may still put out; `Pending`, with the task woken again, when it had its share.
+/// How many bytes this poll may still write; `Pending`, with the task woken again, if its share is used up.
 pub fn poll_outlet(context: &mut Context<'_>) -> Poll<usize> {
     let share = SHARE.get();
     or_later(share.left(share.outlet, OUTLET_BYTES), context)
 }
 
-/// So many bytes were put out.
+/// Subtracts bytes that were written from the poll's share.
 pub fn gave(bytes: usize) {
     let share = SHARE.get();
     SHARE.set(Share { outlet: share.outlet.saturating_sub(bytes), ..share });
@@ -131,18 +131,18 @@ fn or_later(left: Option<usize>, context: &mut Context<'_>) -> Poll<usize> {
     }
 }
 
-/// Whether this poll has run for about a millisecond: for turns that cannot wait and leave the rest to the next poll.
+/// Whether this poll has run for about 1 ms: for turns that cannot yield, and leave the rest to the next poll.
 pub fn is_late() -> bool {
     SHARE.get().is_over(SLICE)
 }
 
-/// The same of two milliseconds: for what costs as much again when it is cut.
+/// Whether this poll has run for about 2 ms: for work that must be repeated if it is interrupted.
 pub fn is_very_late() -> bool {
     SHARE.get().is_over(2 * SLICE)
 }
 
-/// Lets other tasks run if this poll has run for about half a millisecond. One look at the clock: for each bounded slice of work
-/// over what came from outside (a hundred lines, some KiB), not for each byte.
+/// Lets other tasks run if this poll has run for about 0.5 ms. Reads the clock once, so call it for each bounded slice of
+/// work on bytes from a peer (a hundred lines, some KiB), not for each byte.
 pub async fn breathe() {
     if SHARE.get().is_over(PORTION) {
         futures_lite::future::yield_now().await;
@@ -150,7 +150,7 @@ pub async fn breathe() {
 }
 
 pin_project! {
-    /// A task whose polls have shares and are measured.
+    /// A task whose polls are limited and measured.
     #[derive(Debug)]
     pub(super) struct Polled<F> {
         name: &'static str,
@@ -161,12 +161,12 @@ pin_project! {
 }
 
 impl<F> Polled<F> {
-    /// Every poll of `task`.
+    /// Measures every poll of `task`.
     pub(super) const fn new(name: &'static str, task: F) -> Self {
         Self { name, is_measured: true, task }
     }
 
-    /// Every poll but the first, in which everything is set up and nobody is served yet.
+    /// Measures every poll except the first, in which everything is set up and no client is served yet.
     pub(super) const fn after_start(name: &'static str, task: F) -> Self {
         Self { name, is_measured: false, task }
     }
@@ -203,14 +203,15 @@ impl<F: Future> Future for Polled<F> {
 }
 
 impl Polls {
-    /// An outermost poll begins: one inside it would hide what the outer one used before.
+    /// To be called when an outermost poll begins. A nested poll must not read the clock: that would hide the time that the
+    /// outer one used before.
     fn begin(&mut self, now: Instant) {
         if self.asked.is_none_or(|(at, _)| now.duration_since(at) >= SLICE) {
             self.asked = Some((now, thread_cpu_ns()));
         }
     }
 
-    /// The CPU time of a poll that is to be told of.
+    /// To be called when a poll ends. Returns its CPU time in ns if it is to be logged.
     fn end(&mut self, task: &'static str, began: Instant, is_outermost: bool) -> Option<u64> {
         let now = Instant::now();
         let wall_ns = now.duration_since(began).as_nanos() as u64;
@@ -238,7 +239,7 @@ impl Polls {
     }
 }
 
-/// CPU time that the calling thread has used, ns.
+/// CPU time that the calling thread has used so far, ns.
 pub(super) fn thread_cpu_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec that outlives the call; the clock exists since Linux 2.6.12.
@@ -261,7 +262,7 @@ mod tests {
     };
     use stentor_core::mesh::CoreId;
 
-    /// On one executor after the other.
+    /// Runs the test on each kind of executor that works here.
     fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + Copy + 'static) {
         for io in Io::here() {
             let executor =
@@ -275,7 +276,7 @@ mod tests {
         while thread_cpu_ns() < until {}
     }
 
-    /// What another task gets to see while `hog` runs: it ends when that one had its turns.
+    /// Runs `hog` and checks that another task runs in the meantime. `hog` can end once its flag is set.
     async fn others_run<F: Future<Output = ()> + 'static>(hog: impl FnOnce(Rc<Cell<bool>>) -> F) {
         let seen = Rc::new(Cell::new(false));
         spawn(OnPanic::Abort, "other", {
@@ -363,7 +364,7 @@ mod tests {
         run(|| async {
             spawn(OnPanic::Abort, "spawner", async {
                 yield_now().await;
-                // Polled inside of its spawner's poll, which is longer by this.
+                // Polled inside the spawner's poll, which therefore takes longer.
                 spawn(OnPanic::Abort, "spawned", async { burn(LONG_NS) });
                 burn(LONG_NS);
             });

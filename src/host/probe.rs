@@ -1,5 +1,7 @@
-//! Asks the kernel what executors can stand on before one is started: io_uring and locked memory, since glommio panics with a
-//! text that helps nobody, or else epoll. Knows what each needs and what a refusal means to the operator; starts nothing.
+//! Finds out, before an executor is started, whether the kernel offers what it needs: io_uring and locked memory, or epoll.
+//!
+//! Without this, glommio would panic with a message that does not help the operator. Knows what each kind of executor needs,
+//! and what the operator can do about a refusal; starts no executor.
 
 use std::{fmt, io, ops::RangeInclusive, thread};
 
@@ -10,18 +12,18 @@ use rustix::{
 
 use crate::config::NodeIo;
 
-/// What executors stand on: how the kernel tells that a socket is ready, and a task is woken.
+/// The kernel interface that executors use to wait for sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
-    /// Rings shared with the kernel.
+    /// io_uring.
     Uring,
-    /// Readiness of descriptors; on every Linux.
+    /// epoll, which every Linux has.
     Epoll,
 }
 
 #[cfg(test)]
 impl Io {
-    /// Those that work where the tests run; in CI both must.
+    /// The kinds that work where the tests run; in CI both must work.
     pub fn here() -> Vec<Self> {
         match probe_uring(2) {
             Ok(()) => vec![Self::Uring, Self::Epoll],
@@ -43,21 +45,21 @@ impl fmt::Display for Io {
     }
 }
 
-/// What was chosen, and why; as text it is the line of the log.
+/// The chosen kind of executor, and why. `Display` writes the line for the log.
 #[derive(Debug)]
 pub struct Choice {
-    /// What executors are to stand on.
+    /// The kernel interface that executors are to use.
     pub io: Io,
     why: Why,
 }
 
 #[derive(Debug)]
 enum Why {
-    /// `node.io` says so.
+    /// `node.io` names it.
     Wanted,
-    /// It works, and is the better one.
+    /// io_uring works, and is preferred.
     Works,
-    /// The better one does not work.
+    /// io_uring does not work, for this reason.
     Instead(ProbeError),
 }
 
@@ -71,9 +73,9 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Entries of each ring; the executors use the same number.
+/// Entries of each ring, both for the probe and for executors.
 pub const RING_DEPTH: u32 = 128;
-/// Bytes that each executor registers with each of its three rings.
+/// Bytes of buffers that each executor registers with each of its three rings.
 pub const IO_MEMORY: usize = 64 << 10;
 
 /// Glommio 0.9.0 refuses to start below this soft limit (`sys/uring.rs`, `MIN_MEMLOCK_LIMIT`).
@@ -81,59 +83,59 @@ const MEMLOCK_FLOOR: u64 = 512 << 10;
 /// Three rings with their registered buffers, and on kernels before 5.12 the rings themselves (below 64 KiB each).
 const MEMLOCK_PER_EXECUTOR: u64 = 3 * (IO_MEMORY as u64 + (64 << 10));
 
-/// The first Linux whose io_uring will do, and the one place that says so: [`FEATURE_FAST_POLL`] is of 5.7, every operation in
-/// [`OPERATIONS`] of 5.6 or before. glommio's own guide says 5.8, and asks for no more than this.
+/// The first Linux whose io_uring is good enough; the only place that defines it. [`FEATURE_FAST_POLL`] came with 5.7, every
+/// operation in [`OPERATIONS`] with 5.6 or earlier. glommio's own guide says 5.8, but glommio needs no more than this.
 pub const KERNEL_MIN: (u32, u32) = (5, 7);
 
-/// IORING_FEAT_FAST_POLL: a socket that is not ready costs no thread of the kernel.
+/// IORING_FEAT_FAST_POLL: the kernel needs no thread to wait for a socket that is not ready.
 const FEATURE_FAST_POLL: u32 = 1 << 5;
 
 /// The operations that glommio 0.9.0 refuses to start without (`sys/uring.rs`, `GLOMMIO_URING_OPS`), by their numbers in
 /// linux/io_uring.h: NOP to POLL_REMOVE, SENDMSG to ACCEPT, LINK_TIMEOUT to CLOSE, STATX to WRITE, SEND, RECV.
 const OPERATIONS: [RangeInclusive<usize>; 6] = [0..=7, 9..=13, 15..=19, 21..=23, 26..=26, 27..=27];
-/// IORING_REGISTER_PROBE, of Linux 5.6: which operations there are.
+/// IORING_REGISTER_PROBE (Linux 5.6): asks which operations the kernel supports.
 const REGISTER_PROBE: libc::c_long = 8;
-/// Operations that are asked about at most.
+/// Number of operations that are asked about, from 0.
 const PROBED: usize = 32;
-/// IO_URING_OP_SUPPORTED, in the third and fourth byte of an operation's eight.
+/// IO_URING_OP_SUPPORTED, in the third and fourth of the eight bytes of an operation.
 const OPERATION_IS_THERE: u32 = 1 << 16;
 
-/// Why executors cannot run here. The operator must act; the process ends with exit code 78.
+/// Why executors cannot run here. The operator must act; the process should exit with code 78.
 #[derive(Debug)]
 pub enum ProbeError {
     /// EPERM or EACCES from io_uring_setup or io_uring_enter.
     Forbidden {
-        /// `kernel.io_uring_disabled`: 0 allowed, 1 only with CAP_SYS_ADMIN or a group, 2 never; None if unreadable.
+        /// `kernel.io_uring_disabled`: 0 allowed, 1 only with CAP_SYS_ADMIN or a group, 2 never; `None` if it cannot be read.
         sysctl: Option<u8>,
     },
-    /// ENOSYS: the kernel, or what stands in for it, has no io_uring.
+    /// ENOSYS: the kernel, or the sandbox that emulates it, has no io_uring.
     Missing,
-    /// There is io_uring, but from before [`KERNEL_MIN`], or an imitation that lacks operations.
+    /// The io_uring of the kernel is older than [`KERNEL_MIN`], or an emulation lacks operations.
     TooOld,
-    /// ENOMEM: the locked-memory limit, or the memory limit of the control group, is used up.
+    /// ENOMEM: the limit of locked memory, or the memory limit of the control group, is used up.
     NoMemory,
-    /// EMFILE or ENFILE: no descriptor left for a ring.
+    /// EMFILE or ENFILE: no descriptor is left for a ring.
     NoDescriptor,
-    /// RLIMIT_MEMLOCK is too low and may not be raised.
+    /// RLIMIT_MEMLOCK is too low, and so is its hard limit.
     Memlock {
         /// Hard limit, bytes.
         hard: u64,
         /// Bytes that the executors need.
         needed: u64,
     },
-    /// Anything else that the kernel answered.
+    /// Any other error of the kernel.
     Other(io::Error),
-    /// Neither does epoll: that is for a process without descriptors, or a sandbox of few calls.
+    /// epoll does not work either: the process has no descriptors left, or a sandbox allows few system calls.
     NoEpoll {
-        /// Of epoll_create, eventfd or timerfd_create.
+        /// The error of epoll_create, eventfd or timerfd_create.
         error: io::Error,
-        /// Why io_uring was not taken; None if it was not asked.
+        /// Why io_uring does not work; `None` if it was not tried.
         uring: Option<Box<ProbeError>>,
     },
 }
 
 impl ProbeError {
-    /// In few words, with the kernel's own.
+    /// A short form, with the kernel's name of the error.
     fn brief(&self) -> &'static str {
         match self {
             Self::Forbidden { .. } => "io_uring is forbidden here (EPERM)",
@@ -197,11 +199,11 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
-/// What `executors` executors are to stand on, as `node.io` wants it. For io_uring the soft limit of locked memory is raised
-/// if it is too low.
+/// Chooses the kernel interface for `executors` executors, as `node.io` asks. For io_uring, raises the soft limit of locked
+/// memory if it is too low.
 ///
 /// # Errors
-/// Why they cannot start, in words for the operator.
+/// Why executors cannot start; the text tells the operator what to do.
 pub fn choose(wanted: NodeIo, executors: usize) -> Result<Choice, ProbeError> {
     match wanted {
         NodeIo::Auto => best_of(probe_uring(executors), probe_epoll),
@@ -223,13 +225,13 @@ fn best_of(uring: Result<(), ProbeError>, epoll: impl FnOnce() -> io::Result<()>
     }
 }
 
-/// Whether io_uring works for so many executors.
+/// Checks whether io_uring works for this number of executors.
 fn probe_uring(executors: usize) -> Result<(), ProbeError> {
     memlock(executors)?;
     rings()
 }
 
-/// Raises the soft limit of locked memory if it is too low for so many executors, and says what it is, bytes.
+/// Raises the soft limit of locked memory if it is too low for this number of executors, and returns the limit in bytes.
 ///
 /// # Errors
 /// When the hard limit is too low.
@@ -240,13 +242,13 @@ pub fn memlock(executors: usize) -> Result<u64, ProbeError> {
 /// Opens, enters and closes one ring.
 ///
 /// # Errors
-/// Why there is none, or none that will do.
+/// Why io_uring does not work, or is not good enough.
 pub fn rings() -> Result<(), ProbeError> {
     let Ring { features, has_operations } = open_ring_aside(RING_DEPTH).map_err(explain)?;
     if features & FEATURE_FAST_POLL == 0 || !has_operations { Err(ProbeError::TooOld) } else { Ok(()) }
 }
 
-/// Opens and closes what an executor on epoll opens.
+/// Opens and closes the descriptors that an executor on epoll needs.
 fn probe_epoll() -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -276,7 +278,7 @@ fn sysctl() -> Option<u8> {
 fn raise_memlock(needed: u64) -> Result<u64, ProbeError> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls.
-    #[allow(unsafe_code, reason = "libc has no safe face for resource limits")]
+    #[allow(unsafe_code, reason = "libc has no safe interface for resource limits")]
     let raised = unsafe {
         if libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) != 0 {
             return Err(ProbeError::Other(io::Error::last_os_error()));
@@ -293,22 +295,24 @@ fn raise_memlock(needed: u64) -> Result<u64, ProbeError> {
     if raised == 0 { Ok(limit.rlim_cur) } else { Err(ProbeError::Other(io::Error::last_os_error())) }
 }
 
-/// What the kernel said of a ring.
+/// What the kernel says about a ring.
 #[derive(Clone, Copy, Debug)]
 struct Ring {
-    /// IORING_FEAT_…
+    /// Bits of IORING_FEAT_….
     features: u32,
-    /// All of [`OPERATIONS`] are there.
+    /// Whether all of [`OPERATIONS`] are supported.
     has_operations: bool,
 }
 
-/// As [`open_ring`], on a thread of its own: a ring that goes interrupts what the thread that opened it waits in, some time later.
+/// As [`open_ring`], on a thread of its own: some time after a ring is closed, the kernel interrupts a system call of the
+/// thread that opened it.
 fn open_ring_aside(entries: u32) -> io::Result<Ring> {
     let opening = thread::Builder::new().name("probe".to_owned()).spawn(move || open_ring(entries))?;
     opening.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
 }
 
-/// Opens a ring, enters it with nothing to do and asks what it can, for a filter may let only the first pass, and closes it.
+/// Opens a ring, enters it with nothing to do, asks what it supports, and closes it. All calls are tried, because a seccomp
+/// filter may allow only the first.
 fn open_ring(entries: u32) -> io::Result<Ring> {
     // `struct io_uring_params` of linux/io_uring.h: 30 words of 32 bits; all zero asks for defaults.
     let mut params = [0_u32; 30];
@@ -337,7 +341,7 @@ fn open_ring(entries: u32) -> io::Result<Ring> {
         if entered < 0 {
             return Err(not_entered);
         }
-        // EINVAL: from before there were such questions. Then nothing is there.
+        // EINVAL: the kernel is too old for this question; then no operation counts as supported.
         if asked < 0 && not_asked.raw_os_error() != Some(libc::EINVAL) {
             return Err(not_asked);
         }
@@ -367,7 +371,7 @@ mod tests {
             Err(error) => format!("refused: {error}"),
         };
         let forbidden = || Err(ProbeError::Forbidden { sysctl: Some(0) });
-        assert_eq!(told(Ok(()), || panic!("nobody asks")), "executor io_uring: it works here");
+        assert_eq!(told(Ok(()), || panic!("not asked for")), "executor io_uring: it works here");
         let instead = told(forbidden(), || Ok(()));
         assert!(
             instead.starts_with("executor epoll: io_uring is forbidden here (EPERM) (the kernel refuses"),
@@ -390,7 +394,7 @@ mod tests {
         ] {
             let told: Vec<&str> =
                 text.split("Linux 5.").skip(1).filter_map(|rest| rest.split([' ', ',', ')']).next()).collect();
-            assert!(!told.is_empty(), "{file} says for which Linux it is");
+            assert!(!told.is_empty(), "{file} names the Linux version that is needed");
             assert!(told.iter().all(|minor| *minor == KERNEL_MIN.1.to_string()), "{file}: {told:?}");
         }
     }

@@ -1,8 +1,8 @@
-//! Looks names up on threads of its own, for the system's resolver blocks whoever calls it for as long as a name server is
-//! silent. What is asked and remembered is [`Names`]' business; here are the threads, and those who wait.
+//! Looks names up on threads of its own, because the system's resolver blocks its caller while a name server is silent.
+//! [`Names`] decides what is looked up and remembered; this module has the threads, and the waiting for them.
 //!
-//! Who waits on an executor looks at what is known every now and then: a lookup takes milliseconds or long, a connection is
-//! opened seldom, and no waker of a task goes to another thread.
+//! A task that waits on an executor polls the cache at growing intervals. That is enough, since a lookup takes a few
+//! milliseconds or very long and connections are opened rarely; and so no waker of a task is used on another thread.
 
 use std::{
     fmt, io,
@@ -16,9 +16,9 @@ use super::{clock::Clock, executor};
 use crate::host::names::{Answer, Counters, Names, NoAddress, Turn};
 use stentor_core::model::Mono;
 
-/// Lookups at once. A silent name server holds a thread for 10 s and longer.
+/// Most lookups at once. A silent name server blocks a thread for 10 s or longer.
 const THREADS: usize = 4;
-/// The first look comes so soon; each pause is twice as long as the one before...
+/// First interval at which a waiting task polls the cache; each further one is twice as long ...
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// ... and not longer than this.
 const PAUSE_MAX: Duration = Duration::from_millis(160);
@@ -29,7 +29,7 @@ struct Shared {
     clock: Clock,
     lookup: Box<Lookup>,
     state: Mutex<State>,
-    /// A name waits, or a thread may take one that it might not before.
+    /// Signals that a name waits, or that a waiting name may now be looked up.
     work: Condvar,
 }
 
@@ -38,16 +38,16 @@ struct State {
     closed: bool,
 }
 
-/// What ends the threads when nobody can ask any more. One that waits for a name server ends when that answers.
+/// Ends the threads when it is dropped with the last [`Resolver`]. A thread that waits for a name server ends when that answers.
 struct Asker(Arc<Shared>);
 
-/// Who is asked for addresses; clones share all that is known. Lives on any thread.
+/// Resolves names. Clones share one cache, and may be used on any thread.
 #[derive(Clone)]
 pub struct Resolver(Arc<Asker>);
 
 impl Resolver {
-    /// Asks the system: hosts file, name servers, whatever it was told. To be called before executors are pinned, whose
-    /// CPUs its threads would inherit.
+    /// A resolver that asks the system, which may use the hosts file and name servers. To be called before executors are
+    /// pinned, because its threads would inherit their CPUs.
     ///
     /// # Errors
     /// When a thread does not start.
@@ -55,7 +55,7 @@ impl Resolver {
         Self::with(clock, THREADS, |name| Ok((name, 0).to_socket_addrs()?.map(|found| found.ip()).collect()))
     }
 
-    /// Asks `lookup`, on so many threads.
+    /// A resolver that calls `lookup`, on this many threads.
     ///
     /// # Errors
     /// When a thread does not start.
@@ -74,8 +74,8 @@ impl Resolver {
         Ok(resolver)
     }
 
-    /// The addresses of a name: as they are now, or as they were last found if that cannot be told soon. Waits until
-    /// `deadline` at most; the lookup may go on, and what it finds serves the next who asks.
+    /// The current addresses of a name, or those last found if a lookup takes long. Waits until `deadline` at most; the lookup
+    /// may go on after that, and its result serves later calls.
     ///
     /// # Errors
     /// Why there are none.
@@ -95,7 +95,7 @@ impl Resolver {
         }
     }
 
-    /// What was counted.
+    /// The counters since the start.
     pub fn counters(&self) -> Counters {
         self.0.0.state().names.counters()
     }
@@ -130,12 +130,12 @@ impl Shared {
                 Turn::Failed(false) => tracing::warn!(name, error, "name not found"),
                 Turn::Mended => tracing::info!(name, "name found again"),
             }
-            // A suspect fewer runs.
+            // A lookup of a suspect may have ended, so that another may begin.
             self.work.notify_all();
         }
     }
 
-    /// The next name, when there is one; none at the end.
+    /// Waits for the next name to look up; `None` when the resolver ends.
     fn next(&self) -> Option<String> {
         let mut state = self.state();
         loop {
@@ -163,7 +163,7 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// On one executor after the other.
+    /// Runs the test on each kind of executor that works here.
     fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + Clone + 'static) {
         for io in Io::here() {
             let (clock, main) = (Clock::start(), main.clone());
@@ -176,7 +176,7 @@ mod tests {
         executor::now().mono.after_ms(seconds * 1_000)
     }
 
-    /// A lookup that is let go by a word, and until then hangs, as on a name server that is silent.
+    /// A lookup that hangs until the test lets it go, as with a silent name server.
     #[test]
     fn a_lookup_that_hangs_keeps_neither_the_executor_nor_other_names() {
         let (let_go, told) = mpsc::channel();

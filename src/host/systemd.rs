@@ -1,5 +1,7 @@
-//! The word to systemd (`READY=1` and its kin), which is nothing where `NOTIFY_SOCKET` is not set. Said by a thread of its
-//! own: a service manager that does not read keeps nobody waiting, and what it has no room for is not said.
+//! Notifications to systemd (`READY=1` and others); they do nothing if `NOTIFY_SOCKET` is not set.
+//!
+//! A thread of its own sends them, so that a service manager that does not read its socket delays no other thread; if too
+//! many notifications wait, new ones are dropped.
 
 use std::{
     sync::{OnceLock, mpsc},
@@ -8,12 +10,12 @@ use std::{
 
 use sd_notify::NotifyState;
 
-/// Words that wait at most.
+/// Most notifications that wait to be sent.
 const WORDS_MAX: usize = 16;
 
 static WORDS: OnceLock<Option<mpsc::SyncSender<Vec<NotifyState<'static>>>>> = OnceLock::new();
 
-/// Says something, or drops it if earlier words still wait.
+/// Sends a notification, or drops it if the queue is full.
 pub(super) fn tell(words: Vec<NotifyState<'static>>) {
     if let Some(waiting) = WORDS.get_or_init(start) {
         let _ = waiting.try_send(words);
@@ -26,19 +28,19 @@ fn start() -> Option<mpsc::SyncSender<Vec<NotifyState<'static>>>> {
     let saying = move || {
         for words in words {
             if let Err(error) = sd_notify::notify(&words) {
-                tracing::warn!(%error, "systemd does not listen");
+                tracing::warn!(%error, "systemd could not be notified");
             }
         }
     };
     thread::Builder::new().name("systemd".to_owned()).spawn(saying).ok().map(|_| waiting)
 }
 
-/// Recovered and listening.
+/// Reports that the daemon has recovered its data and is listening.
 pub fn tell_ready(status: &'static str) {
     tell(vec![NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Draining.
+/// Reports that the daemon is draining and will end.
 pub fn tell_stopping(status: &'static str) {
     tell(vec![NotifyState::Stopping, NotifyState::Status(status)]);
 }

@@ -1,14 +1,14 @@
-//! Notices that an executor does not turn any more, and ends the process: the log is the truth, a restart is short, and
-//! a core that hangs with sessions bound is worse than both.
+//! Ends the process when an executor hangs. A restart is short and loses nothing that is on disk, while a core that hangs
+//! with bound sessions does more harm.
 //!
-//! A machine that does not run us is something else: a disk that keeps the thread waiting for a page of its own code, CPUs
-//! that others use, a hypervisor. Ending the process would cost the sessions and win nothing; so that is told, and waited
-//! for. What tells them apart is what the kernel says of the thread: the CPU time that it used since it beat last, and
-//! whether it runs, wants to, waits for the disk, or sleeps.
+//! An executor that the machine does not run is a different case: its thread waits for a page of its own code from disk, or
+//! other processes or a hypervisor use the CPUs. Ending the process would then end the sessions without any gain, so the
+//! watchdog logs it and waits. It tells the two cases apart by what the kernel says about the thread: the CPU time used
+//! since the last heartbeat, and whether the thread is running or runnable, waits for the disk, or sleeps.
 //!
-//! Knows heartbeats, not what beats, and waits for nobody: neither for the log's reader nor for the service manager. A
-//! process that was itself stopped (SIGSTOP, a suspended machine) is not sick: the watchdog that overslept gives everyone
-//! one more round.
+//! Knows heartbeats, not what beats. The watchdog never blocks on a reader of the log or on the service manager. A process
+//! that was itself stopped (SIGSTOP, a suspended machine) is not at fault: after a round that took too long, the watchdog
+//! gives all executors one more round.
 
 use std::{
     fmt, fs, io,
@@ -26,55 +26,56 @@ use sd_notify::NotifyState;
 use super::{clock::Clock, logging, systemd};
 use stentor_core::model::Mono;
 
-/// An executor whose last beat is older than this is looked at closely: what it uses from here on counts.
+/// An executor whose last heartbeat is older than this is a suspect: from now on its CPU time is counted.
 const SUSPECT_NS: u64 = 1_000_000_000;
-/// A heartbeat older than this is a hang, unless the machine does not run us: far above the longest turn, far below what a
-/// carrier waits for.
+/// A heartbeat older than this means a hang, unless the machine does not run the executor. Far longer than the longest turn,
+/// far shorter than carriers wait.
 const STALE_NS: u64 = 5_000_000_000;
-/// CPU time used without a beat that is a hang wherever it comes from: most of [`STALE_NS`] where the machine has time.
+/// An executor that uses this much CPU time without a heartbeat hangs in any case. Most of [`STALE_NS`], for a machine that is
+/// not overloaded.
 const BURNT_NS: u64 = 4_000_000_000;
-/// A machine that does not run us for longer than this is not waited for: a carrier has long given the session up, and
-/// whoever else could serve should learn of it.
+/// If the machine does not run an executor for longer than this, the process ends: carriers have given the sessions up by
+/// then, and a stand-by system should learn of it.
 const STARVED_NS: u64 = 120_000_000_000;
 /// How often the watchdog looks.
 const ROUND: Duration = Duration::from_millis(500);
-/// How often it says that the machine does not run us.
+/// How often an executor that the machine does not run is logged.
 const TOLD_NS: u64 = 5_000_000_000;
-/// A round that took this long was not a round: the process itself stood still.
+/// If a round took longer than this, the whole process did not run, and the round does not count.
 const OVERSLEPT_NS: u64 = 2_000_000_000;
-/// Ticks a second of the times in `/proc` (`USER_HZ`).
+/// Length of a tick in `/proc`, in ns (`USER_HZ` is 100).
 const TICK_NS: u64 = 10_000_000;
 
 const SILENT: u64 = 0;
 
-/// One executor's sign of life: written by its heartbeat task, read by the watchdog.
+/// One executor's heartbeat: written by its heartbeat task, read by the watchdog.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat(Arc<CachePadded<Beat>>);
 
 #[derive(Debug, Default)]
 struct Beat {
     last: AtomicU64,
-    /// The kernel's number of its thread; 0 before the first beat.
+    /// The kernel's id of the executor's thread; 0 before the executor has started.
     thread: AtomicU32,
 }
 
 impl Heartbeat {
-    /// Alive at `now`.
+    /// Notes that the executor was alive at `now`.
     pub fn beat(&self, now: Mono) {
         self.0.last.store(now.0.max(1), Ordering::Relaxed);
     }
 
-    /// The calling thread is the one that beats.
+    /// Notes that the calling thread is the executor's.
     pub fn belongs_here(&self) {
         self.0.thread.store(thread_id(), Ordering::Relaxed);
     }
 
-    /// Ended on purpose: no longer watched.
+    /// Notes that the executor has ended on purpose, and must no longer be watched.
     pub fn retire(&self) {
         self.0.last.store(SILENT, Ordering::Relaxed);
     }
 
-    /// The last beat; None before the first and after the end.
+    /// The last heartbeat; `None` before the first one and after the end.
     pub fn last(&self) -> Option<Mono> {
         match self.0.last.load(Ordering::Relaxed) {
             SILENT => None,
@@ -83,7 +84,7 @@ impl Heartbeat {
     }
 }
 
-/// The kernel's number of the calling thread.
+/// The kernel's id of the calling thread.
 fn thread_id() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.
     #[allow(unsafe_code, reason = "the standard library does not tell it")]
@@ -91,20 +92,20 @@ fn thread_id() -> u32 {
     id.unsigned_abs()
 }
 
-/// What a thread is at, by the kernel's word (proc(5), `state`).
+/// The state of a thread according to the kernel (proc(5), `state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Runs, or would if it were given a CPU.
+    /// Running or runnable.
     Running,
     /// Waits for something that always comes, mostly a disk.
     Disk,
     /// Waits for something that may never come.
     Sleeping,
-    /// Somebody holds it: a debugger, a signal.
+    /// Stopped by a debugger or a signal.
     Held,
 }
 
-/// What the kernel says of a thread.
+/// What the kernel says about a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Account {
     state: State,
@@ -112,8 +113,8 @@ struct Account {
 }
 
 impl Account {
-    /// Out of `/proc/self/task/N/stat` (proc(5)): fields 3, 14 and 15. The second is a name in parentheses and may hold
-    /// anything.
+    /// Reads fields 3, 14 and 15 of `/proc/self/task/N/stat` (proc(5)). Field 2 is a name in parentheses that may contain any
+    /// characters.
     fn parse(stat: &str) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
@@ -133,29 +134,29 @@ impl Account {
     }
 }
 
-/// One executor in one round, as far as it is judged.
+/// What the watchdog knows of one executor in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    /// Since its last beat.
+    /// Time since its last heartbeat.
     age_ns: u64,
-    /// CPU time used since it was first suspected; None if the kernel says nothing.
+    /// CPU time used since it became a suspect; `None` if unknown.
     used_ns: Option<u64>,
-    /// What its thread was at, this round and the last; None if the kernel says nothing.
+    /// State of its thread in the last round and in this one; `None` if unknown.
     states: Option<(State, State)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Healthy,
-    /// The machine does not run it: waited for.
+    /// The machine does not run it; the watchdog waits.
     Starved,
-    /// It runs and does not turn.
+    /// It uses CPU time without a heartbeat.
     Burns,
     /// It waits for something that may never come.
     Waits,
-    /// The machine has not run it for longer than is waited for.
+    /// The machine has not run it for longer than [`STARVED_NS`].
     Abandoned,
-    /// It has not turned, and nothing more is known.
+    /// It has no heartbeat, and the kernel says nothing about its thread.
     Silent,
 }
 
@@ -168,24 +169,24 @@ fn judge(seen: &Seen) -> Verdict {
     }
     match seen.states {
         None => Verdict::Silent,
-        // Asleep twice, and not only between two reads of a slow disk.
+        // Asleep in two rounds, so not just between two reads from a slow disk.
         Some((State::Sleeping, State::Sleeping)) => Verdict::Waits,
         Some(_) if seen.age_ns > STARVED_NS => Verdict::Abandoned,
         Some(_) => Verdict::Starved,
     }
 }
 
-/// An executor that did not beat for a while.
+/// An executor without a heartbeat for longer than [`SUSPECT_NS`].
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     beat: Mono,
-    /// CPU time of its thread when it was first suspected.
+    /// CPU time of its thread when it became a suspect.
     cpu_ns: Option<u64>,
     state: Option<State>,
     told: Option<Mono>,
 }
 
-/// All executors, over the rounds.
+/// The state of the watchdog for all executors, kept between rounds.
 #[derive(Debug)]
 struct Watch {
     hearts: Vec<Heartbeat>,
@@ -198,7 +199,7 @@ impl Watch {
         Self { hearts, suspects }
     }
 
-    /// What is to be told of executors that are not healthy; the first whose process is to be ended is the last.
+    /// Judges all executors, and returns those that are to be reported, with number and verdict.
     fn round(&mut self, now: Mono, account: impl Fn(u32) -> Option<Account>) -> Vec<(usize, Seen, Verdict)> {
         let mut told = Vec::new();
         for (index, (heart, suspect)) in self.hearts.iter().zip(&mut self.suspects).enumerate() {
@@ -227,7 +228,7 @@ impl Watch {
     }
 }
 
-/// Starts the watching thread over `hearts`, which it numbers in their order. It runs until the process ends.
+/// Starts the thread that watches `hearts`; reports number them in this order. It runs until the process ends.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -241,7 +242,7 @@ pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
             thread::sleep(round);
             let now = clock.mono();
             if now.since(last) > OVERSLEPT_NS {
-                tracing::warn!(ms = now.since(last) / 1_000_000, "the process stood still");
+                tracing::warn!(ms = now.since(last) / 1_000_000, "the whole process did not run for a while");
             } else {
                 for (executor, seen, verdict) in watch.round(now, Account::of) {
                     tell_of(executor, watch.hearts[executor].0.thread.load(Ordering::Relaxed), &seen, verdict);
@@ -257,7 +258,8 @@ pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
     thread::Builder::new().name("watchdog".to_owned()).spawn(watching).map(drop)
 }
 
-/// Says what is wrong with an executor, and ends the process if waiting does not help. Whether anybody reads it or not.
+/// Logs what is wrong with an executor, and ends the process unless the verdict is to wait. Does not wait for a reader of the
+/// log.
 fn tell_of(executor: usize, thread: u32, seen: &Seen, verdict: Verdict) {
     let age_ms = seen.age_ns / 1_000_000;
     let used_ms = seen.used_ns.map(|used| used / 1_000_000);
@@ -267,14 +269,14 @@ fn tell_of(executor: usize, thread: u32, seen: &Seen, verdict: Verdict) {
     if verdict == Verdict::Starved {
         tracing::warn!(
             executor, age_ms, used_ms, ?state, place, %cpu, %io,
-            "this machine does not run an executor; it is waited for"
+            "the machine does not run an executor; waiting"
         );
         return;
     }
     let why = match verdict {
-        Verdict::Burns => "executor hangs: it computes and does not turn",
-        Verdict::Waits => "executor hangs: it waits for something that does not come",
-        Verdict::Abandoned => "this machine has not run an executor for too long",
+        Verdict::Burns => "executor hangs: it uses CPU time without a heartbeat",
+        Verdict::Waits => "executor hangs: it sleeps without a heartbeat",
+        Verdict::Abandoned => "the machine has not run an executor for too long",
         Verdict::Healthy | Verdict::Starved | Verdict::Silent => "executor hangs",
     };
     tracing::error!(
@@ -284,8 +286,8 @@ fn tell_of(executor: usize, thread: u32, seen: &Seen, verdict: Verdict) {
     logging::abort();
 }
 
-/// How much of the last ten seconds somebody on this machine waited for a resource, percent; None where the kernel does not
-/// say (`/proc/pressure`, Linux 4.20 with CONFIG_PSI).
+/// Share of the last ten seconds in which some process of this machine waited for a resource, in percent; `None` if the kernel
+/// does not say (`/proc/pressure`, Linux 4.20 with CONFIG_PSI).
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pressure(Option<f32>);
 
@@ -294,7 +296,7 @@ impl Pressure {
         Self(fs::read_to_string(format!("/proc/pressure/{resource}")).ok().and_then(|text| Self::parse(&text)))
     }
 
-    /// Out of `some avg10=12.34 avg60=…`.
+    /// Reads `some avg10=12.34 avg60=…`.
     fn parse(text: &str) -> Option<f32> {
         let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
         line.split_whitespace().find_map(|field| field.strip_prefix("avg10="))?.parse().ok()
@@ -326,7 +328,7 @@ mod tests {
         let running = (State::Running, State::Running);
         check(4, 2, running, Verdict::Healthy);
         check(5, 4, running, Verdict::Burns);
-        // On a machine that is starved too: only later.
+        // On an overloaded machine it takes longer until this is certain.
         check(60, 3, running, Verdict::Starved);
         check(90, 4, running, Verdict::Burns);
     }
@@ -354,7 +356,7 @@ mod tests {
         assert_eq!((judge(&seen(5)), judge(&seen(6))), (Verdict::Healthy, Verdict::Silent));
     }
 
-    /// What is told in rounds of half a second: from when on, and what.
+    /// The reports of rounds of half a second: the second of each, and the verdict.
     fn rounds(heart: &Heartbeat, until_s: u64, account: impl Fn(u64) -> Account) -> Vec<(u64, Verdict)> {
         let mut watch = Watch::new(vec![Heartbeat::default(), heart.clone()]);
         let mut told = Vec::new();

@@ -1,7 +1,7 @@
-//! Answered requests, told to the log: the id by which an answer is found again, who asked what, and what came of it.
+//! The access log: for each answered request the id by which its answer is found again, who asked for what, and the outcome.
 //!
-//! Knows which of them are told, and how many in a second. Refuses to know bodies and queries, which may hold numbers and texts.
-//! A client decides how many of its requests are refused, not how many lines that makes.
+//! Knows which requests are logged, and how many per second. Does not log bodies or queries, which may hold phone numbers and
+//! texts. A client decides how many of its requests are refused, but not how many lines that makes: lines are limited.
 
 use std::cell::Cell;
 
@@ -15,24 +15,24 @@ use super::{
 use crate::host::net::Peer;
 use stentor_core::model::Mono;
 
-/// Lines of a second for what was refused or failed, for each core; the others are counted.
+/// Lines per second and core for requests that were refused or failed; those beyond are only counted.
 pub const LINES_MAX: u32 = 100;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Which answered requests are told.
+/// Which answered requests are logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Told {
-    /// 500 and above.
+    /// Those answered with 500 or above.
     Failed,
-    /// 400 and above.
+    /// Those answered with 400 or above.
     #[default]
     Refused,
-    /// Each, and however many there are.
+    /// Every request, without a limit per second.
     All,
 }
 
-/// What is to be known of a request before it is taken apart.
+/// What the log needs of a request, taken before its parts are consumed.
 #[derive(Debug)]
 pub(super) struct AskedBy {
     method: Method,
@@ -45,18 +45,18 @@ impl AskedBy {
     }
 }
 
-/// The log of one core's requests.
+/// The access log of one core.
 #[derive(Debug, Default)]
 pub(super) struct AccessLog {
-    /// The second in which lines are counted.
+    /// The second that `lines` counts in.
     second: Cell<u64>,
     lines: Cell<u32>,
-    /// Since the last line: answers that should have been told and were not.
+    /// Answers since the last line that were left out because of the limit.
     untold: Cell<u64>,
 }
 
 impl AccessLog {
-    /// Tells of an answered request, if it is one of those that are told.
+    /// Logs an answered request, if it is one of those that are logged.
     pub(super) fn note(
         &self,
         settings: &Settings,
@@ -66,7 +66,7 @@ impl AccessLog {
         problem: Option<&Problem>,
         now: Mono,
     ) {
-        // A health check that is told "not ready" has its answer.
+        // A health check that answers 503 "not ready" did what was asked of it.
         if problem.is_none() && settings.requests != Told::All {
             return;
         }
@@ -75,7 +75,7 @@ impl AccessLog {
         let AskedBy { method, peer } = asked;
         let tenant = tenant.map_or("", |id| settings.tenants.name_of(id));
         let code = problem.map_or("", |problem| problem.code.text());
-        // Of what was refused it may say what the client sent, but for a path that is none.
+        // The detail of a refusal may quote what the client sent; only that of an unknown path is logged.
         let detail = problem.filter(|problem| status >= 500 || problem.code == Code::NotFound);
         let detail = detail.map_or("", |problem| &problem.detail);
         let (accepted, duplicates, rejected) = (tally.accepted, tally.duplicates, tally.rejected);
@@ -102,7 +102,7 @@ impl AccessLog {
         if status >= 500 { tell!(warn) } else { tell!(info) }
     }
 
-    /// How many were not told since the last line, if this one is.
+    /// Whether this answer gets a line: if so, how many answers were left out since the last line.
     fn takes(&self, told: Told, status: u16, now: Mono) -> Option<u64> {
         let from = match told {
             Told::Failed => 500,

@@ -1,5 +1,5 @@
-//! The API of one core: finds the call, asks who calls, answers. What a call does stands in `submit` and `inquiry`; what
-//! may be called in `calls`. A problem anywhere becomes its document here, once.
+//! The API of one core: finds the call, authenticates the caller, answers. `submit` and `inquiry` implement the calls, `calls`
+//! lists them. A problem anywhere becomes its document here, once.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -48,55 +48,55 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: &str = "application/json";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
-/// Pages beside the API, asked before a 404 is given: method, path, query, body.
+/// Pages beside the API, tried before a 404 is given: method, path, query, body.
 pub type Extra = Arc<dyn Fn(&Method, &str, &str, &[u8]) -> Option<Response<Bytes>> + Send + Sync>;
 
-/// Is told of each answer, before its body is on its way.
+/// Called with each answer, before its body is sent.
 pub type Observe = Rc<dyn Fn(&Seen)>;
 
-/// Writes the text of the metrics, somewhere else.
+/// Writes the text of the metrics; supplied by the runtime.
 pub type WriteMetrics = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Bytes>>>>;
 
-/// What a reload may change.
+/// What a reload of the configuration may change.
 #[derive(Debug)]
 pub struct Settings {
-    /// Who may call. One for all cores: their meters are shared.
+    /// Who may call. Shared by all cores, because the tenants' meters count for all of them together.
     pub tenants: Arc<Tenants>,
-    /// What a message gets when it does not say.
+    /// What a message gets for fields that it leaves out.
     pub defaults: Defaults,
-    /// Reads numbers, with the country that is assumed.
+    /// Reads phone numbers, with the country assumed for national ones.
     pub numbering: Numbering,
-    /// How much a request may bring.
+    /// How much one request may bring.
     pub limits: RequestLimits,
-    /// Names under which we are called, where no key is needed.
+    /// Names under which this server is called, checked where no key is needed.
     pub hosts: Hosts,
-    /// Which answered requests are told to the log.
+    /// Which answered requests are logged.
     pub requests: Told,
 }
 
-/// What an API is made of.
+/// What an [`Api`] is built from.
 pub struct Options {
-    /// What a reload may change.
+    /// What a reload of the configuration may change.
     pub settings: Settings,
     /// Which shard a recipient belongs to.
     pub shards: ShardMap,
-    /// Of the installation, for ever: fingerprints of keys are made with it.
+    /// Fixed for the life of the installation: fingerprints of idempotency keys are made with it.
     pub hash_seed: u64,
-    /// The way to the shards.
+    /// How calls ask the shards.
     pub door: Rc<Door>,
-    /// Routes and names.
+    /// Routes, carriers and their names.
     pub catalog: Arc<Catalog>,
-    /// How shards and links stand.
+    /// The latest status of shards and links.
     pub board: Arc<StatusBoard>,
-    /// What `GET /metrics` answers.
+    /// Writes the answer to `GET /metrics`.
     pub metrics: WriteMetrics,
-    /// Makes backups.
+    /// Starts a backup; `None` where nothing is stored.
     pub backup: Option<StartBackup>,
-    /// Keeps what belongs to no recipient.
+    /// Keeps what belongs to no recipient, such as readers; `None` where nothing is stored.
     pub control: Option<ControlDoor>,
-    /// Is told of each answer.
+    /// Called with each answer.
     pub observe: Option<Observe>,
-    /// Pages beside the API.
+    /// Pages beside the API, such as those of `stentor dev`.
     pub extra: Option<Extra>,
 }
 
@@ -112,26 +112,26 @@ impl fmt::Debug for Options {
 /// One answered request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The path as it stands in the table of calls; empty if there is none.
+    /// The path as `CALLS` has it; empty if it is no call's.
     pub path: &'static str,
     /// HTTP status.
     pub status: u16,
-    /// From its headers to its answer, of which the body may still be on its way; in µs.
+    /// From the end of its headers to its answer, whose body may still be on its way; in µs.
     pub took_us: u64,
-    /// Messages that it brought.
+    /// Outcomes of the messages that it brought.
     pub tally: Tally,
-    /// As whom it was admitted.
+    /// The tenant that the caller was authenticated as.
     pub tenant: Option<TenantId>,
-    /// How the quota of a tenant who brought messages, or tried to, stands now.
+    /// The tenant's quota after a request that brought messages, or tried to.
     pub quota: Option<Standing>,
 }
 
-/// See the head of this file.
+/// The API of one core. See the head of this file.
 pub struct Api {
     pub(super) shards: ShardMap,
     pub(super) printer: Printer,
     pub(super) door: Rc<Door>,
-    /// For questions that have to be read from the store.
+    /// Limits how many questions of a tenant that are read from the store run at once.
     pub(super) turns: Rc<Turns>,
     settings: RefCell<Rc<Settings>>,
     catalog: RefCell<Arc<Catalog>>,
@@ -154,12 +154,12 @@ impl fmt::Debug for Api {
     }
 }
 
-/// What a call is given.
+/// What the handler of a call is given.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) head: Parts,
     pub(super) body: RequestBody,
-    /// The path's parameter, if it has one.
+    /// The value of the path's parameter; empty if the path has none.
     pub(super) parameter: String,
 }
 
@@ -172,7 +172,7 @@ impl Asked {
 pub(super) type Answered = Result<Response<ResponseBody>, Problem>;
 
 impl Api {
-    /// An API; to be made on its executor.
+    /// Must be called on the executor that it will serve.
     pub fn new(options: Options) -> Self {
         let mut paths: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
         for call in CALLS {
@@ -204,12 +204,12 @@ impl Api {
         }
     }
 
-    /// From now on, for requests that begin from now on.
+    /// For requests that begin from now on.
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
         self.catalog.replace(catalog);
     }
 
-    /// From now on, for requests that begin from now on.
+    /// For requests that begin from now on.
     pub fn set_settings(&self, settings: Settings) {
         self.settings.replace(Rc::new(settings));
     }
@@ -222,7 +222,7 @@ impl Api {
         Arc::clone(&self.catalog.borrow())
     }
 
-    /// Time of the start, core, number on that core.
+    /// Made of the core's start time, the core, and a number on that core.
     fn request_id(&self) -> String {
         let number = self.requests.get();
         self.requests.set(number + 1);
@@ -233,7 +233,7 @@ impl Api {
         let (head, body) = request.into_parts();
         head::check(&head)?;
         let settings = self.settings();
-        // No browser opens a file of this machine as its socket.
+        // Over the admin socket no `Host` is checked: a browser cannot open a Unix socket.
         if settings.tenants.is_open() && body.peer() != Peer::Local {
             settings.hosts.judge(&head)?;
         }
@@ -260,8 +260,8 @@ impl Api {
                 let caller = admit()?;
                 seen.tenant = Some(caller.tenant.id());
                 caller.needs(scope)?;
-                if !caller.is_nobody && !body.belongs_to(caller.tenant.id()) {
-                    return Err(Problem::new(Code::Overloaded, "this tenant has more than its share of connections"));
+                if !caller.is_no_tenant && !body.belongs_to(caller.tenant.id()) {
+                    return Err(Problem::new(Code::Overloaded, "this tenant has more connections open than its share"));
                 }
                 Some(caller)
             }
@@ -331,7 +331,7 @@ impl Api {
             What::ErrorIndex => Ok(typed(MARKDOWN, openapi::index().into())),
             What::ErrorPage => {
                 let page = openapi::page(&asked.parameter);
-                let page = page.ok_or_else(|| Problem::new(Code::NotFound, "there is no such error code"))?;
+                let page = page.ok_or_else(|| Problem::new(Code::NotFound, "there is no error code of this name"))?;
                 Ok(typed(MARKDOWN, page.into()))
             }
             What::Alive => Ok(typed("text/plain; charset=utf-8", "alive\n".into())),
@@ -346,7 +346,7 @@ impl Api {
             What::Metrics => {
                 let media = "text/plain; version=0.0.4; charset=utf-8";
                 let mut text = Some((self.metrics)().await);
-                // Not within a claim: it is what tells that there is no memory, and only the operator may ask for it.
+                // No memory is claimed for the text: it is what reports that memory is short, and only the operator may ask for it.
                 Ok(typed(media, ResponseBody::made(move || text.take())))
             }
             What::Submit
@@ -369,7 +369,7 @@ impl Api {
         }
     }
 
-    /// A path that is not the API's.
+    /// Answers a path that is not the API's: an extra page or 404.
     async fn beside(&self, head: Parts, body: RequestBody) -> Answered {
         let not_found = || {
             let path = Quoted(head.uri.path());
@@ -382,7 +382,7 @@ impl Api {
         page.map(|page| page.map(ResponseBody::from)).ok_or_else(not_found)
     }
 
-    /// The shard of that number, if there is one.
+    /// The shard, if there is one of that number.
     pub(super) fn shard(&self, shard: ShardId) -> Option<ShardId> {
         (shard.0 < self.shards.shards()).then_some(shard)
     }
@@ -415,11 +415,11 @@ impl Handler for Api {
 
 impl From<Overloaded> for Problem {
     fn from(_: Overloaded) -> Self {
-        Self::new(Code::Overloaded, "a shard has more to do than it can take in half a second")
+        Self::new(Code::Overloaded, "a shard had no room for the request within half a second")
     }
 }
 
-/// As draft-ietf-httpapi-ratelimit-headers-07 spells it, which is what clients read.
+/// Header names as draft-ietf-httpapi-ratelimit-headers-07 spells them, which is what clients read.
 fn tell_of_quota(Standing { messages, left, renewed_in_s }: Standing, headers: &mut HeaderMap) {
     let told = [("ratelimit-limit", messages), ("ratelimit-remaining", left), ("ratelimit-reset", renewed_in_s.into())];
     for (name, value) in told {
@@ -427,21 +427,21 @@ fn tell_of_quota(Standing { messages, left, renewed_in_s }: Standing, headers: &
     }
 }
 
-/// An answer of that media type.
+/// An answer of media type `media`.
 pub(super) fn typed(media: &'static str, body: ResponseBody) -> Response<ResponseBody> {
     let mut answer = Response::new(body);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     answer
 }
 
-/// An answer that `write` writes.
+/// An answer whose body `write` writes.
 pub(super) fn written(media: &'static str, write: impl FnOnce(&mut Vec<u8>)) -> Response<ResponseBody> {
     let mut out = Vec::with_capacity(1_024);
     write(&mut out);
     typed(media, out.into())
 }
 
-/// For calls that take a document: one of another type is never read.
+/// For calls that take a JSON document: a body of another type is refused unread.
 pub(super) fn json_only(asked: &Asked) -> Result<(), Problem> {
     let media = asked.head.headers.get(CONTENT_TYPE);
     if media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
@@ -450,12 +450,12 @@ pub(super) fn json_only(asked: &Asked) -> Result<(), Problem> {
     Err(Problem::media_type(media, "application/json"))
 }
 
-/// For calls without parameters: an unknown one is never ignored.
+/// For calls without query parameters: an unknown one is refused, never ignored.
 pub(super) fn no_query(asked: &Asked) -> Result<(), Problem> {
     if asked.query().is_empty() {
         return Ok(());
     }
-    Err(Problem::new(Code::InvalidParameter, "this call has no query parameters"))
+    Err(Problem::new(Code::InvalidParameter, "this call takes no query parameters"))
 }
 
 #[cfg(test)]

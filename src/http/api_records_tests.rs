@@ -1,4 +1,4 @@
-//! Reading many messages, one's own and others': pages, readers, and what a call may cost.
+//! Reading many messages, the tenant's own and those of other tenants: pages, readers, and what a call may cost.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn a_reader_goes_on_where_it_has_confirmed_to_have_read() {
         let begun = confirm("{}");
         let start = "01".to_owned() + &"0".repeat(42);
         assert_eq!((begun.status, &begun.json()["cursor"]), (200, &json!(start)));
-        // Nothing of these shards is settled.
+        // No message of these shards is final.
         let sent = call("k1", "POST /v1/messages", r#"{"to":"+4915112345670","body":"hi"}"#).json()["id"].clone();
         let read = |query: &str| call("k1", &format!("GET /v1/records?{query}"), "").body;
         assert!(!read("reader=billing").contains(sent.as_str().expect("id")));
@@ -121,7 +121,7 @@ fn a_reader_goes_on_where_it_has_confirmed_to_have_read() {
     });
 }
 
-/// M1: one call read everything that others had sent.
+/// Origin M1: one call read everything that other tenants had sent.
 #[test]
 fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
     let keys = vec!["patient-key".to_owned()];
@@ -147,7 +147,7 @@ fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
                 assert!(!body.contains("accepted_at\":"), "{body}");
                 cursor = next;
             }
-            // 120 pages, 8 a call; and one that finds that there is nothing else.
+            // 120 pages, 8 per call; and one call that finds that there is nothing more.
             assert_eq!(calls, 16, "{format}");
         }
     });
@@ -180,7 +180,7 @@ fn messages_from_handsets_are_read_by_their_owner_and_by_an_admin() {
         assert_eq!(texts(&lines(&read("?tenant=shop", "boss-key"))), ["0 2", "1 2", "2 2"]);
         assert_eq!(read("?tenant=*", "shop-key").code(), is(403, "forbidden"));
         assert_eq!(read("?tenant=x", "boss-key").code(), is(404, "unknown_name"));
-        // One by one, until the cursor does not change any more.
+        // One by one, until the cursor no longer changes.
         let (mut seen, mut query) = (Vec::new(), "?tenant=*&limit=1".to_owned());
         loop {
             let page = lines(&read(&query, "boss-key"));

@@ -3,7 +3,7 @@
 use super::*;
 use stentor_core::model::Msisdn;
 
-/// Every shard in one: messages in the order of admission.
+/// Every shard in one: a list of messages in the order of admission.
 #[derive(Default)]
 pub(super) struct Shards {
     kept: Vec<(ShardId, FoundMessage)>,
@@ -36,7 +36,7 @@ impl Shards {
                     Lookup::Gone => Cancelled::Gone,
                 }),
             ),
-            // Of a long log this tenant has one message, at the end.
+            // This tenant has one message, at the end of a long log.
             Ask::Records { reply, whose: Whose::Of(PATIENT), from, .. } if from.segment() < PASSED => {
                 (reply, Reply::Records { found: Vec::new(), next: Some(Address::new(from.segment() + 1, 0)) })
             }
@@ -101,7 +101,7 @@ impl Shards {
     }
 }
 
-/// Of each shard two, of which one is tenant 7's.
+/// Two messages of each shard, one of them tenant 7's.
 fn inbound(shard: ShardId, whose: Whose, from: Address, limit: usize) -> Reply {
     let kept = [(1, None), (2, Some(7))].map(|(commit, tenant)| {
         let text = format!("{} {commit}", shard.0).into_bytes();

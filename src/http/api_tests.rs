@@ -1,4 +1,4 @@
-//! The API over real sockets, with shards that keep everything in a list and answer at once, or never, or not at all.
+//! The API over real sockets, with shards that keep everything in a list and answer at once, or stay silent, or are full.
 
 use std::{
     collections::HashMap,
@@ -46,7 +46,7 @@ use shards::Shards;
 
 const SHARDS: ShardMap = ShardMap::new(3, 1);
 const PATIENT: TenantId = TenantId(60);
-/// Pages of each shard that hold nothing of [`PATIENT`].
+/// Pages of each shard that hold no message of [`PATIENT`].
 const PASSED: u64 = 40;
 
 fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
@@ -99,7 +99,7 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
     }))
 }
 
-/// A control whose disk is quick.
+/// A control store whose disk is fast.
 fn control() -> ControlDoor {
     let kept = Arc::new(Mutex::new(Control::default()));
     let published = Arc::clone(&kept);
@@ -122,7 +122,7 @@ fn control() -> ControlDoor {
     }
 }
 
-/// A backup, then one that cannot begin, then one under way.
+/// A backup, then one that fails to begin, then one while another is under way.
 fn backups() -> StartBackup {
     let calls = AtomicUsize::new(0);
     Arc::new(move || {
@@ -137,7 +137,7 @@ fn backups() -> StartBackup {
     })
 }
 
-/// Serves while `client` runs, on one executor after the other.
+/// Serves while `client` runs, on each kind of executor in turn.
 fn serve(tenants: Vec<TenantSpec>, full: bool, client: impl Fn(Client)) {
     Io::here().into_iter().for_each(|io| serve_on(io, tenants.clone(), full, &client));
 }
@@ -239,7 +239,7 @@ fn is(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
-/// A page of some site whose name leads to this machine.
+/// A page of another site whose name resolves to this machine.
 #[test]
 fn without_keys_a_foreign_name_or_page_is_refused_and_with_them_neither_is_looked_at() {
     let foreign = "host: attacker.example:8080";
@@ -312,7 +312,10 @@ fn a_message_comes_in_and_is_found_again() {
         assert_eq!(codes, [Some("message_gone"), None, Some("message_not_found")]);
         assert_eq!(found["messages"][1]["state"], "queued");
         let told = client.get("/v1/messages/foo").json();
-        assert!(told["detail"].as_str().is_some_and(|detail| detail.starts_with("\"foo\" is no message id")), "{told}");
+        assert!(
+            told["detail"].as_str().is_some_and(|detail| detail.starts_with("\"foo\" is not a message id")),
+            "{told}"
+        );
         assert_eq!(told["doc_url"], "http://localhost/docs/errors/message_not_found");
         let many = client.post("/v1/messages", &format!("[{MESSAGE}]"));
         assert_eq!((many.status, many.header("location")), (202, None));
@@ -566,8 +569,8 @@ fn the_house_shows_itself() {
     });
 }
 
-/// A disk that stands: shards take every question and answer none. What they have taken stays claimed, whether its client
-/// waits or has gone, so that no more is read than memory is for.
+/// A disk that hangs: shards take every question and answer none. The memory for what they took stays claimed, whether the client
+/// waits or has gone, so that no more is read than there is memory for.
 #[test]
 fn what_shards_have_not_answered_counts_as_memory() {
     const SHARED: usize = 1 << 20;
@@ -593,7 +596,7 @@ fn what_shards_have_not_answered_counts_as_memory() {
         let server = Server::start(vec![listener], None, Rc::clone(&api), limits);
         stopped.drain(&mut Vec::new(), 1).await;
         server.drain(Duration::from_millis(100)).await;
-        // Every client has gone.
+        // All clients have gone.
         let frames: Vec<_> =
             taken.take().into_iter().map(|ask| if let Ask::Submit(frame) = ask { frame } else { panic!() }).collect();
         let bytes: usize =
@@ -618,7 +621,7 @@ fn what_shards_have_not_answered_counts_as_memory() {
             tell.send(status.unwrap_or_default()).expect("told");
         });
     }
-    // Few are taken, and one is lent what it needs; all others are told that nothing came back.
+    // A few are accepted, and one is lent memory; all others are told that no memory became free.
     for _ in 0..15 {
         assert_eq!(told.recv_timeout(Duration::from_secs(20)).expect("an answer"), "503");
     }

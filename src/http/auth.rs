@@ -1,9 +1,9 @@
-//! Who calls: a key names its tenant and its scope. Without tenants everybody on this machine is tenant 0 with every
-//! scope, and nobody else is anyone. Over the admin socket no key is needed: who may open its file administers, as no tenant
-//! where there are some; a key that is shown there counts as everywhere.
+//! Authentication: a key names its tenant and its scope. Without tenants, every caller on this machine is tenant 0 with every
+//! scope, and callers from elsewhere are refused. Over the admin socket no key is needed: a user who may open its file is an
+//! administrator, but not one of the tenants, if there are any; a key that is sent there counts as it does elsewhere.
 //!
-//! Keys are held as SHA-256 and found by it, however many there are: what the time of an answer could tell is of the digest,
-//! and from that nobody comes to a key.
+//! Keys are held as SHA-256 and looked up by the digest, however many there are: the time of an answer could only reveal
+//! something about the digest, and from a digest no one can compute the key.
 
 use std::collections::HashMap;
 
@@ -17,31 +17,31 @@ use stentor_core::{
     model::{TenantId, Whose},
 };
 
-/// A tenant as it is configured, and its keys.
+/// A tenant of the configuration, and its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantSpec {
     /// Who it is, and what it may do.
     pub tenant: TenantOptions,
-    /// Keys with the scope of sending and asking after one's own.
+    /// Keys that may send, and read the tenant's own messages.
     pub keys: Vec<String>,
-    /// Keys with scope `admin` as well.
+    /// Keys that have scope `admin` as well.
     pub admin_keys: Vec<String>,
 }
 
-/// What a caller may do.
+/// What a caller may do; each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Whatever needs no key.
+    /// Calls that need no key.
     Open,
-    /// Send, and ask after one's own.
+    /// Send, and read the tenant's own messages.
     Tenant,
-    /// Ask after carriers and queues.
+    /// Read the status of carriers and queues, and administer.
     Admin,
 }
 
 type Digest = [u8; 32];
 
-/// What a key is for.
+/// What a key gives access to.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     tenant: usize,
@@ -52,28 +52,28 @@ struct Key {
 #[derive(Debug)]
 pub struct Tenants {
     tenants: Vec<Tenant>,
-    /// Empty: nobody needs a key, and only this machine may call.
+    /// By digest. Empty: no key is needed, and only this machine may call.
     keys: HashMap<Digest, Key>,
-    /// Where each stands.
+    /// Index in `tenants` by id.
     places: HashMap<TenantId, usize>,
     open: bool,
-    /// In the place of a tenant for who administers and is none.
-    nobody: Tenant,
+    /// Stands for an administrator over the socket, who is not one of the tenants.
+    no_tenant: Tenant,
 }
 
-/// Who calls.
+/// The authenticated caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'t> {
-    /// As whom.
+    /// The tenant that the caller acts as.
     pub tenant: &'t Tenant,
-    /// May do what.
+    /// What the caller may do.
     pub scope: Scope,
-    /// Administers over the socket and is none of the tenants.
-    pub is_nobody: bool,
+    /// An administrator over the socket, who is not one of the tenants.
+    pub is_no_tenant: bool,
 }
 
 impl Tenants {
-    /// The tenants of an installation; none: tenant 0 for callers on this machine.
+    /// The tenants of an installation; without any, callers on this machine are tenant 0.
     pub fn new(specs: Vec<TenantSpec>) -> Self {
         let open = specs.is_empty();
         let mut keys = HashMap::new();
@@ -88,10 +88,10 @@ impl Tenants {
             tenants.push(Tenant::default());
         }
         let places = tenants.iter().enumerate().map(|(place, tenant)| (tenant.id(), place)).collect();
-        Self { tenants, keys, places, open, nobody: Tenant::default() }
+        Self { tenants, keys, places, open, no_tenant: Tenant::default() }
     }
 
-    /// The tenants of a reloaded configuration: what one of them brought in already still counts.
+    /// The tenants of a reloaded configuration; what a tenant has already sent still counts against its quota.
     pub fn renewed(&self, specs: Vec<TenantSpec>) -> Self {
         let mut renewed = Self::new(specs);
         for tenant in &mut renewed.tenants {
@@ -102,52 +102,52 @@ impl Tenants {
         renewed
     }
 
-    /// Who calls from `peer` with this `Authorization`.
+    /// Authenticates a caller from `peer` that sent this `Authorization`.
     ///
     /// # Errors
-    /// [`Code::Unauthorized`] without a known key; [`Code::Forbidden`] from elsewhere where no key is needed.
+    /// [`Code::Unauthorized`] without a known key; [`Code::Forbidden`] from another machine where no key is needed.
     pub fn admit(&self, authorization: Option<&HeaderValue>, peer: impl Into<Peer>) -> Result<Caller<'_>, Problem> {
         let peer = peer.into();
         if self.open {
             return match self.tenants.first() {
-                Some(tenant) if peer.is_here() => Ok(Caller { tenant, scope: Scope::Admin, is_nobody: false }),
+                Some(tenant) if peer.is_here() => Ok(Caller { tenant, scope: Scope::Admin, is_no_tenant: false }),
                 Some(_) | None => {
-                    let detail = "without [[tenant]] in the configuration only this machine may call";
+                    let detail = "without a [[tenant]] in the configuration, only clients on this machine may call";
                     Err(Problem::new(Code::Forbidden, detail))
                 }
             };
         }
         if peer == Peer::Local && authorization.is_none() {
-            return Ok(Caller { tenant: &self.nobody, scope: Scope::Admin, is_nobody: true });
+            return Ok(Caller { tenant: &self.no_tenant, scope: Scope::Admin, is_no_tenant: true });
         }
         let missing = || Problem::new(Code::Unauthorized, "`Authorization: Bearer KEY` is needed");
         let key = bearer(authorization.ok_or_else(missing)?).ok_or_else(missing)?;
         self.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "no tenant has this key"))
     }
 
-    /// Whose messages a request means that names a tenant, or, by `*`, all.
+    /// Whose messages a request means by `tenant=name`; `*` means all tenants.
     ///
     /// # Errors
-    /// [`Code::UnknownName`]: a name that nobody has is never taken for "all".
+    /// [`Code::UnknownName`]: an unknown name is never taken for "all".
     pub fn named(&self, name: &str) -> Result<Whose, Problem> {
         if name == "*" {
             return Ok(Whose::All);
         }
-        let wanted = "`tenant` is the name of a tenant of the configuration, or `*` for all";
+        let wanted = "`tenant` must be the name of a tenant in the configuration, or `*` for all";
         self.id_of(name).map(Whose::Of).ok_or_else(|| Problem::new(Code::UnknownName, wanted))
     }
 
-    /// The tenant of that name; the nameless one has none.
+    /// The tenant of that name; an empty name finds none.
     fn id_of(&self, name: &str) -> Option<TenantId> {
         self.tenants.iter().find(|tenant| tenant.options.name == name && !name.is_empty()).map(Tenant::id)
     }
 
-    /// Whether there are none, and this machine may do everything.
+    /// Whether there are no tenants, so that callers on this machine may do everything.
     pub const fn is_open(&self) -> bool {
         self.open
     }
 
-    /// A tenant's name; empty for the nameless one, and for one that is no more.
+    /// A tenant's name; empty for tenant 0 of an installation without tenants, and for a tenant that was removed.
     pub fn name_of(&self, id: TenantId) -> &str {
         self.by_id(id).map_or("", |tenant| &tenant.options.name)
     }
@@ -158,12 +158,12 @@ impl Tenants {
 
     fn find(&self, key: &[u8]) -> Option<Caller<'_>> {
         let key = self.keys.get(&digest(key))?;
-        self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope, is_nobody: false })
+        self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope, is_no_tenant: false })
     }
 }
 
 impl Caller<'_> {
-    /// Whether it may do what needs `scope`.
+    /// Checks that the caller has `scope`.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
@@ -171,31 +171,31 @@ impl Caller<'_> {
         if self.scope >= scope {
             return Ok(());
         }
-        Err(Problem::new(Code::Forbidden, "this needs a key of scope admin (`admin_keys` of a tenant)"))
+        Err(Problem::new(Code::Forbidden, "this call needs a key with scope admin (`admin_keys` of a tenant)"))
     }
 
-    /// Whether it is a tenant, for what only one can do.
+    /// Checks that the caller is a tenant, for calls that only make sense for one.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
     pub fn is_tenant(&self) -> Result<(), Problem> {
-        if !self.is_nobody {
+        if !self.is_no_tenant {
             return Ok(());
         }
-        let detail = "who administers over the socket is no tenant: this needs a tenant's key, which counts there too";
+        let detail =
+            "the admin socket alone stands for no tenant: send a tenant's key as well, which also counts there";
         Err(Problem::new(Code::Forbidden, detail))
     }
 
-    /// Whose messages it reads: its own, or, where it is an admin's and `named` so, those of the tenant of that name, or, by
-    /// `*`, of all.
+    /// Whose messages the caller reads: its own, or, if an admin named a tenant, those of that tenant, or of all for `*`.
     ///
     /// # Errors
-    /// [`Code::Forbidden`]; [`Code::UnknownName`] for a name that nobody has; [`Code::InvalidParameter`] without a name from
-    /// who has no messages of its own.
+    /// [`Code::Forbidden`] for a name from a caller who is not an admin; [`Code::UnknownName`] for an unknown name;
+    /// [`Code::InvalidParameter`] without a name from an administrator, who has no messages of its own.
     pub fn reads(&self, named: Option<&str>, tenants: &Tenants) -> Result<Whose, Problem> {
         let Some(name) = named else {
-            let wanted = "over the admin socket say whose: `tenant=NAME`, or `tenant=*` for all";
-            return match self.is_nobody {
+            let wanted = "over the admin socket, name the tenant: `tenant=NAME`, or `tenant=*` for all";
+            return match self.is_no_tenant {
                 true => Err(Problem::new(Code::InvalidParameter, wanted)),
                 false => Ok(Whose::Of(self.tenant.id())),
             };
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!([reads(Some("shop")), reads(Some("*"))], [Ok(Whose::Of(TenantId(7))), Ok(Whose::All)]);
         let shown = |key| tenants.admit(Some(&HeaderValue::from_static(key)), Peer::Local);
         let shop = shown("Bearer shop-key-0123456789").expect("a key");
-        assert_eq!((shop.tenant.id(), shop.scope, shop.is_nobody), (TenantId(7), Scope::Tenant, false));
+        assert_eq!((shop.tenant.id(), shop.scope, shop.is_no_tenant), (TenantId(7), Scope::Tenant, false));
         assert_eq!(shown("Bearer another-key-0123456").map_err(|why| why.code).err(), Some(Code::Unauthorized));
         let open = Tenants::new(Vec::new());
         let caller = open.admit(None, Peer::Local).expect("here");

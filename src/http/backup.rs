@@ -1,9 +1,9 @@
-//! `GET /v1/backup`: the door for a backup's bytes. Knows how they get from the thread that reads the stores to the one
-//! client that takes them; does not know what they mean, nor who makes them ([`StartBackup`]).
+//! `GET /v1/backup`: how a backup's bytes get from the thread that reads the stores to the client that takes them. Does not know
+//! what the bytes mean, nor how they are made ([`StartBackup`]).
 //!
-//! The two meet in a [`Pipe`]: the thread puts pieces in and waits while it is full, the connection's task looks into it a
-//! few hundred times a second. No waker crosses from one to the other (only long-lived tasks hand theirs out), and a client
-//! that is slow or gone is the thread's only reason to wait or to stop.
+//! Thread and client meet in a [`Pipe`]: the thread puts pieces in and waits while it is full; the connection's task looks into it
+//! every few milliseconds. No waker crosses between them (only long-lived tasks give out wakers), and a client that is slow
+//! or gone is the thread's only reason to wait or to stop.
 
 use std::{
     fmt,
@@ -26,15 +26,15 @@ use super::{
 };
 use crate::host::executor::{self, OnPanic};
 
-/// Pieces that wait for the client; each holds about a block of the backup.
+/// Pieces that may wait for the client; each holds about a block of the backup.
 const PIECES_MAX: usize = 8;
-/// Between two looks into a pipe that had nothing, or no room.
+/// Between two looks into a pipe that was empty, or full.
 const LOOK: Duration = Duration::from_millis(3);
 
-/// Begins a backup, on a thread of its own. None: one is under way already.
+/// Begins a backup on a thread of its own; `None` if one is already under way.
 pub type StartBackup = Arc<dyn Fn() -> Option<Arc<Pipe>> + Send + Sync>;
 
-/// The client no longer takes the backup.
+/// The client went away and no longer takes the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abandoned;
 
@@ -45,20 +45,20 @@ enum Ending {
     Failed(String),
 }
 
-/// What the client finds when it looks.
+/// What the task finds when it looks into the pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The next bytes.
     Piece(Bytes),
     /// Nothing yet.
     Nothing,
-    /// Everything was taken.
+    /// Everything was taken, and the backup is complete.
     End,
-    /// It will not be whole.
+    /// The backup will not be complete, and why.
     Failed(String),
 }
 
-/// From one thread to one task.
+/// Carries the bytes of a backup from one thread to one task.
 #[derive(Debug)]
 pub struct Pipe {
     pieces: ArrayQueue<Bytes>,
@@ -77,10 +77,10 @@ impl Default for Pipe {
 }
 
 impl Pipe {
-    /// Puts bytes in; waits while it is full. For the thread.
+    /// Puts bytes in; waits while the pipe is full. Called by the thread.
     ///
     /// # Errors
-    /// [`Abandoned`] when nobody takes them any more.
+    /// [`Abandoned`] when the client no longer takes them.
     pub fn put(&self, piece: Bytes) -> Result<(), Abandoned> {
         let mut piece = piece;
         loop {
@@ -95,7 +95,7 @@ impl Pipe {
         }
     }
 
-    /// Nothing more follows: it is whole, or `why` it is not. For the thread.
+    /// Nothing more follows: the backup is complete, or it is not, and why. Called by the thread.
     pub fn end(&self, why: Result<(), String>) {
         *self.lock() = match why {
             Ok(()) => Ending::Whole,
@@ -103,9 +103,9 @@ impl Pipe {
         };
     }
 
-    /// What is there. For the task.
+    /// What the pipe holds now. Called by the task.
     pub fn take(&self) -> Taken {
-        // Asked first: what was put before the end is then seen.
+        // Read before the pieces: then all that was put before the end is seen.
         let ending = self.lock().clone();
         match (self.pieces.pop(), ending) {
             (Some(piece), _) => Taken::Piece(piece),
@@ -124,7 +124,7 @@ impl Pipe {
     }
 }
 
-/// The task's end of a pipe: dropped, the thread stops.
+/// The task's end of a pipe; dropping it stops the thread.
 struct Tap(Arc<Pipe>);
 
 impl Drop for Tap {
@@ -149,21 +149,21 @@ impl Tap {
         }
     }
 
-    /// Until the end; an error in the middle cuts the answer off, so that nobody takes a part for the whole.
+    /// Sends pieces until the end; an error in the middle breaks the answer off, so that a part is not taken for the whole.
     async fn stream(self, first: Bytes, mut sender: BodySender) {
         let mut found = Taken::Piece(first);
         loop {
             match found {
                 Taken::Piece(piece) => {
                     if sender.send(piece).await.is_err() {
-                        tracing::warn!("a backup was given up by its client");
+                        tracing::warn!("the client closed the connection before its backup was complete");
                         return;
                     }
                 }
                 Taken::Nothing => {}
                 Taken::End => return sender.finish(),
                 Taken::Failed(why) => {
-                    tracing::error!(why, "a backup broke off");
+                    tracing::error!(why, "a backup failed before it was complete");
                     return;
                 }
             }
@@ -178,14 +178,14 @@ impl Tap {
 impl Api {
     pub(super) async fn back_up(self: &Rc<Self>, asked: &Asked) -> Answered {
         no_query(asked)?;
-        let start = self.backup.as_ref().ok_or_else(|| Problem::new(Code::NotFound, "nothing is stored here"))?;
-        let under_way = || Problem::new(Code::BackupUnderWay, "one backup at a time");
+        let start = self.backup.as_ref().ok_or_else(|| Problem::new(Code::NotFound, "this server stores nothing"))?;
+        let under_way = || Problem::new(Code::BackupUnderWay, "only one backup can be made at a time");
         let tap = Tap(start().ok_or_else(under_way)?);
-        // Nothing is answered before every store has its snapshot: the mark lies behind the request.
+        // The answer begins only when every store has its snapshot: all that was acknowledged before the request is in the backup.
         let first = match tap.next().await {
             Taken::Piece(first) => first,
             Taken::Failed(why) => return Err(Problem::new(Code::Unreadable, why)),
-            Taken::Nothing | Taken::End => return Err(Problem::new(Code::Internal, "an empty backup")),
+            Taken::Nothing | Taken::End => return Err(Problem::new(Code::Internal, "the backup was empty")),
         };
         let (sender, body) = ResponseBody::channel(PIECES_MAX, None);
         executor::spawn(OnPanic::Survive, "backup", tap.stream(first, sender));

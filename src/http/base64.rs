@@ -1,4 +1,4 @@
-//! Base64 as RFC 4648 §4 has it, reading only: the standard alphabet, padding optional, nothing else in between.
+//! Base64 as in RFC 4648 §4, decoding only: the standard alphabet, optional padding, no other characters in between.
 
 const NONE: u8 = 0xFF;
 
@@ -13,19 +13,19 @@ const VALUES: [u8; 256] = {
     values
 };
 
-/// Why a text is no base64.
+/// Why a text is not base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotBase64 {
-    /// The character at this byte is not of the alphabet.
+    /// The character at this byte is not in the alphabet.
     BadCharacter(usize),
-    /// It ends in the middle of a byte, or leaves bits over.
+    /// The text ends in the middle of a byte, or its last bits are not zero.
     BadEnd,
 }
 
-/// Appends what the text stands for.
+/// Appends the decoded bytes of `text` to `out`.
 ///
 /// # Errors
-/// [`NotBase64`]; what was appended until then is garbage.
+/// [`NotBase64`]; what was appended by then is meaningless.
 pub fn decode(text: &str, out: &mut Vec<u8>) -> Result<(), NotBase64> {
     let bytes = match text.as_bytes() {
         [whole @ .., b'=', b'='] if text.len().is_multiple_of(4) => whole,

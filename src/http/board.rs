@@ -1,5 +1,5 @@
-//! What shards and links look like from outside: written by each about four times a second, read by any core's requests.
-//! Knows no shard and no link; a lock is held for one copy, never across a wait.
+//! The status of shards and links as the API shows it: each writes its own about four times a second, the requests of any core
+//! read it. Knows no shard and no link; a lock is held for one copy, never across a wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,9 +17,9 @@ use super::json::{Object, push_number};
 /// One lane at one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneStatus {
-    /// Which.
+    /// Route and class.
     pub lane: Lane,
-    /// Messages ready for a carrier.
+    /// Messages ready to be sent.
     pub depth: u64,
     /// When the oldest of them was accepted.
     pub oldest_at: Option<Wall>,
@@ -28,80 +28,78 @@ pub struct LaneStatus {
 /// One shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardStatus {
-    /// Its lanes that hold something.
+    /// Its lanes that hold messages.
     pub lanes: Vec<LaneStatus>,
-    /// Messages that wait for their `send_at` or for the end of a backoff.
+    /// Messages that wait for their `send_at` or for the end of a back-off.
     pub scheduled: u64,
-    /// Attempts without an answer yet.
+    /// Attempts without a response yet.
     pub in_flight: u64,
-    /// Attempts in doubt.
+    /// Attempts whose outcome is unknown.
     pub in_doubt: u64,
-    /// Messages that the carrier took and whose receipt is missing.
+    /// Messages that the carrier accepted and whose delivery receipt is missing.
     pub awaiting_receipt: u64,
-    /// How it stands with the backup that it was restored from, if it was.
+    /// State of the backup that it was restored from; `None` if it was not restored.
     pub restored: Option<RestoredStatus>,
 }
 
 /// One link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkStatus {
-    /// Which.
     pub link: LinkId,
-    /// Sessions that are bound...
+    /// Sessions that are bound.
     pub binds: u16,
-    /// ... of so many wanted.
+    /// Sessions that the configuration asks for.
     pub binds_wanted: u16,
-    /// Parts on the wire without an answer, over all binds...
+    /// Parts that wait for a response, over all binds.
     pub window_used: u32,
-    /// ... of so many allowed.
+    /// The most parts that may wait for a response, over all binds.
     pub window: u32,
-    /// Messages handed over and not yet written.
+    /// Messages that shards handed over and that are not written yet.
     pub prepared: u32,
-    /// Parts written in the last second...
+    /// Parts written in the last second.
     pub rate: u32,
-    /// ... of so many allowed; `None`: no limit.
+    /// Parts allowed per second; `None`: no limit.
     pub rate_allowed: Option<u32>,
-    /// Parts that the carrier took since the start.
+    /// Parts that the carrier accepted since the start.
     pub accepted: u64,
     /// Refusals since the start, by command status.
     pub refused: Vec<(u32, u64)>,
-    /// Receipts since the start.
+    /// Delivery receipts since the start.
     pub receipts: u64,
-    /// Why nothing is sent now; none if something may be.
+    /// Why the link sends nothing, or less than it could; `None` if nothing holds it up.
     pub held_by: Option<HeldBy>,
-    /// What went wrong last with its connections.
+    /// The last error of one of its connections.
     pub last_error: Option<LinkError>,
-    /// Since when it has a bind, or none.
+    /// Since when it has had a bind, or had none.
     pub since: Wall,
-    /// When a connection is tried next; none if none waits for that.
+    /// When a connection is tried next; `None` if none waits for that.
     pub next_try_at: Option<Wall>,
 }
 
-/// What went wrong with a connection of a link.
+/// An error of one of a link's connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkError {
-    /// When.
     pub at: Wall,
-    /// With which host.
+    /// Host and port of the connection.
     pub host: String,
-    /// What, in words.
+    /// The error in words.
     pub what: String,
 }
 
 /// Why a link sends nothing, or less than it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HeldBy {
-    /// No session that can submit.
+    /// It has no session that can submit.
     NoBind,
-    /// The carrier asked for less.
+    /// The carrier answered that it is throttled.
     Throttled,
-    /// The operator.
+    /// The operator paused it.
     Paused,
-    /// The disk has no room.
+    /// The disk is full.
     DiskFull,
-    /// It refuses what no message is to blame for.
+    /// The carrier refuses messages for reasons that are not the messages' fault, so its circuit breaker is open.
     BreakerOpen,
-    /// The daemon ends.
+    /// The daemon is stopping.
     Draining,
 }
 
@@ -124,11 +122,11 @@ impl HeldBy {
 pub struct DiskStatus {
     /// Bytes that may still be written.
     pub free_bytes: u64,
-    /// Under so many, new messages are refused.
+    /// Below this many free bytes, new messages are refused.
     pub floor_bytes: u64,
-    /// They are refused now.
+    /// New messages are refused now.
     pub is_full: bool,
-    /// What was set aside has been let go: even the floor is nearly used up.
+    /// The ballast file was released: free space is nearly used up even below the floor.
     pub ballast_gone: bool,
 }
 
@@ -141,7 +139,7 @@ impl DiskStatus {
     }
 }
 
-/// See the head of this file. One for the process.
+/// The latest status of everything. One for the process. See the head of this file.
 #[derive(Debug)]
 pub struct StatusBoard {
     shards: Vec<Mutex<ShardStatus>>,
@@ -151,7 +149,7 @@ pub struct StatusBoard {
 }
 
 impl StatusBoard {
-    /// A board of empty shards, not ready because it is starting.
+    /// A board of empty shards; not ready, because the daemon is starting.
     pub fn new(shards: u8) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
@@ -161,46 +159,46 @@ impl StatusBoard {
         }
     }
 
-    /// A shard's own view of itself.
+    /// Called by the shard.
     pub fn put_shard(&self, shard: ShardId, status: ShardStatus) {
         if let Some(place) = self.shards.get(usize::from(shard.0)) {
             *lock(place) = status;
         }
     }
 
-    /// A link's own view of itself.
+    /// Called by the link.
     pub fn put_link(&self, status: LinkStatus) {
         lock(&self.links).insert(status.link, status);
     }
 
-    /// A link is no more.
+    /// Called when a link is removed.
     pub fn remove_link(&self, link: LinkId) {
         lock(&self.links).remove(&link);
     }
 
-    /// The disk as it was found last.
+    /// Stores the last measurement of the disk.
     pub fn put_disk(&self, status: DiskStatus) {
         *lock(&self.disk) = status;
     }
 
-    /// The disk as it was found last.
+    /// The last measurement of the disk.
     pub fn disk(&self) -> DiskStatus {
         *lock(&self.disk)
     }
 
-    /// Why no messages can be taken now, as far as the process is concerned; none: ready, if the disk is.
+    /// Sets why the process cannot take messages now; empty: it can, as long as the disk is not full.
     pub fn set_unready(&self, reasons: Vec<String>) {
         *lock(&self.unready) = reasons;
     }
 
-    /// Why no messages can be taken now; none: ready.
+    /// Why no messages can be taken now; empty: ready.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = lock(&self.unready).clone();
         reasons.extend(self.disk().reason());
         reasons
     }
 
-    /// Every shard, by number.
+    /// Every shard, in the order of their numbers.
     pub fn shards(&self) -> Vec<ShardStatus> {
         self.shards.iter().map(|shard| lock(shard).clone()).collect()
     }
@@ -210,7 +208,7 @@ impl StatusBoard {
         lock(&self.links).values().cloned().collect()
     }
 
-    /// `GET /readyz`: whether it is ready, and the document.
+    /// `GET /readyz`: writes the document; returns whether the daemon is ready.
     pub fn write_ready(&self, out: &mut Vec<u8>) -> bool {
         let reasons = self.unready();
         let mut object = Object::begin(out);
@@ -268,14 +266,14 @@ impl StatusBoard {
     }
 }
 
-/// What leaves before the last of a lane does: itself and the more urgent lanes of its route.
+/// Messages that leave before the last one of `lane`: those of the lane itself and of the more urgent lanes of its route.
 fn depth_ahead(lanes: &BTreeMap<Lane, (u64, Option<Wall>)>, lane: Lane) -> u64 {
     let ahead = |class: &Class| *class <= lane.class;
     let depth = |class| lanes.get(&Lane { class, route: lane.route }).map_or(0, |(depth, _)| *depth);
     Class::ALL.into_iter().filter(ahead).map(depth).sum()
 }
 
-/// Parts a second that leave over all ways of a route.
+/// Parts per second that all carriers of a route send together.
 fn rate_over(rates: &BTreeMap<CarrierId, u64>, catalog: &Catalog, route: RouteId) -> u64 {
     let ways = catalog.routes.get(route).map_or(&[][..], |route| &route.ways);
     ways.iter().filter_map(|way| rates.get(&way.carrier)).sum()
@@ -311,7 +309,7 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
         }
         None => drop(item.null("last_error")),
     }
-    // Of several links, since the last one changed.
+    // With several links: since the last one changed.
     match links.iter().map(|link| link.since).max().filter(|since| since.0 > 0) {
         Some(since) => item.time("since", since),
         None => item.null("since"),
@@ -323,7 +321,7 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
     item.end();
 }
 
-/// Why links send nothing, each reason once. One without a bind holds nothing up while another has one: shards use that.
+/// Why links send nothing, each reason once. `NoBind` does not count while another link has a bind: shards use that one.
 fn held_by(links: &[&LinkStatus]) -> BTreeSet<HeldBy> {
     let mut reasons: BTreeSet<_> = links.iter().filter_map(|link| link.held_by).collect();
     if links.iter().any(|link| link.held_by != Some(HeldBy::NoBind)) {
@@ -332,7 +330,7 @@ fn held_by(links: &[&LinkStatus]) -> BTreeSet<HeldBy> {
     reasons
 }
 
-/// A holder that panicked left a whole value behind: it only assigns.
+/// A poisoned lock still holds a complete value, because its holders only assign.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! A request's body, read whole within limits. Knows sizes; encodings are undone in `decode`, answers are `response`'s; knows
+//! A request's body, read completely and within limits. Knows sizes; `decode` undoes encodings, `response` makes answers; knows
 //! no message and no JSON.
 //!
-//! A body that ends too early, stalls or does not decode yields an error and no byte: nothing can be admitted from it.
+//! A body that ends too early, stalls or does not decode yields an error and no byte: no message can be accepted from it.
 
 use std::{
     error::Error,
@@ -30,12 +30,12 @@ use stentor_core::model::TenantId;
 
 pub use super::response::{Aborted, BodyReceiver, BodySender, Gone, Maker, ResponseBody};
 
-/// What a body's buffer begins with.
+/// Initial capacity of a body's buffer.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
-/// What a read may bring, that of a body of which nothing is known.
+/// What one read may bring; also claimed for a body of which nothing has arrived yet.
 const PIECE_BYTES_MAX: usize = 32 << 10;
 
-/// Why a body could not be read. All but [`Self::NoRoom`] are the client's to mend.
+/// Why a body could not be read. All but [`Self::NoRoom`] are the client's to fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// Over `limit_bytes`, on the wire or decoded: 413.
@@ -43,29 +43,29 @@ pub enum BodyError {
         /// The limit that it exceeds.
         limit_bytes: usize,
     },
-    /// More members of gzip or frames of zstd than are undone: 413.
+    /// More gzip members or zstd frames than are decoded: 413.
     TooManyMembers {
         /// The limit that it exceeds.
         members_max: usize,
     },
-    /// The connection ended before the body did: 400, if anyone still listens.
+    /// The connection ended before the body did: 400, if the client still listens.
     Truncated,
-    /// Chunks that are none: 400.
+    /// The transfer chunks are malformed: 400.
     Malformed,
-    /// A `Content-Encoding` that is not read here: 415.
+    /// A `Content-Encoding` that is not supported: 415.
     UnsupportedEncoding,
-    /// The encoding is known and the bytes do not decode: 400.
+    /// The encoding is supported, but the bytes do not decode: 400.
     BadEncoding,
-    /// Too slow: 408.
+    /// The body came too slowly: 408.
     Timeout,
-    /// Slow, while others waited for the memory that it takes: 408.
+    /// The body came slowly while others waited for the memory that it holds: 408.
     OthersWait,
-    /// Memory was waited for and did not become free: 503 with `Retry-After`.
+    /// No memory became free in time: 503 with `Retry-After`.
     NoRoom,
 }
 
 impl BodyError {
-    /// The HTTP status that says so.
+    /// The HTTP status of this error.
     pub const fn status(self) -> u16 {
         match self {
             Self::TooLarge { .. } | Self::TooManyMembers { .. } => 413,
@@ -82,14 +82,16 @@ impl fmt::Display for BodyError {
         match self {
             Self::TooLarge { limit_bytes } => write!(out, "the body is larger than {limit_bytes} bytes"),
             Self::TooManyMembers { members_max } => {
-                write!(out, "the body has more than {members_max} members of gzip or frames of zstd")
+                write!(out, "the body has more than {members_max} gzip members or zstd frames")
             }
             Self::Truncated => out.write_str("the body ended early"),
             Self::Malformed => out.write_str("the body's chunks are malformed"),
             Self::UnsupportedEncoding => out.write_str("Content-Encoding must be gzip, zstd or absent"),
-            Self::BadEncoding => out.write_str("the body does not decode by its Content-Encoding"),
+            Self::BadEncoding => out.write_str("the body cannot be decoded as its Content-Encoding says"),
             Self::Timeout => out.write_str("the body came too slowly"),
-            Self::OthersWait => out.write_str("the body came slowly while others waited for the memory that it takes"),
+            Self::OthersWait => {
+                out.write_str("the body came slowly while other requests waited for the memory that it holds")
+            }
             Self::NoRoom => out.write_str("no memory for the body became free in time"),
         }
     }
@@ -103,7 +105,7 @@ impl From<NoRoom> for BodyError {
     }
 }
 
-/// A request's body, not yet read. Belongs to one connection's task.
+/// A request's body, not read yet. Belongs to the task of one connection.
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,
@@ -120,32 +122,32 @@ impl RequestBody {
         Self { incoming, encoding: Encoding::of(headers), limit_bytes: usize::MAX, peer, watch, waiting: false }
     }
 
-    /// Who sends it.
+    /// The client's address.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// The same, of so many bytes at most: for calls that need no more than a small document.
+    /// Lowers the limit to `limit_bytes`, for calls that need only a small document.
     pub fn within(mut self, limit_bytes: usize) -> Self {
         self.limit_bytes = limit_bytes;
         self
     }
 
-    /// From now on it is read at the expense of `tenant`; false when that has more than its share of connections.
+    /// From now on the body's memory counts for `tenant`; false when the tenant has more than its share of connections.
     pub fn belongs_to(&self, tenant: TenantId) -> bool {
         self.watch.sweeper().assign(&self.watch, tenant)
     }
 
-    /// A claim on the core's memory, for what is made in answer to this request.
+    /// A claim on the core's memory for the answer to this request.
     pub fn claim(&self) -> Room {
         self.watch.claim()
     }
 
-    /// Reads it to its end and decodes it. A client that waits for `100 Continue` gets it only if the declared length
+    /// Reads the body to its end and decodes it. A client that waits for `100 Continue` gets it only if the declared length
     /// is within limits.
     ///
     /// # Errors
-    /// See [`BodyError`]; no byte of a body that is not whole is handed out.
+    /// See [`BodyError`]; no byte of an incomplete body is handed out.
     pub async fn whole(mut self) -> Result<Whole, BodyError> {
         if self.encoding == Encoding::Unsupported {
             return Err(BodyError::UnsupportedEncoding);
@@ -164,8 +166,8 @@ impl RequestBody {
         }
     }
 
-    /// The next piece as it travelled, undecoded; None at the end. For bodies too large to hold; those that cannot be
-    /// taken undecoded are the caller's to refuse.
+    /// The next piece as it travelled, not decoded; `None` at the end. For bodies too large to hold in memory; the caller must
+    /// refuse those that have a `Content-Encoding`.
     ///
     /// # Errors
     /// [`BodyError::Truncated`], [`BodyError::Malformed`] or [`BodyError::Timeout`].
@@ -204,7 +206,7 @@ impl RequestBody {
         }
     }
 
-    /// Claims memory for what came; while that is waited for, nothing more is read.
+    /// Claims memory for the bytes that came; while it waits for memory, nothing more is read.
     async fn make_room(&self, room: &Room, bytes: usize) -> Result<(), NoRoom> {
         if room.grow_now(bytes) {
             return Ok(());
@@ -242,7 +244,7 @@ impl RequestBody {
                 return Err(BodyError::TooLarge { limit_bytes });
             }
             if wanted > bytes.capacity() {
-                // Twice what came, not what was announced: who announces much and sends little holds little.
+                // Twice what came, not what was announced: a client that announces much and sends little holds little.
                 let capacity = wanted.max(bytes.capacity() * 2).max(BUFFER_BYTES_MIN).min(most).max(wanted);
                 self.make_room(&room, capacity).await?;
                 bytes.reserve_exact(capacity - bytes.len());
@@ -260,7 +262,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// Hyper wraps what the decoder or the socket said; only the kind of the innermost I/O error tells them apart.
+/// Hyper wraps the error of the decoder or the socket; only the kind of the innermost I/O error tells them apart.
 fn explain(error: &hyper::Error) -> BodyError {
     let mut source = error.source();
     while let Some(cause) = source {
@@ -283,12 +285,12 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// The claim alone, of what it was; the body is dropped.
+    /// Drops the body and keeps only its claim, so that what was made from the body stays covered.
     pub fn into_room(self) -> Room {
         self.room
     }
 
-    /// The claim.
+    /// The claim on memory that covers the body.
     pub fn room(&self) -> &Room {
         &self.room
     }

@@ -1,9 +1,9 @@
-//! Every call of the API in one table: what is routed is what is documented. Knows paths, methods, scopes and shapes;
-//! answers nothing.
+//! Every call of the API in one table, from which both the router and the documentation are made. Knows paths, methods, scopes and
+//! shapes; answers nothing.
 
 use super::auth::Scope;
 
-/// What is to be done; each has its code in `api`, `submit` or `inquiry`.
+/// What a call does; implemented in `api`, `submit`, `inquiry` and their neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Submit,
@@ -31,56 +31,52 @@ pub enum What {
     Metrics,
 }
 
-/// A parameter of the query or of the headers.
+/// A parameter in the path, the query or a header.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     /// `query`, `header` or `path`.
     pub place: &'static str,
-    /// As it is written.
+    /// Name of the parameter as it is sent.
     pub name: &'static str,
     /// Its JSON schema, as JSON.
     pub schema: &'static str,
-    /// What it means.
+    /// Its text in the OpenAPI document.
     pub doc: &'static str,
 }
 
-/// One answer: status, media type, schema (a name in the document; empty: a text), and when it is given.
+/// One kind of answer of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerDoc {
     /// HTTP status.
     pub status: u16,
-    /// Media type.
     pub media: &'static str,
     /// Name of its schema; empty: plain text.
     pub schema: &'static str,
-    /// When it is given.
     pub doc: &'static str,
 }
 
-/// One call.
+/// One call of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     /// HTTP method.
     pub method: &'static str,
-    /// Path, parameters in braces.
+    /// Path, with parameters in braces.
     pub path: &'static str,
-    /// What it does.
     pub what: What,
-    /// Who may.
+    /// The scope that a caller needs.
     pub scope: Scope,
-    /// In a few words.
+    /// One line for the documentation.
     pub summary: &'static str,
-    /// Parameters.
     pub parameters: &'static [Parameter],
     /// Media types of its body, and the schema of each.
     pub bodies: &'static [(&'static str, &'static str)],
-    /// Answers that are no problem.
+    /// Answers that are not problems.
     pub answers: &'static [AnswerDoc],
-    /// Statuses of its problems.
+    /// HTTP statuses of its problems.
     pub problems: &'static [u16],
 }
 
-/// In a pattern: the cursor of an installation with as many shards as this one.
+/// Placeholder in a `pattern` for the expression of a cursor, which depends on the number of shards.
 pub const CURSOR: &str = "CURSOR";
 
 const JSON: &str = "application/json";
@@ -96,7 +92,7 @@ const TENANT: Parameter = Parameter {
     place: "query",
     name: "tenant",
     schema: r#"{"type":"string"}"#,
-    doc: "Messages of the tenant of this name, or, by `*`, of all; each tells whose it is. Needs scope admin. Default: one's own.",
+    doc: "Messages of this tenant, or `*` for all tenants; each then names its tenant. Needs scope admin. Default: your own.",
 };
 
 const SUBMIT_PARAMETERS: &[Parameter] = &[
@@ -104,13 +100,13 @@ const SUBMIT_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "ack",
         schema: r#"{"type":"string","enum":["full","summary"],"default":"full"}"#,
-        doc: "`summary`: counts and errors in place of a result for each message.",
+        doc: "`summary`: counts and errors instead of a result for each message.",
     },
     Parameter {
         place: "header",
         name: "Idempotency-Key",
         schema: r#"{"type":"string","minLength":1,"maxLength":255}"#,
-        doc: "For the whole request: the same request again gets the same ids; another body is `key_reused`.",
+        doc: "For the whole request: the same request sent again gets the same ids; a different body is refused as `key_reused`.",
     },
 ];
 
@@ -143,13 +139,13 @@ const SEARCH_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "limit",
         schema: r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
-        doc: "Messages at most.",
+        doc: "The most messages to return.",
     },
     Parameter {
         place: "query",
         name: "cursor",
         schema: r#"{"type":"string","pattern":"^01[0-9a-f]{14}$"}"#,
-        doc: "From where an earlier answer ended: its `next`.",
+        doc: "Where an earlier answer ended: its `next`.",
     },
     TENANT,
 ];
@@ -165,31 +161,31 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "formulas",
         schema: r#"{"type":"string","enum":["plain","guard"],"default":"plain"}"#,
-        doc: "`guard`: in CSV, what clients and carriers wrote begins with `'` where a spreadsheet would take it for a formula. In NDJSON it changes nothing.",
+        doc: "`guard`: in CSV, a text of a client or carrier that a spreadsheet would take for a formula gets a `'` in front. No effect in NDJSON.",
     },
     Parameter {
         place: "query",
         name: "cursor",
         schema: r#"{"type":"string","pattern":"^CURSOR$"}"#,
-        doc: "From where an earlier call ended.",
+        doc: "Where an earlier call ended.",
     },
     Parameter {
         place: "query",
         name: "limit",
         schema: r#"{"type":"integer","minimum":1,"maximum":18446744073709551615}"#,
-        doc: "Records at most. Default: all.",
+        doc: "The most records to return. Default: all.",
     },
     Parameter {
         place: "query",
         name: "settled",
         schema: r#"{"type":"boolean","default":false}"#,
-        doc: "Stop before messages that are not final yet, so that each record is read once, as it stays.",
+        doc: "Stop before messages that are not final yet, so that each record is read once and never changes.",
     },
     Parameter {
         place: "query",
         name: "reader",
         schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
-        doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` and `tenant` are `reader_conflict`.",
+        doc: "Begin after the last record that this reader has confirmed; implies `settled=true`; `cursor` and `tenant` are refused as `reader_conflict`.",
     },
     TENANT,
 ];
@@ -199,13 +195,13 @@ const INBOUND_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "cursor",
         schema: r#"{"type":"string","pattern":"^iCURSOR$"}"#,
-        doc: "From where an earlier call ended.",
+        doc: "Where an earlier call ended.",
     },
     Parameter {
         place: "query",
         name: "limit",
         schema: r#"{"type":"integer","minimum":1,"maximum":18446744073709551615}"#,
-        doc: "Messages at most. Default: all.",
+        doc: "The most messages to return. Default: all.",
     },
     TENANT,
 ];
@@ -222,13 +218,13 @@ const IN_DOUBT_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "tenant",
         schema: r#"{"type":"string"}"#,
-        doc: "Only messages of the tenant of this name; `*`: of all, as without it.",
+        doc: "Only messages of this tenant; `*`: of all tenants, as by default.",
     },
     Parameter {
         place: "query",
         name: "carrier",
         schema: r#"{"type":"string"}"#,
-        doc: "Only attempts at the carrier of this name.",
+        doc: "Only attempts at this carrier.",
     },
     Parameter {
         place: "query",
@@ -246,19 +242,19 @@ const IN_DOUBT_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "since",
         schema: r#"{"type":"string","format":"date-time"}"#,
-        doc: "Only attempts that are in doubt since then or later.",
+        doc: "Only attempts that came into doubt then or later.",
     },
     Parameter {
         place: "query",
         name: "cursor",
         schema: r#"{"type":"string","pattern":"^CURSOR$"}"#,
-        doc: "From where an earlier page ended: its `next`.",
+        doc: "Where an earlier page ended: its `next`.",
     },
     Parameter {
         place: "query",
         name: "limit",
         schema: r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
-        doc: "Entries at most.",
+        doc: "The most entries to return.",
     },
 ];
 
@@ -278,17 +274,17 @@ const BARE: Call = Call {
     problems: &[],
 };
 
-/// All of them.
+/// All calls.
 pub const CALLS: &[Call] = &[
     Call {
         method: "POST",
         path: "/v1/messages",
         what: What::Submit,
         scope: Scope::Tenant,
-        summary: "Take one message or many. Answered once they are on stable storage.",
+        summary: "Send one or more messages. Answered once they are on stable storage.",
         parameters: SUBMIT_PARAMETERS,
         bodies: &[(JSON, "MessageOrMessages"), ("application/x-ndjson", "Message")],
-        answers: &[answer(202, "Accepted", "At least one was taken; results in the order of the request.")],
+        answers: &[answer(202, "Accepted", "At least one was accepted; results in the order of the request.")],
         problems: &[400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503],
     },
     Call {
@@ -297,7 +293,7 @@ pub const CALLS: &[Call] = &[
         scope: Scope::Tenant,
         summary: "Messages to a recipient, the newest first.",
         parameters: SEARCH_PARAMETERS,
-        answers: &[answer(200, "FoundMessages", "Those found so far, and where to go on.")],
+        answers: &[answer(200, "FoundMessages", "The messages found so far, and where to go on.")],
         problems: &[401, 403, 404, 422, 500, 503],
         ..BARE
     },
@@ -305,7 +301,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/messages/{id}",
         what: What::Show,
         scope: Scope::Tenant,
-        summary: "What became of a message.",
+        summary: "The state of a message.",
         parameters: &[ID, TENANT],
         answers: &[answer(200, "MessageStatus", "State, attempts, timeline.")],
         problems: &[401, 403, 404, 410, 422, 500, 503],
@@ -316,7 +312,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/messages/{id}",
         what: What::Cancel,
         scope: Scope::Tenant,
-        summary: "Cancel a message that has not left yet.",
+        summary: "Cancel a message that has not been sent yet.",
         parameters: &[ID],
         answers: &[answer(200, "Cancelled", "It will not be sent.")],
         problems: &[401, 403, 404, 409, 410, 500, 503],
@@ -327,7 +323,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/messages/lookup",
         what: What::Lookup,
         scope: Scope::Tenant,
-        summary: "What became of many messages.",
+        summary: "The state of many messages.",
         parameters: &[TENANT],
         bodies: &[(JSON, "LookupRequest")],
         answers: &[answer(200, "LookupAnswer", "One entry for each id, in order.")],
@@ -344,7 +340,7 @@ pub const CALLS: &[Call] = &[
                 media: "application/x-ndjson",
                 ..answer(200, "RecordOrCursor", "Records, and a cursor after each page.")
             },
-            AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
+            AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; its last column is the cursor.") },
         ],
         problems: &[401, 403, 404, 409, 422, 500, 503],
         ..BARE
@@ -353,7 +349,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/records/readers",
         what: What::Readers,
         scope: Scope::Tenant,
-        summary: "The tenant's readers of records, and where each stands.",
+        summary: "The tenant's readers of records, and the position of each.",
         answers: &[answer(200, "Readers", "In the order of their names.")],
         problems: &[401, 403, 422, 500],
         ..BARE
@@ -363,10 +359,10 @@ pub const CALLS: &[Call] = &[
         path: "/v1/records/readers/{name}",
         what: What::Confirm,
         scope: Scope::Tenant,
-        summary: "Confirm that a reader has what stands before a cursor, or begin a reader. Answered once that is on stable storage.",
+        summary: "Confirm what a reader has read, up to a cursor, or create a reader. Answered once that is on stable storage.",
         parameters: &[READER],
         bodies: &[(JSON, "Confirmation")],
-        answers: &[answer(200, "Reader", "Where it goes on.")],
+        answers: &[answer(200, "Reader", "The reader, with the cursor where it goes on.")],
         problems: &[400, 401, 403, 408, 409, 413, 415, 422, 500, 503],
     },
     Call {
@@ -374,9 +370,9 @@ pub const CALLS: &[Call] = &[
         path: "/v1/records/readers/{name}",
         what: What::EndReader,
         scope: Scope::Tenant,
-        summary: "End a reader.",
+        summary: "Delete a reader.",
         parameters: &[READER],
-        answers: &[answer(200, "Reader", "Where it stood.")],
+        answers: &[answer(200, "Reader", "The reader as it was.")],
         problems: &[401, 403, 404, 422, 500, 503],
         ..BARE
     },
@@ -397,7 +393,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/in-doubt",
         what: What::InDoubt,
         scope: Scope::Admin,
-        summary: "The ledger of messages of which nobody knows whether a carrier has them; of every tenant.",
+        summary: "Messages in doubt: it is not known whether the carrier has them. Of all tenants.",
         parameters: IN_DOUBT_PARAMETERS,
         answers: &[answer(200, "InDoubtPage", "Entries in the order of shards and admission.")],
         problems: &[401, 403, 404, 422, 500, 503],
@@ -408,7 +404,7 @@ pub const CALLS: &[Call] = &[
         path: "/v1/in-doubt/resolve",
         what: What::Resolve,
         scope: Scope::Admin,
-        summary: "Decide over messages in doubt: send again, drop, or mark as sent. Answered once that is on stable storage.",
+        summary: "Resolve messages in doubt: send again, drop, or mark as sent. Answered once that is on stable storage.",
         bodies: &[(JSON, "ResolveRequest")],
         answers: &[answer(200, "ResolveAnswer", "One result for each message, in order.")],
         problems: &[400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 500, 503],
@@ -418,8 +414,8 @@ pub const CALLS: &[Call] = &[
         path: "/v1/queues",
         what: What::Queues,
         scope: Scope::Admin,
-        summary: "What waits, by lane.",
-        answers: &[answer(200, "Queues", "A view at most a second old.")],
+        summary: "Waiting messages, by route and class.",
+        answers: &[answer(200, "Queues", "The state at most a second ago.")],
         problems: &[401, 403],
         ..BARE
     },
@@ -427,8 +423,8 @@ pub const CALLS: &[Call] = &[
         path: "/v1/carriers",
         what: What::Carriers,
         scope: Scope::Admin,
-        summary: "How carriers stand.",
-        answers: &[answer(200, "Carriers", "A view at most a second old.")],
+        summary: "The state of carriers.",
+        answers: &[answer(200, "Carriers", "The state at most a second ago.")],
         problems: &[401, 403],
         ..BARE
     },
@@ -439,7 +435,7 @@ pub const CALLS: &[Call] = &[
         summary: "A backup of everything that was acknowledged before this call; `stentor restore` reads it.",
         answers: &[AnswerDoc {
             media: "application/octet-stream",
-            ..answer(200, "", "It is whole only if the answer is: check it with `stentor restore --check`.")
+            ..answer(200, "", "It is complete only if the answer is: check it with `stentor restore --check`.")
         }],
         problems: &[401, 403, 409, 500],
         ..BARE
@@ -448,8 +444,8 @@ pub const CALLS: &[Call] = &[
         path: "/v1/restored",
         what: What::Restored,
         scope: Scope::Admin,
-        summary: "What was unsent in the backup that this installation was restored from.",
-        answers: &[answer(200, "Restored", "A view at most a second old.")],
+        summary: "Messages that were unsent in the backup that this installation was restored from.",
+        answers: &[answer(200, "Restored", "The state at most a second ago.")],
         problems: &[401, 403],
         ..BARE
     },
@@ -458,9 +454,13 @@ pub const CALLS: &[Call] = &[
         path: "/v1/restored/resolve",
         what: What::Release,
         scope: Scope::Admin,
-        summary: "Decide what becomes of what was unsent in the backup: sent, given up, or held.",
+        summary: "Decide on the messages that were unsent in the backup: send, give up, or hold them.",
         bodies: &[(JSON, "Release")],
-        answers: &[answer(200, "Released", "Durable; so many messages have another fate now.")],
+        answers: &[answer(
+            200,
+            "Released",
+            "The decision is on stable storage; the number of messages that it changed.",
+        )],
         problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],
         ..BARE
     },
@@ -490,22 +490,22 @@ pub const CALLS: &[Call] = &[
     Call {
         path: "/livez",
         what: What::Alive,
-        summary: "Whether the process turns.",
-        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "It does.") }],
+        summary: "Whether the process is running.",
+        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "It is running.") }],
         ..BARE
     },
     Call {
         path: "/readyz",
         what: What::Ready,
-        summary: "Whether messages can be taken, or why not.",
+        summary: "Whether messages can be accepted, or why not.",
         answers: &[answer(200, "Ready", "They can."), answer(503, "Ready", "They cannot: see `reasons`.")],
         ..BARE
     },
     Call {
         path: "/metrics",
         what: What::Metrics,
-        summary: "For Prometheus (text format 0.0.4); without a key only from this machine, else with scope admin.",
-        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "All of them.") }],
+        summary: "Metrics for Prometheus (text format 0.0.4); without a key only from this machine, else with scope admin.",
+        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "All metrics.") }],
         problems: &[401, 403],
         ..BARE
     },

@@ -1,9 +1,9 @@
-//! A request's body undone from its `Content-Encoding`, step by step. Knows encodings and their memory; whoever collects
-//! the body knows where it comes from.
+//! Undoes a body's `Content-Encoding`, step by step. Knows encodings and the memory they need; does not know where the body comes
+//! from.
 //!
 //! A step is bounded on both sides: it takes in at most [`STEP_IN`] bytes and gives out at most [`STEP_OUT`], so that
 //! neither a body that grows a thousandfold nor one of members without content is decoded in one go. Between two steps
-//! the other tasks have their turn and the limits are looked at.
+//! other tasks get their turn and the limits are checked.
 
 use std::io::{self, BufRead, Read};
 
@@ -18,33 +18,33 @@ use crate::host::executor;
 const STEP_IN: usize = 16 << 10;
 /// Bytes that one step gives out at most.
 const STEP_OUT: usize = 64 << 10;
-/// Members of gzip, or frames of zstd, that a body may consist of: tools that compress by block begin one each 64 KiB.
+/// Gzip members, or zstd frames, that a body may consist of: tools that compress by block begin a new one every 64 KiB.
 const MEMBERS_MAX: usize = 10_000;
 /// Small bodies may grow by more than the ratio.
 const RATIO_SLACK: usize = 64 << 10;
-/// What a gzip decoder keeps: its window of 32 KiB and its tables.
+/// Memory of a gzip decoder: its window of 32 KiB and its tables.
 const GZIP_BYTES: usize = 64 << 10;
-/// Largest window that a zstd frame may ask memory for: 8 MiB, what RFC 8878 tells decoders to support.
+/// Largest window that a zstd frame may need memory for: 8 MiB, which RFC 8878 tells decoders to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// Bodies up to this size begin with an empty buffer; larger ones get addresses for all that they may become, so that a
-/// buffer of many megabytes is never copied in one go when it grows.
+/// Bodies up to this size begin with an empty buffer; for larger ones address space is reserved for all that they may become,
+/// so that a buffer of many megabytes is never copied in one go when it grows.
 const GROWING_MAX: usize = 64 << 10;
 
-/// How a body travels.
+/// A body's encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// As it is.
+    /// Not encoded.
     Identity,
     /// RFC 1952.
     Gzip,
     /// RFC 8878.
     Zstd,
-    /// In a way that is not read here.
+    /// Any other encoding, or more than one.
     Unsupported,
 }
 
 impl Encoding {
-    /// What the headers say. Two encodings on top of each other are not undone.
+    /// The encoding that the headers name. Two encodings on top of each other are not undone.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         match (values.next().map(|value| value.as_bytes()), values.next()) {
@@ -59,23 +59,23 @@ impl Encoding {
     }
 }
 
-/// What one step came to.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// So many bytes were given out; there may be more.
+    /// This many bytes were given out; there may be more.
     More(usize),
-    /// The same, and they were the last.
+    /// This many bytes were given out, and they were the last.
     Last(usize),
 }
 
-/// A body on its way to what was encoded.
+/// The decoder of a body.
 enum Decoder<'w> {
     Gzip(Box<Gzip<'w>>),
     Zstd(Zstd<'w>),
 }
 
 impl<'w> Decoder<'w> {
-    /// A decoder of all of `wire`; `None`: it is as it shall be.
+    /// A decoder of all of `wire`; `None` if it is not encoded.
     fn new(encoding: Encoding, wire: &'w [u8]) -> Result<Option<Self>, BodyError> {
         match encoding {
             Encoding::Identity => Ok(None),
@@ -85,7 +85,7 @@ impl<'w> Decoder<'w> {
         }
     }
 
-    /// Decodes into `out`, which has room for [`STEP_OUT`].
+    /// Decodes into `out`, which must have room for [`STEP_OUT`] bytes.
     fn step(&mut self, out: &mut [u8]) -> Result<Step, BodyError> {
         match self {
             Self::Gzip(gzip) => gzip.step(out),
@@ -93,7 +93,7 @@ impl<'w> Decoder<'w> {
         }
     }
 
-    /// Bytes that the decoder itself holds.
+    /// Memory that the decoder itself holds, in bytes.
     fn held_bytes(&self) -> usize {
         match self {
             Self::Gzip(_) => GZIP_BYTES,
@@ -102,7 +102,7 @@ impl<'w> Decoder<'w> {
     }
 }
 
-/// What came over the wire, of which a step may take so much: then it is as if the rest had not come yet.
+/// The encoded bytes that are left; reading more than `left` of them reports `WouldBlock`, which ends the step.
 #[derive(Clone, Copy, Debug)]
 struct Wire<'w> {
     rest: &'w [u8],
@@ -132,7 +132,7 @@ impl BufRead for Wire<'_> {
     }
 }
 
-/// Members of gzip, one behind the other.
+/// Gzip members, one after the other.
 struct Gzip<'w> {
     member: GzDecoder<Wire<'w>>,
     members: usize,
@@ -163,11 +163,11 @@ impl<'w> Gzip<'w> {
     }
 }
 
-/// Frames of zstd, one behind the other; those that are to be skipped count too.
+/// Zstd frames, one after the other; skippable frames count too.
 struct Zstd<'w> {
     context: DCtx<'static>,
     rest: &'w [u8],
-    /// The last frame that began has not ended.
+    /// The last frame that began has not ended yet.
     inside: bool,
     frames: usize,
 }
@@ -208,9 +208,8 @@ fn one_more(members: usize) -> Result<usize, BodyError> {
     if members < MEMBERS_MAX { Ok(members + 1) } else { Err(BodyError::TooManyMembers { members_max: MEMBERS_MAX }) }
 }
 
-/// Undoes `encoding`; `None`: `wire` is as it shall be. What came over the wire, what comes out of it and what the decoder
-/// holds are all within `room` while they stand beside each other; `limit_bytes` and the ratio of `limits` bound what
-/// comes out.
+/// Undoes `encoding`; `None` if `wire` is not encoded. The encoded bytes, the decoded bytes and the decoder's memory are all
+/// claimed in `room` as long as they exist together; `limit_bytes` and the ratio of `limits` bound the decoded bytes.
 ///
 /// # Errors
 /// See [`BodyError`].
@@ -250,11 +249,11 @@ mod tests {
 
     use super::*;
 
-    /// Of RFC 1952: a header without a name, an empty block, a checksum and a length of nothing.
+    /// RFC 1952: a header without a name, an empty block, and checksum and length of no content.
     const EMPTY_MEMBER: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0";
-    /// Of RFC 8878: one segment of no bytes, its last block raw and empty.
+    /// RFC 8878: a single segment of no bytes; its last block is raw and empty.
     const EMPTY_FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\0\x01\0\0";
-    /// The same: a frame that is to be skipped, with four bytes in it.
+    /// RFC 8878: a skippable frame with four bytes in it.
     const SKIPPED_FRAME: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0skip";
 
     fn gzip(plain: &[u8]) -> Vec<u8> {
@@ -274,7 +273,7 @@ mod tests {
         }
     }
 
-    /// What comes out and in how many steps, each of them watched.
+    /// The decoded bytes and the number of steps, with the bounds of each step checked.
     fn undo(encoding: Encoding, wire: &[u8]) -> Result<(Vec<u8>, usize), BodyError> {
         let mut decoder = Decoder::new(encoding, wire)?.expect("an encoding");
         let (mut whole, mut steps) = (Vec::new(), 0);

@@ -1,5 +1,5 @@
-//! A posted document: a JSON object and nothing in place of one. By itself serde also takes a list of a struct's fields in their
-//! order, so that `["drop"]` would be a decision; no document says so, and nobody means it.
+//! A posted JSON document must be an object. By itself serde also accepts a list of a struct's fields in their order, so that
+//! `["drop"]` would be a decision; no documentation says so, and no client means it.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,14 +7,14 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor,
 
 use super::problem::Problem;
 
-/// Read from an object.
+/// A `T` that was read from a JSON object.
 #[derive(Debug)]
 pub(super) struct Only<T>(pub(super) T);
 
-/// Reads a document; `wanted` is how it is written.
+/// Reads a document; `wanted` describes its shape, for the error.
 ///
 /// # Errors
-/// It is none.
+/// The body is not such a document.
 pub(super) fn read<T: DeserializeOwned>(wanted: &str, body: &[u8]) -> Result<T, Problem> {
     let read: Result<Only<T>, serde_json::Error> = serde_json::from_slice(body);
     read.map(|Only(document)| document).map_err(|error| Problem::unread(wanted, body, &error))

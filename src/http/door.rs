@@ -1,11 +1,11 @@
-//! A core's questions to shards and the requests that wait for the answers.
+//! A core's questions to shards, and the requests that wait for the answers.
 //!
-//! Knows which request waits under which ticket, and how long a full mailbox is waited for. Does not know what is asked.
+//! Knows which request waits under which ticket, and how long to wait for a full mailbox. Does not know what is asked.
 //!
 //! Invariants:
-//! - A ticket is answered once; an answer to a ticket that is no longer waited for is dropped.
-//! - A request that is dropped gives its ticket back: nothing is kept for a client that went, but for the claim on memory of
-//!   what it sent, until the shard has answered.
+//! - A ticket is answered once; an answer to a ticket that no request waits for any more is dropped.
+//! - A request that is dropped gives its ticket back: nothing is kept for a client that went away, except the claim on memory
+//!   for what it sent, until the shard has answered.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,10 +23,10 @@ use stentor_core::{
     shard::{Ask, Reply},
 };
 
-/// How often a full mailbox is tried, a [`HEARTBEAT`] apart: half a second, then the shard counts as overloaded.
+/// How often a full mailbox is tried, one [`HEARTBEAT`] apart: after half a second the shard counts as overloaded.
 const TRIES: u32 = 50;
 
-/// Puts a question into a shard's mailbox, or hands it back when that is full.
+/// Puts a question into a shard's mailbox, or returns it when the mailbox is full.
 pub type Send = Box<dyn Fn(ShardId, Ask) -> Result<(), Ask>>;
 
 /// The shard's mailbox stayed full: 503 `overloaded`.
@@ -49,7 +49,7 @@ struct Slots {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// How often the slot was given back: tells a late answer from one that is waited for.
+    /// How often the slot was given back: tells a late answer from one that a request waits for.
     generation: u32,
     state: State,
 }
@@ -60,7 +60,7 @@ enum State {
     Free,
     Waiting(Option<Waker>),
     Answered(Reply),
-    /// Nobody waits any more; what was asked is still in memory.
+    /// The request was dropped; what it asked is still in memory.
     Abandoned {
         #[allow(dead_code, reason = "held, not read: dropped when the shard has answered")]
         room: Room,
@@ -68,7 +68,7 @@ enum State {
 }
 
 impl Slot {
-    /// For another request; gives what it still held.
+    /// Frees the slot for another request; returns what it still held.
     fn give_back(&mut self) -> State {
         self.generation = self.generation.wrapping_add(1);
         std::mem::take(&mut self.state)
@@ -81,12 +81,12 @@ impl Door {
         Rc::new(Self { core, send, slots: RefCell::default(), late: Cell::new(0) })
     }
 
-    /// Its core.
+    /// The core that it belongs to.
     pub const fn core(&self) -> u8 {
         self.core
     }
 
-    /// Asks a shard and waits for its answer, however long the commit behind it takes.
+    /// Asks a shard and waits for its answer, however long the commit before it takes.
     ///
     /// # Errors
     /// [`Overloaded`]: nothing was asked.
@@ -94,7 +94,7 @@ impl Door {
         Ok(self.post(to, None, ask).await?.await)
     }
 
-    /// Asks a shard; the answer is waited for later. A copy of `room`, which covers what is asked, is held until it comes.
+    /// Asks a shard; the answer can be awaited later. A copy of `room`, which covers what is asked, is held until it comes.
     ///
     /// # Errors
     /// [`Overloaded`]: nothing was asked.
@@ -151,13 +151,13 @@ impl Door {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Requests that wait for shards.
+    /// Number of requests that wait for shards.
     pub fn waiting(&self) -> usize {
         let slots = self.slots.borrow();
         slots.slots.len() - slots.free.len()
     }
 
-    /// Answers whose client had gone.
+    /// Answers that came after their request was dropped.
     pub fn late(&self) -> u64 {
         self.late.get()
     }
@@ -180,7 +180,7 @@ impl fmt::Debug for Door {
     }
 }
 
-/// An answer on its way. Dropped, it is not waited for any more.
+/// An answer that has not come yet. If this is dropped, the answer is dropped too when it comes.
 #[derive(Debug)]
 pub struct Answer {
     door: Rc<Door>,
@@ -246,7 +246,7 @@ mod tests {
         Ask::Cancel { reply, tenant: TenantId(0), id }
     }
 
-    /// A door whose questions land in a list.
+    /// A door whose questions end up in a list.
     fn door() -> (Rc<Door>, Rc<RefCell<Vec<ReplyTo>>>) {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let into = Rc::clone(&asked);

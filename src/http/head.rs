@@ -1,10 +1,10 @@
-//! What of a request's head is refused before anything else of it is looked at. Pure.
+//! Which request heads are refused before anything else of the request is looked at. Pure.
 //!
-//! - What two readers could understand differently (RFC 9112, 3.2 and 6.1): no `Host` or two, two keys, a body that is coded
-//!   for its transfer in another way than by chunks alone.
-//! - Where no key is needed, what a browser may have been led to send: a page of some other site whose name leads to this
-//!   machine (DNS rebinding), or one that another program on this machine shows. Such a request bears the site's name in
-//!   `Host`, or in `Origin`. Which names are ours only the configuration can say.
+//! - Heads that two readers could understand differently (RFC 9112, 3.2 and 6.1): no `Host` or two, two keys, a transfer coding
+//!   other than `chunked` alone.
+//! - Where no key is needed, requests that a browser may have been tricked into sending: by a page of another site whose name is
+//!   made to resolve to this machine (DNS rebinding), or by a page of another program on this machine. Such a request carries the
+//!   site's name in `Host` or in `Origin`. Only the configuration knows which names are this server's.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -26,10 +26,10 @@ pub fn check(head: &Parts) -> Result<(), Problem> {
     match count(head, HOST) {
         0 if head.version > Version::HTTP_10 => return wrong("`Host` is missing"),
         0 | 1 => {}
-        _ => return wrong("`Host` stands there more than once"),
+        _ => return wrong("`Host` is given more than once"),
     }
     if count(head, AUTHORIZATION) > 1 {
-        return wrong("`Authorization` stands there more than once");
+        return wrong("`Authorization` is given more than once");
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
@@ -37,7 +37,7 @@ pub fn check(head: &Parts) -> Result<(), Problem> {
         (None, _) => Ok(()),
         (Some(coding), None) if is_chunked(coding) => Ok(()),
         (Some(_), _) => {
-            wrong("`Transfer-Encoding` is `chunked` here, or absent; a body is compressed by `Content-Encoding`")
+            wrong("`Transfer-Encoding` must be `chunked` or absent; use `Content-Encoding` for a compressed body")
         }
     }
 }
@@ -46,11 +46,11 @@ fn count(head: &Parts, name: HeaderName) -> usize {
     head.headers.get_all(name).iter().count()
 }
 
-/// Names under which this server is called, besides every IP address and `localhost`.
+/// Names under which this server is called, besides any IP address and `localhost`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts(Vec<Authority>);
 
-/// Name or address, in lower case, and the port if there is one.
+/// Name or address, in lower case, and the port if one is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Authority {
     host: String,
@@ -58,26 +58,26 @@ struct Authority {
 }
 
 impl Hosts {
-    /// Those that can be understood; each `name` (with any port) or `name:port`.
+    /// Those of `names` that can be parsed; each is `name` (with any port) or `name:port`.
     pub fn new(names: &[String]) -> Self {
         Self(names.iter().filter_map(|name| Authority::parse(name)).collect())
     }
 
-    /// Whether such a name can be understood.
+    /// Whether a name can be parsed.
     pub fn understands(name: &str) -> bool {
         Authority::parse(name).is_some()
     }
 
-    /// Refuses a request that is meant for somebody else, or sent by a page of somebody else. For where no key is needed.
+    /// Refuses a request that is meant for another server, or was sent by a page of another site. Used where no key is needed.
     ///
     /// # Errors
     /// [`Code::HostNotAllowed`].
     pub fn judge(&self, head: &Parts) -> Result<(), Problem> {
-        // What the request line names counts, and `Host` not then (RFC 9112, 3.2.2).
+        // If the request line names a host, it counts instead of `Host` (RFC 9112, 3.2.2).
         let of_line = head.uri.authority().map(|authority| authority.as_str().as_bytes());
         let named = of_line.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes));
         let host = match named {
-            // HTTP/1.0, which no browser speaks.
+            // HTTP/1.0, which browsers do not speak.
             None => None,
             Some(named) => Some(self.ours(named).ok_or_else(|| not_ours("Host", named))?),
         };
@@ -90,7 +90,7 @@ impl Hosts {
 
     fn ours(&self, named: &[u8]) -> Option<Authority> {
         let named = Authority::parse(std::str::from_utf8(named).ok()?)?;
-        // An address cannot be made to lead elsewhere, and a browser does not look `localhost` up.
+        // An address cannot be made to resolve elsewhere, and browsers do not look `localhost` up.
         let is_ours = named.host == "localhost" || named.is_address() || self.holds(&named);
         is_ours.then_some(named)
     }
@@ -99,7 +99,7 @@ impl Hosts {
         self.0.iter().any(|known| known.host == named.host && (known.port.is_none() || known.port == named.port))
     }
 
-    /// A page of ours, or of a name that is configured. `null` is everybody's.
+    /// Whether the page is this server's own, or of a configured name. `null`, which any page can be made to send, is not.
     fn is_known(&self, origin: &HeaderValue, host: Option<&Authority>) -> bool {
         let parts = origin.to_str().ok().and_then(|origin| origin.trim().split_once("://"));
         let Some((scheme, page)) = parts.and_then(|(scheme, page)| Some((scheme, Authority::parse(page)?))) else {
@@ -116,7 +116,7 @@ impl Hosts {
 }
 
 impl Authority {
-    /// Reads `name`, `name:port`, `address:port`, `[v6]` and `[v6]:port`.
+    /// Parses `name`, `name:port`, `address:port`, `[v6]` and `[v6]:port`.
     fn parse(text: &str) -> Option<Self> {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (inside, after) = rest.split_once(']')?;

@@ -1,5 +1,5 @@
-//! The ledger of what is in doubt, for operators: pages of it, and a hand's decision over messages. Names become numbers
-//! here, and back; the shards decide.
+//! The messages in doubt, for operators: pages of them, and an operator's decision on them. Translates names to numbers and back;
+//! the shards decide.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -25,12 +25,12 @@ use stentor_core::{
     traffic::Unanswered,
 };
 
-/// Entries of a page where nothing else is asked for.
+/// Entries of a page when the request sets no `limit`.
 const PAGE: usize = 100;
-/// Entries of one page, or messages of one decision, at most.
+/// Most entries of one page, and most messages of one decision.
 pub(super) const PAGE_MAX: usize = IDS_MAX;
 
-/// `POST /v1/in-doubt/resolve`.
+/// The body of `POST /v1/in-doubt/resolve`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Decision {
@@ -43,11 +43,11 @@ struct Decision {
     limit: Option<usize>,
 }
 
-/// A whole number, however it is written: `2.0` is one.
+/// A whole number in any JSON spelling: `2.0` is one.
 fn read_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
     let read = number.as_u64().or_else(|| number.as_f64().and_then(whole)).and_then(|number| number.try_into().ok());
-    read.map(Some).ok_or_else(|| D::Error::custom("`limit` is a whole number"))
+    read.map(Some).ok_or_else(|| D::Error::custom("`limit` must be a whole number"))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -67,7 +67,7 @@ impl Action {
         }
     }
 
-    /// What became of a message, in the answer.
+    /// The decision's outcome in the answer.
     const fn done(self) -> &'static str {
         match self {
             Self::Resend => "resent",
@@ -77,7 +77,7 @@ impl Action {
     }
 }
 
-/// A filter as it is written.
+/// A filter as the client writes it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 // Null is refused: a variable of the client that was not set must not widen a decision to all tenants, carriers or classes.
@@ -95,16 +95,17 @@ struct Typed {
 }
 
 impl Typed {
-    /// Names become numbers; one that nobody has is never taken for "all".
+    /// Translates names to numbers; an unknown name is never taken for "all".
     fn meant(&self, catalog: &Catalog, tenants: &Tenants) -> Result<DoubtFilter, Problem> {
-        let wrong = |name: &str, wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
+        let wrong =
+            |name: &str, wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` must be {wanted}"));
         let tenant = match self.tenant.as_deref().map(|name| tenants.named(name)).transpose()? {
             Some(Whose::Of(tenant)) => Some(tenant),
             Some(Whose::All) | None => None,
         };
         let carrier = self.carrier.as_deref().map(|name| {
             let known = catalog.carriers.iter().find(|known| known.name == name).map(|known| known.id);
-            let wanted = "`carrier` is the name of a carrier of the configuration";
+            let wanted = "`carrier` must be the name of a carrier in the configuration";
             known.ok_or_else(|| Problem::new(Code::UnknownName, wanted))
         });
         let class = self.class.as_deref().map(|name| {
@@ -117,7 +118,7 @@ impl Typed {
         });
         let since = self.since.as_deref().map(|text| {
             rfc3339::parse(&query::time(text))
-                .map_err(|_| wrong("since", "a time of RFC 3339, such as 2026-07-01T12:00:00Z"))
+                .map_err(|_| wrong("since", "an RFC 3339 time, such as 2026-07-01T12:00:00Z"))
         });
         Ok(DoubtFilter {
             tenant,
@@ -129,7 +130,7 @@ impl Typed {
     }
 }
 
-/// A page that is asked for.
+/// The query of a page.
 #[derive(Debug)]
 struct Query {
     typed: Typed,
@@ -156,8 +157,8 @@ impl Query {
                     continue;
                 }
                 _ => {
-                    let known = "`tenant`, `carrier`, `class`, `reason`, `since`, `cursor` and `limit` are known here";
-                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(&name))));
+                    let known = "this call takes `tenant`, `carrier`, `class`, `reason`, `since`, `cursor` and `limit`";
+                    return Err(Problem::new(Code::InvalidParameter, format!("{} is unknown: {known}", Quoted(&name))));
                 }
             };
             *place = Some(value.into_owned());
@@ -167,11 +168,11 @@ impl Query {
 }
 
 fn limit(typed: Option<usize>) -> Result<usize, Problem> {
-    let wrong = || Problem::new(Code::InvalidParameter, format!("`limit` is a number from 1 to {PAGE_MAX}"));
+    let wrong = || Problem::new(Code::InvalidParameter, format!("`limit` must be a number from 1 to {PAGE_MAX}"));
     typed.filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(wrong)
 }
 
-/// Entries of all shards, and from where to go on; `None`: that was all.
+/// Entries of all shards, and the cursor to go on from; `None` if there are no more.
 struct Gathered {
     found: Vec<FoundDoubt>,
     next: Option<Cursor>,
@@ -245,7 +246,7 @@ impl Api {
         Ok(written("application/json", |out| write_resolved(&ids, &resolved, action, more, out)))
     }
 
-    /// One for each id, in order. What one shard has decided stays decided when another does not answer.
+    /// One result for each id, in order. What one shard has decided stays decided when another does not answer.
     async fn resolve_ids(
         self: &Rc<Self>,
         ids: &[(String, Option<MessageId>)],
@@ -276,8 +277,10 @@ fn read_decision(body: &[u8]) -> Result<Decision, Problem> {
     let wanted = r#"{"action":"resend|drop|sent","ids":[…]} or {"action":…,"filter":{…}}"#;
     let decision: Decision = document::read(wanted, body)?;
     match (&decision.ids, &decision.filter) {
-        (Some(_), Some(_)) => Err(Problem::new(Code::ConflictingFields, "either `ids` or `filter`")),
-        (None, None) => Err(Problem::new(Code::MissingField, "`ids` or `filter`; `{}` means all that is in doubt")),
+        (Some(_), Some(_)) => Err(Problem::new(Code::ConflictingFields, "give either `ids` or `filter`, not both")),
+        (None, None) => {
+            Err(Problem::new(Code::MissingField, "give `ids` or `filter`; the filter `{}` means everything in doubt"))
+        }
         (Some(_), None) | (None, Some(_)) => Ok(decision),
     }
 }
@@ -286,7 +289,7 @@ fn flaw(resolved: Resolved) -> Option<Flaw> {
     match resolved {
         Resolved::Done => None,
         Resolved::NotInDoubt => {
-            let what = "the message is not in doubt, or not any more; GET /v1/messages/{id} tells where it stands";
+            let what = "the message is not in doubt, or not any more; GET /v1/messages/{id} shows its state";
             Some(Flaw::whole(Code::NotInDoubt, what))
         }
         Resolved::Unknown => Some(Flaw::whole(Code::MessageNotFound, "no message has this id")),
@@ -482,7 +485,7 @@ pub(super) mod tests {
         let code = |body: Value| read(body).map_err(|problem| problem.code).err();
         assert_eq!(code(json!({"action": "resend", "ids": ["x"]})), None);
         assert_eq!(code(json!({"action": "sent", "filter": {}, "limit": 3})), None);
-        // A whole number in JSON Schema, however it is written.
+        // JSON Schema accepts a whole number in any spelling.
         let limit = |limit: &str| {
             let body = format!("{{\"action\":\"sent\",\"filter\":{{}},\"limit\":{limit}}}");
             read_decision(body.as_bytes()).map(|decision| decision.limit).ok()

@@ -1,7 +1,7 @@
-//! `GET /v1/inbound`: messages from handsets, as NDJSON, in the order in which each shard kept them, resumable like records. Pages
-//! come from shards; what their bytes mean is told by the carrier's alphabet.
+//! `GET /v1/inbound`: messages from handsets as NDJSON, in the order in which each shard stored them, resumable like records.
+//! Shards supply the pages; the carrier's alphabet tells what their bytes mean.
 //!
-//! A text that cannot be read whole is told by its bytes as well: what was sent is never lost by how it is shown.
+//! A text that cannot be decoded completely is shown with its raw bytes as well, so that nothing that was sent is lost.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -26,12 +26,12 @@ use stentor_core::{
 };
 use stentor_smpp::{coding::DataCoding, udh::Header, user_data::decode_text};
 
-/// Pages that wait for a slow reader.
+/// Pages that may wait for a slow client.
 const PAGES_AHEAD: usize = 2;
-/// Before a cursor: it is no cursor of records.
+/// Prefix of a cursor, so that it cannot be mistaken for a cursor of records.
 const CURSOR_PREFIX: &str = "i";
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Query {
     cursor: Cursor,
@@ -49,12 +49,13 @@ impl Query {
                     read.cursor = Cursor::parse(text, shards)?;
                 }
                 "limit" => {
-                    let wrong = || Problem::new(Code::InvalidParameter, "`limit` is a number from 1");
+                    let wrong = || Problem::new(Code::InvalidParameter, "`limit` must be a number of at least 1");
                     read.limit = value.parse().ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
                 }
                 "tenant" => read.tenant = Some(value.into_owned()),
                 _ => {
-                    let detail = format!("{}: `cursor`, `limit` and `tenant` are known here", Quoted(&name));
+                    let detail =
+                        format!("{} is unknown: this call takes `cursor`, `limit` and `tenant`", Quoted(&name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }
@@ -71,7 +72,7 @@ impl Api {
         tenants: &Arc<Tenants>,
     ) -> Answered {
         let query = Query::read(asked.query(), self.shards.shards())?;
-        // Where there are no tenants, nobody owns a number.
+        // Without tenants no number has an owner.
         let whose = match caller.reads(query.tenant.as_deref(), tenants)? {
             Whose::Of(_) if tenants.is_open() => Whose::All,
             whose => whose,
@@ -108,10 +109,10 @@ impl Api {
 /// Walks all shards, page by page.
 struct Reader {
     api: Rc<Api>,
-    /// Who reads.
+    /// The tenant that reads; its turns are used.
     tenant: TenantId,
     whose: Whose,
-    /// For messages that tell whose they are.
+    /// Set if each message names its tenant.
     tenants: Option<Arc<Tenants>>,
     query: Query,
     shard: ShardId,
@@ -120,7 +121,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next page as it is written; `None` at the end. A call ends with a cursor also where it has found nothing.
+    /// The next page, written; `None` at the end. The answer ends with a cursor even if nothing was found.
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         if self.ended {
             return Ok(None);
@@ -163,7 +164,7 @@ fn write_cursor(cursor: &Cursor, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// A message. Its id is its place, which it keeps: who reads it twice knows it again.
+/// Writes a message. Its id is its address in the store, which never changes, so that a client recognises a message it reads twice.
 pub(super) fn write(
     shard: ShardId,
     at: Address,

@@ -1,9 +1,9 @@
-//! A request's messages, from its body to frames: cut, read, judged, routed and taken in. Pure: the clock, the rules and the
-//! catalog are arguments; who carries frames and results is somebody else.
+//! From a request's body to frames: its messages are cut apart, parsed, judged, routed and packed. Pure: the clock, the rules and
+//! the catalog are arguments; sending frames and collecting results is the caller's work.
 //!
 //! Invariants:
-//! - Every message of the body has exactly one place: in a frame, or among the flaws. The [`Report`] tells of each, in order.
-//! - What is read is cut into slices of work, however long a message is.
+//! - Every message of the body is in exactly one place: in a frame, or among the flaws. The [`Report`] covers all, in order.
+//! - The body is read in slices of work, however long a message is.
 
 use super::{
     items::{Form, Items, Next},
@@ -21,15 +21,15 @@ use stentor_core::{
     shard::Catalog,
 };
 
-/// What a message counts for in a slice of work at least, in bytes: judging it costs more than reading it.
+/// Least work that a message counts for, in bytes: judging it costs more than reading it.
 const MESSAGE_WORK: usize = 512;
 
 /// How much one request may bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Bytes of one message as it is typed.
+    /// Bytes of one message as the client wrote it.
     pub line_bytes_max: usize,
-    /// Messages.
+    /// Messages of one request.
     pub messages_max: usize,
 }
 
@@ -39,24 +39,23 @@ impl Default for RequestLimits {
     }
 }
 
-/// The terms under which a request's messages are taken.
+/// What the messages of one request are judged and routed by.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'t> {
-    /// What each is judged by.
+    /// The rules that each message is judged by.
     pub rules: Rules<'t>,
-    /// Where each goes.
+    /// Routes and carriers.
     pub catalog: &'t Catalog,
     /// Which shard each belongs to.
     pub shards: ShardMap,
-    /// Makes fingerprints of keys.
+    /// Makes fingerprints of idempotency keys.
     pub printer: Printer,
-    /// How much may come at once.
     pub limits: RequestLimits,
-    /// When they come in, for the tenant's meter.
+    /// When the request came, for the tenant's meter.
     pub now: Now,
 }
 
-/// A request on its way to frames.
+/// A request while its messages are packed into frames.
 #[derive(Debug)]
 pub struct Ingest<'b> {
     items: Items<'b>,
@@ -69,7 +68,7 @@ pub struct Ingest<'b> {
 }
 
 impl<'b> Ingest<'b> {
-    /// Begins to read `body`. `request`: the fingerprint of the request's own key.
+    /// Begins to read `body`. `request`: the fingerprint of the request's own idempotency key.
     pub fn new(body: &'b [u8], form: Form, terms: &Terms<'_>, request: Option<KeyPrint>) -> Self {
         let items = Items::new(body, form, terms.limits.line_bytes_max);
         Self {
@@ -83,10 +82,10 @@ impl<'b> Ingest<'b> {
         }
     }
 
-    /// Reads on for a slice of `work` bytes, or to the end of a message that began in it; false at the end of the body.
+    /// Reads on for `work` bytes, or to the end of a message that began within them; false at the end of the body.
     ///
     /// # Errors
-    /// What is wrong with the body as a whole: then nothing of it may be sent.
+    /// What is wrong with the body as a whole: then none of its messages may be sent.
     pub fn advance(&mut self, terms: &Terms<'_>, mut work: usize) -> Result<bool, Problem> {
         let mut typed = Typed::default();
         while work > 0 {
@@ -95,7 +94,7 @@ impl<'b> Ingest<'b> {
                 Next::Message(octets) => octets,
                 Next::Pause => return Ok(true),
                 Next::End if self.report.is_empty() => {
-                    return Err(Problem::new(Code::NoMessages, "the body has no line"));
+                    return Err(Problem::new(Code::NoMessages, "the body has no lines"));
                 }
                 Next::End => return Ok(false),
             };
@@ -128,17 +127,17 @@ impl<'b> Ingest<'b> {
         taken.map_err(|used_up| wording::used_up(used_up, rules.tenant, terms.now.wall))
     }
 
-    /// What was made of the body so far takes in memory.
+    /// Memory held by what was made of the body so far, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.intake.held_bytes() + self.report.held_bytes()
     }
 
-    /// Messages that go to shards and are paid for.
+    /// Messages that go to shards and are charged to the tenant.
     pub const fn sent(&self) -> u64 {
         self.intake.taken()
     }
 
-    /// The frames to be sent, the report that waits for their outcomes, and what the tenant is charged.
+    /// The frames to send, the report that waits for their outcomes, and the charge to the tenant.
     pub fn finish(mut self, terms: &Terms<'_>) -> (Vec<Parcel>, Report, Charge) {
         if let Some(used_up) = self.intake.used_up() {
             let flaw = wording::used_up(used_up, terms.rules.tenant, terms.now.wall);
@@ -150,7 +149,7 @@ impl<'b> Ingest<'b> {
     }
 }
 
-/// What the body probably holds, if all its messages are as long as this one.
+/// Estimates what the body holds, if all its messages are as long as the first one.
 fn outlook(items: &Items<'_>, body_bytes: usize, octets: usize, terms: &Terms<'_>) -> Outlook {
     if items.is_one() {
         return Outlook { messages: 1, octets };

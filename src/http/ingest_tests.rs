@@ -22,7 +22,7 @@ const NOW: Now = Now { mono: Mono(1), wall: Wall(1_782_907_200_000) };
 const SHARDS: ShardMap = ShardMap::new(4, 2);
 const PRINTER: Printer = Printer::new(7);
 
-/// Germany by one route, tags "vip" by another, nothing else.
+/// Germany by one route, tag "vip" by another, nothing else.
 fn catalog() -> Catalog {
     let route = |id, when| Route { id: RouteId(id), name: id.to_string(), when, ways: Vec::new() };
     let routes = vec![
@@ -62,7 +62,7 @@ impl Request<'_> {
         Ok((parcels, report))
     }
 
-    /// Plans, lets every shard answer by `answer`, and shows the answer: status and document.
+    /// Makes the frames, lets every shard answer by `answer`, and returns the answer: status and document.
     fn run(&self, answer: impl Fn(&Head) -> LineResult) -> (u16, Value) {
         let (parcels, mut report) = match self.plan() {
             Ok(planned) => planned,
@@ -78,7 +78,7 @@ impl Request<'_> {
     }
 }
 
-/// The answer, written in slices of so many bytes.
+/// The answer, written in slices of `work` bytes.
 fn results(report: &Report, work: usize) -> Value {
     let (mut out, mut from, mut told) = (Vec::new(), Some(0), 0);
     while let Some(index) = from {
@@ -101,7 +101,7 @@ fn shown(problem: &Problem) -> (u16, Value) {
     (problem.status, serde_json::from_slice(&out).expect("JSON"))
 }
 
-/// An id that tells the recipient.
+/// An id that shows the recipient.
 fn accepted(head: &Head) -> LineResult {
     LineResult::Accepted(id(head.to))
 }
@@ -249,7 +249,7 @@ fn a_tenants_rate_lets_in_what_fits() {
     assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 3_600));
 }
 
-/// Found by a request that was sent again under its key: 429 for messages that it had brought in itself.
+/// Reported case: a request sent again under its key got 429 for messages that it had itself brought in.
 #[test]
 fn what_has_a_key_is_asked_for_although_the_quota_is_used_up() {
     let body = br#"[{"to":"+4915112345670","body":"hi"},{"to":"+4915112345671","body":"hi"}]"#;
@@ -269,7 +269,7 @@ fn what_has_a_key_is_asked_for_although_the_quota_is_used_up() {
     assert_eq!(report.problem().items[0].1.detail, told, "also where a shard has refused it");
 }
 
-/// What four cores get that bring a tenant's requests, 400 each of 100 messages, of which shards take `admitted`.
+/// What four cores accept that each bring 400 requests of a tenant, of 100 messages each, of which shards take `admitted`.
 fn bring_on_four_cores(tenant: &Tenant, admitted: fn(u64) -> u64) -> u64 {
     let request = |number: u64| {
         let mut charge = tenant.meter.open();
@@ -327,7 +327,7 @@ fn no_frame_is_larger_than_its_share_of_a_turn() {
     assert!(parcels.len() > 1 && parcels.iter().all(|parcel| parcel.frame.arena.len() < FRAME_BYTES_MAX + 40_000));
 }
 
-/// A request that is refused line by line, with the lines repeated.
+/// A request that is refused line by line, with the lines repeated `count` times.
 fn refused(lines: &str, count: usize) -> Report {
     let body = lines.repeat(count);
     let (parcels, mut report) = Request { body: body.as_bytes(), ..Request::default() }.plan().expect("sound");

@@ -1,5 +1,5 @@
-//! Calls that ask after messages: one, many, all in order; and the one that cancels. Each asks the shards that the ids
-//! name and shows what they answer.
+//! Calls that read messages (one, many, all in order) and the call that cancels one. Each asks the shards that the ids name and
+//! shows their answers.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -23,7 +23,7 @@ use stentor_core::{
     shard::{Ask, Cancelled, FoundMessage, Lookup, Reply},
 };
 
-/// Pages that wait for a slow reader.
+/// Pages that may wait for a slow client.
 const PAGES_AHEAD: usize = 2;
 /// Messages with their timelines that are written between two looks at the clock.
 const WRITTEN_AT_ONCE: usize = 32;
@@ -52,10 +52,10 @@ impl Api {
                 object.end();
             })),
             Reply::Cancelled(Cancelled::TooLate) => {
-                Err(Problem::new(Code::TooLateToCancel, "the message is with a carrier, or final already"))
+                Err(Problem::new(Code::TooLateToCancel, "the message is with a carrier or already final"))
             }
             Reply::Cancelled(Cancelled::Busy) => {
-                Err(Problem::new(Code::Overloaded, "too many cancelled messages still stand in the queue"))
+                Err(Problem::new(Code::Overloaded, "too many cancelled messages are still in the queue"))
             }
             Reply::Cancelled(Cancelled::Unknown) => Err(problem(lookup::unknown())),
             Reply::Cancelled(Cancelled::Gone) => Err(problem(lookup::gone())),
@@ -81,7 +81,7 @@ impl Api {
         for (shard, mut wanted) in by_shard {
             wanted.sort_unstable_by_key(|(_, id)| (id.address(), *id));
             for wanted in questions(&wanted) {
-                // Who asks for one a thousand times has it read, and held, once.
+                // An id that is asked for a thousand times is read, and held in memory, once.
                 let mut unique: Vec<MessageId> = wanted.iter().map(|(_, id)| *id).collect();
                 unique.dedup();
                 let answers = self.look_up(shard, &seen, unique.clone()).await?.into_iter().map(Rc::new);
@@ -128,7 +128,7 @@ impl Api {
         }
     }
 
-    /// The id in the path and the shard that it names.
+    /// The id in the path, and the shard that it belongs to.
     fn id(&self, asked: &Asked) -> Result<(MessageId, ShardId), Problem> {
         let id = asked.parameter.parse::<MessageId>().map_err(|_| problem(lookup::no_id(&asked.parameter)))?;
         let shard = self.shard(id.shard()).ok_or_else(|| problem(lookup::unknown()))?;
@@ -169,22 +169,22 @@ impl Api {
     }
 }
 
-/// Whose messages a call shows, and to whom.
+/// Whose messages a call shows, and whether each names its tenant.
 #[derive(Debug)]
 struct Seen<'t> {
     caller: TenantId,
     whose: Whose,
-    /// For messages that tell whose they are.
+    /// Set if each message names its tenant.
     tenants: Option<&'t Tenants>,
 }
 
 impl<'t> Seen<'t> {
-    /// By the query, which has `tenant` in it or nothing.
+    /// From the query, in which only `tenant` is allowed.
     fn read(asked: &Asked, caller: Caller<'_>, tenants: &'t Tenants) -> Result<Self, Problem> {
         let mut named = None;
         for (name, value) in query::pairs(asked.query())? {
             if name != "tenant" {
-                let detail = format!("{}: `tenant` is known here", Quoted(&name));
+                let detail = format!("{} is unknown: this call takes `tenant`", Quoted(&name));
                 return Err(Problem::new(Code::InvalidParameter, detail));
             }
             named = Some(value);
@@ -193,15 +193,15 @@ impl<'t> Seen<'t> {
         Ok(Self { caller: caller.tenant.id(), whose, tenants: named.map(|_| tenants) })
     }
 
-    /// Whose it is, where that is told; else empty.
+    /// Name of the message's tenant, if it is shown; else empty.
     fn owner(&self, found: &FoundMessage) -> &'t str {
         self.tenants.map_or("", |tenants| tenants.name_of(found.head.tenant))
     }
 }
 
-/// What an entry of a lookup takes in memory until it is written, and its text.
+/// Memory that an entry of a lookup takes until it is written, its text included.
 fn entry_bytes(found: &Lookup) -> usize {
-    /// Of the text of one that was found: its timeline is longer than all else.
+    /// Estimated text of a message that was found: its timeline is the longest part.
     const TEXT_BYTES: usize = 1_024;
     match found {
         Lookup::Found(found) => size_of::<FoundMessage>() + found.content.len() + TEXT_BYTES,
@@ -209,8 +209,8 @@ fn entry_bytes(found: &Lookup) -> usize {
     }
 }
 
-/// What is asked at once of what one shard is asked for, which stands in the order of addresses: from a few segments each, so
-/// that ids from everywhere are many small questions.
+/// Divides what one shard is asked for, sorted by address, into questions that each read a few segments: ids from everywhere
+/// become many small questions.
 fn questions(wanted: &[(usize, MessageId)]) -> Vec<&[(usize, MessageId)]> {
     const SEGMENTS_MAX: usize = 64;
     let (mut questions, mut from, mut segments) = (Vec::new(), 0, 0);
@@ -233,10 +233,10 @@ fn problem(flaw: Flaw) -> Problem {
 /// Walks all shards, page by page.
 struct RecordReader {
     api: Rc<Api>,
-    /// Who reads.
+    /// The tenant that reads; its turns are used.
     tenant: TenantId,
     whose: Whose,
-    /// For records that tell whose they are.
+    /// Set if each record names its tenant.
     tenants: Option<Arc<Tenants>>,
     query: Query,
     shard: ShardId,
@@ -245,7 +245,7 @@ struct RecordReader {
 }
 
 impl RecordReader {
-    /// The next page as it is written; `None` at the end.
+    /// The next page, written; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         while !self.ended {
             let shard = self.shard;
@@ -286,8 +286,8 @@ impl RecordReader {
     }
 }
 
-/// Sends what `next` gives, page by page, until there is none. An error in the middle cuts the answer off: who reads goes on from
-/// the last cursor that he saw.
+/// Sends what `next` gives, page by page, until there is no more. An error in the middle breaks the answer off: the client goes on
+/// from the last cursor that it saw.
 pub(super) async fn send_pages(
     what: &str,
     mut sender: BodySender,

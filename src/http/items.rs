@@ -1,9 +1,9 @@
-//! A body cut into messages: one JSON object, a JSON array, or lines of NDJSON. A broken line is that line's flaw; broken
-//! JSON in an object or array is the request's, for nobody can tell where the next message would begin.
+//! Cuts a body into messages: one JSON object, a JSON array, or lines of NDJSON. A broken line is a flaw of that line alone; broken
+//! JSON in an object or array fails the request, because it is not known where the next message would begin.
 //!
-//! Limits hold while it is read: a message is parsed only as far as its largest size, and where it does not end there it
-//! is skipped unparsed. Whatever is looked at counts against the caller's slice of work, so that blanks, endless lines and
-//! endless elements take as many turns as their length demands.
+//! Limits hold while the body is read: a message is parsed only as far as its largest size, and if it does not end there it
+//! is skipped unparsed. Every byte that is looked at counts against the caller's slice of work, so that blanks, endless lines
+//! and endless elements take as many turns as their length demands.
 
 use std::borrow::Cow;
 
@@ -16,23 +16,23 @@ use super::{
 };
 use stentor_core::model::Clipped;
 
-/// In which form messages are sent.
+/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// An object or an array of them.
+    /// One object, or an array of them.
     Json,
-    /// An object a line; empty lines are skipped.
+    /// One object per line; empty lines are skipped.
     Lines,
 }
 
-/// What was come to.
+/// The result of one call of [`Items::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A message that took so many bytes.
+    /// A message of this many bytes.
     Message(usize),
-    /// The slice of work is used up.
+    /// The slice of work is used up; go on with a new one.
     Pause,
-    /// There is nothing more.
+    /// The end of the body.
     End,
 }
 
@@ -40,9 +40,9 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Items<'b> {
     body: &'b [u8],
-    /// Read so far.
+    /// Position of the next byte to read.
     at: usize,
-    /// What stands at `at`, as far as it was found to be UTF-8. Objects and arrays only.
+    /// The bytes from `at` on, as far as they were found to be UTF-8. Only for objects and arrays.
     text: &'b str,
     state: State,
     one: bool,
@@ -52,25 +52,25 @@ pub struct Items<'b> {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing was read but blanks.
+    /// Only blanks were read.
     Start,
-    /// Behind `[`.
+    /// After `[`.
     First,
-    /// Before a value that must be there.
+    /// A value must follow.
     Value,
-    /// Within an element that is longer than allowed; it began there.
+    /// Within an element longer than allowed, which began at that position.
     Skipping(usize, Bounds),
-    /// Behind an element.
+    /// After an element.
     Between,
-    /// Behind everything.
+    /// After the object or array.
     Tail,
     Lines,
-    /// Within a line that is longer than allowed; it began there, and was blank so far.
+    /// Within a line longer than allowed, which began at that position; whether it was blank so far.
     LongLine(usize, bool),
     Nothing,
 }
 
-/// The first byte behind blanks.
+/// The first byte after blanks.
 enum Found {
     Octet(u8),
     Pause,
@@ -87,17 +87,17 @@ impl<'b> Items<'b> {
         Self { body, at: 0, text: "", state, one: false, line_bytes_max, number: 0 }
     }
 
-    /// There is exactly one, and it is answered as such. Known when it was read.
+    /// Whether the body is a single object, so that the answer is about one message. Known once it was read.
     pub const fn is_one(&self) -> bool {
         self.one
     }
 
-    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read. `work`: bytes that may still
-    /// be looked at before [`Next::Pause`]; what was looked at is taken off.
+    /// Reads the next message into `typed`; if it cannot be read, `typed` has what is wrong with it. `work`: bytes that may still
+    /// be looked at before [`Next::Pause`]; those that were looked at are subtracted.
     ///
     /// # Errors
-    /// [`Code::InvalidUtf8`], [`Code::MalformedJson`] or [`Code::NoMessages`] for the body as a whole, after which there is
-    /// nothing more.
+    /// [`Code::InvalidUtf8`], [`Code::MalformedJson`] or [`Code::NoMessages`] for the body as a whole; nothing more can be read
+    /// then.
     pub fn next(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Next, Problem> {
         loop {
             let found = match self.state {
@@ -117,7 +117,7 @@ impl<'b> Items<'b> {
         }
     }
 
-    /// One step within an object or an array; `None`: on to the next one.
+    /// One step within an object or an array; `None`: take the next step.
     fn json(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Option<Next>, Problem> {
         let found = match self.found(work) {
             Found::Octet(octet) => Some(octet),
@@ -161,7 +161,7 @@ impl<'b> Items<'b> {
             }
             (State::Tail, Some(_)) => {
                 let what = if self.one { "the object" } else { "the array" };
-                return Err(malformed(format!("something stands after {what}")));
+                return Err(malformed(format!("there is something after {what}")));
             }
             (State::Tail, None) if self.number == 0 => {
                 return Err(Problem::new(Code::NoMessages, "the array is empty"));
@@ -172,7 +172,7 @@ impl<'b> Items<'b> {
         Ok(None)
     }
 
-    /// The message that begins here.
+    /// Reads the message that begins here.
     fn value(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Next, Problem> {
         let (number, began) = (self.number, self.at);
         let (text, cut) = self.window()?;
@@ -180,7 +180,7 @@ impl<'b> Items<'b> {
         let read = values.next();
         let octets = values.byte_offset();
         match read {
-            // A number that ends where the text was cut may go on.
+            // A number at the very end of a cut text may have more digits.
             Some(Ok(read)) if !cut || octets < text.len() => *typed = read,
             Some(Err(error)) if !cut || !error.is_eof() => match self.cut_in_two(text) {
                 Some((octets, flaw)) => {
@@ -198,7 +198,7 @@ impl<'b> Items<'b> {
         Ok(self.end_value(octets, typed, work))
     }
 
-    /// The message that begins here has so many bytes.
+    /// Ends the message that begins here and is `octets` long.
     fn end_value(&mut self, octets: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
         self.pass(octets, work);
         self.state = if self.one { State::Tail } else { State::Between };
@@ -209,8 +209,8 @@ impl<'b> Items<'b> {
         Next::Message(octets)
     }
 
-    /// A message that would be JSON but for lone surrogates: how long it is, and what is wrong with it. It costs itself alone,
-    /// for where it ends is known. Of the text no more is looked at than the message.
+    /// A message that is valid JSON except for lone surrogates: its length, and what is wrong with it. Only this message fails,
+    /// because its end is known. No text beyond the message is looked at.
     fn cut_in_two(&self, text: &str) -> Option<(usize, Flaw)> {
         let end = if self.one { text.len() } else { Bounds::default().end(text.as_bytes())? };
         let (mended, lone) = mended(text.get(..end)?)?;
@@ -219,8 +219,8 @@ impl<'b> Items<'b> {
         Some((values.byte_offset(), lone_surrogate(&read, lone)))
     }
 
-    /// What stands here as text, as long as the largest message may be and a little longer, and whether more follows.
-    /// Each byte is looked at about twice: the text reaches further than it is wanted.
+    /// The text from here on, as long as the largest message may be and a little longer; and whether more follows. Each byte is
+    /// looked at about twice, because the text reaches further than is needed.
     fn window(&mut self) -> Result<(&'b str, bool), Problem> {
         let wanted = self.line_bytes_max + 4;
         let ahead = self.body.get(self.at..).unwrap_or_default();
@@ -228,12 +228,12 @@ impl<'b> Items<'b> {
             let reach = &ahead[..ahead.len().min(2 * wanted)];
             self.text = match std::str::from_utf8(reach) {
                 Ok(text) => text,
-                // A character that is cut off by our reach is whole in the body.
+                // The character is only cut by the end of the window; in the body it is complete.
                 Err(error) if error.error_len().is_none() && reach.len() < ahead.len() => {
                     std::str::from_utf8(&reach[..error.valid_up_to()]).unwrap_or_default()
                 }
                 Err(error) => {
-                    let detail = format!("the octet at {} is not UTF-8", self.at + error.valid_up_to());
+                    let detail = format!("the byte at {} is not UTF-8", self.at + error.valid_up_to());
                     return Err(Problem::new(Code::InvalidUtf8, detail));
                 }
             };
@@ -242,7 +242,7 @@ impl<'b> Items<'b> {
         Ok((text, text.len() < ahead.len()))
     }
 
-    /// The message that began there does not end within its largest size.
+    /// The message that began here does not end within the largest size.
     fn begin_skipping(&mut self, began: usize, seen: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
         *work = work.saturating_sub(seen);
         if !self.one {
@@ -331,7 +331,7 @@ impl<'b> Items<'b> {
         Some(Next::Message(octets))
     }
 
-    /// Goes over blanks, which are of one byte each.
+    /// Skips blanks, each of which is one byte.
     fn found(&mut self, work: &mut usize) -> Found {
         let ahead = self.body.get(self.at..).unwrap_or_default();
         let window = &ahead[..ahead.len().min(*work)];
@@ -351,7 +351,7 @@ impl<'b> Items<'b> {
     }
 
     fn too_large(&self, octets: usize) -> Flaw {
-        Flaw::whole(Code::LineTooLarge, format!("{octets} octets; {} are allowed", self.line_bytes_max))
+        Flaw::whole(Code::LineTooLarge, format!("{octets} bytes; {} are allowed", self.line_bytes_max))
     }
 }
 
@@ -370,20 +370,20 @@ fn read_line<'b>(line: &'b [u8], typed: &mut Typed<'b>) {
         }
         Err(_) if let Some(why) = byte_order_mark(line) => typed.set_flaw(Flaw::whole(Code::InvalidUtf8, why)),
         Err(error) => {
-            let detail = format!("the octet at {} of the line is not UTF-8", error.valid_up_to());
+            let detail = format!("the byte at {} of the line is not UTF-8", error.valid_up_to());
             typed.set_flaw(Flaw::whole(Code::InvalidUtf8, detail));
         }
     }
 }
 
-/// What is wrong with a message that was read with something else in place of its lone surrogates.
+/// What is wrong with a message in which something else was put in place of its lone surrogates to read it.
 fn lone_surrogate(mended: &Typed<'_>, lone: LoneSurrogate) -> Flaw {
     let flaw = Flaw::whole(Code::MalformedJson, lone.to_string());
     let field = mended.field_with(MENDED).map(|field| Cow::Borrowed(field.name()));
     Flaw { field, ..flaw }
 }
 
-/// Where an element of an array ends, told by quotes and brackets alone: whether it is JSON nobody asks, for it is refused.
+/// Finds the end of an array's element by quotes and brackets alone: it need not be valid JSON, because it is refused anyway.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bounds {
     depth: usize,
@@ -392,7 +392,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Looks at the next bytes; where among them the element ends, if it does.
+    /// Looks at the next bytes; the position at which the element ends, if it ends among them.
     fn end(&mut self, octets: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(octet) = octets.get(at) {
@@ -417,7 +417,7 @@ impl Bounds {
     }
 }
 
-/// JSON's own blanks: a form feed is none.
+/// The blanks that JSON knows: a form feed is not one.
 const fn is_space(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -436,7 +436,7 @@ mod tests {
 
     type Read = Result<Vec<Result<String, Code>>, Code>;
 
-    /// Recipients and flaws in order, or the problem of the whole; the same in whatever slices it is read.
+    /// Recipients and flaws in order, or the problem of the whole body; the same for every size of slice.
     fn read(body: impl AsRef<[u8]>, form: Form) -> Read {
         let whole = read_in(body.as_ref(), form, 40, usize::MAX).0;
         for slice in [1, 2, 7, 40] {
@@ -445,7 +445,7 @@ mod tests {
         whole
     }
 
-    /// And how many slices of work it took, of which none may look at more than is said plus the largest message.
+    /// Also returns the number of slices of work; no slice may look at more than its size plus the largest message.
     fn read_in(body: &[u8], form: Form, line_bytes_max: usize, slice: usize) -> (Read, usize) {
         let mut items = Items::new(body, form, line_bytes_max);
         let (mut found, mut typed, mut slices) = (Vec::new(), Typed::default(), 0);
@@ -528,7 +528,7 @@ mod tests {
         assert_eq!(read(deep, Form::Json), Err(Code::MalformedJson));
     }
 
-    /// From <https://github.com/hartwork/jawanndenn/issues/44>: a text that was cut at a number of UTF-16 units.
+    /// From <https://github.com/hartwork/jawanndenn/issues/44>: a text that was cut after a number of UTF-16 units.
     #[test]
     fn half_a_character_costs_its_message_alone_and_is_named() {
         let told = |body: &str, form| {
@@ -541,7 +541,7 @@ mod tests {
             found
         };
         let lone = |field: &str, unit: &str, at: usize| {
-            Some(format!(r"{field} a lone surrogate, \{unit} at octet {at}: half of a character that was cut in two"))
+            Some(format!(r"{field} a lone surrogate, \{unit} at byte {at}: half of a character that was cut in two"))
         };
         let (good, half) = (r#"{"body":"\ud83c\udf89"}"#, r#"{"to":"1","body":"x\ud83d"}"#);
         let other = r#"{"ref":"\udf89","tags":[{},"]"]}"#;
@@ -561,7 +561,11 @@ mod tests {
         }
         let many = format!("[{half}{}]", format!(",{half}").repeat(20_000));
         let (found, _) = read_in(many.as_bytes(), Form::Json, LINE, SLICE);
-        assert_eq!(found.map(|found| found.len()), Ok(20_001), "none of them is looked at with all that follows");
+        assert_eq!(
+            found.map(|found| found.len()),
+            Ok(20_001),
+            "no message is looked at together with all that follows"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Writing JSON straight into a buffer. Knows escapes, commas and braces; whoever writes knows the members.
+//! Writes JSON straight into a buffer. Knows escapes, commas and braces; the caller knows the members.
 
 use stentor_core::model::{MessageId, Wall};
 
@@ -29,7 +29,7 @@ pub fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// The control characters without a short escape.
+/// Appends a control character that has no short escape, as `\u00XX`.
 fn push_hex(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(if byte < 0x10 { b"\\u000" } else { b"\\u001" });
     out.push(b"0123456789abcdef"[usize::from(byte & 0xF)]);
@@ -59,7 +59,7 @@ pub fn push_id(out: &mut Vec<u8>, id: MessageId) {
     out.extend_from_slice(&quoted);
 }
 
-/// An object being written: `{`, members, and with [`Self::end`] `}`.
+/// An object being written: `{` when it begins, its members, and `}` by [`Self::end`].
 #[derive(Debug)]
 pub struct Object<'o> {
     out: &'o mut Vec<u8>,
@@ -67,13 +67,13 @@ pub struct Object<'o> {
 }
 
 impl<'o> Object<'o> {
-    /// Opens one.
+    /// Begins an object.
     pub fn begin(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
     }
 
-    /// A member whose value the caller writes. Names need no escapes: they are ours.
+    /// Begins a member whose value the caller writes. Names are this program's own and need no escapes.
     pub fn value(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.empty) {
             self.out.push(b',');
@@ -84,24 +84,21 @@ impl<'o> Object<'o> {
         self.out
     }
 
-    /// A text.
     pub fn text(&mut self, name: &str, text: &str) -> &mut Self {
         push_text(self.value(name), text);
         self
     }
 
-    /// A text, if there is one in it.
+    /// A text member, left out if the text is empty.
     pub fn text_unless_empty(&mut self, name: &str, text: &str) -> &mut Self {
         if text.is_empty() { self } else { self.text(name, text) }
     }
 
-    /// A number.
     pub fn number(&mut self, name: &str, number: impl Into<u64>) -> &mut Self {
         push_number(self.value(name), number.into());
         self
     }
 
-    /// A number or null.
     pub fn number_or_null(&mut self, name: &str, number: Option<u64>) -> &mut Self {
         match number {
             Some(number) => self.number(name, number),
@@ -109,25 +106,22 @@ impl<'o> Object<'o> {
         }
     }
 
-    /// Null.
     pub fn null(&mut self, name: &str) -> &mut Self {
         self.value(name).extend_from_slice(b"null");
         self
     }
 
-    /// True or false.
     pub fn truth(&mut self, name: &str, truth: bool) -> &mut Self {
         self.value(name).extend_from_slice(if truth { b"true" } else { b"false" });
         self
     }
 
-    /// An id.
     pub fn id(&mut self, name: &str, id: MessageId) -> &mut Self {
         push_id(self.value(name), id);
         self
     }
 
-    /// An instant.
+    /// An instant, as RFC 3339 text.
     pub fn time(&mut self, name: &str, at: Wall) -> &mut Self {
         let out = self.value(name);
         out.push(b'"');
@@ -147,7 +141,7 @@ impl<'o> Object<'o> {
         self
     }
 
-    /// Closes it.
+    /// Ends the object.
     pub fn end(self) {
         self.out.push(b'}');
     }

@@ -1,4 +1,4 @@
-//! Messages as they are shown: state, attempts, and a timeline whose numbers have names. Texts of messages are not shown.
+//! How messages are shown: state, attempts, and a timeline whose numbers are given names. The text of a message is not shown.
 //! Knows the vocabulary of `delivery`; decides nothing.
 
 use std::fmt;
@@ -20,23 +20,23 @@ use stentor_core::{
 };
 use stentor_smpp::status::CommandStatus;
 
-/// Ids of one bulk lookup at most.
+/// Most ids of one bulk lookup.
 pub const IDS_MAX: usize = 1_000;
-/// Bytes of a document with a list of ids, or with less: [`IDS_MAX`] of them with plenty of blanks in between.
+/// Largest document with a list of ids, in bytes: room for [`IDS_MAX`] of them with plenty of blanks in between.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 
-/// Ids as they are asked for, each with the id that it is; `None`: not the form of an id of ours. A list of more than
-/// [`IDS_MAX`] is read no further.
+/// The ids of a request, each as text and parsed; `None`: not of the form of a message id. A list of more than [`IDS_MAX`] is
+/// read no further.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ids {
-    /// The first [`IDS_MAX`].
+    /// At most the first [`IDS_MAX`].
     pub ids: Vec<(String, Option<MessageId>)>,
-    /// There are more.
+    /// Whether the list has more.
     pub more: bool,
 }
 
 impl Ids {
-    /// The ids, if they are neither none nor too many.
+    /// The ids, if there is at least one and not too many.
     ///
     /// # Errors
     /// [`Code::NoMessages`] or [`Code::TooManyMessages`].
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Ids {
     }
 }
 
-/// One of them. Of a text that is no id no more is kept than is shown.
+/// One id of the list. Of a text that is not an id, only as much is kept as is shown.
 struct Id(String, Option<MessageId>);
 
 impl<'de> Deserialize<'de> for Id {
@@ -100,14 +100,14 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// `POST /v1/messages/lookup`.
+/// The body of `POST /v1/messages/lookup`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
     ids: Ids,
 }
 
-/// The ids that are asked for.
+/// Reads the ids of a bulk lookup.
 ///
 /// # Errors
 /// What is wrong with the body as a whole.
@@ -137,23 +137,23 @@ pub fn write_entry<'t>(
     object.end();
 }
 
-/// That is not the form of an id.
+/// The text does not have the form of a message id.
 pub fn no_id(text: &str) -> Flaw {
     let example = "0198c8a2-7b1e-7000-8000-000000010000";
-    Flaw::whole(Code::MessageNotFound, format!("{} is no message id; one is like {example}", Quoted(text)))
+    Flaw::whole(Code::MessageNotFound, format!("{} is not a message id; an id looks like {example}", Quoted(text)))
 }
 
-/// Nothing of this tenant stands under the id.
+/// The tenant has no message with this id.
 pub fn unknown() -> Flaw {
     Flaw::whole(Code::MessageNotFound, "no message of this tenant has this id")
 }
 
-/// It was there once.
+/// The message existed, but its history was deleted.
 pub fn gone() -> Flaw {
-    Flaw::whole(Code::MessageGone, "the message's history is past its retention")
+    Flaw::whole(Code::MessageGone, "the message's history was deleted after its retention time")
 }
 
-/// A message. `owner`: the name of its tenant, where it is told; else empty.
+/// Writes a message. `owner`: the name of its tenant, if it is shown; else empty.
 pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
@@ -190,24 +190,24 @@ pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec
     object.end();
 }
 
-/// A route's name; empty where there is no route of that number any more.
+/// A route's name; empty if no route has that number any more.
 pub(super) fn route_name(catalog: &Catalog, route: RouteId) -> &str {
     catalog.routes.get(route).map_or("", |route| &route.name)
 }
 
-/// A carrier's name; empty if it is no more.
+/// A carrier's name; empty if the carrier was removed.
 pub fn carrier_name(catalog: &Catalog, carrier: CarrierId) -> &str {
     catalog.carrier_name(carrier).unwrap_or_default()
 }
 
-/// What a carrier said against a message, where, and what we take it for.
+/// Writes a carrier's error: what the carrier said, in which step, and the family that we count it in.
 pub fn write_error<'j, 'o>(error: &CarrierError, object: &'j mut Object<'o>) -> &'j mut Object<'o> {
     object.text_unless_empty("error", &error_text(error));
     object.text("error_family", error.family.name()).text("error_origin", error.origin.name())
 }
 
-/// A code as it was written. One that was only a number: of an answer the status by its name, if it has one. Empty if there is
-/// none.
+/// The error code as the carrier wrote it. If it was only a number: the name of the command status for a response, if there is
+/// one. Empty if there is no code.
 pub fn error_text(error: &CarrierError) -> String {
     let CarrierError { origin, text, number, .. } = error;
     match (origin, text.is_empty(), number) {

@@ -1,17 +1,17 @@
 //! The memory of one core that requests and answers may hold: claimed as bytes come, given back as they go. Knows claims,
-//! whose they are and who waits; knows no socket and no HTTP.
+//! their tenants and which of them wait; knows no socket and no HTTP.
 //!
-//! - A part is **shared**: between tenants by [`Shares`], without tenants between the claims themselves: who has more than
-//!   its part of it leaves the last tenth to the others. The last twentieth is for claims of at most [`SMALL_BYTES`].
+//! - A part is **shared**: between tenants by [`Shares`], without tenants between the claims themselves: a claim larger than
+//!   its part leaves the last tenth to the others. The last twentieth is for claims of at most [`SMALL_BYTES`].
 //! - Beyond it, **one claim at a time is lent whatever its request needs**, in turn by tenant and within a tenant in the
-//!   order of coming, so that somebody always finishes and gives back what it had of the shared part as well.
-//! - A claim that does not fit **waits**: its sender is not read on meanwhile. Waiting is hopeless when what is held does not
-//!   come back, as when the disk stands; so it ends after `wait_ms`, and only then is somebody refused.
+//!   order of arrival, so that some request always finishes and gives back what it had of the shared part as well.
+//! - A claim that does not fit **waits**: meanwhile nothing more is read from its sender. Waiting is hopeless when held memory is
+//!   not given back, as when the disk hangs; so it ends after `wait_ms`, and only then is the request refused.
 //!
 //! Invariants:
 //! 1. `shares.used()` is the sum of all claims that are not lent.
-//! 2. While somebody waits, the loan is out.
-//! 3. A claim waits in at most one line, once; what is dropped while it waits is passed over there.
+//! 2. While any claim waits, the loan is out.
+//! 3. A claim is in at most one line, once; a claim that is dropped while it waits is skipped there.
 
 use std::{
     cell::RefCell,
@@ -27,37 +27,37 @@ use stentor_core::{
     model::{Sound, TenantId, holds, invariant::WALKED_MAX},
 };
 
-/// What is small enough for the last twentieth: a message, or a few hundred.
+/// Largest claim that may use the last twentieth: a message, or a few hundred.
 pub const SMALL_BYTES: usize = 64 << 10;
-/// Kept for those: one part in so many.
+/// The part that is kept for small claims: one in this many.
 const SMALL_PART: usize = 20;
-/// Without tenants, who has more than its part leaves one part in so many to the others.
+/// Without tenants, the part that a claim over its share leaves to the others: one in this many.
 const LAST_PART: usize = 10;
-/// How many of one tenant's line are looked at when something was given back: a small one behind a large one may fit.
+/// How many claims of one tenant's line are tried when memory was given back: a small one behind a large one may fit.
 const LOOKS_MAX: usize = 16;
 
 /// No memory became free in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
-/// What was counted since the start, and how it stands.
+/// The current state, and counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measures {
     /// Bytes of requests: bodies, decoded bodies, and their messages until the shards answered.
     pub requests_bytes: usize,
-    /// Bytes of answers that are made and not yet taken.
+    /// Bytes of answers that are made and not yet taken by the client.
     pub answers_bytes: usize,
-    /// Bytes that are shared in all.
+    /// Size of the shared part in bytes.
     pub shared_bytes: usize,
-    /// Claims that wait.
+    /// Claims that wait now.
     pub waiting: usize,
-    /// Claims that had to wait.
+    /// Claims that had to wait, since the start.
     pub waits: u64,
-    /// Claims that waited in vain.
+    /// Claims that waited in vain, since the start.
     pub refused: u64,
 }
 
-/// See the head of this file.
+/// The memory of one core. See the head of this file.
 #[derive(Debug)]
 pub struct Memory {
     state: RefCell<State>,
@@ -72,7 +72,7 @@ struct State {
     claims: Vec<Claim>,
     free: Vec<u32>,
     lent: Option<u32>,
-    /// Tenants of whom somebody waits, the next one first.
+    /// Tenants that have a waiting claim, the next one first.
     turns: VecDeque<TenantId>,
     lines: BTreeMap<TenantId, VecDeque<Ticket>>,
     measures: Measures,
@@ -108,7 +108,7 @@ enum Wait {
 }
 
 impl Memory {
-    /// With so many bytes to share, waited for at most so long.
+    /// A memory of `shared_bytes`, for which a claim waits at most `wait_ms`.
     pub fn new(shared_bytes: usize, wait_ms: u64) -> Rc<Self> {
         let state = State {
             shares: Shares::new(shared_bytes as u64),
@@ -125,7 +125,7 @@ impl Memory {
         Rc::new(Self { state: RefCell::new(state) })
     }
 
-    /// Other limits from now on.
+    /// Sets other limits from now on.
     pub fn set_limits(&self, shared_bytes: usize, wait_ms: u64, weights: &[(TenantId, u32)]) {
         let woken = {
             let state = &mut *self.state.borrow_mut();
@@ -138,23 +138,23 @@ impl Memory {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// A claim of nothing yet, on behalf of `tenant`.
+    /// An empty claim on behalf of `tenant`.
     pub fn open(self: &Rc<Self>, tenant: TenantId) -> Room {
         let index = self.state.borrow_mut().open(tenant);
         Room { memory: Rc::clone(self), index }
     }
 
-    /// Whether somebody waits.
+    /// Whether any claim waits.
     pub fn is_waited_for(&self) -> bool {
         self.state.borrow().measures.waiting > 0
     }
 
-    /// How it stands.
+    /// The current measures.
     pub fn measures(&self) -> Measures {
         self.state.borrow().measures
     }
 
-    /// Ends waits that are too long. `now_ms` as of [`super::sweeper::Sweeper::sweep`].
+    /// Ends waits that take too long. `now_ms` as for [`super::sweeper::Sweeper::sweep`].
     pub fn sweep(&self, now_ms: u64) {
         let woken = self.state.borrow_mut().sweep(now_ms);
         woken.into_iter().for_each(Waker::wake);
@@ -186,11 +186,11 @@ impl State {
             shared += if self.lent == Some(index) { 0 } else { claim.bytes as u64 };
             let waits = matches!(claim.wait, Wait::Line { .. });
             waiting += usize::from(waits);
-            holds!(3, places == usize::from(waits), "claim {index} stands {places} times in line: {claim:?}");
+            holds!(3, places == usize::from(waits), "claim {index} is in line {places} times: {claim:?}");
         }
         let counted = self.shares.used();
         holds!(1, shared == counted, "claims that are not lent hold {shared} bytes, counted are {counted}");
-        holds!(2, waiting == 0 || self.lent.is_some(), "{waiting} claims wait, and nobody has the loan");
+        holds!(2, waiting == 0 || self.lent.is_some(), "{waiting} claims wait, and none has the loan");
         let counted = self.measures.waiting;
         holds!(3, waiting == counted, "{waiting} claims wait, counted are {counted}");
         let lines = (self.lines.len(), self.turns.len());
@@ -207,7 +207,7 @@ impl State {
         self.total().saturating_sub(self.shares.used() as usize)
     }
 
-    /// Whether a claim of so many bytes in all is more than its owner's part of what is shared.
+    /// Whether a claim of `bytes` in all is more than its owner's part of the shared memory.
     fn is_over_share(&self, index: u32, bytes: usize) -> bool {
         let claim = &self.claims[index as usize];
         if self.has_tenants {
@@ -217,7 +217,7 @@ impl State {
         bytes > self.total() / (self.claims.len() - self.free.len()).max(1)
     }
 
-    /// Whether the claim may have so many bytes in all.
+    /// Whether the claim may have `bytes` in all.
     fn fits(&self, index: u32, bytes: usize) -> bool {
         if self.lent == Some(index) {
             return true;
@@ -225,7 +225,7 @@ impl State {
         self.may_add(index, bytes, bytes.saturating_sub(self.claims[index as usize].bytes))
     }
 
-    /// Whether `more` of the shared may go to the claim, which then has `bytes`.
+    /// Whether `more` bytes of the shared part may go to the claim, which then has `bytes`.
     fn may_add(&self, index: u32, bytes: usize, more: usize) -> bool {
         let tenant = self.claims[index as usize].tenant;
         let small = if bytes > SMALL_BYTES { self.total() / SMALL_PART } else { 0 };
@@ -249,7 +249,7 @@ impl State {
         }
     }
 
-    /// Claims at once; false when it has to wait. Who is over its share does not pass those who wait.
+    /// Claims at once; false when the claim has to wait. A claim over its share does not overtake those that wait.
     fn grow(&mut self, index: u32, bytes: usize) -> bool {
         if bytes <= self.claims[index as usize].bytes {
             return true;
@@ -276,7 +276,7 @@ impl State {
         line.push_back(ticket);
     }
 
-    /// Ends a wait; the ticket stays in its line and is passed over there.
+    /// Ends a wait; the ticket stays in its line and is skipped there.
     fn leave(&mut self, index: u32, how: Wait) -> Option<Waker> {
         match std::mem::replace(&mut self.claims[index as usize].wait, how) {
             Wait::Line { waker, .. } => {
@@ -287,7 +287,7 @@ impl State {
         }
     }
 
-    /// How a wait stands; ended, it is over.
+    /// The state of a wait; a wait that has ended is cleared.
     fn look(&mut self, index: u32, waker: &Waker) -> Poll<Result<(), NoRoom>> {
         let wait = &mut self.claims[index as usize].wait;
         match wait {
@@ -312,7 +312,7 @@ impl State {
         }
     }
 
-    /// Gives to those who wait what there is now.
+    /// Gives waiting claims what is free now.
     fn serve(&mut self) -> Vec<Waker> {
         let woken = if self.measures.waiting == 0 { Vec::new() } else { self.serve_lines() };
         debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
@@ -345,7 +345,7 @@ impl State {
         woken
     }
 
-    /// What was lent becomes part of the shared when it fits there.
+    /// What was lent becomes part of the shared memory once it fits there.
     fn take_back_loan(&mut self) {
         let Some(index) = self.lent else { return };
         let Claim { tenant, bytes, .. } = self.claims[index as usize];
@@ -355,7 +355,7 @@ impl State {
         }
     }
 
-    /// Lends to the next in turn, if nobody has the loan.
+    /// Lends to the next claim in turn, if none has the loan.
     fn lend(&mut self, woken: &mut Vec<Waker>) {
         while self.lent.is_none() {
             let Some(tenant) = self.turns.pop_front() else { return };
@@ -415,21 +415,21 @@ pub struct Room {
 }
 
 impl Room {
-    /// Extends the claim to so many bytes in all, when there is room; never shrinks it. One at a time.
+    /// Extends the claim to `bytes` in all, waiting until there is room; never shrinks it. Only one call at a time.
     ///
     /// # Errors
-    /// [`NoRoom`] when there was none for too long; the claim is as it was.
+    /// [`NoRoom`] when there was no room for too long; the claim is unchanged.
     pub fn grow(&self, bytes: usize) -> Grow<'_> {
         Grow { room: self, bytes, waits: false }
     }
 
-    /// The same without waiting; false, and nothing changed, when there is no room now.
+    /// Like [`Self::grow`] without waiting; false, and nothing changed, when there is no room now.
     #[must_use]
     pub fn grow_now(&self, bytes: usize) -> bool {
         self.memory.state.borrow_mut().grow(self.index, bytes)
     }
 
-    /// What lies above so many bytes is given back.
+    /// Gives back what the claim has above `bytes`.
     pub fn shrink(&self, bytes: usize) {
         let woken = {
             let state = &mut *self.memory.state.borrow_mut();
@@ -442,7 +442,7 @@ impl Room {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// From now on it stands for an answer.
+    /// From now on the claim counts as an answer's.
     pub fn becomes_answer(&self) {
         let state = &mut *self.memory.state.borrow_mut();
         let claim = &mut state.claims[self.index as usize];
@@ -452,7 +452,7 @@ impl Room {
         }
     }
 
-    /// How much is claimed.
+    /// Size of the claim.
     pub fn bytes(&self) -> usize {
         self.memory.state.borrow().claims[self.index as usize].bytes
     }

@@ -1,4 +1,4 @@
-//! Claims that fit, wait, are lent and given up; and, whatever happens, that somebody finishes and nothing is held twice.
+//! Claims that fit, wait, are lent and are given up; whatever happens, some claim finishes and nothing is held twice.
 
 use std::{pin::pin, sync::Arc, task::Wake};
 
@@ -25,7 +25,7 @@ fn shared(bytes: usize, weights: &[(TenantId, u32)]) -> Rc<Memory> {
     memory
 }
 
-/// A claim of so many bytes that did not have to wait.
+/// A claim of `bytes` that did not have to wait.
 fn held(memory: &Rc<Memory>, tenant: TenantId, bytes: usize) -> Room {
     let room = memory.open(tenant);
     assert!(room.grow_now(bytes), "{bytes} of {:?}", memory.measures());
@@ -131,8 +131,8 @@ fn an_answer_is_told_apart() {
     assert_eq!((requests_bytes, answers_bytes), (0, 600));
 }
 
-/// Bodies that need much more than there is, each growing bit by bit and finishing when it is whole: all finish, and at no
-/// time is more held than what is shared and one whole body.
+/// Bodies that need much more than there is, each growing bit by bit and finishing when it is complete: all finish, and
+/// never is more held than the shared part and one complete body.
 #[test]
 fn everybody_finishes_and_no_more_is_held_than_promised() {
     const WHOLE: usize = 16 * MIB;
@@ -144,7 +144,7 @@ fn everybody_finishes_and_no_more_is_held_than_promised() {
         let mut waits: Vec<Option<Pin<Box<Grow<'_>>>>> = rooms.iter().map(|_| None).collect();
         let mut unfinished: Vec<usize> = (0..rooms.len()).collect();
         for step in 0.. {
-            assert!(step < 100_000, "nobody finishes: {unfinished:?} {:?}", memory.measures());
+            assert!(step < 100_000, "no claim finishes: {unfinished:?} {:?}", memory.measures());
             if unfinished.is_empty() {
                 break;
             }
@@ -167,7 +167,7 @@ fn everybody_finishes_and_no_more_is_held_than_promised() {
     }
 }
 
-/// One claim is lent what it needs, one waits, one has its part of what is shared; then something breaks.
+/// One claim is lent what it needs, one waits, one has its share; then `breaks` breaks something.
 fn broken(breaks: fn(&mut State)) -> Option<u8> {
     let memory = shared(10 * MIB, &[]);
     let (_shared, lent, waits) = (held(&memory, A, 4 * MIB), memory.open(A), memory.open(A));
@@ -179,7 +179,7 @@ fn broken(breaks: fn(&mut State)) -> Option<u8> {
     let was = (state.shares.clone(), state.lent, state.lines.clone(), state.turns.clone(), state.measures);
     breaks(state);
     let found = state.check().err().map(|broken| broken.number);
-    // What was broken is not what the claims give back to.
+    // Restores the sound state, so that the claims can be given back.
     (state.shares, state.lent, state.lines, state.turns, state.measures) = was;
     found
 }
@@ -192,7 +192,7 @@ fn breaking_invariant_1_is_noticed() {
 
 #[test]
 fn breaking_invariant_2_is_noticed() {
-    // As if what was lent had become part of the shared, and nobody had lent anew.
+    // As if the loan had become part of the shared memory, and no other claim had got the loan.
     assert_eq!(
         broken(|state| {
             state.lent = None;

@@ -1,12 +1,12 @@
-//! The door in: HTTP/1.1, the calls of `docs/API.md`, and nothing that decides about a message. Connections, deadlines
-//! and bodies on one side (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`);
-//! what is asked and answered on the other.
+//! The HTTP API: HTTP/1.1 and the calls of `docs/API.md`; decides nothing about a message. One half handles connections, deadlines
+//! and bodies (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`), the other
+//! requests and answers.
 //!
-//! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed;
-//! `unread`: why not), `spelling` (as typed → as wanted), `ingest`
-//! (which asks `admission`, and has frames), `query`, `document`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
-//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`, and
-//! [`Door`], which asks shards. Knows no disk and no carrier.
+//! Pure, and tested as such: `head` (which request heads are refused), `items` and `typed` (a body → messages as typed;
+//! `unread`: why they cannot be read), `spelling` (as typed → as meant), `ingest` (which asks `admission`, and packs frames),
+//! `query`, `document`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`, `records`, `board`,
+//! `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`,
+//! and [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod access;
 pub mod api;

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document and the pages of the error codes, made from the tables that the code itself runs by: calls,
-//! fields, error codes. Schemas of answers stand here, and tests hold them against what is really written.
+//! The OpenAPI 3.1 document and the pages of the error codes, made from the tables that the code itself uses: calls, fields,
+//! error codes. The schemas of answers are here, and tests compare them with the answers that are really written.
 
 use serde_json::{Map, Value, json};
 
@@ -21,21 +21,21 @@ const REASONS: [(&str, &str); 5] = [
     ("in_doubt_exhausted", include_str!("../../docs/errors/in_doubt_exhausted.md")),
 ];
 
-/// What a request's head may end with, whatever is called.
+/// Statuses that any call may return because of its request head.
 const OF_EVERY_CALL: [u16; 2] = [400, 421];
 
-/// The page of a code, as Markdown.
+/// The page of an error code, as Markdown.
 pub fn page(code: &str) -> Option<&'static str> {
     let reason = || REASONS.iter().find(|(name, _)| *name == code).map(|(_, page)| *page);
     Code::from_text(code).map(Code::page).or_else(reason)
 }
 
-/// All codes with their pages, as Markdown whose links lead to the pages of this server.
+/// A list of all codes and their pages, as Markdown whose links lead to the pages of this server.
 pub fn index() -> String {
     include_str!("../../docs/errors/README.md").replace(".md)", ")").replace("](", "](/docs/errors/")
 }
 
-/// The document, of an installation with so many shards: cursors have a place for each.
+/// The document for an installation with this many shards: a cursor has a position for each.
 pub fn document(shards: u8) -> String {
     let mut paths = Map::new();
     for call in CALLS {
@@ -49,8 +49,8 @@ pub fn document(shards: u8) -> String {
         "info": {
             "title": "Stentor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Takes messages, keeps every one that it acknowledged, and hands each to a carrier at exactly \
-                the pace that the carrier permits.",
+            "description": "Accepts messages, keeps every message that it acknowledged, and sends each to a carrier at exactly \
+                the rate that the carrier allows.",
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "paths": paths,
@@ -87,7 +87,7 @@ fn operation(call: &Call, shards: u8) -> Value {
         "responses": answers,
     });
     if call.problems.contains(&401) {
-        // What is open to some needs a key of the others.
+        // A call that is open to some callers needs a key from the others.
         let open = (call.scope == Scope::Open).then(|| json!({}));
         operation["security"] = open.into_iter().chain([json!({ "key": [] })]).collect();
     }
@@ -123,12 +123,12 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// A schema of the tables, which tests have read.
+/// A schema of the tables, all of which the tests parse.
 fn schema(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// Of a cursor with a place for each shard.
+/// The pattern of a cursor with a position for each shard.
 fn cursor_pattern(shards: u8) -> String {
     format!("01([0-9a-f]{{14}}){{{shards}}}")
 }
@@ -223,7 +223,7 @@ fn message() -> Value {
     })
 }
 
-/// Null is the same as leaving a field out.
+/// Allows null, which means the same as leaving the field out.
 fn allow_null(schema: &mut Value) {
     if let Some(Value::Array(kinds)) = schema.get_mut("anyOf") {
         kinds.push(json!({"type": "null"}));
@@ -235,7 +235,7 @@ fn allow_null(schema: &mut Value) {
     }
 }
 
-/// The field is there, and is not null.
+/// Requires the field, with a value that is not null.
 fn given(field: &str) -> Value {
     json!({"required": [field], "properties": {field: {"not": {"type": "null"}}}})
 }
@@ -251,7 +251,7 @@ fn problem() -> Value {
             "errors_omitted": {"type": "integer", "minimum": 1}}})
 }
 
-/// What statuses and records have in common.
+/// The properties that statuses and records have in common.
 fn common() -> Map<String, Value> {
     let text = json!({ "type": "string" });
     let count = json!({ "type": "integer", "minimum": 0 });
@@ -304,7 +304,7 @@ fn message_status() -> Value {
     properties.insert(
         "encoding".to_owned(),
         json!({"type": "string", "enum": encodings,
-        "description": "what was asked for; from submitted on what the carrier was given"}),
+        "description": "the encoding asked for; from state submitted on, the encoding that was sent to the carrier"}),
     );
     properties.insert("parts_delivered".to_owned(), count);
     properties.insert("send_at".to_owned(), time.clone());

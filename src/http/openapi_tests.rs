@@ -1,4 +1,4 @@
-//! The description of the API against what the API answers.
+//! Compares the description of the API with what the API answers.
 
 use super::*;
 use crate::http::{
@@ -20,7 +20,7 @@ use stentor_core::{
     store::{control::ReaderRecord, record::HandsetRecord},
 };
 
-/// Whether the document allows what was written, as far as members, their types and `required` go.
+/// Checks what was written against the document: members, their types and `required`.
 fn check(schema: &Value, found: &Value, document: &Value, way: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let pointer = name.trim_start_matches('#');
@@ -141,7 +141,7 @@ fn the_document_holds_together() {
     assert!(references > 50);
 }
 
-/// What the document says of base64 is what is read.
+/// The document's pattern for base64 accepts exactly what is read.
 #[test]
 fn base64_is_described_as_it_is_read() {
     for field in ["data", "udh"] {
@@ -149,7 +149,7 @@ fn base64_is_described_as_it_is_read() {
         let schema: Value = serde_json::from_str(known.schema).expect("JSON");
         assert_eq!(schema["minLength"], 2);
         let pattern = schema["pattern"].as_str().expect("a pattern");
-        // One byte, two, three: with and without what fills up, and with bits left over.
+        // The last one, two or three bytes: with and without padding, and with bits left over.
         let ends = ["(==)?", "[AQgw]", "[AEIMQUYcgkosw048]=?"];
         assert!(ends.iter().all(|end| pattern.contains(end)), "{pattern}");
         for (end, fits) in [("QQ", true), ("QR", false), ("QUI", true), ("QUJ", false)] {

@@ -1,7 +1,7 @@
-//! Whose connections a core's places are taken by, and which one has to go when none is left: the longest idle one of the
-//! address that has most. Knows addresses and how many each has; what a connection is doing, the [`Watch`] knows.
+//! Which origins hold a core's connection places, and which connection is closed when no place is left: the longest idle one of the
+//! address that has most. Knows addresses and how many each has; [`Watch`] knows what a connection is doing.
 //!
-//! Accepting and releasing cost two look-ups in ordered maps. Who goes is looked for among all connections, but for many at
+//! Accepting and releasing cost two look-ups in ordered maps. All connections are searched for one to close, but for many at
 //! once, so that a flood costs a few looks for each connection that comes.
 
 use std::{
@@ -14,15 +14,15 @@ use std::{
 use super::sweeper::Watch;
 use crate::host::net::Peer;
 
-/// How many are looked for at once.
+/// How many connections to close are found in one search.
 const BATCH: usize = 64;
 
-/// An address as places are counted by it: IPv4 whole, of IPv6 the 64 bits that one subscriber has at least.
+/// The unit by which places are counted: an IPv4 address, or the 64-bit prefix that an IPv6 subscriber has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin(IpAddr);
 
 impl Origin {
-    /// Of the admin socket: no connection comes from this address.
+    /// Stands for the admin socket: no connection comes from this address.
     const LOCAL: Self = Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
 }
 
@@ -47,7 +47,7 @@ impl From<IpAddr> for Origin {
     }
 }
 
-/// See the head of this file.
+/// The places of one core. See the head of this file.
 #[derive(Debug, Default)]
 pub struct Places {
     taken: RefCell<Taken>,
@@ -57,9 +57,9 @@ pub struct Places {
 struct Taken {
     by: BTreeMap<Origin, u32>,
     most: BTreeSet<(u32, Origin)>,
-    /// Who goes next, and since when it was idle when it was found.
+    /// The next connections to close, each with the time since which it was idle when it was found.
     leaving: VecDeque<(Weak<Watch>, u64)>,
-    /// At this time all were found to be at work.
+    /// The time of the sweep at which all connections were found to be busy.
     all_busy_ms: Option<u64>,
 }
 
@@ -78,17 +78,17 @@ impl Taken {
 }
 
 impl Places {
-    /// One more.
+    /// Counts a new connection.
     pub fn take(&self, origin: Origin) {
         self.taken.borrow_mut().change(origin, |taken| taken + 1);
     }
 
-    /// One less.
+    /// Counts a connection that ended.
     pub fn give_back(&self, origin: Origin) {
         self.taken.borrow_mut().change(origin, |taken| taken.saturating_sub(1));
     }
 
-    /// Whom of `watches` to close so that there is a place: never one with a request under way. None when there is nobody.
+    /// Which of `watches` to close to free a place: never one with a request under way. `None` when all are busy.
     pub fn whom(&self, watches: &[Rc<Watch>], now_ms: u64) -> Option<Rc<Watch>> {
         let taken = &mut *self.taken.borrow_mut();
         if taken.all_busy_ms == Some(now_ms) {
@@ -146,7 +146,7 @@ mod tests {
         assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
     }
 
-    /// Many from one address, few from another, of which one works: who goes is always the longest idle of the many.
+    /// Many from one address, few from another, one of them busy: the longest idle of the many is always closed.
     #[test]
     fn the_longest_idle_of_the_address_with_most_goes() {
         let sweeper = Sweeper::new(Limits { connections_max: 200, ..Limits::DEFAULT });

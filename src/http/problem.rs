@@ -1,5 +1,5 @@
 //! Every error of the API: its code, its status, whether trying again helps, and its page. Answers are RFC 9457
-//! `application/problem+json`. Knows no call: who meets an error says which it is and adds the detail.
+//! `application/problem+json`. Knows no call: the caller chooses the code and adds the detail.
 
 use std::borrow::Cow;
 
@@ -17,11 +17,11 @@ use super::{
 };
 use stentor_core::model::{Quoted, Refusal};
 
-/// Bytes of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
-/// how many they are.
+/// Bytes of failed messages that one answer reports in full; for those after that it gives only the code, or only
+/// their number.
 pub const ERRORS_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of a host's name and port.
+/// Longest `Host` that is used in an address: name and port, in bytes.
 const HOST_OCTETS_MAX: usize = 262;
 
 /// Whether the same request may succeed later, unchanged.
@@ -29,14 +29,14 @@ const HOST_OCTETS_MAX: usize = 262;
 enum Again {
     /// Not before something is changed.
     No,
-    /// Yes; with a key, without a second message.
+    /// Yes; with an idempotency key this creates no second message.
     Yes,
 }
 use Again::{No, Yes};
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $status:literal, $again:ident, $title:literal;)*) => {
-        /// What went wrong. The text of each is stable; its page is compiled in, so that none can be without one.
+        /// What went wrong. The text of each code is stable; its page is compiled in, so that none can lack one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[doc = $doc])* #[doc = $title] $name,)*
@@ -46,17 +46,17 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The stable text, as in the answer and in the name of its page.
+            /// The stable text, as in answers and in the name of its page.
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The HTTP status of a request that ends so.
+            /// The HTTP status of a request that ends with this error.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)* }
             }
 
-            /// What it is, in a few words.
+            /// The title in answers.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
@@ -74,22 +74,22 @@ macro_rules! codes {
 }
 
 codes! {
-    MalformedJson = "malformed_json", 400, No, "What was sent is no JSON of the expected shape";
-    InvalidUtf8 = "invalid_utf8", 400, No, "What was sent is not UTF-8";
+    MalformedJson = "malformed_json", 400, No, "The JSON is malformed or not of the expected shape";
+    InvalidUtf8 = "invalid_utf8", 400, No, "The body is not valid UTF-8";
     UnknownField = "unknown_field", 422, No, "There is no such field";
-    DuplicateField = "duplicate_field", 422, No, "A field stands there twice";
+    DuplicateField = "duplicate_field", 422, No, "A field is given twice";
     InvalidType = "invalid_type", 422, No, "A field's value is of the wrong type";
     MissingField = "missing_field", 422, No, "A field is missing";
     ConflictingFields = "conflicting_fields", 422, No, "Two fields exclude each other";
     LineTooLarge = "line_too_large", 413, No, "One message is too large";
-    InvalidRecipient = "invalid_recipient", 422, No, "The recipient is no telephone number";
-    CountryNotAllowed = "country_not_allowed", 403, No, "The recipient's country is not open to you";
-    InvalidSender = "invalid_sender", 422, No, "The sender cannot be sent";
-    SenderNotAllowed = "sender_not_allowed", 403, No, "The sender is not among yours";
+    InvalidRecipient = "invalid_recipient", 422, No, "The recipient is not a phone number";
+    CountryNotAllowed = "country_not_allowed", 403, No, "You may not send to the recipient's country";
+    InvalidSender = "invalid_sender", 422, No, "The sender is not valid";
+    SenderNotAllowed = "sender_not_allowed", 403, No, "You may not use this sender";
     InvalidBody = "invalid_body", 422, No, "The body is empty or too long";
-    InvalidData = "invalid_data", 422, No, "The data is no base64, empty or too long";
+    InvalidData = "invalid_data", 422, No, "The data is not base64, or is empty or too long";
     InvalidUdh = "invalid_udh", 422, No, "The user data header is malformed";
-    Unencodable = "unencodable", 422, No, "A character has no place in the encoding asked for";
+    Unencodable = "unencodable", 422, No, "A character cannot be written in the requested encoding";
     TooManyParts = "too_many_parts", 422, No, "The message takes more parts than allowed";
     InvalidClass = "invalid_class", 422, No, "There is no such class";
     InvalidKey = "invalid_key", 422, No, "The idempotency key is empty or too long";
@@ -100,8 +100,8 @@ codes! {
     InvalidRef = "invalid_ref", 422, No, "The reference is too long";
     InvalidTags = "invalid_tags", 422, No, "A tag is malformed or there are too many";
     NoRoute = "no_route", 422, No, "No route leads to the recipient";
-    AlreadyExpired = "already_expired", 422, No, "The message would expire before it could leave";
-    KeyReused = "key_reused", 409, No, "The key was used with another content";
+    AlreadyExpired = "already_expired", 422, No, "The message would expire before it could be sent";
+    KeyReused = "key_reused", 409, No, "The key was already used with different content";
     KeyWindowFull = "key_window_full", 503, Yes, "No more keys can be remembered for now";
     OverQuota = "over_quota", 429, Yes, "Your rate or quota is used up";
     QueueFull = "queue_full", 503, Yes, "The queue is full";
@@ -110,33 +110,33 @@ codes! {
     Draining = "draining", 503, Yes, "The server is stopping";
     DiskFull = "disk_full", 503, Yes, "The disk is full";
     Overloaded = "overloaded", 503, Yes, "The server is busy";
-    MalformedRequest = "malformed_request", 400, No, "The request's head can be read in two ways";
+    MalformedRequest = "malformed_request", 400, No, "The request's head is incomplete or ambiguous";
     MalformedBody = "malformed_body", 400, No, "The body ended early or does not decode";
     BodyTimeout = "body_timeout", 408, Yes, "The body came too slowly";
     BodyTooLarge = "body_too_large", 413, No, "The body is too large";
     TooManyMessages = "too_many_messages", 413, No, "The request holds too many messages";
-    UnsupportedMediaType = "unsupported_media_type", 415, No, "The body is of a type that is not read here";
-    UnsupportedEncoding = "unsupported_encoding", 415, No, "The body's compression is not read here";
+    UnsupportedMediaType = "unsupported_media_type", 415, No, "The body's media type is not supported";
+    UnsupportedEncoding = "unsupported_encoding", 415, No, "The body's compression is not supported";
     NoMessages = "no_messages", 422, No, "The request holds no message";
     NothingAccepted = "nothing_accepted", 422, No, "No message was accepted, for different reasons";
     InvalidParameter = "invalid_parameter", 422, No, "A query parameter is unknown or malformed";
     UnknownName = "unknown_name", 404, No, "Nothing in the configuration has this name";
-    InvalidCursor = "invalid_cursor", 422, No, "The cursor is none of ours";
+    InvalidCursor = "invalid_cursor", 422, No, "The cursor was not issued by this server";
     InvalidReader = "invalid_reader", 422, No, "The name of a reader is malformed";
     ReaderNotFound = "reader_not_found", 404, No, "There is no such reader";
-    TooManyReaders = "too_many_readers", 409, No, "There are as many readers as there may be";
-    ReaderConflict = "reader_conflict", 409, No, "The request says otherwise than the reader does";
-    CursorGoesBack = "cursor_goes_back", 409, No, "The reader has confirmed more than that";
+    TooManyReaders = "too_many_readers", 409, No, "The tenant has the maximum number of readers";
+    ReaderConflict = "reader_conflict", 409, No, "The request's parameters conflict with the reader";
+    CursorGoesBack = "cursor_goes_back", 409, No, "The reader has already confirmed a later position";
     Unauthorized = "unauthorized", 401, No, "The key is missing or unknown";
-    Forbidden = "forbidden", 403, No, "Not with this key, or not from there";
+    Forbidden = "forbidden", 403, No, "This key, or this client address, may not do that";
     HostNotAllowed = "host_not_allowed", 421, No, "The request is not meant for this server";
     NotFound = "not_found", 404, No, "There is nothing at this path";
     MessageNotFound = "message_not_found", 404, No, "There is no such message";
     MessageGone = "message_gone", 410, No, "The message's history is past its retention";
-    MethodNotAllowed = "method_not_allowed", 405, No, "The path does not take this method";
-    TooLateToCancel = "too_late_to_cancel", 409, No, "The message is under way or final";
+    MethodNotAllowed = "method_not_allowed", 405, No, "The path does not support this method";
+    TooLateToCancel = "too_late_to_cancel", 409, No, "The message is with a carrier or already final";
     NotInDoubt = "not_in_doubt", 409, No, "The message is not in doubt";
-    BackupUnderWay = "backup_under_way", 409, Yes, "A backup is being made already";
+    BackupUnderWay = "backup_under_way", 409, Yes, "A backup is already being made";
     Unreadable = "unreadable", 500, Yes, "The store could not be read";
     Internal = "internal", 500, Yes, "The server made a mistake";
 }
@@ -150,12 +150,12 @@ impl Code {
         }
     }
 
-    /// The code of that exact text.
+    /// The code with exactly this text.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.text() == text)
     }
 
-    /// Where its page stands on this server.
+    /// The path of its page on this server.
     pub fn doc_url(self) -> String {
         format!("/docs/errors/{}", self.text())
     }
@@ -178,16 +178,15 @@ impl From<Refusal> for Code {
     }
 }
 
-/// What is wrong with one message: a value, for a line's refusal is an outcome of the request, not its failure.
+/// What is wrong with one message. Not an error type: a refused message is an outcome of the request, not its failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// Which.
     pub code: Code,
     /// The field that is to blame, if one is.
     pub field: Option<Cow<'static, str>>,
-    /// What is wrong with it and what would be right; for people.
+    /// What is wrong and what would be right; for people.
     pub detail: Cow<'static, str>,
-    /// What else is wrong with the same message; without such lists of their own.
+    /// What else is wrong with the same message; their own `also` is empty.
     pub also: Vec<Flaw>,
 }
 
@@ -202,7 +201,7 @@ impl Flaw {
         Self { code, field: None, detail: detail.into(), also: Vec::new() }
     }
 
-    /// A shard's refusal.
+    /// The flaw for a shard's refusal.
     pub fn refused(refusal: Refusal) -> Self {
         let code = Code::from(refusal);
         let field = match refusal {
@@ -218,19 +217,19 @@ impl Flaw {
         Self { field: field.map(Cow::Borrowed), ..Self::whole(code, code.title()) }
     }
 
-    /// All that is wrong with a message, of which the first names it; `None` if that is nothing.
+    /// One flaw for all that is wrong with a message: the first, with the others in `also`; `None` if there are none.
     pub fn all(flaws: Vec<Self>) -> Option<Self> {
         let mut flaws = flaws.into_iter();
         let first = flaws.next()?;
         Some(Self { also: flaws.collect(), ..first })
     }
 
-    /// Itself, and what else is wrong.
+    /// This flaw and those in `also`.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.also)
     }
 
-    /// All of it in a sentence: each detail with the field that it is about.
+    /// All of it as one sentence: each detail with its field.
     pub fn told(&self) -> String {
         let tell = |flaw: &Self| match &flaw.field {
             Some(field) => format!("`{field}`: {}", flaw.detail),
@@ -239,23 +238,23 @@ impl Flaw {
         self.each().map(tell).collect::<Vec<_>>().join("; ")
     }
 
-    /// Bytes of its texts, and of what else is wrong.
+    /// Bytes of its texts and of those in `also`.
     pub fn text_bytes(&self) -> usize {
         let texts = |flaw: &Self| flaw.detail.len() + flaw.field.as_ref().map_or(0, |field| field.len());
         self.each().map(texts).sum::<usize>() + self.also.len() * size_of::<Self>()
     }
 
-    /// The same with fewer words.
+    /// Drops the details, keeps the codes.
     pub fn in_short(&self) -> Self {
         Self { detail: Cow::Borrowed(""), also: Vec::new(), code: self.code, field: self.field.clone() }
     }
 
-    /// Its members, into an object that may hold others, with what else is wrong as `also`.
+    /// Writes its members into an object that may hold others, and `also`.
     pub fn write(&self, object: &mut Object<'_>) {
         self.write_whole(0, object);
     }
 
-    /// The same in an answer that told `told` bytes of flaws already.
+    /// Like [`Self::write`], in an answer that has already reported `told` bytes of flaws.
     pub fn write_whole(&self, told: usize, object: &mut Object<'_>) {
         self.write_within(told, object);
         if told < ERRORS_BYTES_MAX && !self.also.is_empty() {
@@ -267,7 +266,8 @@ impl Flaw {
         }
     }
 
-    /// Its own members in an answer that told `told` bytes of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
+    /// Writes its own members in an answer that has already reported `told` bytes of flaws; above [`ERRORS_BYTES_MAX`] the
+    /// detail is empty.
     pub fn write_within(&self, told: usize, object: &mut Object<'_>) {
         object.text("code", self.code.text());
         if let Some(field) = &self.field {
@@ -278,60 +278,59 @@ impl Flaw {
     }
 }
 
-/// A whole request's failure.
+/// The failure of a whole request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Which.
     pub code: Code,
-    /// HTTP status: the code's, except where a request is the sum of its lines.
+    /// HTTP status: the code's, except where it results from several messages.
     pub status: u16,
-    /// What is wrong with this very request; for people.
+    /// What is wrong with this request; for people.
     pub detail: String,
-    /// The items that failed, by index; of many the first ones.
+    /// The messages that failed, by index; if they are many, only the first.
     pub items: Vec<(usize, Flaw)>,
-    /// Items that failed and are not told of.
+    /// Number of messages that failed and are not listed.
     pub items_omitted: usize,
-    /// Seconds until it is worth trying again; 0 says nothing.
+    /// Seconds until a retry makes sense; 0: not stated.
     pub retry_after_s: u32,
-    /// The methods that the path takes, for 405.
+    /// The methods that the path supports, for 405.
     pub allow: Option<String>,
 }
 
 impl Problem {
-    /// A problem without items. What is worth trying again is so in a second, unless said otherwise.
+    /// A problem without items. If a retry may help, it is suggested after one second, unless set otherwise.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let status = code.status();
         let retry_after_s = u32::from(matches!(status, 429 | 503));
         Self { code, status, detail: detail.into(), items: Vec::new(), items_omitted: 0, retry_after_s, allow: None }
     }
 
-    /// A document that is not what was `wanted`. Says why, with no more of it than may be quoted.
+    /// A document that is not what was `wanted`. Says why, and quotes no more of it than may be quoted.
     pub fn unread(wanted: &str, document: &[u8], error: &serde_json::Error) -> Self {
-        Self::new(Code::MalformedJson, format!("{wanted} is wanted: {}", unread::why(document, error)))
+        Self::new(Code::MalformedJson, format!("expected {wanted}: {}", unread::why(document, error)))
     }
 
-    /// A body of another type than `known`.
+    /// A body of another media type than `known`.
     pub fn media_type(came: Option<&HeaderValue>, known: &str) -> Self {
         let came = match came {
             Some(media) => format!("Content-Type: {} came", Quoted(&String::from_utf8_lossy(media.as_bytes()))),
-            None => "no Content-Type came".to_owned(),
+            None => "Content-Type is missing".to_owned(),
         };
-        Self::new(Code::UnsupportedMediaType, format!("{came}; {known} is read here"))
+        Self::new(Code::UnsupportedMediaType, format!("{came}; this call takes {known}"))
     }
 
-    /// A path that does not take the method.
+    /// The path exists, but does not support the method.
     pub fn method_not_allowed(allow: String) -> Self {
         let problem = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
         Self { allow: Some(allow), ..problem }
     }
 
-    /// The only message of a request, refused.
+    /// The only message of a request was refused.
     pub fn of_one(flaw: Flaw) -> Self {
         let problem = Self::new(flaw.code, flaw.told());
         Self { items: vec![(0, flaw)], ..problem }
     }
 
-    /// The document of RFC 9457. Its type is the same wherever it is asked for; the page is told by the whole address.
+    /// The document of RFC 9457. `type` is the same for every host; `doc_url` is the full address of the page.
     pub fn write(&self, request_id: &str, asked_at: &AskedAt, out: &mut Vec<u8>) {
         let page = self.code.doc_url();
         let doc_url = asked_at.origin() + &page;
@@ -355,7 +354,7 @@ impl Problem {
         object.end();
     }
 
-    /// The answer.
+    /// The HTTP answer.
     pub fn answer(&self, request_id: &str, asked_at: &AskedAt) -> Response<ResponseBody> {
         let mut body = Vec::with_capacity(512);
         self.write(request_id, asked_at, &mut body);
@@ -370,7 +369,7 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.code == Code::MalformedRequest {
-            // Where the next request begins is as doubtful as this one.
+            // It is just as unclear where the next request begins, so the connection is closed.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
@@ -380,11 +379,11 @@ impl Problem {
     }
 }
 
-/// Of a request that came under TLS.
+/// Marks a request that came over TLS.
 #[derive(Clone, Copy, Debug)]
 pub struct Secure;
 
-/// By which address a client has asked, so that it is told of pages by one that it can open.
+/// The address that a client used, so that links to pages have an address that the client can open.
 #[derive(Clone, Debug, Default)]
 pub struct AskedAt {
     host: Option<HeaderValue>,
@@ -392,7 +391,7 @@ pub struct AskedAt {
 }
 
 impl AskedAt {
-    /// By its `Host`; a proxy before us may say that TLS ended there.
+    /// From the request's `Host`; a proxy in front may report that it ended TLS.
     pub fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
         let ended = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
@@ -400,7 +399,7 @@ impl AskedAt {
         Self { host: headers.get(HOST).cloned(), is_secure }
     }
 
-    /// Scheme and host; empty if it named none that can be one.
+    /// Scheme and host; empty if the request named no usable host.
     fn origin(&self) -> String {
         let text = self.host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| host.len() <= HOST_OCTETS_MAX);
         let plain = |host: &&str| !host.contains('@') && host.parse::<Authority>().is_ok();
@@ -479,7 +478,7 @@ mod tests {
         let mut out = Vec::new();
         Problem::of_one(flaw).write("r1", &AskedAt::default(), &mut out);
         let expected = concat!(
-            r#"{"type":"/docs/errors/invalid_recipient","title":"The recipient is no telephone number","status":422,"#,
+            r#"{"type":"/docs/errors/invalid_recipient","title":"The recipient is not a phone number","status":422,"#,
             r#""detail":"`to`: no \"number\"","code":"invalid_recipient","retryable":false,"request_id":"r1","#,
             r#""doc_url":"/docs/errors/invalid_recipient","errors":[{"index":0,"code":"invalid_recipient","#,
             r#""field":"to","detail":"no \"number\"","retryable":false}]}"#

@@ -1,42 +1,42 @@
-//! The query of a call: names and values as forms write them, for so every HTTP library sends them. Knows no parameter: who
-//! asks for them says which there are.
+//! The query string of a call: names and values in the encoding of HTML forms, because every HTTP library sends them so. Knows no
+//! parameter: the caller says which ones there are.
 
 use std::borrow::Cow;
 
 use super::problem::{Code, Problem};
 use stentor_core::model::Quoted;
 
-/// Parameters of one call; none has so many.
+/// Most parameters of one query; no call has so many.
 const PARAMETERS_MAX: usize = 32;
 
 /// A name and its value.
 pub(super) type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 
-/// All of them, in the order in which they stand, each once.
+/// All parameters, in order; none may be repeated.
 ///
 /// # Errors
-/// [`Code::InvalidParameter`]: one cannot be read, or stands there twice.
+/// [`Code::InvalidParameter`]: one cannot be decoded, or is repeated.
 pub(super) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
     let wrong = |detail: String| Problem::new(Code::InvalidParameter, detail);
     let mut pairs: Vec<Pair<'_>> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {
-            let what = "UTF-8 is wanted, and `%` goes before two hexadecimal digits";
+            let what = "values must be UTF-8, with two hexadecimal digits after each `%`";
             return Err(wrong(format!("{}: {what}", Quoted(pair))));
         };
         if pairs.iter().any(|(known, _)| *known == name) {
-            return Err(wrong(format!("{} stands there more than once", Quoted(&name))));
+            return Err(wrong(format!("{} is given more than once", Quoted(&name))));
         }
         if pairs.len() == PARAMETERS_MAX {
-            return Err(wrong("no call has so many parameters".to_owned()));
+            return Err(wrong("there are more parameters than any call has".to_owned()));
         }
         pairs.push((name, value));
     }
     Ok(pairs)
 }
 
-/// A time as it may stand there: a plus sign that is not escaped is read as a blank, and no time has one.
+/// A time as it may appear in a query: an unescaped plus sign is decoded as a blank, and no time contains a blank.
 pub(super) fn time(value: &str) -> Cow<'_, str> {
     if value.contains(' ') { value.replace(' ', "+").into() } else { value.into() }
 }

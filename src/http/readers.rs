@@ -1,8 +1,8 @@
-//! `/v1/records/readers`: where whoever reads the records of a tenant goes on, kept for him. A reader is a name and a cursor,
-//! which moves when its owner says that he has what stands before it, and never back.
+//! `/v1/records/readers`: keeps, for each reader of a tenant's records, where it goes on. A reader is a name and a cursor;
+//! the cursor moves when the reader confirms that it has everything before it, and never back.
 //!
-//! Knows what may become of a tenant's readers, and the documents. Control keeps them; what is published there is durable, so
-//! what is told here is. Who decides by an entry that somebody else has changed meanwhile decides again.
+//! Knows the changes to a tenant's readers, and the documents. Control keeps the readers; what it publishes is durable, and so is
+//! what is answered here. A decision on an entry that another request has changed meanwhile is made again.
 
 use std::{
     fmt,
@@ -30,22 +30,22 @@ use stentor_core::{
     },
 };
 
-/// Readers of one tenant.
+/// Most readers of one tenant.
 pub const READERS_MAX: usize = 16;
-/// Bytes of a reader's name.
+/// Longest name of a reader, in bytes.
 const NAME_OCTETS_MAX: usize = 64;
-/// How often is decided anew when others change the same tenant's readers.
+/// How often a decision is made again when other requests change the same tenant's readers.
 const TRIES: usize = 8;
 
-/// Where the answer to a change comes: entries that hold it, durable and published.
+/// Delivers the result of a change: entries that include it, durable and published.
 pub type Changing = mpsc::Receiver<Result<Arc<Entries>, Refused>>;
 
-/// Control, as calls use it. One for all cores.
+/// Control, as the calls use it. One for all cores.
 #[derive(Clone)]
 pub struct ControlDoor {
-    /// What is published.
+    /// The entries that are published now.
     pub published: Arc<dyn Fn() -> Arc<Entries> + Send + Sync>,
-    /// Asks for changes, all of them or none; `None` when too many others have asked.
+    /// Asks for changes, all of them or none; `None` when too many other changes are waiting.
     pub change: Arc<dyn Fn(Vec<Change>) -> Option<Changing> + Send + Sync>,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Debug for ControlDoor {
 
 impl ControlDoor {
     async fn change(&self, change: Change) -> Result<Result<Arc<Entries>, Refused>, Problem> {
-        let overloaded = || Problem::new(Code::Overloaded, "too much is being written down at once");
+        let overloaded = || Problem::new(Code::Overloaded, "too many changes are waiting to be stored");
         let answer = (self.change)(vec![change]).ok_or_else(overloaded)?;
         loop {
             match answer.try_recv() {
@@ -71,7 +71,7 @@ impl ControlDoor {
     }
 }
 
-/// The name of a reader, if it is one.
+/// Checks the name of a reader.
 ///
 /// # Errors
 /// [`Code::InvalidReader`].
@@ -85,21 +85,21 @@ pub(super) fn name(text: &str) -> Result<&str, Problem> {
 }
 
 fn unknown(name: &str) -> Problem {
-    let begin = "POST /v1/records/readers/NAME begins one";
+    let begin = "POST /v1/records/readers/NAME creates one";
     Problem::new(Code::ReaderNotFound, format!("there is no reader {}; {begin}", Quoted(name)))
 }
 
-/// What is wanted of a reader.
+/// A change to a reader.
 #[derive(Clone, Copy, Debug)]
 enum Wish<'a> {
-    /// Everything before the cursor is read; without one, that there is such a reader.
+    /// Everything before the cursor is read; without a cursor, only create the reader if there is none.
     Confirm(Option<&'a Cursor>),
-    /// It is not wanted any more.
+    /// Delete the reader.
     End,
 }
 
 impl Wish<'_> {
-    /// The reader as it stands then, or stood at its end, and whether anything has changed.
+    /// The reader after the change, or before it was deleted, and whether anything changed.
     fn come_true(
         self,
         readers: &mut Vec<ReaderRecord>,
@@ -112,7 +112,7 @@ impl Wish<'_> {
             (Self::End, Ok(at)) => Ok((readers.remove(at), true)),
             (Self::End, Err(_)) => Err(unknown(name)),
             (Self::Confirm(_), Err(_)) if readers.len() >= READERS_MAX => {
-                let detail = format!("there are {READERS_MAX} readers already; DELETE ends one");
+                let detail = format!("there are already {READERS_MAX} readers; delete one first");
                 Err(Problem::new(Code::TooManyReaders, detail))
             }
             (Self::Confirm(cursor), Err(at)) => {
@@ -126,7 +126,7 @@ impl Wish<'_> {
                 let new = new.unwrap_or_else(|| reader.positions.clone());
                 if new.iter().zip(&reader.positions).any(|(new, old)| new < old) {
                     let told = Cursor::of(&reader.positions, shards).text();
-                    let detail = format!("the reader stands at {told}, and does not go back: begin another one");
+                    let detail = format!("the reader is at {told} and cannot go back: create another reader");
                     return Err(Problem::new(Code::CursorGoesBack, detail));
                 }
                 let has_moved = new != reader.positions;
@@ -139,12 +139,12 @@ impl Wish<'_> {
     }
 }
 
-/// Under which key a tenant's readers stand.
+/// The key of a tenant's readers in control.
 pub fn key(tenant: TenantId) -> Vec<u8> {
     tenant.0.to_be_bytes().to_vec()
 }
 
-/// A tenant's readers, and the version of their entry; 0 if there is none.
+/// A tenant's readers and the version of their entry; 0 if there is no entry.
 fn readers(entries: &Entries, tenant: TenantId) -> Result<(Vec<ReaderRecord>, u64), Problem> {
     let Some(entry) = entries.get(Kind::Readers, &key(tenant)) else { return Ok((Vec::new(), 0)) };
     let record: ReadersRecord =
@@ -166,7 +166,7 @@ pub(super) fn write_all(readers: &[ReaderRecord], shards: u8, out: &mut Vec<u8>)
     object.end();
 }
 
-/// A confirmation as it is written.
+/// The body of a confirmation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Typed {
@@ -176,10 +176,10 @@ struct Typed {
 
 impl Api {
     fn control(&self) -> Result<&ControlDoor, Problem> {
-        self.control.as_ref().ok_or_else(|| Problem::new(Code::NotFound, "nothing is stored here"))
+        self.control.as_ref().ok_or_else(|| Problem::new(Code::NotFound, "this server stores nothing"))
     }
 
-    /// Where a reader of this tenant goes on.
+    /// The cursor of a reader of this tenant.
     pub(super) fn reader_stands(&self, tenant: TenantId, name: &str) -> Result<Cursor, Problem> {
         let (readers, _) = readers(&(self.control()?.published)(), tenant)?;
         let reader = readers.iter().find(|reader| reader.name == name).ok_or_else(|| unknown(name))?;
@@ -224,7 +224,7 @@ impl Api {
             }
             return Ok(written("application/json", |out| write(&reader, shards, out)));
         }
-        Err(Problem::new(Code::Overloaded, "many change this tenant's readers at once"))
+        Err(Problem::new(Code::Overloaded, "too many requests change this tenant's readers at once"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Detail records: every message in the order of admission, as NDJSON or CSV, resumable. Pure; pages come from shards.
 //!
-//! A cursor holds a position for every shard, so that a reader who comes back finds what came in meanwhile, wherever. It
-//! ends each page: an NDJSON line of its own, in CSV the last column of the page's last row.
+//! A cursor holds a position for every shard, so that a client that comes back finds what was added meanwhile in any of them. It
+//! ends each page: in NDJSON a line of its own, in CSV the last column of the page's last row.
 
 use hyper::header::HeaderValue;
 
@@ -20,14 +20,14 @@ use stentor_core::{
 /// Messages that a shard is asked for at once.
 pub const PAGE: usize = 500;
 
-/// What a request may pass over without finding anything: so many of the reader's pages
-/// ([`stentor_core::store::Answerer::SCAN_PASSED_BYTES_MAX`]), and one more for each that brought something. Then its answer ends with a
-/// cursor to go on from, for what one request costs must not depend on how much others have sent.
+/// How much a request may skip without finding anything: this many of the reader's pages
+/// ([`stentor_core::store::Answerer::SCAN_PASSED_BYTES_MAX`]), and one more for each page that had a record. Then its answer
+/// ends with a cursor to go on from, because the cost of one request must not depend on how much other tenants have sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience(u32);
 
 impl Default for Patience {
-    /// Of a new request.
+    /// The patience of a new request.
     fn default() -> Self {
         Self(Self::PAGES_MAX)
     }
@@ -36,7 +36,7 @@ impl Default for Patience {
 impl Patience {
     const PAGES_MAX: u32 = 8;
 
-    /// A page that was not its shard's last came back with so many records: whether the next one may be asked for.
+    /// A page that was not its shard's last had this many records: whether the next page may be asked for.
     pub fn goes_on(&mut self, records: usize) -> bool {
         self.0 = if records == 0 { self.0.saturating_sub(1) } else { (self.0 + 1).min(Self::PAGES_MAX) };
         self.0 > 0
@@ -46,40 +46,39 @@ impl Patience {
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An object a line.
+    /// One object per line.
     Ndjson,
     /// RFC 4180, with a header.
     Csv(Formulas),
 }
 
-/// What becomes of a cell that a spreadsheet would take for a formula, where others than we said what stands in it.
+/// How to write a client's or carrier's text that a spreadsheet would take for a formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Formulas {
-    /// It stays as it is.
+    /// Unchanged.
     Plain,
-    /// It begins with `'`.
+    /// With `'` in front.
     Guarded,
 }
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// In which form.
     pub format: Format,
-    /// From where.
+    /// Where to begin.
     pub cursor: Cursor,
-    /// Records at most.
+    /// Most records of the answer.
     pub limit: u64,
-    /// Whose messages, as it was typed; none: the caller's own.
+    /// `tenant` as the client wrote it; `None`: the caller's own messages.
     pub tenant: Option<String>,
-    /// Stop before the first message of a shard that is not final yet, so that each record is seen once, as it stays.
+    /// Stop in each shard before the first message that is not final yet, so that each record is read once and never changes.
     pub settled: bool,
-    /// From where this reader of the tenant stands.
+    /// Begin at the cursor of this reader of the tenant.
     pub reader: Option<String>,
 }
 
 impl Query {
-    /// Reads the query string and `Accept`; `shards`: how many there are.
+    /// Reads the query string and `Accept`; `shards`: how many shards there are.
     ///
     /// # Errors
     /// [`Code::InvalidParameter`], [`Code::InvalidCursor`], [`Code::ReaderConflict`].
@@ -90,7 +89,7 @@ impl Query {
             Self { format, cursor: Cursor::start(shards), limit: u64::MAX, tenant: None, settled: false, reader: None };
         let (mut has_cursor, mut is_unsettled, mut formulas) = (false, false, None);
         for (name, value) in query::pairs(query)? {
-            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
+            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` must be {wanted}"));
             match &*name {
                 "format" => {
                     read.format = match &*value {
@@ -110,7 +109,7 @@ impl Query {
                 "reader" => read.reader = Some(readers::name(&value)?.to_owned()),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| *limit > 0);
-                    read.limit = limit.ok_or_else(|| wrong("a number from 1"))?;
+                    read.limit = limit.ok_or_else(|| wrong("a number of at least 1"))?;
                 }
                 "tenant" => read.tenant = Some(value.into_owned()),
                 "settled" => {
@@ -123,24 +122,24 @@ impl Query {
                 }
                 _ => {
                     let known =
-                        "`format`, `formulas`, `cursor`, `limit`, `settled`, `reader` and `tenant` are known here";
-                    let detail = format!("{}: {known}", Quoted(&name));
+                        "this call takes `format`, `formulas`, `cursor`, `limit`, `settled`, `reader` and `tenant`";
+                    let detail = format!("{} is unknown: {known}", Quoted(&name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }
         }
-        // No spreadsheet takes anything in NDJSON for a formula.
+        // In NDJSON nothing can be taken for a formula, so `formulas` changes nothing.
         if let (Format::Csv(of_format), Some(formulas)) = (&mut read.format, formulas) {
             *of_format = formulas;
         }
         if read.reader.is_some() {
             if has_cursor || is_unsettled {
                 let detail =
-                    "a reader has its own cursor, and reads what is settled: neither `cursor` nor `settled=false`";
+                    "`reader` has its own cursor and reads only settled records: omit `cursor` and `settled=false`";
                 return Err(Problem::new(Code::ReaderConflict, detail));
             }
             if read.tenant.is_some() {
-                let detail = "a reader is its tenant's own: not `tenant`";
+                let detail = "a reader belongs to its tenant: omit `tenant`";
                 return Err(Problem::new(Code::ReaderConflict, detail));
             }
             read.settled = true;
@@ -155,17 +154,17 @@ pub struct Cursor {
     positions: Vec<Address>,
 }
 
-/// Bytes of a position in the text form, which is hexadecimal: version, positions.
+/// Bytes of one position in the text form, which is hexadecimal: a version, then the positions.
 const POSITION_BYTES: usize = 7;
 const CURSOR_VERSION: u8 = 1;
 
 impl Cursor {
-    /// Before the first message.
+    /// The cursor before the first message.
     pub fn start(shards: u8) -> Self {
         Self { positions: vec![Address::default(); usize::from(shards)] }
     }
 
-    /// With those positions, by shard; before the first message where one is missing.
+    /// A cursor with these positions, by shard; a missing one is before the shard's first message.
     pub fn of(packed: &[u64], shards: u8) -> Self {
         let position = |shard| packed.get(usize::from(shard)).copied().map(Address::from_packed).unwrap_or_default();
         Self { positions: (0..shards).map(position).collect() }
@@ -183,13 +182,12 @@ impl Cursor {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Reads a cursor back.
+    /// Parses the text form.
     ///
     /// # Errors
     /// [`Code::InvalidCursor`]: not a cursor of an installation with so many shards.
     pub fn parse(text: &str, shards: u8) -> Result<Self, Problem> {
-        let invalid =
-            || Problem::new(Code::InvalidCursor, "a cursor is handed out by an earlier call, and taken as it is");
+        let invalid = || Problem::new(Code::InvalidCursor, "a cursor must be copied unchanged from an earlier answer");
         let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
         let octets: Option<Vec<u8>> = text
             .as_bytes()
@@ -218,12 +216,12 @@ impl Cursor {
         }
     }
 
-    /// Where a shard goes on.
+    /// Where to go on in a shard.
     pub fn position(&self, shard: ShardId) -> Address {
         self.positions.get(usize::from(shard.0)).copied().unwrap_or_default()
     }
 
-    /// A page of that shard was written.
+    /// Moves on in a shard whose page was written.
     pub fn advance(&mut self, shard: ShardId, to: Address) {
         if let Some(position) = self.positions.get_mut(usize::from(shard.0)) {
             *position = (*position).max(to);
@@ -231,19 +229,19 @@ impl Cursor {
     }
 }
 
-/// A shard's page, cut to what is wanted.
+/// A page of one shard, cut to the query.
 #[derive(Debug)]
 pub struct Page {
     /// The messages to write.
     pub found: Vec<FoundMessage>,
-    /// Where the shard goes on.
+    /// Where to go on in the shard.
     pub next: Address,
-    /// The shard has nothing more for now.
+    /// Whether the shard has nothing more for now.
     pub is_last: bool,
 }
 
 impl Page {
-    /// Cuts what a shard found from `from` on. `next`: as the shard said it.
+    /// Cuts what a shard found from `from` on. `next`: as the shard returned it.
     pub fn cut(mut found: Vec<FoundMessage>, next: Option<Address>, from: Address, query: &Query, left: u64) -> Self {
         let settled = found.iter().take_while(|found| !query.settled || found.view.is_final()).count();
         let wanted = settled.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -255,11 +253,11 @@ impl Page {
     }
 }
 
-/// Columns up to those that are not always there, and the cursor.
+/// The columns without the optional ones and without the cursor.
 const COLUMNS: &str = "id,to,from,class,state,final,parts,attempts,route,carrier,ref,tags,accepted_at,submitted_at,\
     final_at,reason,error,error_family,error_origin,";
 
-/// What stands before the first record; `tells_owner`: whether each tells whose it is.
+/// Writes what comes before the first record; `tells_owner`: whether each record names its tenant.
 pub fn write_start(format: Format, tells_owner: bool, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => {}
@@ -270,7 +268,7 @@ pub fn write_start(format: Format, tells_owner: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a page's records and the cursor behind them. With `tenants` each record tells whose it is.
+/// Appends a page's records and the cursor after them. With `tenants` each record names its tenant.
 pub fn write_page(
     format: Format,
     found: &[FoundMessage],
@@ -299,7 +297,7 @@ pub fn write_page(
     }
 }
 
-/// Appends the cursor behind a page without records that is not the last one: in CSV a row with nothing else in it.
+/// Appends the cursor after a page without records that is not the last one: in CSV a row that is otherwise empty.
 pub fn write_passed(format: Format, tells_owner: bool, cursor: &Cursor, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => write_cursor(cursor, out),
@@ -349,7 +347,7 @@ fn write_object(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut 
     out.push(b'\n');
 }
 
-/// A row up to its last comma.
+/// Writes a row up to its last comma.
 fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, formulas: Formulas, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
@@ -388,7 +386,7 @@ fn push_time(at: Option<Wall>, out: &mut Vec<u8>) {
     out.push(b',');
 }
 
-/// What a client or a carrier wrote.
+/// Appends a text that a client or a carrier wrote.
 fn push_foreign(text: &str, formulas: Formulas, out: &mut Vec<u8>) {
     match formulas {
         Formulas::Guarded if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => push_cell(&format!("'{text}"), out),
@@ -396,7 +394,7 @@ fn push_foreign(text: &str, formulas: Formulas, out: &mut Vec<u8>) {
     }
 }
 
-/// A value and its comma; quoted where RFC 4180 wants it.
+/// Appends a value and a comma; quoted where RFC 4180 requires it.
 fn push_cell(text: &str, out: &mut Vec<u8>) {
     if text.contains([',', '"', '\r', '\n']) {
         out.push(b'"');
@@ -441,7 +439,7 @@ mod tests {
         assert_eq!(Cursor::parse(text, 2), Ok(cursor));
     }
 
-    /// Field case 35: what opens in a spreadsheet shall not run there.
+    /// Field case 35: a spreadsheet that opens the file must not run anything from it.
     #[test]
     fn no_cell_of_a_clients_making_is_a_formula_where_that_is_asked_for() {
         for (typed, guarded) in [

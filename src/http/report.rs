@@ -1,5 +1,5 @@
-//! What became of a request, message by message: results of shards and flaws, told in the order of the request, or as one
-//! problem. Pure. What is written of an answer is cut into slices of work, however long a message or a flaw is.
+//! The outcome of a request, message by message: results of shards and flaws, in the order of the request, or as one
+//! problem. Pure. An answer is written in slices of work, however long a message or a flaw is.
 
 use super::{
     json::{Object, push_id},
@@ -7,17 +7,17 @@ use super::{
 };
 use stentor_core::{admission, model::Refusal, shard::LineResult};
 
-/// What became of a parcel: a result for each of its messages, or why there is none.
+/// The outcome of a parcel: a result for each of its messages, or why there is none.
 pub type Outcome = Result<Vec<LineResult>, Code>;
 
-/// Where the answer for a message comes from.
+/// Where a message's result comes from.
 #[derive(Clone, Copy, Debug)]
 enum Origin {
     Sent(admission::Place),
     Flawed(u32),
 }
 
-/// What became of one message.
+/// The final outcome of one message.
 #[derive(Clone, Debug)]
 enum Fate<'r> {
     Known(LineResult),
@@ -25,50 +25,50 @@ enum Fate<'r> {
     Failed(Code),
 }
 
-/// See the head of this file.
+/// The outcome of one request. See the head of this file.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// It is answered by one result, not by a list.
+    /// Whether it is answered by one result instead of a list.
     one: bool,
     places: Vec<Origin>,
     flaws: Vec<Flaw>,
-    /// Of all that the flaws say.
+    /// Bytes of all texts of the flaws.
     flaws_bytes: usize,
     outcomes: Vec<Outcome>,
-    /// Seconds until the tenant may bring in more, if it may not.
+    /// Seconds until the tenant may send more, if a limit is used up.
     more_in_s: u32,
-    /// By which limit it may not.
+    /// The flaw that names the limit that is used up.
     over_quota: Option<Flaw>,
 }
 
-/// How many messages ended how.
+/// Numbers of messages by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Durable now.
+    /// Accepted: on stable storage now.
     pub accepted: u64,
-    /// Durable before.
+    /// Accepted by an earlier request.
     pub duplicates: u64,
-    /// Not taken.
+    /// Refused.
     pub rejected: u64,
 }
 
 impl Report {
-    /// By one result if it is one message that was sent as such, else by a list.
+    /// Sets whether it is answered by one result (for a message that was not sent in a list) or by a list.
     pub fn answered_by(self, one: bool) -> Self {
         Self { one, ..self }
     }
 
-    /// About so many messages are going to come.
+    /// Prepares for about this many messages.
     pub fn expect(&mut self, messages: usize) {
         self.places.reserve(messages);
     }
 
-    /// The next message goes to a shard.
+    /// Adds a message that goes to a shard.
     pub fn sent(&mut self, place: admission::Place) {
         self.places.push(Origin::Sent(place));
     }
 
-    /// The next message is not taken. What is wrong with it is kept in full only while an answer has room for it.
+    /// Adds a message that is refused. The details of its flaw are kept only while an answer has room for them.
     pub fn refused(&mut self, flaw: Flaw) {
         let has_room = self.flaws_bytes + flaw.text_bytes() <= ERRORS_BYTES_MAX;
         let kept = if has_room { flaw } else { flaw.in_short() };
@@ -77,44 +77,44 @@ impl Report {
         self.flaws.push(kept);
     }
 
-    /// The tenant's limit is used up, as `flaw` says, and there is more in so many seconds.
+    /// The tenant's limit is used up, as `flaw` says; more may be sent after `more_in_s` seconds.
     pub fn used_up(&mut self, flaw: Flaw, more_in_s: u32) {
         (self.over_quota, self.more_in_s) = (Some(flaw), more_in_s);
     }
 
-    /// Where the only message of the request is asked after, if it is taken.
+    /// The path of the request's only message, if it was accepted.
     pub fn location(&self) -> Option<String> {
         let Fate::Known(LineResult::Accepted(id) | LineResult::Duplicate(id)) = self.fate(0) else { return None };
         self.one.then(|| format!("/v1/messages/{id}"))
     }
 
-    /// Messages in it.
+    /// Number of messages.
     pub const fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is none.
+    /// Whether it has no messages.
     pub const fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// What it takes in memory.
+    /// Memory that it holds, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.places.capacity() * size_of::<Origin>() + self.flaws.capacity() * size_of::<Flaw>() + self.flaws_bytes
     }
 
-    /// What it is going to take in memory with a result for each message.
+    /// Memory that it will hold once each message has a result, in bytes.
     pub fn settled_bytes(&self) -> usize {
         self.held_bytes() + self.places.len() * size_of::<LineResult>()
     }
 
-    /// Bytes of all that is said of messages that were not taken.
+    /// Bytes of the texts of all flaws.
     #[cfg(test)]
     pub(super) const fn flaws_bytes(&self) -> usize {
         self.flaws_bytes
     }
 
-    /// The outcomes are there, in the order of the parcels.
+    /// Adds the outcomes, in the order of the parcels.
     pub fn settle(&mut self, outcomes: Vec<Outcome>) {
         self.outcomes = outcomes;
     }
@@ -142,7 +142,7 @@ impl Report {
         }
     }
 
-    /// Counts.
+    /// Counts the messages by outcome.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally { rejected: self.flaws.len() as u64, ..Tally::default() };
         let mut sent_and_failed = self.places.len() as u64 - tally.rejected;
@@ -158,8 +158,9 @@ impl Report {
         tally
     }
 
-    /// `ack=summary`: counts, and the messages that were not taken. Written from the message `from` on until `work` bytes
-    /// were written or looked at; where to go on, `None` at its end. `told`: bytes of flaws told so far.
+    /// Writes the answer for `ack=summary`: counts, and the messages that were refused. Begins at message `from` and stops once
+    /// `work` bytes were written or looked at; returns where to go on, `None` at the end. `told`: bytes of flaws reported so
+    /// far.
     pub fn write_summary(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
         if from == 0 {
             let Tally { accepted, duplicates, rejected } = self.tally();
@@ -184,8 +185,8 @@ impl Report {
         None
     }
 
-    /// The results from the message `from` on, as a part of the whole answer, until `work` bytes were written; where to go
-    /// on, `None` when the last one was written. `told`: bytes of flaws told so far.
+    /// Writes the results from message `from` on, as a part of the whole answer, until `work` bytes were written; returns where
+    /// to go on, `None` after the last one. `told`: bytes of flaws reported so far.
     pub fn write_results(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
         let (mut index, until) = (from, out.len() + work);
         if from == 0 && !self.one {
@@ -207,7 +208,8 @@ impl Report {
         None
     }
 
-    /// When nothing was taken: why, as one problem. Looks at each message once, and keeps as many flaws as are told in full.
+    /// One problem that says why, when nothing was accepted. Looks at each message once, and keeps as many flaws as are told in
+    /// full.
     pub fn problem(&self) -> Problem {
         let (mut failed, mut items, mut items_bytes) = (Failed::default(), Vec::new(), 0);
         for (index, fate) in (0..self.len()).map(|index| (index, self.fate(index))) {
@@ -245,10 +247,10 @@ impl Report {
 
 /// What a message that is looked at counts for in a slice of work, in bytes written.
 const FATE_WORK: usize = 16;
-/// Bytes of an item of a problem beside its texts, about.
+/// Approximate bytes of a problem's item without its texts.
 const ITEM_BYTES: usize = 80;
 
-/// The codes of all messages that failed.
+/// The messages that failed, and their codes.
 #[derive(Debug)]
 struct Failed {
     count: usize,
@@ -276,7 +278,7 @@ impl Failed {
     }
 }
 
-/// What is wrong with a failed message among others, in short if much was told already.
+/// Writes a failed message as an item; without details if much was reported already.
 fn write_item(index: usize, flaw: &Flaw, told: &mut usize, out: &mut Vec<u8>) {
     let before = out.len();
     let mut item = Object::begin(out);
@@ -287,7 +289,7 @@ fn write_item(index: usize, flaw: &Flaw, told: &mut usize, out: &mut Vec<u8>) {
 }
 
 impl Fate<'_> {
-    /// Why it was not taken.
+    /// Why the message was refused, if it was.
     fn code(&self) -> Option<Code> {
         match self {
             Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,

@@ -1,5 +1,5 @@
-//! An answer's body: given whole, made piece by piece while it is taken, or fed by a channel; in each case what it holds in
-//! memory is within a claim until the socket has it. Knows bytes; knows no message and no JSON.
+//! An answer's body: given whole, made piece by piece while the client takes it, or sent through a channel; what it holds in
+//! memory is covered by a claim until the socket has it. Knows bytes; knows no message and no JSON.
 
 use std::{
     cell::RefCell,
@@ -17,23 +17,23 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::memory::Room;
 
-/// Of an answer that was made whole, what the connection is given at once.
+/// How much of a complete answer the connection is given at once.
 const SLICE_BYTES: usize = 32 << 10;
 
 /// An answer's body.
 #[derive(Debug)]
 pub enum ResponseBody {
-    /// All of it.
+    /// A complete body.
     Full(Bytes),
-    /// All of it, and the claim that it is within until it is taken.
+    /// A complete body, and the claim that covers it until the client has taken it.
     Held(Bytes, Room),
-    /// Piece by piece, as they are made when the connection has room for them: chunked on the wire.
+    /// Made piece by piece when the connection has room: chunked on the wire.
     Made(Maker),
-    /// Piece by piece, as a [`BodySender`] sends them: chunked on the wire.
+    /// Received piece by piece from a [`BodySender`]: chunked on the wire.
     Stream(BodyReceiver),
 }
 
-/// Makes an answer piece by piece; None at its end.
+/// Makes an answer piece by piece; its function returns `None` at the end.
 pub struct Maker(Box<dyn FnMut() -> Option<Bytes>>);
 
 impl fmt::Debug for Maker {
@@ -43,17 +43,17 @@ impl fmt::Debug for Maker {
 }
 
 impl ResponseBody {
-    /// No body.
+    /// An empty body.
     pub const fn empty() -> Self {
         Self::Full(Bytes::new())
     }
 
-    /// A body that `make` makes, a piece (some KiB) each time: what it holds for that is for the caller to claim.
+    /// A body that `make` makes, a piece of some KiB each time; the caller must claim the memory that this needs.
     pub fn made(make: impl FnMut() -> Option<Bytes> + 'static) -> Self {
         Self::Made(Maker(Box::new(make)))
     }
 
-    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between, within `room` if that is
+    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between, covered by `room` if that is
     /// given.
     pub fn channel(pieces_max: usize, room: Option<Room>) -> (BodySender, Self) {
         let channel = Channel { pieces_max: pieces_max.max(1), room, ..Channel::default() };
@@ -86,13 +86,13 @@ impl From<&'static str> for ResponseBody {
     }
 }
 
-/// The sender gave up in the middle: the connection is cut, so that the client cannot take the part for the whole.
+/// The sender gave up before the end: the connection is cut, so that the client cannot take the part for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aborted;
 
 impl fmt::Display for Aborted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("the answer was given up in the middle")
+        out.write_str("the answer was cut off before its end")
     }
 }
 
@@ -133,7 +133,7 @@ impl Body for ResponseBody {
 struct Channel {
     pieces: VecDeque<Bytes>,
     pieces_max: usize,
-    /// What the pieces are within, that which the connection has in hand included.
+    /// The claim that covers the waiting pieces and the one that the connection is writing.
     room: Option<Room>,
     held_bytes: usize,
     in_hand_bytes: usize,
@@ -157,7 +157,7 @@ impl Channel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// Feeds a [`ResponseBody::Stream`]; lives on the same core. Dropped without [`Self::finish`], it cuts the answer off.
+/// Feeds a [`ResponseBody::Stream`]; lives on the same core. If it is dropped without [`Self::finish`], the answer is cut off.
 #[derive(Debug)]
 pub struct BodySender {
     channel: Rc<RefCell<Channel>>,
@@ -167,7 +167,7 @@ impl BodySender {
     /// Sends one piece, waiting while the client is slow. Empty pieces are left out.
     ///
     /// # Errors
-    /// [`Gone`] when nobody takes it any more, or the core's memory is taken by others for too long.
+    /// [`Gone`] when the client no longer takes the answer, or others hold the core's memory for too long.
     pub async fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
         let room = self.channel.borrow().room.clone();
         if let Some(room) = room {
@@ -191,12 +191,12 @@ impl BodySender {
         Ok(())
     }
 
-    /// Whether the client has gone; for a sender that waits for something to say.
+    /// Whether the client has gone; for a sender that has nothing to send yet.
     pub fn is_gone(&self) -> bool {
         self.channel.borrow().receiver_gone
     }
 
-    /// The answer is complete.
+    /// Marks the answer as complete.
     pub fn finish(self) {
         self.update(|channel| channel.finished = true);
     }
@@ -227,7 +227,7 @@ impl BodyReceiver {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         let (next, waiting) = {
             let channel = &mut *self.channel.borrow_mut();
-            // Who asks for the next piece has given the last one to the socket.
+            // Asking for the next piece means that the last one was given to the socket.
             let taken = std::mem::take(&mut channel.in_hand_bytes);
             channel.give_back(taken);
             match channel.pieces.pop_front() {

@@ -1,5 +1,5 @@
-//! `GET /v1/restored` and `POST /v1/restored/resolve`: what was unsent in the backup that this installation was restored
-//! from, and what shall become of it. Knows the two documents; decides nothing.
+//! `GET /v1/restored` and `POST /v1/restored/resolve`: the messages that were unsent in the backup that this installation was
+//! restored from, and the operator's decision on them. Knows the two documents; decides nothing.
 
 use std::rc::Rc;
 
@@ -20,17 +20,17 @@ use stentor_core::{
     shard::{Ask, Reply, RestoredStatus},
 };
 
-/// A decision as it is written.
+/// The body of a decision.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Typed {
     action: String,
-    /// Null is not the same as leaving it out: nobody shall mean all classes by a variable that was not set.
+    /// Null is not the same as leaving the field out: an unset variable of the client must not mean all classes.
     #[serde(default, deserialize_with = "document::given")]
     class: Option<String>,
 }
 
-/// The names of what may become of it.
+/// The names of the possible decisions.
 const POLICIES: [(&str, DoubtPolicy); 3] =
     [("hold", DoubtPolicy::Hold), ("resend", DoubtPolicy::Resend), ("drop", DoubtPolicy::Drop)];
 
@@ -38,16 +38,17 @@ fn name(policy: DoubtPolicy) -> &'static str {
     POLICIES.iter().find(|(_, known)| *known == policy).map_or("", |(name, _)| name)
 }
 
-/// What was decided: for one class, or for all.
+/// The decision, for one class or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
     let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
     let typed: Typed = document::read(wanted, body)?;
     let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
-    let policy = policy
-        .ok_or_else(|| Problem::new(Code::InvalidParameter, "`action` is `resend`, `drop` or `hold`".to_owned()))?;
+    let policy = policy.ok_or_else(|| {
+        Problem::new(Code::InvalidParameter, "`action` must be `resend`, `drop` or `hold`".to_owned())
+    })?;
     let named = |name: String| {
         let class = Class::ALL.into_iter().find(|class| class.name() == name);
-        class.ok_or_else(|| Problem::new(Code::InvalidClass, format!("{} is no class", Quoted(&name))))
+        class.ok_or_else(|| Problem::new(Code::InvalidClass, format!("{} is not a class", Quoted(&name))))
     };
     Ok((policy, typed.class.map(named).transpose()?))
 }
@@ -71,7 +72,7 @@ pub(super) fn write(board: &StatusBoard, out: &mut Vec<u8>) {
 }
 
 impl Api {
-    /// Tells every shard. Each makes it durable before it answers, so asking again after an error does no harm.
+    /// Tells every shard. Each makes the decision durable before it answers, so repeating the request after an error does no harm.
     pub(super) async fn release(self: &Rc<Self>, asked: Asked) -> Answered {
         no_query(&asked)?;
         json_only(&asked)?;

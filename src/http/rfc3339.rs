@@ -1,21 +1,21 @@
-//! Instants as RFC 3339 text, both ways. Knows no time zone but offsets, and no clock.
+//! Instants as RFC 3339 text, parsed and written. Knows offsets but no time zones, and no clock.
 
 use stentor_core::model::{
     Wall,
     calendar::{DAY_MS, civil_from_days, days_from_civil},
 };
 
-/// Why a text is no instant.
+/// Why a text is not an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAnInstant {
-    /// Not of the form `2026-01-31T12:00:00Z`, with `+02:00` or the like in place of `Z`.
+    /// Not of the form `2026-01-31T12:00:00Z`, or with an offset such as `+02:00` instead of `Z`.
     Form,
-    /// Of the form, but no such day or hour exists.
+    /// Of the right form, but there is no such day or hour.
     Range,
 }
 
-/// Reads `2026-01-31T12:00:00Z`, `2026-01-31T14:00:00.123+02:00` and their like; parts of a millisecond are cut. A leap
-/// second counts as the next one, and what lies before 1970 as its beginning: nothing here is so old.
+/// Parses texts such as `2026-01-31T12:00:00Z` and `2026-01-31T14:00:00.123+02:00`; fractions of a millisecond are cut off. A
+/// leap second counts as the second after it, and instants before 1970 as 1970-01-01T00:00:00Z.
 pub fn parse(text: &str) -> Result<Wall, NotAnInstant> {
     let bytes = text.as_bytes();
     let (Some(date_time), Some(rest)) = (bytes.first_chunk::<19>(), bytes.get(19..)) else {
@@ -57,7 +57,7 @@ fn fraction(rest: &[u8]) -> Result<(i64, &[u8]), NotAnInstant> {
     Ok((millis, &fraction[length..]))
 }
 
-/// Minutes east of Greenwich.
+/// Minutes east of UTC.
 fn offset(zone: &[u8]) -> Result<i64, NotAnInstant> {
     let (sign, hours, minutes) = match zone {
         b"Z" | b"z" => return Ok(0),
@@ -82,7 +82,7 @@ const fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Appends `2026-01-31T12:00:00.123Z`; instants past the year 9999 as its last millisecond.
+/// Appends text such as `2026-01-31T12:00:00.123Z`; instants past the year 9999 become its last millisecond.
 pub fn push(out: &mut Vec<u8>, at: Wall) {
     let at = at.0.min(253_402_300_799_999);
     let (year, month, day) = civil_from_days((at / DAY_MS) as i64);

@@ -1,5 +1,5 @@
-//! `GET /v1/messages?to=…`: what was sent to a recipient, the newest first. The recipient tells the shard, so that one shard is
-//! asked, page by page, for as long as a question may take; then the answer ends with a cursor, perhaps without a message.
+//! `GET /v1/messages?to=…`: messages to a recipient, the newest first. The recipient determines the shard, so only one shard is
+//! asked, page by page, until the time for a search is over; then the answer ends with a cursor, perhaps without any message.
 
 use std::rc::Rc;
 
@@ -21,17 +21,17 @@ use stentor_core::{
     shard::{Ask, FoundMessage, Reply},
 };
 
-/// Messages of an answer where nothing else is asked for.
+/// Messages of an answer when the request sets no `limit`.
 const PAGE: usize = 100;
-/// How long one question looks.
+/// How long one request searches.
 const BUDGET_NS: u64 = 2_000_000_000;
-/// What an answer holds at most before it ends, unless one message alone is larger.
+/// The answer ends once it holds this much; a single message may be larger.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Query {
-    /// As it was typed.
+    /// The recipient as the client wrote it.
     to: String,
     since: Wall,
     state: Option<MessageState>,
@@ -53,20 +53,20 @@ impl Query {
             below: None,
         };
         for (name, value) in query::pairs(query)? {
-            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
+            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` must be {wanted}"));
             match &*name {
-                // A plus sign that is not escaped stands for a blank in a form, and no number begins with one.
+                // An unescaped plus sign is decoded as a blank, and no number begins with a blank.
                 "to" => read.to = value.strip_prefix(' ').map_or_else(|| value.to_string(), |rest| format!("+{rest}")),
                 "since" => {
                     let since = rfc3339::parse(&query::time(&value));
-                    read.since = since.map_err(|_| wrong("a time of RFC 3339, such as 2026-07-01T12:00:00Z"))?;
+                    read.since = since.map_err(|_| wrong("an RFC 3339 time, such as 2026-07-01T12:00:00Z"))?;
                 }
                 "state" => {
                     let known = MessageState::ALL.into_iter().find(|state| state.name() == value);
                     let names = || format!("one of {}", MessageState::ALL.map(MessageState::name).join(", "));
                     read.state = Some(known.ok_or_else(|| wrong(&names()))?);
                 }
-                "ref" if value.len() > limits::REFERENCE_BYTES_MAX => return Err(wrong("longer than any reference")),
+                "ref" if value.len() > limits::REFERENCE_BYTES_MAX => return Err(wrong("at most 256 bytes long")),
                 "ref" => read.reference = Some(value.into_owned()),
                 "tenant" => read.tenant = Some(value.into_owned()),
                 "limit" => {
@@ -75,13 +75,13 @@ impl Query {
                 }
                 "cursor" => read.below = Some(Cursor::parse(&value, 1)?.position(ShardId(0))),
                 _ => {
-                    let known = "`to`, `since`, `state`, `ref`, `limit`, `cursor` and `tenant` are known here";
-                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(&name))));
+                    let known = "this call takes `to`, `since`, `state`, `ref`, `limit`, `cursor` and `tenant`";
+                    return Err(Problem::new(Code::InvalidParameter, format!("{} is unknown: {known}", Quoted(&name))));
                 }
             }
         }
         if read.to.is_empty() {
-            let detail = "`to` is missing: messages are looked for by their recipient; `GET /v1/records` reads all";
+            let detail = "`to` is missing: messages are searched by recipient; `GET /v1/records` reads all messages";
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
         Ok(read)

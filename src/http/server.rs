@@ -1,5 +1,5 @@
 //! Connections of one core: accepted within limits, served by hyper's HTTP/1, watched by a sweeper, ended in order.
-//! Knows connections and requests as hyper hands them over; what is asked and answered is the [`Handler`]'s.
+//! Knows connections and requests as hyper delivers them; the [`Handler`] answers them.
 
 use std::{
     cell::RefCell,
@@ -43,37 +43,37 @@ use crate::host::{
 };
 use stentor_core::model::TenantId;
 
-/// Until descriptors or memory may be there again.
+/// Pause before the next accept, until descriptors or memory may be free again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// That it cannot accept is told once in so long.
+/// A failure to accept is logged at most once per this time.
 const SHORTAGE_TOLD: Duration = Duration::from_secs(60);
 
-/// What hyper may read ahead or hold back per connection; larger reads of large bodies no longer pay above it.
+/// What hyper may buffer per connection in each direction; larger reads of large bodies bring no more speed.
 const BUFFER_BYTES_MAX: usize = 32 << 10;
 
-/// An answer up to this size counts as part of its connection.
+/// An answer up to this size counts as part of its connection and needs no claim on memory.
 const ANSWER_BYTES_FREE: usize = 16 << 10;
-/// How often other connections are told to go so that a new one has a place.
+/// How often other connections are asked to close so that a new one gets a place.
 const PLACES_TRIES: u32 = 3;
-/// How many are told at once, at most: until they have gone each other task has its turn, and under a flood of connections
-/// the next ones shall not wait for that again.
+/// How many connections are asked to close at once, at most: they need a turn of every other task to go, and under a flood of
+/// new connections the next ones should not have to wait for that again.
 const PLACES_AT_ONCE: usize = 32;
-/// But no more than this part of all places.
+/// But no more than one in this many of all places.
 const PLACES_PART: usize = 32;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// What answers requests; one per core, shared by its connections.
+/// Answers requests; one per core, shared by its connections.
 pub trait Handler: 'static {
-    /// Answers one request. A client that only ended its own side still gets the answer; but the future is dropped
-    /// where it stands when the connection is reset or cut, so whatever must happen regardless belongs to a task of
-    /// its own. A panic costs the client its connection.
+    /// Answers one request. A client that only ended its own side still gets the answer. The future is dropped at any
+    /// await point when the connection is reset or cut, so work that must be done regardless belongs in a task of
+    /// its own. A panic closes the client's connection.
     fn handle(self: Rc<Self>, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>>;
 }
 
-/// The HTTP door of one core.
+/// The HTTP server of one core.
 #[derive(Debug)]
 pub struct Server {
     sweeper: Rc<Sweeper>,
@@ -81,7 +81,7 @@ pub struct Server {
     tls: Tls,
 }
 
-/// How connections that come from now on are secured; none: not at all. Shared by those who accept.
+/// The TLS configuration for connections that come from now on; `None`: plain HTTP. Shared by the accepting tasks.
 #[derive(Clone, Default)]
 struct Tls(Rc<RefCell<Option<TlsAcceptor>>>);
 
@@ -102,7 +102,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Server {
-    /// Accepts from `listeners` (under TLS if `tls` is given and it is no Unix socket) until [`Self::drain`]. Runs on the calling executor.
+    /// Accepts from `listeners` (over TLS if `tls` is given and it is not a Unix socket) until [`Self::drain`]. Runs on the
+    /// calling executor.
     pub fn start<H: Handler>(
         listeners: Vec<Listener>,
         tls: Option<Arc<ServerConfig>>,
@@ -124,38 +125,38 @@ impl Server {
         Self { sweeper, listeners, tls }
     }
 
-    /// Connections that come from now on get these certificates; those that stand keep theirs.
+    /// Connections that come from now on get these certificates; open ones keep theirs.
     pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
         self.tls.put(tls);
     }
 
-    /// Open connections.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         self.sweeper.open()
     }
 
-    /// Other limits from now on.
+    /// Sets other limits from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.sweeper.set_limits(limits);
     }
 
-    /// Tenants and the weights of their shares of memory and connections, from now on.
+    /// Sets the tenants and the weights of their shares of memory and connections, from now on.
     pub fn set_weights(&self, weights: Vec<(TenantId, u32)>) {
         self.sweeper.set_weights(weights);
     }
 
-    /// What requests and answers hold.
+    /// Memory that requests and answers hold.
     pub fn memory(&self) -> Measures {
         self.sweeper.memory().measures()
     }
 
-    /// What happened since the start.
+    /// Counters since the start.
     pub fn counters(&self) -> Counters {
         self.sweeper.counters()
     }
 
-    /// Accepts no more, closes idle connections, lets answers in hand be given, and after `within` cuts off the rest;
-    /// says how many those were.
+    /// Stops accepting, closes idle connections, lets current answers finish, and after `within` cuts off the rest;
+    /// returns how many were cut off.
     pub async fn drain(&self, within: Duration) -> usize {
         self.listeners.iter().for_each(|listener| listener.close());
         self.sweeper.drain();
@@ -176,7 +177,7 @@ fn tick_ms() -> u64 {
     executor::now().mono.0 / 1_000_000
 }
 
-/// Ends with the last connection after the drain began.
+/// Returns once the last connection has ended after the drain began.
 async fn sweep(sweeper: Rc<Sweeper>) {
     while !(sweeper.is_draining() && sweeper.open() == 0) {
         executor::sleep(SWEEP).await;
@@ -220,7 +221,7 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Tls, handler: Rc<H>, sw
     }
 }
 
-/// A place; where none is left, that of a connection that can be spared. None when all are at work.
+/// A place for a connection; if none is left, that of a connection that can be closed. `None` when all are busy.
 async fn place(sweeper: &Rc<Sweeper>, origin: Origin) -> Option<Rc<Watch>> {
     for _ in 0..PLACES_TRIES {
         if let Some(watch) = sweeper.watch(origin) {
@@ -230,20 +231,20 @@ async fn place(sweeper: &Rc<Sweeper>, origin: Origin) -> Option<Rc<Watch>> {
         if (0..at_once).take_while(|_| sweeper.make_place()).count() == 0 {
             return None;
         }
-        // Their tasks were woken and stand before this one.
+        // The tasks of the closed connections were woken and run before this one continues.
         executor::yield_now().await;
     }
     sweeper.watch(origin)
 }
 
-/// What befell one connection before it was accepted is over; what is short stays short for a while.
+/// An error of a single connection needs no pause; a shortage of descriptors or memory lasts, so accepting pauses.
 async fn back_off(error: &io::Error, sweeper: &Sweeper, silent_until: &mut stentor_core::model::Mono) {
     if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
         sweeper.count(|counters| counters.accept_backoffs += 1);
         let now = executor::now().mono;
         if now >= *silent_until {
             *silent_until = now.after_ns(SHORTAGE_TOLD.as_nanos() as u64);
-            tracing::warn!(%error, "cannot accept connections; told once a minute, the metrics count");
+            tracing::warn!(%error, "cannot accept connections; logged at most once a minute, the metrics count every case");
         }
         executor::sleep(ACCEPT_BACKOFF).await;
     } else {
@@ -259,7 +260,7 @@ fn turn_away(socket: &Socket, tls: bool, sweeper: &Sweeper) {
     }
 }
 
-/// A connection's place, given back also when its task panics.
+/// The place of a connection, given back also when its task panics.
 #[derive(Debug)]
 struct Open {
     watch: Rc<Watch>,
@@ -284,7 +285,7 @@ async fn serve<H: Handler>(socket: Socket, peer: Peer, tls: Option<TlsAcceptor>,
         let (handler, watch) = (Rc::clone(&handler), Rc::clone(watch));
         async move {
             watch.note_request();
-            // Hyper takes up to sixteen pipelined requests in one poll.
+            // Lets other tasks run: hyper takes up to sixteen pipelined requests in one poll.
             executor::breathe().await;
             let (mut head, incoming) = request.into_parts();
             if is_secure {
@@ -294,7 +295,7 @@ async fn serve<H: Handler>(socket: Socket, peer: Peer, tls: Option<TlsAcceptor>,
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;
             let mut answer = held(answer, only_asks, &watch).await;
-            // What an answer is, its type says: nobody guesses it from the content.
+            // The Content-Type is right: browsers must not guess another from the content.
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
         }
@@ -325,8 +326,8 @@ async fn serve<H: Handler>(socket: Socket, peer: Peer, tls: Option<TlsAcceptor>,
     }
 }
 
-/// The same answer within a claim on the core's memory, if it is large and has none yet. Where none is to be had in time, who
-/// only asked is refused; what tells of something that was done is given all the same, for its memory is in use already.
+/// Puts a large answer that has no claim on the core's memory under one. If no memory becomes free in time, a request that
+/// only reads is refused; an answer that reports a change is sent all the same, because it is in memory already.
 async fn held(answer: Response<ResponseBody>, only_asks: bool, watch: &Watch) -> Response<ResponseBody> {
     let (head, body) = answer.into_parts();
     match body {
@@ -354,7 +355,7 @@ fn parser(limits: &Limits) -> http1::Builder {
     parser
 }
 
-/// None when it failed or took too long.
+/// `None` when the handshake failed or took too long.
 async fn handshake(tls: &TlsAcceptor, socket: Socket, watch: &Watch) -> Option<Stream> {
     let overdue = future::poll_fn(|context| {
         watch.listen(context.waker());
@@ -375,13 +376,13 @@ async fn handshake(tls: &TlsAcceptor, socket: Socket, watch: &Watch) -> Option<S
 async fn say_too_late(mut transport: Transport, watch: &Watch) {
     transport.say_now(TOO_LATE);
     let ended = async {
-        // The peer may be gone: nothing depends on how this ends.
+        // The peer may be gone already: the result does not matter.
         let _ = future::poll_fn(|context| Pin::new(&mut transport).poll_shutdown(context)).await;
     };
     future::or(ended, executor::sleep(Duration::from_millis(watch.sweeper().limits().linger_ms))).await;
 }
 
-/// An answer's body that tells when the socket has all of it.
+/// An answer's body that reports when the socket has all of it.
 struct Answer {
     body: ResponseBody,
     watch: Rc<Watch>,

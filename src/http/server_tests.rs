@@ -1,4 +1,4 @@
-//! The door against real sockets: clients that are quick, slow, broken, greedy or gone. Each test serves on a port of
+//! The HTTP server against real sockets: clients that are quick, slow, broken, greedy or gone. Each test serves on a port of
 //! its own; afterwards every connection must have given its place back.
 
 use std::{
@@ -26,7 +26,7 @@ const HANG: Duration = Duration::from_secs(20);
 const LIMITS: Limits = Limits { body_bytes_max: 100_000, decoded_bytes_max: 200_000, ..Limits::DEFAULT };
 const HASTY: Limits = Limits { header_ms: 100, body_ms: 100, idle_ms: 100, write_ms: 100, linger_ms: 100, ..LIMITS };
 
-/// Answers by path: `/` gives the body back, `/deaf` does not read it, the others as their names say.
+/// Answers by path: `/` returns the body, `/deaf` does not read it, the others do what their names say.
 struct Echo;
 
 impl Handler for Echo {
@@ -73,8 +73,8 @@ fn pieces(all: bool) -> Response<ResponseBody> {
     Response::new(body)
 }
 
-/// Serves for as long as `client` runs, then drains, on one executor after the other; gives back how many connections were cut
-/// and what was counted on each.
+/// Serves while `client` runs, then drains, on each kind of executor in turn; returns how many connections were cut
+/// and the counters of each.
 fn serve_while(
     limits: Limits,
     tls: Option<Arc<ServerConfig>>,
@@ -113,7 +113,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// All that the server says until it ends; a reset after the answer ends it as well.
+/// Everything that the server sends until it ends; a reset after the answer is an end as well.
 fn hear_out(mut stream: impl Read) -> String {
     let (mut heard, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -127,10 +127,10 @@ fn hear_out(mut stream: impl Read) -> String {
     String::from_utf8_lossy(&heard).into_owned()
 }
 
-/// Sends `bytes` and gives back the status codes and the last body of what is answered until the end.
+/// Sends `bytes`; returns the status codes and the last body of what is answered until the end.
 fn talk(address: SocketAddr, bytes: &[u8]) -> (Vec<u16>, String) {
     let mut stream = connect(address);
-    // The server may answer and end before it took all.
+    // The server may answer and close before it has read everything.
     let _ = stream.write_all(bytes);
     understand(&hear_out(stream))
 }
@@ -208,7 +208,7 @@ fn encodings_are_undone_within_limits() {
     check(LIMITS, &post("content-encoding: zstd\r\n", &zst), &[200], &text);
     check(LIMITS, &post("content-encoding: identity\r\n", b"as is"), &[200], "as is");
 
-    let failed = "the body does not decode by its Content-Encoding";
+    let failed = "the body cannot be decoded as its Content-Encoding says";
     check(LIMITS, &post("content-encoding: gzip\r\n", &gz[..gz.len() - 3]), &[400], failed);
     check(LIMITS, &post("content-encoding: zstd\r\n", &zst[..zst.len() - 3]), &[400], failed);
     check(LIMITS, &post("content-encoding: gzip\r\n", b"not gzip at all"), &[400], failed);
@@ -223,7 +223,7 @@ fn encodings_are_undone_within_limits() {
     check(LIMITS, &post("content-encoding: zstd\r\n", &zstd(&bomb)), &[413], &limit);
     let members = gzip(b"").repeat(20_000);
     let many = Limits { body_bytes_max: 1 << 20, decoded_bytes_max: 1 << 20, ..LIMITS };
-    let limit_members = "the body has more than 10000 members of gzip or frames of zstd";
+    let limit_members = "the body has more than 10000 gzip members or zstd frames";
     check(many, &post("content-encoding: gzip\r\n", &members), &[413], limit_members);
     let ratio = Limits { decoded_ratio_max: 2, ..LIMITS };
     let limit = format!("the body is larger than {} bytes", 2 * zst.len() + (64 << 10));
@@ -295,7 +295,7 @@ fn a_client_that_takes_nothing_is_cut() {
         let mut waiting = connect(address);
         waiting.write_all(b"GET /late HTTP/1.1\r\n\r\n").expect("write");
         hear_out(waiting);
-        // Three sweeps and more have passed: the first one is gone, what it had not taken is lost.
+        // Three sweeps and more have passed: the first connection is gone, and what it had not read is lost.
         hear_out(connect(address));
         let mut taken = Vec::new();
         let ended = stream.read_to_end(&mut taken).map_err(|error| error.kind());
@@ -339,7 +339,7 @@ fn an_answer_may_come_in_pieces() {
     };
     let whole = "\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n";
     assert!(heard("/pieces").iter().all(|heard| heard.ends_with(whole)));
-    // Cut off: what waited may be lost with it, but the end that would make it look whole is never said.
+    // Cut off: pieces that waited may be lost, but the end that would make the answer look complete is never sent.
     assert!(!heard("/aborted").iter().any(|heard| heard.ends_with("0\r\n\r\n")));
 }
 
@@ -348,7 +348,7 @@ fn one_connection_too_many_is_turned_away() {
     let one = Limits { connections_max: 1, ..LIMITS };
     let served = serve_while(one, None, |address| {
         let mut first = connect(address);
-        // Whose first request was answered has its second at work.
+        // The first request of each is answered, and its second is being handled.
         first.write_all(b"GET /deaf HTTP/1.1\r\n\r\nGET /never HTTP/1.1\r\n\r\n").expect("write");
         let mut answer = [0; 12];
         first.read_exact(&mut answer).expect("answer");
@@ -422,7 +422,7 @@ fn bodies_beyond_the_cores_memory_come_in_turn_and_none_is_refused() {
             .map(|_| {
                 let mut stream = connect(address);
                 let request = post("", &body);
-                // A server that does not read on does not keep us: the kernel takes what is written.
+                // Even if the server does not read on, this write does not block: the kernel takes the bytes.
                 stream.write_all(&request[..request.len() / 2]).expect("write");
                 stream
             })
@@ -446,7 +446,7 @@ fn memory_that_never_comes_back_is_waited_for_in_vain() {
         lent.write_all(b"POST /keep HTTP/1.1\r\ncontent-length: 12\r\n\r\neleven bytes").expect("write");
         let refused = loop {
             let answer = talk(address, &post("", b"eleven bytes"));
-            // Taken: the other has not come that far.
+            // Accepted: the other request has not come that far.
             if answer.0 != [200] {
                 break answer;
             }
@@ -484,7 +484,7 @@ fn a_drain_lets_answers_finish_and_cuts_the_rest() {
                 stream
             })
             .collect();
-        // Answered on a connection accepted after those: they were accepted too.
+        // The connection is accepted after the others: so those were accepted too.
         assert_eq!(talk(address, &post("", b"x")).0, [200]);
         late.push((idle, streams));
     });
@@ -520,7 +520,7 @@ fn tls_carries_the_same() {
     }
 }
 
-/// A certificate for "localhost" that signed itself, and the server's half of it.
+/// A self-signed certificate for "localhost", and the server's configuration with it.
 fn issued() -> (CertificateDer<'static>, Arc<ServerConfig>) {
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
     let certificate = CertificateDer::from(issued.cert.der().to_vec());
@@ -529,7 +529,7 @@ fn issued() -> (CertificateDer<'static>, Arc<ServerConfig>) {
     (certificate, Arc::new(server.expect("server")))
 }
 
-/// Security H9: a renewed certificate was never served before a restart.
+/// Security H9: a renewed certificate was not served before a restart.
 #[test]
 fn connections_after_a_renewal_get_the_renewed_certificate_and_others_go_on() {
     Io::here().into_iter().for_each(renewal_on);

@@ -1,5 +1,5 @@
-//! From a message as it was typed to what is wanted, or to the field that cannot be read: how HTTP spells instants, spans,
-//! bytes, classes and codings. Whether what is wanted may be had is asked of `admission`. All that is wrong is told at once.
+//! From a message as typed to a draft, or to the fields that cannot be read: how HTTP spells instants, durations, bytes, classes
+//! and encodings. `admission` judges whether the draft is allowed. All that is wrong is reported at once.
 
 use super::{
     base64::{self, NotBase64},
@@ -13,7 +13,7 @@ use stentor_core::{
     model::{Class, Encoding, Wall},
 };
 
-/// Buffers that a message borrows from while it is judged; kept from message to message.
+/// Buffers that a message borrows from while it is judged; reused from message to message.
 #[derive(Debug, Default)]
 pub struct Scratch {
     data: Vec<u8>,
@@ -23,10 +23,10 @@ pub struct Scratch {
     tags: TagList,
 }
 
-/// What is wanted, and what is meant by it.
+/// The draft of a message, and what `admission` makes of it.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All that is wrong with the message.
 pub fn meant<'m>(
     typed: &'m Typed<'_>,
     scratch: &'m mut Scratch,
@@ -46,7 +46,7 @@ pub fn meant<'m>(
     Err(Flaw::all(flaws).unwrap_or_else(|| Flaw::whole(Code::Internal, Code::Internal.title())))
 }
 
-/// What is wanted. What cannot be read is among the `flaws`, and as if it had not been said.
+/// The draft. A field that cannot be read goes to `flaws` and counts as absent.
 fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch, flaws: &mut Vec<Flaw>) -> Draft<'m> {
     flaws.clone_from(&typed.flaws);
     let Scratch { data, udh, value, tlvs, tags } = scratch;
@@ -81,7 +81,7 @@ fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch, flaws: &mut Vec<Fla
     }
 }
 
-/// What was read; what could not be goes to the flaws.
+/// The value that was read; an error goes to `flaws`.
 fn or_noted<T>(read: Result<T, Flaw>, flaws: &mut Vec<Flaw>) -> Option<T> {
     read.map_err(|flaw| flaws.push(flaw)).ok()
 }
@@ -98,8 +98,8 @@ fn instant(field: &'static str, text: &str) -> Result<Wall, Flaw> {
             Code::InvalidTime,
             field,
             match error {
-                NotAnInstant::Form => "an instant is written like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00",
-                NotAnInstant::Range => "there is no such day or hour",
+                NotAnInstant::Form => "a time must look like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00",
+                NotAnInstant::Range => "this day or hour does not exist",
             },
         )
     })
@@ -108,7 +108,7 @@ fn instant(field: &'static str, text: &str) -> Result<Wall, Flaw> {
 fn expiry(typed: &Typed<'_>) -> Result<Option<Expiry>, Flaw> {
     match (&typed.expires_in, typed.expires_at.as_deref()) {
         (Some(_), Some(_)) => {
-            Err(Flaw::of(Code::ConflictingFields, "expires_at", "either `expires_in` or `expires_at`"))
+            Err(Flaw::of(Code::ConflictingFields, "expires_at", "give either `expires_in` or `expires_at`, not both"))
         }
         (None, None) => Ok(None),
         (None, Some(text)) => Ok(Some(Expiry::At(instant("expires_at", text)?))),
@@ -117,7 +117,7 @@ fn expiry(typed: &Typed<'_>) -> Result<Option<Expiry>, Flaw> {
             None => Err(Flaw::of(
                 Code::InvalidTime,
                 "expires_in",
-                "a number of seconds, or a text such as \"90s\", \"10m\", \"48h\", \"2d\"",
+                "a number of seconds, or a string such as \"90s\", \"10m\", \"48h\", \"2d\"",
             )),
         },
     }
@@ -142,19 +142,19 @@ fn span_ms(span: &Loose<'_>) -> Option<u64> {
     Some(number.saturating_mul(unit_ms)).filter(|ms| *ms > 0)
 }
 
-/// `value` is room for bytes that are typed in hexadecimal.
+/// `value` is a buffer for bytes that are typed in hexadecimal.
 fn add_tlv(at: usize, typed: &TypedTlv<'_>, tlvs: &mut TlvList, value: &mut Vec<u8>) -> Result<(), Flaw> {
     let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
-    let tag =
-        tag(typed.tag.as_ref()).ok_or_else(|| wrong("`tag` is a number up to 65535, or a text such as \"0x1400\""))?;
+    let tag = tag(typed.tag.as_ref())
+        .ok_or_else(|| wrong("`tag` must be a number up to 65535, or a string such as \"0x1400\""))?;
     let octets = match (&typed.text, &typed.hex) {
         (Some(text), None) => text.as_bytes(),
         (None, Some(hex)) => {
             value.clear();
-            push_octets(hex, value).ok_or_else(|| wrong("`hex` is pairs of hexadecimal digits"))?;
+            push_octets(hex, value).ok_or_else(|| wrong("`hex` must be pairs of hexadecimal digits"))?;
             value
         }
-        (Some(_), Some(_)) | (None, None) => return Err(wrong("either `text` or `hex`")),
+        (Some(_), Some(_)) | (None, None) => return Err(wrong("give either `text` or `hex`")),
     };
     tlvs.add(tag, octets).map_err(|objection| wording::of_tlv(&objection, at))
 }
@@ -166,7 +166,7 @@ fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
     }
 }
 
-/// Bytes that are typed in hexadecimal.
+/// Appends the bytes that are typed in hexadecimal.
 pub(super) fn push_octets(hex: &str, into: &mut Vec<u8>) -> Option<()> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
@@ -178,10 +178,10 @@ pub(super) fn push_octets(hex: &str, into: &mut Vec<u8>) -> Option<()> {
 
 fn body<'m>(typed: &'m Typed<'_>, data: &'m mut Vec<u8>, udh: &'m mut Vec<u8>) -> Result<Option<Body<'m>>, Flaw> {
     match (typed.body.as_deref(), typed.data.as_deref()) {
-        (Some(_), Some(_)) => Err(Flaw::of(Code::ConflictingFields, "data", "either `body` or `data`")),
+        (Some(_), Some(_)) => Err(Flaw::of(Code::ConflictingFields, "data", "give either `body` or `data`, not both")),
         (None, None) => Ok(None),
         (Some(_), None) if typed.udh.is_some() => {
-            Err(Flaw::of(Code::ConflictingFields, "udh", "`udh` goes with `data`"))
+            Err(Flaw::of(Code::ConflictingFields, "udh", "`udh` is only allowed with `data`"))
         }
         (Some(text), None) => Ok(Some(Body::Text(text))),
         (None, Some(base64)) => {
@@ -200,8 +200,8 @@ fn octets(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> 
             code,
             field,
             match error {
-                NotBase64::BadCharacter(at) => format!("no base64: the character at octet {at}"),
-                NotBase64::BadEnd => "no base64: it ends in the middle of an octet".to_owned(),
+                NotBase64::BadCharacter(at) => format!("not base64: the character at byte {at}"),
+                NotBase64::BadEnd => "not base64: it ends in the middle of a byte".to_owned(),
             },
         )
     })

@@ -1,4 +1,4 @@
-//! One message as it is typed, and what is meant by it; each flaw in the words of this API.
+//! One message as typed, and what is meant by it; each flaw in the words of this API.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use stentor_core::{
 pub(in crate::http) static NUMBERING: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(None).expect("metadata"));
 const NOW: Wall = Wall(1_782_907_200_000);
 
-/// The message as it is meant, with everything that it borrows made readable: from, body, udh, ref, tags, tlvs.
+/// The message as meant, with everything that it borrows made readable: from, body, udh, ref, tags, tlvs.
 fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, String)> {
     let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
     let rules = Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
@@ -118,7 +118,7 @@ fn each_flaw_names_its_field() {
     }
 }
 
-/// From users: who mends one field a request is told of the next one only then.
+/// From users: fixing one field per request, a client learned of the next wrong field only then.
 #[test]
 fn all_wrong_fields_of_a_message_are_told_at_once() {
     let wrong = |json: &str| {
@@ -167,19 +167,19 @@ fn what_is_wrong_is_told_for_people() {
     let long = "a".repeat(161);
     let tags = format!(r#""tags":["{long}","{long}"]"#);
     for (fields, told) in [
-        (r#""body":"naïve","encoding":"gsm7""#, "\"ï\" (character 2) has no place in GSM 7-bit"),
-        (r#""data":"AA==","udh":"06050415""#, "; it looks like hexadecimal, base64 is wanted"),
-        (r#""data":"A!==""#, "no base64: the character at octet 1"),
+        (r#""body":"naïve","encoding":"gsm7""#, "\"ï\" (character 2) does not exist in GSM 7-bit"),
+        (r#""data":"AA==","udh":"06050415""#, "; it looks like hexadecimal, but must be base64"),
+        (r#""data":"A!==""#, "not base64: the character at byte 1"),
         (&format!(r#""body":"{long}","parts_max":1"#), "it takes 2 parts; 1 are allowed (`parts_max`)"),
-        (r#""body":"x","tags":["a,b"]"#, "\"a,b\": a tag is not empty and has no comma or control character in it"),
-        (&format!(r#""body":"x",{tags}"#), "more than 256 octets in all"),
+        (r#""body":"x","tags":["a,b"]"#, "\"a,b\": a tag must not be empty or contain a comma or a control character"),
+        (&format!(r#""body":"x",{tags}"#), "more than 256 bytes in all"),
         (
             r#""body":"x","tlvs":[{"tag":9,"text":""},{"tag":1060,"text":"x"}]"#,
             "number 1: 0x0424 is set by Stentor itself",
         ),
         (&format!(r#""body":"x","tlvs":[{}]"#, [r#"{"tag":9,"text":""}"#; 17].join(",")), "more than 16"),
-        (r#""body":"x","from":"Twelve chars""#, "longer than 11 characters, or 15 digits"),
-        (r#""body":"x","expires_in":"15d""#, "more than 14 days after the message is due"),
+        (r#""body":"x","from":"Twelve chars""#, "it is longer than 11 characters, or 15 digits"),
+        (r#""body":"x","expires_in":"15d""#, "must be at most 14 days after the message is due"),
     ] {
         assert!(detail(fields).contains(told), "{fields:.200}: {}", detail(fields));
     }

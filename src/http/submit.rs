@@ -1,5 +1,5 @@
-//! `POST /v1/messages`: the body to frames, the frames to shards, their results to one answer. Nothing leaves before the
-//! whole body was read and found sound; nothing is answered before every shard that has a frame answered.
+//! `POST /v1/messages`: the body to frames, the frames to shards, their results to one answer. No frame is sent before the
+//! whole body was read and found valid; no answer is given before every shard that got a frame has answered.
 
 use std::rc::Rc;
 
@@ -26,14 +26,14 @@ use stentor_core::{
     shard::{Ask, Claimed, Reply},
 };
 
-/// Bytes that are read, hashed or written between two looks at the clock. Lines take 3 to 20 ns a byte.
+/// Bytes that are read, hashed or written between two looks at the clock. Lines take 3 to 20 ns per byte.
 const SLICE: usize = 32 << 10;
-/// Results of which an answer is written in one piece; of more it is made while it is taken.
+/// Up to this many results an answer is written in one piece; with more it is made while the client takes it.
 const WHOLE_MAX: u64 = 1_024;
-/// Bytes of one piece of such an answer, about.
+/// Approximate bytes of one piece of such an answer.
 const PIECE: usize = 16 << 10;
 
-/// How much of an answer is wanted.
+/// The value of `ack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ack {
     Full,
@@ -57,7 +57,7 @@ impl Api {
             None => None,
         };
         let (parcels, mut report, mut charge) = self.plan(&body, form, request, tenant, settings).await?;
-        // The body goes, what was made of it stays claimed: it is in memory until the shards have it on stable storage.
+        // The body is dropped; what was made of it stays claimed, because it is in memory until the shards have stored it.
         let room = body.into_room();
         room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.settled_bytes());
         if let Some(print) = request.filter(|_| !parcels.is_empty()) {
@@ -83,7 +83,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// The fingerprint of the request's own key.
+    /// The fingerprint of the request's own idempotency key.
     async fn print(&self, tenant: &Tenant, key: &HeaderValue, body: &[u8]) -> KeyPrint {
         let mut print = self.printer.request(tenant.id(), key.as_bytes());
         for slice in body.chunks(SLICE) {
@@ -114,13 +114,13 @@ impl Api {
         Ok(ingest.finish(&terms))
     }
 
-    /// Records the request's key, so that it cannot be used for another body; if nothing of it `is_paid`, only asks.
+    /// Records the request's key, so that it cannot be used for another body; unless `is_paid`, only checks it.
     async fn claim(self: &Rc<Self>, tenant: TenantId, print: KeyPrint, is_paid: bool) -> Result<(), Problem> {
         let home = self.shards.shard_of(print.key as u64);
         match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, tenant, print, is_paid }).await? {
             Reply::Claimed(Claimed::Ours) => Ok(()),
             Reply::Claimed(Claimed::Reused) => {
-                Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))
+                Err(Problem::new(Code::KeyReused, "this Idempotency-Key was already used with a different body"))
             }
             Reply::Claimed(Claimed::Full) => Err(Problem::new(Code::KeyWindowFull, Code::KeyWindowFull.title())),
             Reply::Claimed(Claimed::Refused(refusal)) => {
@@ -131,7 +131,7 @@ impl Api {
         }
     }
 
-    /// `room` covers the parcels: it is held until their shards have answered, also if nobody waits for that any more.
+    /// `room` covers the parcels: it is held until their shards have answered, even if the client is gone by then.
     async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, charge: &mut Charge, room: &Room) -> Vec<Outcome> {
         let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
         for Parcel { shard, mut frame } in parcels {
@@ -158,10 +158,12 @@ impl Api {
     }
 }
 
-/// What a shard should not have answered, as a problem of ours.
+/// A problem for an answer that a shard should not have given.
 pub(super) fn unexpected(reply: &Reply) -> Problem {
     match reply {
-        Reply::Unreadable => Problem::new(Code::Unreadable, "the store is damaged there; the operator was told"),
+        Reply::Unreadable => {
+            Problem::new(Code::Unreadable, "the store is damaged at this message; the log tells the operator")
+        }
         Reply::Submitted(_)
         | Reply::Claimed(_)
         | Reply::Found(_)
@@ -178,14 +180,14 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
 struct Writing {
     report: Report,
     ack: Ack,
-    /// The message to go on with; none: it is written.
+    /// The next message to write; `None`: all are written.
     next: Option<usize>,
-    /// Bytes of flaws told so far.
+    /// Bytes of flaws reported so far.
     told: usize,
 }
 
 impl Writing {
-    /// Writes about `work` bytes more; false when there was nothing more to write.
+    /// Writes about `work` more bytes; false when there was nothing more to write.
     fn write(&mut self, work: usize, out: &mut Vec<u8>) -> bool {
         let Some(from) = self.next else { return false };
         self.next = match self.ack {
@@ -195,7 +197,7 @@ impl Writing {
         true
     }
 
-    /// The answer, within the claim of what it is written from.
+    /// The answer, covered by the claim for what it is written from.
     async fn answer(mut self, entries: u64, room: Room) -> Response<ResponseBody> {
         room.becomes_answer();
         let body = if entries <= WHOLE_MAX {
@@ -208,7 +210,7 @@ impl Writing {
         } else {
             room.shrink(self.report.settled_bytes());
             ResponseBody::made(move || {
-                // Moved in, and given back with the last piece or with the connection.
+                // The closure owns the claim: it is given back with the last piece or when the connection ends.
                 let _held = &room;
                 let mut out = Vec::with_capacity(PIECE + 1_024);
                 self.write(PIECE, &mut out).then(|| out.into())
@@ -220,7 +222,7 @@ impl Writing {
 
 fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {
     let wanted = || {
-        let known = "application/json (an object or an array) or application/x-ndjson (an object a line), in UTF-8";
+        let known = "application/json (an object or an array) or application/x-ndjson (one object per line), in UTF-8";
         Problem::media_type(media, known)
     };
     let text = media.and_then(|media| media.to_str().ok()).ok_or_else(wanted)?;
@@ -243,7 +245,7 @@ fn ack(query: &str) -> Result<Ack, Problem> {
             ("ack", "full") => Ack::Full,
             ("ack", "summary") => Ack::Summary,
             _ => {
-                let detail = format!("{}: `ack=full` and `ack=summary` are known here", Quoted(&name));
+                let detail = format!("{}: this call takes `ack=full` or `ack=summary`", Quoted(&name));
                 return Err(Problem::new(Code::InvalidParameter, detail));
             }
         }
@@ -255,7 +257,7 @@ fn request_key(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Problem> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let Some(key) = keys.next() else { return Ok(None) };
     if keys.next().is_some() || key.is_empty() || key.len() > limits::KEY_BYTES_MAX {
-        let detail = format!("Idempotency-Key: once, with 1 to {} octets", limits::KEY_BYTES_MAX);
+        let detail = format!("`Idempotency-Key` must be given once, with 1 to {} bytes", limits::KEY_BYTES_MAX);
         return Err(Problem::new(Code::InvalidKey, detail));
     }
     Ok(Some(key))
@@ -279,7 +281,7 @@ mod tests {
             let media = media.map(HeaderValue::from_static);
             super::form(media.as_ref()).expect_err("not read").detail
         };
-        assert!(told(None).starts_with("no Content-Type came; "), "{}", told(None));
+        assert!(told(None).starts_with("Content-Type is missing; "), "{}", told(None));
         let plain = told(Some("text/plain"));
         assert!(plain.starts_with("Content-Type: \"text/plain\" came; application/json"), "{plain}");
         let long = HeaderValue::from_str(&"x".repeat(8_000)).expect("a header");

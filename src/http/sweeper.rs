@@ -1,8 +1,8 @@
-//! Deadlines of connections, looked at four times a second for all connections of a core at once: a connection has
-//! no timer of its own and the hot path reads no clock. How many there may be, and who goes when there are too many, is
-//! [`Places`]' to say; what requests and answers may hold is [`Memory`]'s.
+//! Deadlines of connections, checked four times a second for all connections of a core at once: a connection has
+//! no timer of its own and the hot path reads no clock. [`Places`] decides how many there may be and which is closed when there are
+//! too many; [`Memory`] limits what requests and answers hold.
 //!
-//! Knows in which phase each connection stands and since when; does not know what is said on it. A [`Watch`] belongs
+//! Knows which phase each connection is in and since when; does not know what is sent on it. A [`Watch`] belongs
 //! to one connection's task and lives on its core.
 //!
 //! ```text
@@ -26,7 +26,7 @@ use stentor_core::{admission::Shares, model::TenantId};
 
 pub use super::{memory::Room, watch::Watch};
 
-/// Between two sweeps: what a deadline may be late by.
+/// Time between two sweeps: how late a deadline may be noticed.
 pub const SWEEP: Duration = Duration::from_millis(250);
 
 /// What a connection is doing.
@@ -42,26 +42,26 @@ pub enum Phase {
     Handling,
     /// Between requests.
     Idle,
-    /// Our side has ended; waiting for the peer's end.
+    /// Our side has ended; the peer's end has not come yet.
     Closing,
 }
 
-/// A deadline that passed.
+/// Why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// No complete headers: 408 if a request had begun.
+    /// The headers are not complete in time: 408 if a request had begun.
     Header,
-    /// No complete body: the reader of the body gets an error, the connection goes on to say so.
+    /// The body is not complete in time: its reader gets an error, and the connection stays open for the answer that says so.
     Body,
-    /// No further request.
+    /// No further request came.
     Idle,
-    /// The peer takes nothing, or too slowly.
+    /// The peer takes nothing of its answer, or takes it too slowly.
     Write,
-    /// The peer does not end after us.
+    /// The peer does not close after us.
     Linger,
-    /// The server stops and will not wait longer.
+    /// The server stops and waits no longer.
     Drain,
-    /// No deadline: its place was needed, and it did nothing.
+    /// Not a deadline: the connection was idle, and its place was needed.
     Evicted,
 }
 
@@ -77,21 +77,21 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections turned away because `connections_max` were open and all of them at work.
     pub turned_away: u64,
-    /// Connections closed in favour of others because they were idle longest.
+    /// Connections closed to make room for others, because they were idle longest.
     pub evicted: u64,
     /// Requests refused because their tenant has more than its share of connections.
     pub over_share: u64,
     /// Bodies refused for having more framing than content.
     pub padded: u64,
-    /// Bodies and answers cut off for being slow while others waited for memory.
+    /// Bodies and answers cut off for being slow while other requests waited for memory.
     pub hurried: u64,
-    /// Times that accepting failed for want of descriptors or memory and backed off.
+    /// Times that accepting paused because descriptors or memory were short.
     pub accept_backoffs: u64,
-    /// Handshakes that failed.
+    /// TLS handshakes that failed.
     pub handshakes_failed: u64,
-    /// Connections ended by what the peer sent or by losing it in the middle of a request.
+    /// Connections ended because of what the peer sent, or lost in the middle of a request.
     pub broken: u64,
-    /// Deadlines that passed, by the order of [`Overdue::ALL`].
+    /// Deadlines that passed, in the order of [`Overdue::ALL`].
     pub overdue: [u64; Overdue::ALL.len()],
 }
 
@@ -103,7 +103,7 @@ pub struct Sweeper {
     draining: Cell<bool>,
     watches: RefCell<Vec<Rc<Watch>>>,
     places: Places,
-    /// Connections by tenant, of those that named one.
+    /// Connections by tenant, once a request has named one.
     connections: RefCell<Shares>,
     weights: RefCell<Vec<(TenantId, u32)>>,
     memory: Rc<Memory>,
@@ -131,13 +131,13 @@ impl Sweeper {
         self.limits.get()
     }
 
-    /// Other limits from now on, also for connections that are open.
+    /// Sets other limits from now on, also for open connections.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
         self.share_out();
     }
 
-    /// Tenants and the weights of their shares of memory and connections; none: there are no tenants.
+    /// Sets the tenants and the weights of their shares of memory and connections; empty: there are no tenants.
     pub fn set_weights(&self, weights: Vec<(TenantId, u32)>) {
         self.weights.replace(weights);
         self.share_out();
@@ -149,12 +149,12 @@ impl Sweeper {
         self.memory.set_limits(limits.memory_bytes_max, limits.memory_ms, &weights);
     }
 
-    /// What requests and answers of this core hold.
+    /// The memory that requests and answers of this core may hold.
     pub fn memory(&self) -> &Rc<Memory> {
         &self.memory
     }
 
-    /// Watches one more connection; None when `connections_max` are open. Ends by [`Self::release`].
+    /// Watches one more connection; `None` when `connections_max` are open. Must be ended by [`Self::release`].
     pub fn watch(self: &Rc<Self>, origin: Origin) -> Option<Rc<Watch>> {
         let mut watches = self.watches.borrow_mut();
         if watches.len() >= self.limits.get().connections_max {
@@ -166,14 +166,14 @@ impl Sweeper {
         Some(watch)
     }
 
-    /// Tells the connection that can best be spared to go; false when all are at work.
+    /// Tells the connection that can best be spared to close; false when all are busy.
     pub fn make_place(&self) -> bool {
         let Some(watch) = self.places.whom(&self.watches.borrow(), self.tick_ms.get()) else { return false };
         self.condemn(&watch, Overdue::Evicted);
         true
     }
 
-    /// The connection is gone.
+    /// Ends the watch of a connection that has ended.
     pub fn release(&self, watch: &Watch) {
         self.places.give_back(watch.origin());
         if let Some(tenant) = watch.set_tenant(None) {
@@ -187,7 +187,7 @@ impl Sweeper {
         }
     }
 
-    /// The connection's requests are `tenant`'s; false when that has more than its share of connections.
+    /// The connection's requests are `tenant`'s; false when the tenant has more than its share of connections.
     pub fn assign(&self, watch: &Watch, tenant: TenantId) -> bool {
         if watch.tenant() == Some(tenant) {
             return true;
@@ -208,24 +208,24 @@ impl Sweeper {
         self.tick_ms.get()
     }
 
-    /// Open connections.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         self.watches.borrow().len()
     }
 
-    /// What happened so far.
+    /// The counters so far.
     pub fn counters(&self) -> Counters {
         self.counters.get()
     }
 
-    /// Counts something.
+    /// Changes a counter.
     pub fn count(&self, change: impl FnOnce(&mut Counters)) {
         let mut counters = self.counters.get();
         change(&mut counters);
         self.counters.set(counters);
     }
 
-    /// Looks at every connection. `now_ms` is monotonic, of any origin; called every [`SWEEP`].
+    /// Checks every connection. `now_ms` is monotonic, of any origin; called every [`SWEEP`].
     pub fn sweep(&self, now_ms: u64) {
         self.tick_ms.set(now_ms);
         self.memory.sweep(now_ms);
@@ -241,7 +241,7 @@ impl Sweeper {
         }
     }
 
-    /// From now on connections end after the answer in hand; idle ones at once.
+    /// From now on connections end after the current answer; idle ones end at once.
     pub fn drain(&self) {
         self.draining.set(true);
         self.watches.borrow().iter().for_each(|watch| watch.wake());
@@ -252,7 +252,7 @@ impl Sweeper {
         self.draining.get()
     }
 
-    /// Connections on which our side has not ended.
+    /// Number of connections on which our side has not ended.
     pub fn unfinished(&self) -> usize {
         self.watches.borrow().iter().filter(|watch| watch.phase() != Phase::Closing).count()
     }

@@ -1,4 +1,4 @@
-//! What each phase allows, and what comes back when it is over.
+//! What each phase allows, and what is given back when it is over.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,7 +13,7 @@ fn told(watch: &Watch) -> Option<Overdue> {
     watch.take_body_overdue().map(|_| Overdue::Body).or_else(|| watch.overdue())
 }
 
-/// Plays `happens` on a fresh connection at 1 s, then sweeps at `at_s`.
+/// Applies `happens` to a fresh connection at 1 s, then sweeps at `at_s`.
 fn check(happens: impl FnOnce(&Watch), at_s: u64, expected: Option<Overdue>) {
     let sweeper = Sweeper::new(LIMITS);
     sweeper.sweep(1_000);
@@ -102,7 +102,7 @@ fn a_body_overdue_does_not_end_the_connection() {
     assert_eq!(sweeper.counters().overdue, [0, 1, 0, 0, 0, 0]);
 }
 
-/// Sweeps every quarter of a second for `seconds`, `each` time after `happens`; when the connection was told to go.
+/// Sweeps every quarter of a second for `seconds`, each time after `happens`; returns when the connection was told to end.
 fn told_after(sweeper: &Rc<Sweeper>, watch: &Watch, seconds: u64, mut happens: impl FnMut()) -> Option<(u64, Overdue)> {
     let began_ms = sweeper.tick_ms();
     (1..=seconds * 4).find_map(|quarter| {
@@ -125,7 +125,7 @@ fn a_reader_that_takes_a_little_now_and_then_is_cut_all_the_same() {
         })
     };
     assert_eq!(dripping(250), Some((32, Overdue::Write)), "1 kB/s, with 30 s of grace");
-    assert_eq!(dripping(4_000), None, "16 kB/s, hardly less than the floor: nobody waits so long");
+    assert_eq!(dripping(4_000), None, "16 kB/s, hardly less than the lower limit: no answer takes so long");
     assert_eq!(dripping(5_000), None);
 }
 

@@ -1,5 +1,5 @@
-//! Hyper's reads and writes on our streams: no buffer of its own, no zeroing, the peer's end told apart from errors.
-//! Knows bytes and tells the [`Watch`] about them; knows no HTTP.
+//! Hyper's reads and writes on our streams: without a buffer of its own and without zeroing; tells the peer's end from errors.
+//! Knows bytes and reports them to the [`Watch`]; knows no HTTP.
 
 use std::{
     io::{self, IoSlice},
@@ -14,13 +14,13 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use super::watch::Watch;
 use crate::host::net::Stream;
 
-/// Discarded from a peer that goes on sending after our last word; one that sends more is cut off.
+/// How much is read and discarded from a peer that goes on sending after our last byte; a peer that sends more is cut off.
 const LINGER_BYTES_MAX: usize = 1 << 20;
-/// What hyper answers by itself, to a head that it cannot read, begins so; no answer of ours lacks [`NOSNIFF`].
+/// How hyper's own answers begin, to a head that it cannot parse; every answer of ours has [`NOSNIFF`].
 const REFUSAL: &[u8] = b"HTTP/1.1 4";
 const REFUSAL_BYTES_MAX: usize = 512;
 const NOSNIFF: &[u8] = b"x-content-type-options: nosniff\r\n";
-/// A TLS record holds no more.
+/// The most content of one TLS record.
 const TLS_RECORD_BYTES: usize = 16 << 10;
 
 /// One connection as hyper sees it.
@@ -39,7 +39,7 @@ impl Transport {
         Self { stream, watch, peer_ended: false, ended: false, discarded: 0 }
     }
 
-    /// A refusal that hyper made goes out with the header that all answers have. It is small, so the kernel takes it whole, or
+    /// Adds the header that all answers have to a refusal that hyper made. It is small, so the kernel takes it completely, or
     /// the connection ends with it.
     fn poll_refusal(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
         let whole = with_nosniff(bytes)?;
@@ -58,15 +58,15 @@ impl Transport {
         }
     }
 
-    /// Says a last word without waiting; under TLS nothing is said. Whether the peer hears it is not known.
+    /// Sends a last answer without waiting; over TLS nothing is sent. Whether the peer receives it is not known.
     pub fn say_now(&self, bytes: &[u8]) {
         if let Stream::Plain(socket) = &self.stream {
             let _ = socket.write_now(bytes);
         }
     }
 
-    /// Ends the connection by a reset: the kernel drops what the peer has not taken, and the peer sees that its answer is not
-    /// whole. After an orderly end the kernel would go on keeping it for as long as the peer takes a little of it.
+    /// Ends the connection by a reset: the kernel drops what the peer has not taken, and the peer sees that its answer is
+    /// incomplete. After an orderly close the kernel would keep the rest for as long as the peer takes a little of it.
     pub fn reset(self) {
         self.stream.socket().reset();
     }
@@ -83,7 +83,7 @@ impl Read for Transport {
             Stream::Plain(socket) => {
                 // SAFETY: a plain socket hands the slice to recv(2) alone, which writes and never reads it: on io_uring by
                 // glommio 0.9.0 (net/stream.rs, unbuffered: `yolo_recv`, before and after it waits), on epoll by the standard
-                // library's `Read for &TcpStream` (host/net/epoll.rs). Nobody between looks into it (host/net/mod.rs
+                // library's `Read for &TcpStream` (host/net/epoll.rs). No code in between reads it (host/net/mod.rs
                 // only shortens it), and `advance` covers exactly the bytes that recv reports as written.
                 #[allow(unsafe_code, reason = "zeroing up to 400 KiB before each read costs more than the read")]
                 unsafe {
@@ -143,8 +143,8 @@ impl Write for Transport {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Ends our side and waits for the peer's: closing over unread bytes would reset the connection and take the
-    /// answer from a client that is still sending. The sweeper bounds the wait.
+    /// Closes our side and waits for the peer's end: closing over unread bytes would reset the connection, and a client that is
+    /// still sending would lose the answer. The sweeper bounds the wait.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.ended {
@@ -163,7 +163,7 @@ impl Write for Transport {
     }
 }
 
-/// A refusal of hyper's own with the header that it lacks; none if it is none.
+/// A refusal of hyper's own with the header that it lacks; `None` if it is not one.
 fn with_nosniff(bytes: &[u8]) -> Option<Vec<u8>> {
     let is_refusal = bytes.starts_with(REFUSAL) && bytes.len() <= REFUSAL_BYTES_MAX && bytes.ends_with(b"\r\n\r\n");
     let has_it = || bytes.windows(NOSNIFF.len()).any(|window| window == NOSNIFF);

@@ -1,12 +1,12 @@
-//! Whose turn it is to ask shards something that has to be read from the store: a few questions of one tenant are under way
-//! at once on a core, the others wait in line, so that who asks much holds up himself and nobody else.
+//! Limits questions to shards that are read from the store: on a core a few questions of one tenant run at
+//! once and the others wait in line, so that a tenant that asks much holds up only itself.
 //!
-//! A turn is for one question, not for a request: a client that takes its answer slowly keeps no turn.
+//! A turn is for one question, not for a request: a client that takes its answer slowly holds no turn.
 //!
 //! Invariants:
-//! 1. Of each tenant at most [`Turns::AT_ONCE`] turns are taken; whoever waits is next in the order of asking.
-//! 2. A turn that is dropped, or was given to somebody who has gone, is given to the next.
-//! 3. A tenant without turns and without anybody in line is not remembered.
+//! 1. Of each tenant at most [`Turns::AT_ONCE`] turns are taken; waiting questions get theirs in the order of asking.
+//! 2. A turn that is dropped, or was given to a question that has gone, is given to the next.
+//! 3. A tenant without turns and with an empty line is not remembered.
 
 use std::{
     cell::{Cell, RefCell},
@@ -39,10 +39,10 @@ struct Place {
 }
 
 impl Turns {
-    /// Questions of one tenant that are under way at once.
+    /// Questions of one tenant that may run at once.
     pub(super) const AT_ONCE: usize = 4;
 
-    /// Gets in line: the turn comes when it is there.
+    /// Joins the line; the result is ready when the turn has come.
     pub(super) fn wait(self: &Rc<Self>, tenant: TenantId) -> Waiting {
         let place = Rc::new(Place::default());
         let mut lines = self.lines.borrow_mut();
@@ -63,10 +63,10 @@ impl Turns {
         for (tenant, Line { taken, waiting }) in self.lines.borrow().iter().take(WALKED_MAX) {
             holds!(1, *taken <= Self::AT_ONCE, "{tenant:?} has {taken} turns");
             let called = waiting.iter().filter(|place| place.is_called.get()).count();
-            holds!(1, called == 0, "{called} of {tenant:?} have a turn and stand in line");
+            holds!(1, called == 0, "{called} of {tenant:?} have a turn and are still in line");
             let here = waiting.iter().filter(|place| !place.has_gone.get()).count();
             holds!(2, here == 0 || *taken == Self::AT_ONCE, "{here} of {tenant:?} wait, {taken} turns are taken");
-            holds!(3, *taken > 0, "{tenant:?} has no turn and is remembered");
+            holds!(3, *taken > 0, "{tenant:?} has no turn but is remembered");
         }
         Ok(())
     }
@@ -77,10 +77,10 @@ impl Turns {
         next.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives a turn to the next in line; who is to be woken for it.
+    /// Gives a turn to the next in line; returns the waker to wake for it.
     fn next(&self, tenant: TenantId) -> Option<Waker> {
         let mut lines = self.lines.borrow_mut();
-        let Some(line) = lines.get_mut(&tenant) else { unreachable!("who has a turn is remembered") };
+        let Some(line) = lines.get_mut(&tenant) else { unreachable!("a tenant with a turn is remembered") };
         while let Some(next) = line.waiting.pop_front() {
             if !next.has_gone.get() {
                 next.is_called.set(true);
@@ -95,7 +95,7 @@ impl Turns {
     }
 }
 
-/// Somebody in line. Dropped, the place goes to the next.
+/// A place in line. If it is dropped, the turn goes to the next.
 #[derive(Debug)]
 pub(super) struct Waiting {
     turns: Rc<Turns>,
@@ -127,7 +127,7 @@ impl Drop for Waiting {
     }
 }
 
-/// The right to ask one question. Dropped, the next in line has it.
+/// The right to ask one question. When it is dropped, the next in line gets it.
 #[derive(Debug)]
 pub(super) struct Turn {
     turns: Rc<Turns>,
@@ -174,7 +174,7 @@ mod tests {
         drop((taken, other));
         assert!(poll(&mut second).is_some());
         drop(second);
-        assert!(turns.lines.borrow().is_empty(), "nobody is remembered");
+        assert!(turns.lines.borrow().is_empty(), "no tenant is remembered");
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         assert!(turns.lines.borrow().is_empty());
     }
 
-    /// All turns of a tenant are taken, and one waits; then something breaks.
+    /// All turns of a tenant are taken and one question waits; then `breaks` breaks something.
     fn broken(breaks: fn(&mut Line)) -> Option<u8> {
         let turns = Rc::new(Turns::default());
         let taken: Vec<_> = (0..Turns::AT_ONCE).map(|_| take(&turns, A)).collect();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn breaking_invariant_2_is_noticed() {
-        // As if a turn that was dropped had gone to nobody.
+        // As if a turn was dropped and not given to the next.
         assert_eq!(broken(|line| line.taken -= 1), Some(2));
     }
 

@@ -1,6 +1,6 @@
-//! A message as it was typed: JSON of one line into borrowed fields. Knows the fields' names and JSON types, and nothing
-//! of what a value may be. A wrong field does not stop the reading: it is remembered and the rest is read, so that all wrong
-//! fields of a message are told at once, and a broken message among good ones costs only itself.
+//! A message as typed: the JSON of one message, read into borrowed fields. Knows the fields' names and JSON types, but not which
+//! values are allowed. A wrong field does not stop the reading: it is remembered and the rest is read, so that all wrong
+//! fields of a message are reported at once, and a broken message among good ones fails alone.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -39,29 +39,28 @@ pub enum Field {
 /// A field in the documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldDoc {
-    /// Which.
     pub field: Field,
-    /// As it is written.
+    /// Name of the field in JSON.
     pub name: &'static str,
     /// Its JSON schema, as JSON.
     pub schema: &'static str,
-    /// What it means.
+    /// Its text in the OpenAPI document.
     pub doc: &'static str,
 }
 
 macro_rules! fields {
     ($($field:ident, $name:literal, $schema:literal, $doc:literal;)*) => {
-        /// Every field: what the parser takes is what the documentation says.
+        /// Every field. One macro makes the parser and the documentation, so they cannot differ.
         pub const FIELDS: &[FieldDoc] =
             &[$(FieldDoc { field: Field::$field, name: $name, schema: $schema, doc: $doc }),*];
 
         impl Field {
-            /// As it is written.
+            /// Name of the field in JSON.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$field => $name,)* }
             }
 
-            /// The field of that exact name.
+            /// The field with exactly this name.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$field),)* _ => None }
             }
@@ -77,59 +76,56 @@ fields! {
     Body, "body", r#"{"type":"string","minLength":1}"#,
         "Text. Either this or `data`.";
     Data, "data", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
-        "Octets in base64 (RFC 4648, padding optional). Either this or `body`.";
+        "Bytes in base64 (RFC 4648, padding optional). Either this or `body`.";
     Udh, "udh", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
-        "User data header in base64, its length octet first. Only with `data`.";
+        "User data header in base64, its length byte first. Only with `data`.";
     Class, "class", r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
         "Urgency. Default: `transactional`, unless configured otherwise.";
     Key, "key", r#"{"type":"string","minLength":1,"maxLength":255}"#,
-        "Idempotency key within tenant and recipient: the same message again is a duplicate under the first id.";
+        "Idempotency key, per tenant and recipient: the same message sent again is a duplicate and gets the first id.";
     SendAt, "send_at", r#"{"type":"string","format":"date-time"}"#,
-        "Not before. What lies in the past means at once; at most 366 days ahead.";
+        "Not before. A time in the past means at once; at most 366 days ahead.";
     ExpiresIn, "expires_in", r#"{"anyOf":[{"type":"integer","minimum":1},{"type":"string","pattern":"^[0-9]+(s|m|h|d)$"}]}"#,
-        "How long it is worth sending, from `send_at` or from now: seconds, or a text such as `10m`. At most 14 days.";
+        "How long the message is worth sending, from `send_at` or from now: seconds, or a string such as `10m`. At most 14 days.";
     ExpiresAt, "expires_at", r#"{"type":"string","format":"date-time"}"#,
         "Not after. Either this or `expires_in`.";
     Encoding, "encoding", r#"{"type":"string","enum":["auto","gsm7","ucs2","binary"]}"#,
-        "`auto`: GSM 7-bit if it holds every character, else UCS-2. `binary` goes with `data` alone.";
+        "`auto`: GSM 7-bit if it has every character, else UCS-2. `binary` is only allowed with `data`.";
     Flash, "flash", r#"{"type":"boolean","default":false}"#,
         "Shown at once, not kept by the handset.";
     Receipt, "receipt", r#"{"type":"boolean","default":true}"#,
         "Ask the carrier for a delivery receipt.";
     PartsMax, "parts_max", r#"{"type":"integer","minimum":1,"maximum":255}"#,
-        "More parts than this are `too_many_parts`. Default as configured.";
+        "A message of more parts than this is refused as `too_many_parts`. Default: as configured.";
     Tlvs, "tlvs", r##"{"type":"array","maxItems":16,"items":{"$ref":"#/components/schemas/Tlv"}}"##,
         "Extra SMPP parameters for every part, such as India's DLT ids.";
     Ref, "ref", r#"{"type":"string","maxLength":256}"#,
-        "Yours; echoed back.";
+        "Your own reference; returned unchanged.";
     Tags, "tags", r#"{"type":"array","items":{"type":"string","minLength":1,"pattern":"^[^,]+$"}}"#,
-        "For routes and reports; without commas, 256 octets in all.";
+        "For routes and reports; without commas, 256 bytes in all.";
 }
 
-/// Tags beyond which their bytes are too many in any case, each with its comma.
+/// Most tags that are kept; with more their bytes are too many in any case, each counted with its comma.
 const TAGS_MAX: usize = limits::REFERENCE_BYTES_MAX / 2;
 
-/// A value that people write as a number or as a text: a duration (`600`, `"10m"`), a tag (`5120`, `"0x1400"`).
+/// A value that people write as a number or as a string: a duration (`600`, `"10m"`), a tag (`5120`, `"0x1400"`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loose<'a> {
-    /// A number.
     Number(u64),
-    /// A text.
     Text(Cow<'a, str>),
 }
 
 /// An SMPP parameter: its tag, and its value as text or in hexadecimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypedTlv<'a> {
-    /// The tag.
     pub tag: Option<Loose<'a>>,
-    /// The value, as it is.
+    /// The value as text.
     pub text: Option<Cow<'a, str>>,
-    /// The value, two digits a byte.
+    /// The value in hexadecimal, two digits per byte.
     pub hex: Option<Cow<'a, str>>,
 }
 
-/// What was typed. Null is the same as leaving a field out.
+/// The fields of a message as typed. Null means the same as leaving a field out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Typed<'a> {
     pub to: Option<Cow<'a, str>>,
@@ -149,9 +145,9 @@ pub struct Typed<'a> {
     pub tlvs: Option<Vec<TypedTlv<'a>>>,
     pub reference: Option<Cow<'a, str>>,
     pub tags: Option<Vec<Cow<'a, str>>>,
-    /// What was wrong with its shape, [`FLAWS_MAX`] things at most.
+    /// What is wrong with its shape; at most [`FLAWS_MAX`] entries.
     pub flaws: Vec<Flaw>,
-    /// Nothing is known of it but what is wrong with it.
+    /// Nothing could be read; `flaws` says why.
     pub is_unread: bool,
 }
 
@@ -164,10 +160,10 @@ impl<'de> Deserialize<'de> for Typed<'de> {
 }
 
 impl<'a> Typed<'a> {
-    /// Reads a message in place of what stood here before: some 400 bytes that are not moved about.
+    /// Reads a message and overwrites the one that was here before, so that some 400 bytes are not moved.
     ///
     /// # Errors
-    /// The text is no JSON, or something follows it; what stands here then is a part of the message.
+    /// The text is not JSON, or something follows it; a part of the message has then been read into this value.
     pub fn read(&mut self, json: &'a str) -> serde_json::Result<()> {
         *self = Self::default();
         let mut from = serde_json::Deserializer::from_str(json);
@@ -175,7 +171,7 @@ impl<'a> Typed<'a> {
         from.end()
     }
 
-    /// The first of its texts that has the character in it.
+    /// The first field whose text contains the character.
     pub fn field_with(&self, character: char) -> Option<Field> {
         let has = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|text| text.contains(character));
         let texts = [
@@ -195,13 +191,13 @@ impl<'a> Typed<'a> {
         texts.into_iter().find(|(_, text)| has(text)).map(|(field, _)| field).or_else(tagged)
     }
 
-    /// A message of which nothing is known but what is wrong with it.
+    /// Makes this a message that could not be read, because of `flaw`.
     pub fn set_flaw(&mut self, flaw: Flaw) {
         *self = Self { flaws: vec![flaw], is_unread: true, ..Self::default() };
     }
 }
 
-/// A value of the wanted JSON type, null, or the name of what stood there instead.
+/// A value of the wanted JSON type, null, or a name for what was there instead.
 #[derive(Debug)]
 enum Got<T> {
     This(T),
@@ -209,12 +205,12 @@ enum Got<T> {
     Other(&'static str),
 }
 
-/// What a field's value is read as.
+/// A type that a field's value is read as.
 trait Wanted<'de>: Sized {
     const NAME: &'static str;
-    /// A number may stand there.
+    /// Whether a number is allowed.
     const TAKES_NUMBERS: bool = false;
-    /// In a list, so many are kept and one more, by which it is known that they are too many.
+    /// Of a list, this many elements are kept and one more, which shows that there are too many.
     const LISTED_MAX: usize = 0;
     fn text(_: Cow<'de, str>) -> Got<Self> {
         Got::Other("a string")
@@ -235,7 +231,7 @@ trait Wanted<'de>: Sized {
     }
 }
 
-/// The number, if it is whole and so small that no other is written alike.
+/// The number, if it is whole and small enough that no other whole number has the same floating-point value.
 pub(super) fn whole(number: f64) -> Option<u64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     ((0.0..EXACT_MAX).contains(&number) && number.fract() == 0.0).then_some(number as u64)
@@ -266,7 +262,7 @@ impl<'de, T: Wanted<'de>> Visitor<'de> for Value<T> {
         Ok(Got::Other("a negative number"))
     }
 
-    /// `2.0` is a whole number in JSON Schema, and to who writes every number so.
+    /// `2.0` is a whole number in JSON Schema, and for libraries that write every number so.
     fn visit_f64<E>(self, number: f64) -> Result<Got<T>, E> {
         Ok(whole(number).map_or(Got::Other("a fraction"), T::number))
     }
@@ -296,7 +292,7 @@ impl<'de, T: Wanted<'de>> DeserializeSeed<'de> for Value<T> {
             return from.deserialize_any(self);
         }
         let text = <&RawValue>::deserialize(from)?.get();
-        // `1e2` is a slip of whoever wrote it by hand; no library writes a number so that is small enough for any field.
+        // `1e2` is a slip of a person who typed it: no library writes so a number that is small enough for any field.
         if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && text.contains(['e', 'E']) {
             return Ok(Got::Other("a number with an exponent"));
         }
@@ -351,7 +347,7 @@ impl<'de, T: Wanted<'de>> Wanted<'de> for Vec<T> {
                 Got::Other(_) => other = Some("a list with something else in it"),
             }
         }
-        // What is over the limit is not looked at: its size is bounded by that of the whole message.
+        // Elements over the limit are not looked at: their size is bounded by that of the whole message.
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(other.map_or(Got::This(found), Got::Other))
     }
@@ -384,7 +380,7 @@ fn put<T>(into: &mut Option<T>, got: Got<T>) -> bool {
     }
 }
 
-/// A member's name.
+/// The name of a member.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -456,7 +452,7 @@ impl<'de> Visitor<'de> for MessageVisitor<'_, 'de> {
                 continue;
             };
             if seen & 1 << field as u32 != 0 {
-                typed.note(|| Flaw::of(Code::DuplicateField, field.name(), "the field stands there twice"));
+                typed.note(|| Flaw::of(Code::DuplicateField, field.name(), "the field is given twice"));
             }
             seen |= 1 << field as u32;
             typed.read_field(field, &mut object)?;
@@ -474,9 +470,9 @@ impl MessageVisitor<'_, '_> {
 
 const _: () = assert!(FIELDS.len() <= 32);
 
-/// Characters of an unknown field's name that are told as the field that is to blame.
+/// Characters of an unknown field's name that are shown as the field to blame.
 const FIELD_SHOWN_MAX: usize = 64;
-/// Of what is wrong with a message's shape, so much is told.
+/// Most flaws of a message's shape that are reported.
 const FLAWS_MAX: usize = 16;
 
 impl<'de> Typed<'de> {
@@ -488,7 +484,7 @@ impl<'de> Typed<'de> {
 
     fn unknown(&mut self, name: &str) {
         self.note(|| {
-            let detail = format!("a message has no field {}", Quoted(name));
+            let detail = format!("there is no field {}", Quoted(name));
             let name: String = name.chars().take(FIELD_SHOWN_MAX).collect();
             let plain = name.to_ascii_lowercase().replace('-', "_");
             let meant = nearest(&plain, FIELDS.iter().map(|known| known.name));
@@ -529,7 +525,7 @@ impl<'de> Typed<'de> {
             Got::This(value) => Ok(Some(value)),
             Got::Null => Ok(None),
             Got::Other(what) => {
-                let detail = || format!("{} is wanted, not {what}", T::NAME);
+                let detail = || format!("expected {}, not {what}", T::NAME);
                 self.note(|| Flaw::of(Code::InvalidType, field.name(), detail()));
                 Ok(None)
             }

@@ -1,4 +1,4 @@
-//! What is read of a message as it was typed, and what is told of it.
+//! What is read of a message as typed, and which flaws are reported.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn every_field_is_read() {
     }
 }
 
-/// Libraries of which each number is a float write `2.0`.
+/// Libraries whose numbers are all floats write `2.0`.
 #[test]
 fn a_whole_number_is_one_however_it_is_written() {
     let json = r#"{"parts_max":2.0,"expires_in":600.0,"tlvs":[{"tag":5120.0}]}"#;
@@ -137,7 +137,7 @@ fn a_near_miss_is_named() {
     ] {
         let json = format!("{{\"{typed}\":\"\"}}");
         let read: Typed<'_> = serde_json::from_str(&json).expect("JSON");
-        assert_eq!(read.flaws[0].detail, format!("a message has no field \"{typed}\"{meant}"));
+        assert_eq!(read.flaws[0].detail, format!("there is no field \"{typed}\"{meant}"));
     }
 }
 

@@ -1,23 +1,23 @@
-//! Why a text that should be JSON cannot be read, in words that help: what a parser calls "unexpected end of hex escape" is a
-//! text that was cut within a character. Knows no call; looks at what was refused already, and at no more than that.
+//! Why a text that should be JSON cannot be read, in helpful words: what a parser calls "unexpected end of hex escape" is a
+//! text that was cut within a character. Knows no call; looks only at what was already refused.
 
 use std::fmt;
 
 use stentor_core::model::Clipped;
 
-/// What stands before the text that nobody wants there.
+/// A byte order mark at the beginning of the text.
 pub(super) fn byte_order_mark(octets: &[u8]) -> Option<&'static str> {
     match octets {
-        [0xEF, 0xBB, 0xBF, ..] => Some("it begins with a byte order mark (EF BB BF): leave that out"),
-        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => Some("it is UTF-16, by its byte order mark: UTF-8 is wanted"),
+        [0xEF, 0xBB, 0xBF, ..] => Some("it begins with a byte order mark (EF BB BF): remove it"),
+        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => Some("it is UTF-16, as its byte order mark shows: send UTF-8"),
         _ => None,
     }
 }
 
-/// An escape that is half of a pair, and stands without the other half.
+/// An escape for one half of a surrogate pair, without the other half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LoneSurrogate {
-    /// At which byte of the text its escape begins.
+    /// Position of its escape in the text, in bytes.
     pub at: usize,
     unit: u16,
 }
@@ -25,14 +25,14 @@ pub(super) struct LoneSurrogate {
 impl fmt::Display for LoneSurrogate {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, unit } = self;
-        write!(out, "a lone surrogate, \\u{unit:04x} at octet {at}: half of a character that was cut in two")
+        write!(out, "a lone surrogate, \\u{unit:04x} at byte {at}: half of a character that was cut in two")
     }
 }
 
-/// Stands for each lone surrogate in a text that was mended: a character that no text has.
+/// Replaces each lone surrogate in a mended text: a character that no real text has.
 pub(super) const MENDED: char = '\u{FFFF}';
 
-/// The text with [`MENDED`] in place of each lone surrogate, as long as it was, and the first of them; `None` if it has none.
+/// The text with [`MENDED`] in place of each lone surrogate, of the same length, and the first of them; `None` if there is none.
 pub(super) fn mended(json: &str) -> Option<(String, LoneSurrogate)> {
     let (mut octets, mut first, mut at) = (Vec::new(), None, 0);
     while let Some(found) = json.as_bytes().get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
@@ -56,18 +56,18 @@ pub(super) fn mended(json: &str) -> Option<(String, LoneSurrogate)> {
     first.and_then(|first| Some((String::from_utf8(octets).ok()?, first)))
 }
 
-/// The code unit whose escape stands there.
+/// The code unit whose escape is at this position.
 fn unit(json: &str, at: usize) -> Option<u16> {
     let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
     digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
-/// What is wrong with a text that the parser refused so.
+/// Why the parser refused the text with this error.
 pub(super) fn why(json: &[u8], error: &serde_json::Error) -> String {
     if let Some(why) = byte_order_mark(json) {
         return why.to_owned();
     }
-    // Only if that is all: else the parser has met something else first.
+    // Only if nothing else is wrong before it; otherwise the parser's error is about something else.
     let text = std::str::from_utf8(json).ok();
     let surrogate = text.and_then(mended).filter(|(mended, lone)| {
         let reads = serde_json::from_str::<serde::de::IgnoredAny>(mended).is_ok();
@@ -104,7 +104,7 @@ mod tests {
         };
         assert!(why(b"\xEF\xBB\xBF{}").contains("byte order mark (EF BB BF)"));
         assert!(why(b"\xFF\xFE{\0}\0").contains("UTF-16"));
-        assert!(why(br#"{"a":"\ud83d"}"#).contains(r"a lone surrogate, \ud83d at octet 6"));
+        assert!(why(br#"{"a":"\ud83d"}"#).contains(r"a lone surrogate, \ud83d at byte 6"));
         assert_eq!(why(br#"{"a":tru,"b":"\ud83d"}"#), "expected ident at line 1 column 9");
     }
 }

@@ -1,5 +1,5 @@
-//! One connection's phase and deadline. The transport, the service and the body tell it what happens; the sweep alone
-//! judges, and the connection's task acts. Knows times, paces and numbers of bytes; not what is said.
+//! One connection's phase and deadline. The transport, the service and the body report what happens; only the sweep
+//! judges, and the connection's task acts. Knows times, rates and numbers of bytes; not what is sent.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,12 +15,12 @@ use super::{
 };
 use stentor_core::model::TenantId;
 
-/// The place of a watch whose connection is gone.
+/// The `place` of a watch whose connection has ended.
 const GONE: usize = usize::MAX;
-/// What the parser may have read of a body and not yet handed on.
+/// Most bytes of a body that the parser may have read and not yet passed on.
 const READ_AHEAD_MAX: u64 = 128 << 10;
 
-/// See the head of this file.
+/// The watch of one connection. See the head of this file.
 #[derive(Debug)]
 pub struct Watch {
     sweeper: Rc<Sweeper>,
@@ -29,14 +29,14 @@ pub struct Watch {
     place: Cell<usize>,
     phase: Cell<Phase>,
     since_ms: Cell<u64>,
-    /// Of the body that is being read: bytes that came, and those of them that are content.
+    /// Of the body that is being read: bytes that arrived, and how many of them are content.
     raw_bytes: Cell<u64>,
     body_bytes: Cell<u64>,
     /// How long the body had been read when its reader began to wait for memory.
     paused_ms: Cell<u64>,
     read_ahead: Cell<bool>,
     stuck_ms: Cell<Option<u64>>,
-    /// How long the peer made us wait for taking its answer, less what it earned by taking.
+    /// How long we waited for the peer to take its answer, less the time that it earned by taking bytes.
     debt_us: Cell<u64>,
     pace: Pace,
     hurried: Cell<bool>,
@@ -49,7 +49,7 @@ pub struct Watch {
 struct Pace {
     since_ms: Cell<u64>,
     bytes: Cell<u64>,
-    /// Whether the last whole window was slow.
+    /// Whether the last complete window was slow.
     is_slow: Cell<bool>,
 }
 
@@ -76,7 +76,7 @@ impl Pace {
 }
 
 impl Watch {
-    /// Of a connection from `origin` that has just been accepted and stands at `place`.
+    /// The watch of a connection from `origin` that has just been accepted and is at `place` in the sweeper's list.
     pub(super) fn new(sweeper: &Rc<Sweeper>, origin: Origin, place: usize) -> Self {
         Self {
             sweeper: Rc::clone(sweeper),
@@ -98,22 +98,21 @@ impl Watch {
         }
     }
 
-    /// All connections of this core.
+    /// The sweeper of this core.
     pub fn sweeper(&self) -> &Rc<Sweeper> {
         &self.sweeper
     }
 
-    /// The phase now.
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Where it comes from.
+    /// Where the connection comes from.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Whose requests come in by it, once one was named.
+    /// The tenant whose requests come in by the connection, once a request has named one.
     pub fn tenant(&self) -> Option<TenantId> {
         self.tenant.get()
     }
@@ -130,17 +129,17 @@ impl Watch {
         self.place.replace(GONE)
     }
 
-    /// Whether its connection is gone.
+    /// Whether its connection has ended.
     pub fn is_released(&self) -> bool {
         self.place.get() == GONE
     }
 
-    /// A claim on the core's memory, on behalf of the request in hand.
+    /// A claim on the core's memory, on behalf of the current request.
     pub fn claim(&self) -> Room {
         self.sweeper.memory().open(self.tenant.get().unwrap_or_default())
     }
 
-    /// The task to wake when a deadline passes or the server drains.
+    /// Sets the task to wake when a deadline passes or the server drains.
     pub fn listen(&self, waker: &Waker) {
         let mut listening = self.waker.borrow_mut();
         if !listening.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -154,7 +153,7 @@ impl Watch {
         }
     }
 
-    /// The deadline that passed and asks the task to end the connection. [`Overdue::Body`] does not.
+    /// The deadline that passed, for which the task must end the connection. Never [`Overdue::Body`].
     pub fn overdue(&self) -> Option<Overdue> {
         self.overdue.get().filter(|overdue| *overdue != Overdue::Body)
     }
@@ -164,12 +163,12 @@ impl Watch {
         self.wake();
     }
 
-    /// Condemned for its pace, while others waited for memory.
+    /// Marks the connection to be ended for its slowness, while others waited for memory.
     pub(super) fn hurry(&self) {
         self.hurried.set(true);
     }
 
-    /// Whether the body's deadline passed; asking takes it down.
+    /// Why the body's reader must give up, if it must; reading this clears it.
     pub fn take_body_overdue(&self) -> Option<TooSlow> {
         if self.overdue.get() != Some(Overdue::Body) {
             return None;
@@ -178,7 +177,7 @@ impl Watch {
         Some(if self.hurried.take() { TooSlow::OthersWait } else { TooSlow::Deadline })
     }
 
-    /// Since when nothing is under way on it; None while something is, or when it is ending already.
+    /// Since when nothing is under way on the connection; `None` while something is, or when it is ending already.
     pub fn idle_since_ms(&self) -> Option<u64> {
         let is_idle = match self.phase.get() {
             Phase::Opening | Phase::Header | Phase::Closing => true,
@@ -209,13 +208,13 @@ impl Watch {
         true
     }
 
-    /// So much of the body was handed on.
+    /// `bytes` of the body's content were passed on.
     pub fn note_data(&self, bytes: usize) {
         self.body_bytes.set(self.body_bytes.get() + bytes as u64);
         self.pace.moved(bytes);
     }
 
-    /// The socket took so many bytes, or none for now.
+    /// The socket took this many bytes; `None`: it cannot take any now.
     pub fn note_write(&self, taken: Option<usize>) {
         let now_ms = self.sweeper.tick_ms();
         match (taken, self.stuck_ms.get()) {
@@ -235,7 +234,7 @@ impl Watch {
         }
     }
 
-    /// What a reader at the lowest permitted pace takes for so many bytes.
+    /// The time that a reader at the lowest permitted rate takes for this many bytes.
     fn earned_us(&self, bytes: usize) -> u64 {
         (bytes as u64).saturating_mul(1_000_000) / self.sweeper.limits().answer_rate_min
     }
@@ -255,7 +254,7 @@ impl Watch {
         self.pace.begin(self.since_ms.get());
     }
 
-    /// The body's reader waits for memory: the sender is not read on, and its time stands still.
+    /// The body's reader waits for memory: nothing is read from the sender, and its time stops.
     pub fn note_pause(&self) {
         if self.phase.get() == Phase::Body {
             self.paused_ms.set(self.sweeper.tick_ms().saturating_sub(self.since_ms.get()));
@@ -263,7 +262,7 @@ impl Watch {
         }
     }
 
-    /// The reader goes on.
+    /// The body's reader goes on.
     pub fn note_resume(&self) {
         if self.phase.get() == Phase::Handling {
             self.enter(Phase::Body);
@@ -273,14 +272,14 @@ impl Watch {
         }
     }
 
-    /// The body is complete, or no one waits for it any more.
+    /// The body is complete, or its reader has given up.
     pub fn note_body_end(&self) {
         if self.phase.get() == Phase::Body {
             self.enter(Phase::Handling);
         }
     }
 
-    /// The answer is on its way; a next request that was already read in part has begun.
+    /// The answer is being sent; a next request that was already read in part has begun.
     pub fn note_answer(&self) {
         if self.phase.get() != Phase::Closing {
             self.enter(if self.read_ahead.take() { Phase::Header } else { Phase::Idle });
@@ -297,7 +296,7 @@ impl Watch {
         self.since_ms.set(self.sweeper.tick_ms());
     }
 
-    /// The deadline that has passed and was not yet told.
+    /// The deadline that has passed and was not reported yet.
     pub(super) fn judge(&self, now_ms: u64, limits: &Limits) -> Option<Overdue> {
         if self.overdue.get().is_some() {
             return None;
@@ -319,7 +318,7 @@ impl Watch {
         limits.body_ms.saturating_add(self.body_bytes.get().saturating_mul(1_000) / limits.body_rate_min)
     }
 
-    /// What it has to go for, if somebody waits for the memory that it holds: a body or an answer that moves slowly.
+    /// Why the connection must end if others wait for the memory that it holds: its body or answer moves too slowly.
     pub(super) fn judge_pace(&self, now_ms: u64, limits: &Limits) -> Option<Overdue> {
         let moving = match (self.stuck_ms.get(), self.phase.get()) {
             _ if self.overdue.get().is_some() => None,
@@ -335,11 +334,11 @@ impl Watch {
     }
 }
 
-/// Why a body is not waited for any longer.
+/// Why the reader of a body gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TooSlow {
-    /// Its time is up.
+    /// The body was not complete in time.
     Deadline,
-    /// Others waited for memory, and it came slower than a body may then.
+    /// Others waited for memory, and the body came slower than is allowed then.
     OthersWait,
 }

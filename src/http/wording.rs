@@ -1,4 +1,4 @@
-//! What admission objects to, in the words of this API: code, field and detail. Knows how each field is called; decides
+//! Admission's objections in the words of this API: code, field and detail. Knows how each field is called; decides
 //! nothing.
 
 use super::{
@@ -13,8 +13,8 @@ use stentor_core::{
 };
 use stentor_smpp::{split::TextError, udh::HeaderError};
 
-/// Adds what admission objects to, but for fields of which something is told already: what could not be read is as if it had
-/// not been said, and nobody is told that it is missing.
+/// Adds admission's objections, except for fields that already have a flaw: a field that could not be read counts as absent, and
+/// the client is not told that it is missing.
 pub fn add(objections: &[Objection], typed: &Typed<'_>, tenant: &Tenant, flaws: &mut Vec<Flaw>) {
     for objection in objections {
         let flaw = flaw(objection, typed, tenant);
@@ -28,11 +28,11 @@ pub fn add(objections: &[Objection], typed: &Typed<'_>, tenant: &Tenant, flaws: 
     }
 }
 
-/// What is wrong with a message of this tenant.
+/// The flaw for an objection to a message of this tenant.
 fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
     let body = if typed.data.is_some() { "data" } else { "body" };
     match *objection {
-        Objection::NoRecipient => Flaw::of(Code::MissingField, "to", "every message has a recipient"),
+        Objection::NoRecipient => Flaw::of(Code::MissingField, "to", "a message needs a recipient"),
         Objection::Recipient(error) => Flaw::of(Code::InvalidRecipient, "to", error.to_string()),
         Objection::Country => {
             let detail = format!("this tenant may send to {}", tenant.options.countries.join(", "));
@@ -44,29 +44,31 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
             Flaw::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
         }
         Objection::Key(octets) => {
-            Flaw::of(Code::InvalidKey, "key", format!("1 to {} octets, not {octets}", limits::KEY_BYTES_MAX))
+            Flaw::of(Code::InvalidKey, "key", format!("1 to {} bytes, not {octets}", limits::KEY_BYTES_MAX))
         }
-        Objection::DueTooLate => Flaw::of(Code::InvalidTime, "send_at", "more than 366 days ahead"),
+        Objection::DueTooLate => Flaw::of(Code::InvalidTime, "send_at", "must be at most 366 days ahead"),
         Objection::ValidTooLong => {
             let field = if typed.expires_in.is_some() { "expires_in" } else { "expires_at" };
-            Flaw::of(Code::InvalidTime, field, "more than 14 days after the message is due")
+            Flaw::of(Code::InvalidTime, field, "must be at most 14 days after the message is due")
         }
-        Objection::ExpiresTooEarly => Flaw::of(Code::InvalidTime, "expires_at", "not after `send_at`"),
+        Objection::ExpiresTooEarly => Flaw::of(Code::InvalidTime, "expires_at", "must be after `send_at`"),
         Objection::Reference(octets) => {
-            let detail = format!("{octets} octets; {} are allowed", limits::REFERENCE_BYTES_MAX);
+            let detail = format!("{octets} bytes; {} are allowed", limits::REFERENCE_BYTES_MAX);
             Flaw::of(Code::InvalidRef, "ref", detail)
         }
         Objection::Tag | Objection::TagsTooLong => of_tag(objection, ""),
         Objection::TooManyTlvs | Objection::TlvReserved(_) | Objection::TlvTooLong(_) => of_tlv(objection, 0),
-        Objection::NoBody => Flaw::of(Code::MissingField, "body", "every message has a `body`, or `data`"),
-        Objection::TextAsBinary => Flaw::of(Code::ConflictingFields, "encoding", "`binary` goes with `data`"),
+        Objection::NoBody => Flaw::of(Code::MissingField, "body", "a message needs `body` or `data`"),
+        Objection::TextAsBinary => {
+            Flaw::of(Code::ConflictingFields, "encoding", "`binary` is only allowed with `data`")
+        }
         Objection::DataAsText => Flaw::of(Code::ConflictingFields, "encoding", "`data` is always `binary`"),
         Objection::BodyLength(octets) => {
             let code = if typed.data.is_some() { Code::InvalidData } else { Code::InvalidBody };
             match octets {
                 0 => Flaw::of(code, body, "it is empty"),
                 1.. => {
-                    let detail = format!("{octets} octets; no message holds more than {}", limits::BODY_BYTES_MAX);
+                    let detail = format!("{octets} bytes; a message holds at most {}", limits::BODY_BYTES_MAX);
                     Flaw::of(code, body, detail)
                 }
             }
@@ -84,15 +86,15 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
 const fn of_sender(error: SenderError) -> &'static str {
     match error {
         SenderError::Empty => "it is empty; leave it out for the default sender",
-        SenderError::NoLetter => "neither a letter nor a digit is in it",
-        SenderError::TooLong => "longer than 11 characters, or 15 digits",
-        SenderError::BadCharacter => "it has a character that carriers do not take in a sender",
+        SenderError::NoLetter => "it contains neither a letter nor a digit",
+        SenderError::TooLong => "it is longer than 11 characters, or 15 digits",
+        SenderError::BadCharacter => "it contains a character that carriers do not accept in a sender",
     }
 }
 
 fn of_header(error: HeaderError, typed: &Typed<'_>) -> Flaw {
     let is_hex = typed.udh.as_deref().is_some_and(|udh| push_octets(udh, &mut Vec::new()).is_some());
-    let hint = if is_hex { "; it looks like hexadecimal, base64 is wanted" } else { "" };
+    let hint = if is_hex { "; it looks like hexadecimal, but must be base64" } else { "" };
     Flaw::of(Code::InvalidUdh, "udh", format!("{error}{hint}"))
 }
 
@@ -101,12 +103,12 @@ fn of_text(error: TextError, body: &'static str) -> Flaw {
         TextError::Unrepresentable(found) => {
             let mut octets = [0; 4];
             let character = Quoted(found.character.encode_utf8(&mut octets));
-            let detail = format!("{character} (character {}) has no place in GSM 7-bit", found.position);
+            let detail = format!("{character} (character {}) does not exist in GSM 7-bit", found.position);
             Flaw::of(Code::Unencodable, "body", detail)
         }
         TextError::HeaderTooLong => Flaw::of(Code::InvalidUdh, "udh", "it leaves no room for the data"),
         TextError::HeaderNumbersParts => {
-            let detail = "it numbers parts, and the data does not fit one: send each part as a message";
+            let detail = "it numbers parts, but the data does not fit into one part: send each part as its own message";
             Flaw::of(Code::InvalidUdh, "udh", detail)
         }
         TextError::TooManyParts { .. } | TextError::TooLong { .. } => {
@@ -115,39 +117,39 @@ fn of_text(error: TextError, body: &'static str) -> Flaw {
     }
 }
 
-/// What is wrong with a tag.
+/// The flaw for an objection to a tag.
 pub fn of_tag(objection: &Objection, tag: &str) -> Flaw {
     let detail = match objection {
-        Objection::TagsTooLong => format!("more than {} octets in all", limits::REFERENCE_BYTES_MAX),
-        _ => format!("{}: a tag is not empty and has no comma or control character in it", Quoted(tag)),
+        Objection::TagsTooLong => format!("more than {} bytes in all", limits::REFERENCE_BYTES_MAX),
+        _ => format!("{}: a tag must not be empty or contain a comma or a control character", Quoted(tag)),
     };
     Flaw::of(Code::InvalidTags, "tags", detail)
 }
 
-/// What is wrong with the SMPP parameter in that place.
+/// The flaw for an objection to the SMPP parameter at this index.
 pub fn of_tlv(objection: &Objection, at: usize) -> Flaw {
     let detail = match objection {
         Objection::TlvReserved(tag) => format!("number {at}: 0x{tag:04X} is set by Stentor itself"),
         Objection::TlvTooLong(octets) => {
-            format!("number {at}: {octets} octets; {} are allowed", draft::TLV_BYTES_MAX)
+            format!("number {at}: {octets} bytes; {} are allowed", draft::TLV_BYTES_MAX)
         }
         _ => format!("more than {}", draft::TLVS_MAX),
     };
     Flaw::of(Code::InvalidTlvs, "tlvs", detail)
 }
 
-/// That a tenant may bring in no more now: by which limit, and until when.
+/// Says which limit of the tenant is used up, and until when.
 pub fn used_up(used_up: UsedUp, tenant: &Tenant, now: Wall) -> Flaw {
     let count = |messages: u64| format!("{messages} message{}", if messages == 1 { "" } else { "s" });
     let detail = match (used_up.limit, tenant.options.rate, tenant.options.quota) {
-        (Limit::Rate, Some(rate), _) => format!("the rate of {} a second is used up", count(rate.into())),
+        (Limit::Rate, Some(rate), _) => format!("the rate of {} per second is used up", count(rate.into())),
         (Limit::Quota, _, Some(Quota { messages, period })) => {
             let span = match period {
                 Period::Hour => "an hour",
                 Period::Day => "a day",
                 Period::Month => "a month",
             };
-            // Periods begin with a second, and what is left of this one was counted.
+            // The quota's periods begin on full seconds, and `more_in_s` counts what is left of the current one.
             let until = (now.0 / 1_000 + u64::from(used_up.more_in_s)) * 1_000;
             let mut text = Vec::new();
             rfc3339::push(&mut text, Wall(until));

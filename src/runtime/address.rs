@@ -1,7 +1,7 @@
-//! Whether an address to listen on is free, and who has it otherwise. Every core binds the address for itself
-//! (SO_REUSEPORT), and so could another daemon of the same user, which would get half of the requests: this asks before.
+//! Whether an address to listen on is free, and which process has it if not. Every core binds the address for itself
+//! (SO_REUSEPORT), and so could another daemon of the same user, which would get half of the requests: this checks before.
 //!
-//! Knows the kernel's tables of sockets under `/proc`. Not for executors.
+//! Knows the kernel's tables of sockets under `/proc`. Not for executors, because it waits.
 
 use std::{
     fmt, fs, io,
@@ -12,9 +12,9 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How long the kernel may keep the sockets of a process that was killed: what io_uring holds goes some time after the process.
+/// How long the kernel may keep the sockets of a killed process: what io_uring holds is released some time after the process ends.
 const GOING_MAX: Duration = Duration::from_secs(10);
-/// Between two looks whether it has gone.
+/// Time between two checks whether the address has become free.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// An address that cannot be listened on.
@@ -26,12 +26,12 @@ pub struct Refused {
 
 #[derive(Debug)]
 enum Why {
-    /// Somebody listens there already; the process, if it may be seen.
+    /// A process listens there already; `None` if this user may not see which.
     Taken(Option<Holder>),
     Other(io::Error),
 }
 
-/// A process.
+/// A process that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Holder {
     process: u32,
@@ -45,24 +45,24 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
-    /// The address and why it is not to be had.
+    /// The address and why it cannot be used.
     pub fn why(&self) -> String {
         let address = self.address;
         match &self.why {
             Why::Taken(Some(Holder { process, name })) => {
                 format!("{address} is in use by process {process} ({name})")
             }
-            Why::Taken(None) => format!("{address} is in use by another process, which may not be seen from here"),
+            Why::Taken(None) => format!("{address} is in use by another process, which this user cannot see"),
             Why::Other(error) => format!("{address}: {error}"),
         }
     }
 
-    /// Whether somebody has it.
+    /// Whether another process has it.
     pub const fn is_taken(&self) -> bool {
         matches!(self.why, Why::Taken(_))
     }
 
-    /// The process that has it, if it may be seen.
+    /// The process that has it, if this user may see it.
     pub fn process(&self) -> Option<u32> {
         match &self.why {
             Why::Taken(holder) => holder.as_ref().map(|holder| holder.process),
@@ -71,13 +71,13 @@ impl Refused {
     }
 }
 
-/// Binds each once, so that nobody else has it, and lets it go again. Another may take it in between: that is told by who
-/// binds it for good. One that no process is seen to have may have been a killed one's, and is waited for.
+/// Binds each address once, so that no other process has it, and releases it again. If another process takes it in between, the
+/// final bind fails and says so. An address that no visible process has may be a killed one's, and is waited for.
 ///
 /// # Errors
-/// The first that is not to be had.
+/// The first address that cannot be used.
 pub(super) fn ensure_free(addresses: &[SocketAddr]) -> Result<(), Refused> {
-    // Port 0 takes a free one.
+    // Port 0 takes a free port.
     let named = addresses.iter().filter(|address| address.port() != 0);
     let until = Instant::now() + GOING_MAX;
     named.copied().try_for_each(|address| free_by(address, until))
@@ -94,10 +94,10 @@ fn free_by(address: SocketAddr, until: Instant) -> Result<(), Refused> {
     }
 }
 
-/// Looks once, without waiting for anybody.
+/// Checks once, without waiting.
 ///
 /// # Errors
-/// Why it is not to be had now.
+/// Why the address cannot be used now.
 pub(super) fn look(address: SocketAddr) -> Result<(), Refused> {
     try_bind(address).map_err(|error| refused(address, error))
 }
@@ -113,7 +113,7 @@ pub(super) fn refused(address: SocketAddr, error: io::Error) -> Refused {
 
 fn try_bind(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a process that has ended do not count; a listener does.
+    // Old connections of a process that has ended do not count; a listener does.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -135,8 +135,8 @@ fn holder(address: SocketAddr) -> Option<Holder> {
     Some(Holder { process, name: name.trim_end().escape_debug().to_string() })
 }
 
-/// Inodes of the listening sockets in such a table (proc_net_tcp) that stand in the way of `address`: at the same port of
-/// the same address, or of every address.
+/// Inodes of the listening sockets in a table of `/proc` (proc_net_tcp) that conflict with `address`: same port, and the same
+/// address or every address.
 fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
     const LISTENS: &str = "0A";
     let line = |line: &str| {
@@ -151,7 +151,7 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
     table.lines().skip(1).filter_map(line).collect()
 }
 
-/// An address as the kernel writes it: words of 32 bits in the machine's own order, hexadecimal; then the port.
+/// Parses an address as the kernel writes it: words of 32 bits in the machine's byte order, hexadecimal; then the port.
 fn local(field: &str) -> Option<SocketAddr> {
     let (words, port) = field.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_refused_with_its_holder() {
-        // As a daemon has it, and as any other program has it.
+        // Bound with SO_REUSEPORT as a daemon does, and without it as other programs do.
         for shares in [true, false] {
             for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
                 let holds = Socket::new(Domain::for_address((ip, 0).into()), Type::STREAM, None).expect("a socket");

@@ -1,8 +1,8 @@
-//! The file of the admin socket: made so that only its user and its group may connect, never in the place of anything but a socket
-//! that a process left which has ended, and gone after a clean stop. Knows files and who listens at one. Not for executors.
+//! The file of the admin socket: made so that only its user and its group may connect, replacing nothing but a socket that an ended
+//! process left behind, and removed by a clean stop. Knows files and which process listens at one. Not for executors.
 //!
-//! Two processes that start at once on one path would each take the other's file for a left one: whoever makes it holds a lock on
-//! its directory meanwhile.
+//! Two processes that start at once on one path would each take the other's file for one that was left behind: so a process holds a
+//! lock on the directory while it makes the file.
 
 use std::{
     fs, io,
@@ -19,23 +19,23 @@ use rustix::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Its user and its group.
+/// Read and write for its user and its group.
 const MODE: u32 = 0o660;
-/// Connections that the kernel keeps while the accept task is busy.
+/// Connections that the kernel queues while the accept task is busy.
 const BACKLOG: i32 = 128;
 
-/// What is at a path.
+/// What is found at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing.
     Nothing,
-    /// A socket at which nobody listens.
+    /// A socket at which no process listens.
     Left,
-    /// A socket at which a process listens; its number, if it may be seen.
+    /// A socket at which a process listens; its id, if it can be seen.
     Living(Option<i32>),
-    /// A socket that may not be opened.
+    /// A socket that this user may not open.
     Closed,
-    /// Something else.
+    /// A file that is not a socket.
     NoSocket,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn look(path: &Path) -> io::Result<Found> {
             Ok(Found::Living(holder))
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Found::Left),
-        // Somebody listens and is busy.
+        // A process listens and its queue is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Found::Living(None)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Found::Closed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
@@ -65,26 +65,26 @@ pub(super) fn look(path: &Path) -> io::Result<Found> {
     }
 }
 
-/// The file, for as long as it is ours. Dropped, it is gone.
+/// Our socket's file. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
     path: PathBuf,
-    /// Device and inode: what stands there later may be another's.
+    /// Device and inode, because a later file at the same path may be another process's.
     identity: (u64, u64),
 }
 
 impl AdminSocket {
-    /// Makes it, and listens.
+    /// Makes the socket, and listens.
     ///
     /// # Errors
-    /// In words, without the path: somebody listens there, it is no socket, or what the system says.
+    /// In words, without the path: another process listens there, it is not a socket, or the operating system's error.
     pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, Self)> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let directory = fs::File::open(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("its directory cannot be opened: {error}")))?;
         flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error.into() {
             busy if io::Error::kind(&busy) == io::ErrorKind::WouldBlock => {
-                io::Error::other("another process holds a lock on its directory: perhaps it starts there")
+                io::Error::other("another process holds a lock on its directory: perhaps it is starting there")
             }
             error => error,
         })?;
@@ -92,18 +92,18 @@ impl AdminSocket {
             Found::Nothing => {}
             Found::Left => fs::remove_file(path)?,
             Found::Living(Some(process)) => {
-                return Err(io::Error::other(format!("process {process} listens there already")));
+                return Err(io::Error::other(format!("process {process} already listens there")));
             }
             Found::Living(None) | Found::Closed => {
-                return Err(io::Error::other("a socket of another process is there already, and is left alone"));
+                return Err(io::Error::other("there is already a socket of another process, which is left alone"));
             }
-            Found::NoSocket => return Err(io::Error::other("what is there is no socket, and is left alone")),
+            Found::NoSocket => return Err(io::Error::other("the file there is not a socket and is left alone")),
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         let there = fs::symlink_metadata(path)?;
         let file = Self { path: path.to_owned(), identity: (there.dev(), there.ino()) };
-        // Nobody connects before it listens.
+        // No client can connect before it listens, so the mode is right in time.
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
         socket.listen(BACKLOG)?;
         Ok((socket.into(), file))
@@ -116,7 +116,7 @@ impl Drop for AdminSocket {
         if there.is_some_and(|there| (there.dev(), there.ino()) == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "the admin socket's file is left: the next start replaces it");
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the admin socket's file: the next start replaces it");
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o7777, MODE);
         let us = i32::try_from(std::process::id()).expect("a process");
         assert_eq!(look(&path).expect("seen"), Found::Living(Some(us)));
-        assert_eq!(refused(&path), format!("process {us} listens there already"));
+        assert_eq!(refused(&path), format!("process {us} already listens there"));
         drop((listening, file));
         assert_eq!(look(&path).expect("seen"), Found::Nothing);
     }
@@ -151,7 +151,7 @@ mod tests {
         drop(UnixListener::bind(&path).expect("listens"));
         assert_eq!(look(&path).expect("seen"), Found::Left);
         let (_listening, file) = AdminSocket::open(&path).expect("replaced");
-        // Somebody else's now stands there: it is not ours to remove.
+        // The file there now is another process's: we may not remove it.
         fs::remove_file(&path).expect("removed");
         let _other = UnixListener::bind(&path).expect("listens");
         drop(file);
@@ -167,7 +167,7 @@ mod tests {
         drop(UnixListener::bind(&socket).expect("listens"));
         symlink(&socket, &link).expect("linked");
         for path in [&file, &link, &folder.path().to_owned()] {
-            assert_eq!(refused(path), "what is there is no socket, and is left alone", "{}", path.display());
+            assert_eq!(refused(path), "the file there is not a socket and is left alone", "{}", path.display());
         }
         assert_eq!(fs::read_to_string(&file).expect("there"), "precious");
         assert!(fs::symlink_metadata(&link).is_ok_and(|there| there.file_type().is_symlink()) && socket.exists());

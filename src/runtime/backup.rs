@@ -1,8 +1,8 @@
 //! Backups while the daemon runs: asks every shard's maintenance thread for a snapshot of its store, then writes them out on
-//! a thread of its own. Knows the order of things; the layout is `store::backup`'s, the way to the client `http::backup`'s.
+//! a thread of its own. Knows the order of the steps; `store::backup` knows the layout, `http::backup` the way to the client.
 //!
-//! The mark is the moment at which a backup is asked for. What was acknowledged before is durable, so every snapshot holds it;
-//! what a snapshot holds beyond the mark does no harm. Commits never wait: a snapshot is taken between two errands.
+//! The mark is the moment at which a backup is asked for. What was acknowledged before is durable, so every snapshot has it;
+//! what a snapshot has beyond the mark does no harm. Commits never wait: a snapshot is taken between two errands.
 
 use std::{
     io::{self, Write},
@@ -37,33 +37,33 @@ use stentor_core::{
 
 use super::{control::Published, core::ToCore};
 
-/// For a shard's maintenance thread to come to it. It may be folding.
+/// How long to wait for a shard's maintenance thread, which may be folding.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
-/// Bytes gathered before they go to the client.
+/// Bytes that are gathered before they go to the client.
 const PIECE_BYTES: usize = 256 << 10;
-/// Between two tries at a mailbox that is full.
+/// Time between two tries at a full mailbox.
 const RETRY: Duration = Duration::from_millis(1);
 
 type Snapshot = (ShardId, Result<StoreSnapshot, StoreError>);
 
-/// To a shard's maintenance thread: open a snapshot and send it here.
+/// Asks a shard's maintenance thread to open a snapshot and send it here.
 #[derive(Debug)]
 pub struct Order(pub mpsc::Sender<Snapshot>);
 
-/// What a backup is made of.
+/// What a backup needs.
 #[derive(Debug)]
 pub struct Source {
-    /// What the data directory was made for.
+    /// Node and shards that the data directory was made for.
     pub format: Format,
-    /// Mailboxes of the cores.
+    /// Mailboxes of the cores, by number.
     pub cores: Vec<Sender<ToCore>>,
-    /// By shard: where it runs.
+    /// The core of each shard, by shard.
     pub shard_cores: Vec<u8>,
-    /// What control has published.
+    /// The entries that control has published.
     pub control: Arc<Published>,
 }
 
-/// What begins backups, one at a time.
+/// Begins backups, one at a time.
 pub fn starter(source: Source) -> StartBackup {
     let source = Arc::new(source);
     let under_way: Arc<AtomicBool> = Arc::default();
@@ -78,13 +78,13 @@ pub fn starter(source: Source) -> StartBackup {
             into.end(write(&source, &into));
         };
         if let Err(error) = thread::Builder::new().name("backup".to_owned()).spawn(run) {
-            pipe.end(Err(format!("no thread for it: {error}")));
+            pipe.end(Err(format!("no thread can be started for it: {error}")));
         }
         Some(pipe)
     })
 }
 
-/// Lets the next backup begin, also when this one panics or never ran.
+/// Dropping it lets the next backup begin, also when this one panics or never ran.
 struct Free(Weak<AtomicBool>);
 
 impl Drop for Free {
@@ -107,8 +107,8 @@ fn write(source: &Source, into: &Pipe) -> Result<(), String> {
         mark,
         commits: snapshots.iter().map(|snapshot| snapshot.commit().0).collect(),
     };
-    tracing::info!(commits = ?manifest.commits, "backup begun");
-    // Control comes after the shards: whatever number is in a snapshot was published before.
+    tracing::info!(commits = ?manifest.commits, "backup started");
+    // Control comes after the shards: any number in a snapshot was published before.
     let control = source.control.get();
     let entries = write_stores(&manifest, snapshots, &control, into).map_err(|error| error.to_string())?;
     tracing::info!(entries, "backup written");
@@ -136,12 +136,12 @@ fn write_control<W: Write>(control: &Entries, out: &mut BackupWriter<W>) -> io::
     out.entry(&key, &value)
 }
 
-/// One of each shard, by number.
+/// One snapshot of each shard, in the order of their numbers.
 fn snapshots(source: &Source) -> Result<Vec<StoreSnapshot>, String> {
     let (answer, answers) = mpsc::channel();
     for (shard, core) in source.shard_cores.iter().enumerate() {
         let mut item = ToCore::BackUp(ShardId(shard as u8), Order(answer.clone()));
-        let core = source.cores.get(usize::from(*core)).ok_or("a shard that runs nowhere")?;
+        let core = source.cores.get(usize::from(*core)).ok_or("a shard runs on no core")?;
         while let Err(Full(back)) = core.try_push(item) {
             item = back;
             thread::sleep(RETRY);
@@ -160,7 +160,7 @@ fn snapshots(source: &Source) -> Result<Vec<StoreSnapshot>, String> {
     found.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| "a shard answered twice".to_owned())
 }
 
-/// Bytes on their way to the client, gathered.
+/// Gathers bytes on their way to the client.
 struct Pieces<'a> {
     into: &'a Pipe,
     gathered: Vec<u8>,
@@ -177,7 +177,7 @@ impl Write for Pieces<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         let piece = Bytes::from(std::mem::take(&mut self.gathered));
-        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more");
+        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client no longer takes it");
         if piece.is_empty() { Ok(()) } else { self.into.put(piece).map_err(gone) }
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         Names { routes: names.iter().map(|&name| name.to_owned()).collect(), ..Names::default() }
     }
 
-    /// Names that a reload had entered were not in a backup, and after a restore their numbers went to others.
+    /// Before: names that a reload had added were not in a backup, and after a restore their numbers went to others.
     #[test]
     fn a_backup_holds_every_number_that_was_given_until_then() {
         let root = tempfile::tempdir().expect("a directory");
@@ -248,7 +248,7 @@ mod tests {
         out.table(CONTROL, Table::Space(Space::Entry)).expect("a table");
         out.entry(&[1, b'a'], &[77]).expect("an entry");
         out.finish().expect("finished");
-        let refused = fjall_backup::check(&octets[..]).expect_err("a record that nobody wrote").to_string();
-        assert!(refused.contains("not understood in control"), "{refused}");
+        let refused = fjall_backup::check(&octets[..]).expect_err("a record that control never wrote").to_string();
+        assert!(refused.contains("store of control cannot be read"), "{refused}");
     }
 }

@@ -1,5 +1,5 @@
-//! Files of certificates and keys as they stood when they were read: whether they hold something else now, and when a
-//! certificate ends. Tells of what ends soon, when it comes into use and once a day. What they are used for, `tls` knows.
+//! The files of certificates and keys as they were when they were read: whether they have changed since, and when a
+//! certificate ends. Warns of one that ends soon, when it comes into use and then once a day. `tls` knows what they are used for.
 
 use std::{
     io,
@@ -27,30 +27,30 @@ use super::{
     tls,
 };
 
-/// A certificate that ends within so many days is told of.
+/// A certificate that ends within this many days is warned of.
 pub(super) const SOON_DAYS: i64 = 14;
 pub(super) const DAY_S: i64 = 86_400;
-/// How often.
+/// Time between two warnings.
 const AGAIN: Duration = Duration::from_secs(86_400);
 
-/// What the files of one key of the configuration held.
+/// What the files of one key of the configuration contained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The key: `http.tls`, `carrier.NAME.tls`.
+    /// The configuration's key: `http.tls`, `carrier.NAME.tls`.
     pub key: String,
-    /// Over all of them.
+    /// The digest of all files together.
     print: Print,
     ends: Option<End>,
 }
 
-/// When the first certificate of a file ends.
+/// The first certificate of a file to end, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
     file: PathBuf,
     at_s: i64,
 }
 
-/// Reads what the configuration names. What cannot be read, whoever uses it tells.
+/// Reads the files that the configuration names. A file that cannot be read is reported where it is used.
 pub fn look(config: &Config) -> Vec<Seen> {
     let http = config.http.tls.as_ref().map(|typed| {
         let others = [Some(typed.key.as_path()), typed.client_ca.as_deref()];
@@ -73,7 +73,7 @@ pub fn look(config: &Config) -> Vec<Seen> {
     http.into_iter().chain(carriers).collect()
 }
 
-/// `ours`: the certificate that we show.
+/// `ours`: the file of the certificate that this side shows.
 fn seen<'f>(key: String, ours: Option<&'f Path>, others: impl Iterator<Item = &'f Path>) -> Seen {
     let mut octets = Vec::new();
     for file in ours.into_iter().chain(others) {
@@ -85,14 +85,14 @@ fn seen<'f>(key: String, ours: Option<&'f Path>, others: impl Iterator<Item = &'
     Seen { key, print: pin::print(&octets), ends }
 }
 
-/// When the first of a file's certificates to end ends, in seconds since 1970.
+/// When the first of a file's certificates ends, in seconds since 1970.
 fn end(file: &Path) -> Option<i64> {
     let ends = tls::certificates(file).ok()?.into_iter().filter_map(|certificate| not_after(&certificate));
     ends.min()
 }
 
-/// `None`: it cannot be read. What rustls reads of a certificate it tells only by what it says of it: asked at a time that no
-/// certificate reaches, it says when this one ended.
+/// When the certificate ends; `None`: it cannot be read. Rustls tells a certificate's dates only in the error of a check, so it is
+/// checked at a time that no certificate reaches: the error then says when it ended.
 pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
     let read = ParsedCertificate::try_from(certificate).ok()?;
     let then = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
@@ -104,7 +104,7 @@ pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
     }
 }
 
-/// What of `new` holds something else than `old`, under the same key.
+/// What differs in `new` from `old`, under the same key.
 pub fn renewed(old: &[Seen], new: &[Seen]) -> Vec<Change> {
     let pair = |new: &Seen| {
         let old = old.iter().find(|old| old.key == new.key)?;
@@ -126,7 +126,7 @@ impl std::fmt::Display for Seen {
 }
 
 impl Seen {
-    /// That its certificate ends soon, or has ended, if so.
+    /// A warning if its certificate ends soon or has ended.
     pub fn warning(&self, now_s: i64) -> Option<String> {
         let End { file, at_s } = self.ends.as_ref()?;
         let (file, left_s, at) = (file.display(), at_s - now_s, moment(*at_s));
@@ -140,30 +140,30 @@ impl Seen {
     }
 }
 
-/// Seconds since 1970, for people.
+/// Formats seconds since 1970 for people.
 pub(super) fn moment(at_s: i64) -> String {
     let mut text = Vec::new();
     rfc3339::push(&mut text, Wall(u64::try_from(at_s).unwrap_or_default() * 1_000));
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Seconds since 1970.
+/// The current time in seconds since 1970.
 pub fn now_s() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }
 
-/// The certificates in use, for whoever asks.
+/// The certificates in use.
 #[derive(Clone, Debug, Default)]
 pub struct InUse(Arc<Mutex<Vec<Seen>>>);
 
-/// Ends the telling when it is dropped.
+/// Dropping it stops the daily warnings.
 #[derive(Debug)]
 pub struct Watching {
     _stop: mpsc::Sender<()>,
 }
 
 impl InUse {
-    /// Others from now on.
+    /// Replaces them.
     pub fn put(&self, seen: Vec<Seen>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
@@ -173,12 +173,12 @@ impl InUse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Key by key when its certificate ends, in seconds since 1970.
+    /// For each key, when its certificate ends, in seconds since 1970.
     pub fn ends(&self) -> Vec<(String, i64)> {
         self.all().into_iter().filter_map(|seen| Some((seen.key, seen.ends?.at_s))).collect()
     }
 
-    /// Tells the log once a day, until the answer is dropped, of what ends soon. The first time tomorrow.
+    /// Logs once a day which certificates end soon, until the returned value is dropped. The first time tomorrow.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -243,7 +243,7 @@ mod tests {
     fn the_end_is_told_two_weeks_before_it_comes() {
         let at = tempfile::tempdir().expect("a directory");
         let (cert, key) = (at.path().join("cert.pem"), at.path().join("none.pem"));
-        // Of a chain, the first that ends.
+        // Of a chain, the first certificate that ends counts.
         fs::write(&cert, certificate(2032) + &certificate(2031)).expect("written");
         let seen = http(&cert, &key);
         let end = 1_924_992_000;

@@ -1,8 +1,8 @@
-//! The thread of control: commits what is wanted, publishes it, answers. Decides nothing; whoever asks waits, so no executor
-//! does.
+//! The thread of control: commits requested changes, publishes them, answers. Decides nothing; callers wait, executors
+//! never do.
 //!
-//! What was asked for while a batch was synced goes into the next one. The high-water mark is written and synced with every
-//! commit, before anything of it is told: control commits seldom, and a number that is lost must never be given twice. A
+//! Changes requested while a batch is synced go into the next one. The high-water mark is written and synced with every
+//! commit, before any of it is published: control commits rarely, and a number that is lost must never be given again. A
 //! failed write or sync ends the process, as beside a shard.
 
 use std::{
@@ -30,7 +30,7 @@ use super::{
     storage::{EndOnPanic, Owner, give_up, unmarked},
 };
 
-/// Requests that wait for the thread; who asks when there are more waits as well.
+/// Requests that may wait for the thread; further callers wait as well.
 const ASKS_MAX: usize = 64;
 
 /// A request, and where its answer goes.
@@ -39,12 +39,12 @@ struct Ask {
     answer: mpsc::SyncSender<Result<Arc<Entries>, Refused>>,
 }
 
-/// The entries that everybody acts on: the newest that are durable.
+/// The entries that everything acts on: the newest durable ones.
 #[derive(Debug, Default)]
 pub struct Published(Mutex<Arc<Entries>>);
 
 impl Published {
-    /// As of now.
+    /// The current entries.
     pub fn get(&self) -> Arc<Entries> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -54,7 +54,7 @@ impl Published {
     }
 }
 
-/// The thread, from outside. It ends, and the store is closed, when this is dropped.
+/// The handle of the thread. Dropping it ends the thread and closes the store.
 #[derive(Debug)]
 pub(super) struct ControlThread {
     asks: Option<Arc<mpsc::SyncSender<Ask>>>,
@@ -63,11 +63,11 @@ pub(super) struct ControlThread {
 }
 
 impl ControlThread {
-    /// Opens the store in `path`, or makes it there, and starts the thread over what it holds.
+    /// Opens the store in `path`, or creates it, and starts the thread with what it holds.
     ///
     /// # Errors
-    /// [`StartError::Store`] for a store that does not open or holds what no control has written; [`StartError::System`]
-    /// when there is no thread.
+    /// [`StartError::Store`] for a store that does not open or holds what no control wrote; [`StartError::System`]
+    /// when no thread can be started.
     pub(super) fn start(path: &Path, options: FjallOptions) -> Result<Self, StartError> {
         let StartedControl { store, mark, found } =
             fjall_start::start_control(path, options).map_err(StartError::Store)?;
@@ -88,12 +88,12 @@ impl ControlThread {
         Ok(Self { asks: Some(Arc::new(asks)), published, thread: Some(thread) })
     }
 
-    /// Where the newest entries are found.
+    /// The newest durable entries.
     pub(super) const fn published(&self) -> &Arc<Published> {
         &self.published
     }
 
-    /// The way in for calls, which do not wait for the thread. It is shut when the thread is to end.
+    /// How calls reach the thread without waiting for it. Closed when the thread is to end.
     pub(super) fn door(&self) -> ControlDoor {
         let (published, asks) =
             (Arc::clone(&self.published), self.asks.as_ref().map(Arc::downgrade).unwrap_or_default());
@@ -107,11 +107,11 @@ impl ControlThread {
         }
     }
 
-    /// Changes something, all of it or nothing; returns when that is durable and published, with entries that hold it. Waits
+    /// Makes changes, all or none; returns when they are durable and published, with entries that include them. Waits
     /// for the disk: not for executors.
     ///
     /// # Errors
-    /// [`Refused`] when there is no room for it.
+    /// [`Refused`] when there is no room for the changes.
     pub(super) fn change(&self, changes: Vec<Change>) -> Result<Arc<Entries>, Refused> {
         let (answer, answered) = mpsc::sync_channel(1);
         let sent = self.asks.as_ref().map(|asks| asks.send(Ask { changes, answer }));
@@ -125,18 +125,18 @@ impl ControlThread {
 impl Drop for ControlThread {
     fn drop(&mut self) {
         self.asks = None;
-        // Its panic has ended the process.
+        // If the thread panicked, the panic has already ended the process.
         let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Keeper {
     control: Control,
     store: FjallStore,
     mark: HighWaterFile,
     published: Arc<Published>,
-    /// By ticket: who waits.
+    /// The waiting callers, by ticket.
     asked: BTreeMap<u64, mpsc::SyncSender<Result<Arc<Entries>, Refused>>>,
 }
 
@@ -170,7 +170,7 @@ impl Keeper {
             Effect::Publish(entries) => self.published.set(entries),
             Effect::Reply(ticket, result) => {
                 if let Some(answer) = self.asked.remove(&ticket) {
-                    // Nobody waits for it any more if it cannot be sent.
+                    // If sending fails, the caller no longer waits.
                     let _ = answer.send(result.map(|_| Arc::clone(self.control.published())));
                 }
             }

@@ -1,9 +1,9 @@
 //! One core of the daemon: a [`Node`] in its loop, with what it needs of the machine. Carries events in and effects out.
 //!
-//! Every door of the core (connections to carriers, the inbox) enters by a method of [`Core`], which tells the node and then
-//! turns it. Then the core sleeps until its inbox or the next timeout wakes it. Shards and links that feed each other, or an
-//! inbox that is never empty, do not keep the executor: a turn ends when its poll has had its time, and the loop goes on with
-//! what is left when others have run. When batches are handed out, [`Pace`] says.
+//! Everything that reaches the core (connections to carriers, the inbox) enters by a method of [`Core`], which passes it to the
+//! node and then gives the node a turn. Then the core sleeps until its inbox or the next timeout wakes it. Shards and links
+//! that feed each other, or an inbox that is never empty, do not keep the executor: a turn ends when its poll has had its time,
+//! and the loop goes on with the rest when other tasks have run. [`Pace`] decides when batches are handed out.
 
 use std::{
     cell::{Cell, RefCell},
@@ -36,27 +36,27 @@ use crate::host::executor;
 
 /// Items taken from the inbox in one turn.
 const INBOX_MAX: usize = 256;
-/// Until a reader thread that had no room is asked again.
+/// Time until a reader thread that had no room is asked again.
 const RETRY_MS: u64 = 1;
 
-/// What reaches a core from elsewhere.
+/// What reaches a core from other threads.
 #[derive(Debug)]
 pub enum ToCore {
-    /// Mail for its node.
+    /// Mail for the core's node.
     Node(NodeEvent),
-    /// A backup wants a snapshot of a shard's store.
+    /// A backup asks for a snapshot of a shard's store.
     BackUp(ShardId, backup::Order),
 }
 
-/// See the head of this file. Everything behind one `RefCell`: a method borrows it for the length of a turn, never across
-/// an await.
+/// One core. See the head of this file. All state is behind one `RefCell`: a method borrows it for the length of a turn, never
+/// across an await.
 pub struct Core {
     id: u8,
     state: RefCell<State>,
     door: Rc<Door>,
     waker: RefCell<Option<Waker>>,
     deadline: Cell<Option<Mono>>,
-    /// Of the executor, when the loop was polled last.
+    /// The executor's count of polls when the loop last ran.
     polls: Cell<u64>,
 }
 
@@ -64,7 +64,7 @@ struct State {
     node: Node,
     pace: Pace,
     storages: Vec<(ShardId, Storage)>,
-    /// By the place of their link.
+    /// By the index of the link.
     wires: Vec<Wires>,
     cores: Vec<Sender<ToCore>>,
 }
@@ -74,7 +74,7 @@ struct Wires {
     dial: Rc<Dial>,
     /// By bind.
     open: Vec<Option<Rc<Connection>>>,
-    /// By bind, while PDUs are told: where what comes in stands.
+    /// By bind, while PDUs are logged: how far the incoming bytes were read.
     taps: Vec<Option<Tap>>,
 }
 
@@ -99,7 +99,7 @@ impl Core {
         Rc::new(Self { id, state, door, waker, deadline: Cell::new(None), polls: Cell::new(0) })
     }
 
-    /// Turns until [`NodeEvent::End`].
+    /// Runs turns until [`NodeEvent::End`].
     pub async fn run(self: Rc<Self>, mut inbox: Inbox<ToCore>) {
         let mut items = Vec::with_capacity(INBOX_MAX);
         self.turn_as(true);
@@ -111,7 +111,7 @@ impl Core {
             self.state.borrow_mut().take(&mut items);
             self.turn_as(is_alone);
             if self.stretch() == Stretch::Ended {
-                // Tasks that outlive this loop keep the core alive; the threads beside its shards must end all the same.
+                // Tasks that outlive this loop keep the core alive; the threads beside its shards must end anyway.
                 self.state.borrow_mut().storages.clear();
                 return;
             }
@@ -119,8 +119,8 @@ impl Core {
         }
     }
 
-    /// Sleeps until the inbox holds something (how much), or the next timeout has come, a turn was not through or a batch that
-    /// waits may be handed out (`None`). And whether no other task ran since the last time.
+    /// Sleeps until the inbox has items (returns how many), or until the next timeout has come, a turn was not finished or a
+    /// waiting batch may be handed out (`None`). Also returns whether no other task has run since the last time.
     async fn wait(&self, inbox: &mut Inbox<ToCore>, items: &mut Vec<ToCore>) -> (Option<usize>, bool) {
         let mut armed = None;
         let mut timer: Pin<Box<dyn Future<Output = ()>>> = Box::pin(std::future::pending());
@@ -154,7 +154,7 @@ impl Core {
                 return Poll::Ready((None, is_alone));
             }
             if asks_again {
-                // Behind all that is ready.
+                // Run again after all tasks that are ready.
                 context.waker().wake_by_ref();
             }
             *self.waker.borrow_mut() = Some(context.waker().clone());
@@ -177,7 +177,7 @@ impl Core {
         self.state.borrow().node.is_sealed()
     }
 
-    /// Links that are here get their options, new ones are seated. None is ever taken away.
+    /// Gives existing links their options and seats new ones. No link is ever removed.
     pub fn seat_links(self: &Rc<Self>, links: Vec<(link::Options, Dial)>, seed: impl Fn(LinkId) -> u64) {
         let now = executor::now();
         for (options, dial) in links {
@@ -191,13 +191,13 @@ impl Core {
         }
     }
 
-    /// A reload: links, and those that are new.
+    /// A reload: new options for existing links, and new links.
     pub fn reconfigure_links(self: &Rc<Self>, links: Vec<(link::Options, Dial)>, seed: impl Fn(LinkId) -> u64) {
         self.seat_links(links, seed);
         self.turn();
     }
 
-    /// A reload: shards that are here get the catalog and their options.
+    /// A reload: existing shards get the catalog and their options.
     pub fn reconfigure_shards(self: &Rc<Self>, catalog: &Arc<Catalog>, options: Vec<shard::Options>) {
         let now = executor::now();
         self.state.borrow_mut().node.handle_catalog(catalog, now);
@@ -212,22 +212,22 @@ impl Core {
         self.state.borrow_mut().node.handle_readers(of, executor::now());
     }
 
-    /// Looks at the shard in that place; None behind the last.
+    /// Calls `look` with the shard at this index; `None` after the last one.
     pub fn visit_shard<R>(&self, place: usize, look: impl FnOnce(ShardId, &Shard) -> R) -> Option<R> {
         self.state.borrow().node.shards().nth(place).map(|(id, shard)| look(id, shard))
     }
 
-    /// Looks at the link in that place; None behind the last.
+    /// Calls `look` with the link at this index; `None` after the last one.
     pub fn visit_link<R>(&self, place: usize, look: impl FnOnce(LinkId, &mut Link) -> R) -> Option<R> {
         self.state.borrow_mut().node.links().nth(place).map(|(id, link)| look(id, link))
     }
 
-    /// A turn of a door. What it brings to a batch waits for what other tasks bring.
+    /// A turn after an event from outside the loop. Its batch waits for what other tasks add to it.
     fn turn(self: &Rc<Self>) {
         self.turn_as(false);
     }
 
-    /// Turns the node, then notes when to wake. `is_alone`: no other task is ready.
+    /// Gives the node a turn, then notes when to wake. `is_alone`: no other task is ready.
     fn turn_as(self: &Rc<Self>, is_alone: bool) {
         let (deadline, is_through, replies) = self.state.borrow_mut().turn(self, is_alone);
         for (to, reply) in replies {
@@ -264,8 +264,8 @@ impl State {
         self.node.handle_disconnected(link, bind, reason, torn, executor::now());
     }
 
-    /// How PDUs of that link are told, and where what comes in on that connection stands; to be called before the session hears
-    /// of what is told.
+    /// The PDU log of that link, and how far the incoming bytes of that connection were read; to be called before the session
+    /// handles what is logged.
     fn tap(&mut self, link: usize, bind: BindId) -> Option<(&PduLog, &mut Tap)> {
         let Self { node, wires, .. } = self;
         let Wires { dial, taps, .. } = wires.get_mut(link)?;
@@ -305,7 +305,7 @@ fn storage(storages: &mut [(ShardId, Storage)], id: ShardId) -> Option<&mut Stor
     storages.iter_mut().find(|(known, _)| *known == id).map(|(_, storage)| storage)
 }
 
-/// What a turn of the node has at hand.
+/// What a node's turn can use of the machine.
 struct Machine<'a> {
     core: &'a Rc<Core>,
     now: Mono,
@@ -314,7 +314,7 @@ struct Machine<'a> {
     storages: &'a mut [(ShardId, Storage)],
     wires: &'a mut [Wires],
     cores: &'a [Sender<ToCore>],
-    /// Told when the turn is over: a door may enter the core again.
+    /// Sent when the turn is over, because their receivers may enter the core again.
     replies: Vec<(ReplyTo, Reply)>,
 }
 
@@ -393,7 +393,7 @@ impl Host for Machine<'_> {
                 tracing::warn!(carrier, core, bind, "carrier {carrier}: session lost: {why}");
             }
             Alarm::Link(carrier, alarm) => tracing::warn!(carrier, core, "carrier {carrier}: {alarm}"),
-            Alarm::Astray(mail) => tracing::error!(core, ?mail, "mail for somebody who does not live here"),
+            Alarm::Misrouted(mail) => tracing::error!(core, ?mail, "mail for a shard or link that is not on this core"),
         }
     }
 
@@ -402,10 +402,10 @@ impl Host for Machine<'_> {
     }
 }
 
-/// A link's connections speak to it through this.
+/// The end through which a link's connections talk to it.
 struct Seat {
     core: Rc<Core>,
-    /// Its place.
+    /// The link's index.
     link: usize,
 }
 
@@ -415,7 +415,7 @@ impl LinkOwner for Seat {
         self.core.turn();
     }
 
-    /// As much as there is time for, a stretch of PDUs at a time; then one turn for all of it.
+    /// Handles as many PDUs as there is time for, a stretch at a time; then one turn for all of them.
     fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize {
         let (mut rest, now) = (bytes, executor::now());
         let is_told = self.core.state.borrow_mut().tap(self.link, bind).is_some();
@@ -473,7 +473,7 @@ mod tests {
         model::DiskRoom,
     };
 
-    /// More than a millisecond's work: what is left of it by a turn that is late is done by the loop.
+    /// More than a millisecond of work: if a turn is late, the loop does the rest of it.
     #[test]
     fn a_turn_ends_in_time_and_the_loop_does_the_rest() {
         const MANY: usize = 1_000_000;

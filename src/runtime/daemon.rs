@@ -1,5 +1,5 @@
-//! The process as a whole: `Recover` (directory, stores, shards), `Serve` (executors, links, doors), `Drain` and `Stop`
-//! (see `ending`). Reads as the order in which things must happen.
+//! The process as a whole: `Recover` (directory, stores, shards), `Serve` (executors, links, listeners), `Drain` and `Stop`
+//! (see `ending`). Its functions are in the order in which things must happen.
 
 #[path = "daemon_reload.rs"]
 mod reload;
@@ -68,42 +68,42 @@ pub use reload::Reload;
 use reload::{Command, carry_out};
 use seats::{open_door, seat_core};
 
-/// Items in a core's mailbox; each is a batch. What finds it full waits at its sender.
+/// Items in a core's mailbox; each is a batch. If it is full, the sender waits.
 const MAILBOX: usize = 8_192;
-/// Shards of a new directory where the configuration leaves it open, at most.
+/// Most shards of a new directory if the configuration leaves the number open.
 const SHARDS_AUTO_MAX: usize = 16;
-/// A carrier with a rate is silent for so long after the directory was locked: the old process is proven dead then.
+/// For this long after the directory was locked, carriers with a rate are not sent to: by then the old process is certainly dead.
 const SILENCE_NS: u64 = 1_000_000_000;
 
-/// How often a core looks whether it is told something.
+/// Time between two looks of a core for commands.
 const COMMANDS: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// Pages added to the API, asked before a 404 is given: method, path, query, body.
+/// Pages added to the API, tried before a 404 is given: method, path, query, body.
 pub type Extra = Arc<dyn Fn(&hyper::Method, &str, &str, &[u8]) -> Option<hyper::Response<bytes::Bytes>> + Send + Sync>;
 
-/// Why the daemon does not start. Each is what the operator reads.
+/// Why the daemon does not start, as shown to the operator.
 #[derive(Debug)]
 pub enum StartError {
-    /// The configuration cannot be carried out.
+    /// The configuration cannot be used.
     Config(String),
     /// The data directory is refused.
     Data(directory::Refusal),
-    /// A store does not open.
+    /// A store cannot be opened.
     Store(StoreError),
-    /// The machine lacks something.
+    /// The machine lacks something that is needed.
     Host(ProbeError),
-    /// The process may not open enough.
+    /// The limit of descriptors is too low.
     Descriptors(descriptors::TooFew),
     /// An address cannot be listened on.
     Address(address::Refused),
-    /// An executor does not start.
+    /// An executor cannot be started.
     Executor(ExecutorError),
-    /// The operating system says no.
+    /// The operating system refused something: what, and its error.
     System(String, io::Error),
 }
 
 impl StartError {
-    /// Exit code by sysexits: 78 for what must be configured otherwise, 74 for the disk, 71 for the system.
+    /// Exit code by sysexits: 78 if the configuration or machine must be changed, 74 for the disk, 71 for the operating system.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Store(_) | Self::Data(directory::Refusal::Io { .. }) => 74,
@@ -145,7 +145,7 @@ pub struct Daemon {
     _metrics: scribe::Writing,
     control: ControlThread,
     _admin: Option<AdminSocket>,
-    /// The last: its lock is let go when everything else has ended.
+    /// The last field, so that its lock is released when everything else has ended.
     _directory: DataDirectory,
 }
 
@@ -161,10 +161,10 @@ impl fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// Starts everything; returns when messages can be taken.
+    /// Starts everything; returns when messages can be accepted.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing runs then but threads that wait for nothing.
+    /// See [`StartError`]; then nothing is left running except threads that wait for nothing.
     pub fn start(config: Config, extra: Option<Extra>) -> Result<Self, StartError> {
         allocator::settle();
         look_before(&config)?;
@@ -231,19 +231,19 @@ impl Daemon {
         })
     }
 
-    /// Where HTTP listens.
+    /// The addresses at which HTTP listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// What it was configured with.
+    /// The configuration in use.
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Serves until SIGTERM or SIGINT, then ends in good order. SIGHUP reads the configuration again, if `reload` can.
-    /// Gives the process's exit code. `tell` is told in a sentence what the end waits for; a second such signal ends the process
-    /// where it stands.
+    /// Serves until SIGTERM or SIGINT, then ends in good order; returns the process's exit code. SIGHUP reads the configuration
+    /// again, if `reload` is given. `tell` is called with a sentence about what the end waits for; a second such signal ends
+    /// the process immediately.
     pub fn join(mut self, reload: Option<&Reload>, tell: Told<'_>) -> u8 {
         systemd::tell_ready("serving");
         let mut signals = Vec::new();
@@ -271,7 +271,7 @@ impl Daemon {
         for core in self.cores.drain(..) {
             drop(core.commands);
             if let Err(error) = core.running.join() {
-                tracing::error!(%error, "an executor ended badly");
+                tracing::error!(%error, "an executor failed");
                 code = 70;
             }
         }
@@ -290,7 +290,7 @@ struct Shared {
     config: Config,
     clock: Clock,
     map: ShardMap,
-    /// As they were at the start.
+    /// The entries at the start.
     control: Arc<Entries>,
     catalog: Arc<Catalog>,
     board: Arc<StatusBoard>,
@@ -299,11 +299,11 @@ struct Shared {
     resolver: Resolver,
     senders: Vec<Sender<ToCore>>,
     steps: Steps,
-    /// As it was at the start.
+    /// The TLS configuration at the start.
     tls: Option<Arc<rustls::ServerConfig>>,
     certificates: certificates::InUse,
     tenants: Arc<http::auth::Tenants>,
-    /// Of the installation, for ever: fingerprints are made with it.
+    /// Fixed for the life of the installation: fingerprints are made with it.
     hash_seed: u64,
     /// Writes the metrics.
     scribe: Scribe,
@@ -311,7 +311,7 @@ struct Shared {
     descriptors: u64,
     extra: Option<Extra>,
     backup: http::backup::StartBackup,
-    /// What control has published by now.
+    /// The entries that control has published by now.
     published: Arc<Published>,
     control_door: http::readers::ControlDoor,
 }
@@ -371,7 +371,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// What one core allows at its door: what is configured, and no more connections than there are descriptors for.
+    /// The HTTP limits of one core: as configured, but no more connections than there are descriptors for.
     fn http_limits(&self, config: &Config) -> http::Limits {
         let cores = self.senders.len() as u64;
         let allowed = share_out(self.descriptors, config, self.senders.len(), self.map.shards())
@@ -381,14 +381,14 @@ impl Shared {
     }
 }
 
-/// Whether it can be carried out, before anything is touched.
+/// Checks whether the configuration can be used, before anything is touched.
 fn look_before(config: &Config) -> Result<(), StartError> {
     translate::check(config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
     starting::warn(config);
     address::ensure_free(&config.http.listen).map_err(StartError::Address)
 }
 
-/// Shares the process's descriptors out among what is configured.
+/// Divides the process's descriptors among what is configured.
 pub(super) fn share_out(
     limit: u64,
     config: &Config,
@@ -405,12 +405,12 @@ pub(super) fn share_out(
     descriptors::share_out(limit, &needs)
 }
 
-/// How many executors run.
+/// Number of executors.
 pub(super) fn executors(config: &Config) -> usize {
     config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255)
 }
 
-/// How many shards a data directory gets that is made now.
+/// Number of shards of a data directory that is created now.
 pub(super) fn shards_of_new(config: &Config, cores: usize) -> usize {
     config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from)
 }
@@ -433,7 +433,7 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
     }
 }
 
-/// Control with a number for every name of the configuration, and a version for what is applied.
+/// Starts control with a number for every name of the configuration, and a new version for this configuration.
 fn start_control(
     directory: &DataDirectory,
     config: &Config,
@@ -446,7 +446,7 @@ fn start_control(
     Ok((control, entries))
 }
 
-/// Opens all shards at once: each start is a journal to replay.
+/// Opens all shards at once, because each start may have to replay a journal.
 fn open_shards(
     directory: &DataDirectory,
     shards: u8,
@@ -460,7 +460,7 @@ fn open_shards(
                 let started = fjall_start::start(&path, options).map_err(StartError::Store)?;
                 let opened = &started.opened;
                 if opened.journals.torn.is_some() || !opened.runs_deleted.is_empty() {
-                    tracing::warn!(shard, ?opened, "the last stop was not clean; the store is whole");
+                    tracing::warn!(shard, ?opened, "the last stop was not clean; the store is complete");
                 }
                 Ok(started)
             })
@@ -474,7 +474,7 @@ fn open_shards(
     Ok((opened, past))
 }
 
-/// Starts the threads of each store; what each core is given.
+/// Starts the threads of each store; returns what each core is given.
 fn start_storages(
     opened: Vec<Started>,
     map: ShardMap,
@@ -513,7 +513,7 @@ fn start_storage(
 
 type Seats = Vec<(ShardId, Recovery, Storage)>;
 
-/// Cores that run.
+/// The cores that run.
 struct Cores {
     handles: Vec<CoreHandle>,
     addresses: Vec<SocketAddr>,
@@ -532,9 +532,9 @@ fn start_cores(
     watchdog::watch(shared.clock, hearts.clone()).map_err(|error| StartError::System("watchdog".into(), error))?;
     let mut handles = Vec::new();
     let (mut addresses, mut found) = (Vec::new(), Found::default());
-    // A port of 0 is chosen by the first core; the others must bind the same.
+    // If the port is 0, the first core chooses one; the others must bind the same.
     let mut listen = shared.config.http.listen.clone();
-    // Opening the stores may have taken a while.
+    // Opening the stores may have taken a while, so the addresses are checked again.
     address::ensure_free(&listen).map_err(StartError::Address)?;
     let (mut admin, file) = seats::open_admin_socket(shared.config.node.admin_socket.as_deref())?.unzip();
     for (number, (inbox, seats)) in inboxes.into_iter().zip(seats).enumerate() {
@@ -564,7 +564,7 @@ fn start_cores(
     Ok(Cores { handles, addresses, admin: file, found })
 }
 
-/// What a core's own start needs.
+/// What the start of one core needs.
 struct CoreGiven {
     shared: Arc<Shared>,
     number: u8,
@@ -572,7 +572,7 @@ struct CoreGiven {
     seats: Seats,
     links: Vec<(link::Options, Dial)>,
     listen: Vec<SocketAddr>,
-    /// Listens already; of one core.
+    /// The listening admin socket; only one core has it.
     admin: Option<OwnedFd>,
 }
 

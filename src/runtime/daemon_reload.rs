@@ -1,8 +1,8 @@
-//! A reload: the configuration is read again, whole. All of it is applied or nothing, and what changes is told; what only a
-//! restart can do is refused by name. Nothing is changed before everything was looked at that can be refused.
+//! A reload: the configuration is read again as a whole. All of it is applied or nothing, and the changes are logged; changes that
+//! need a restart are refused by name. Everything that can be refused is checked before anything is changed.
 //!
-//! Order, so that no message meets half of it: control commits new names, then a version for what is applied; every core
-//! learns of its links; when all have, every core learns of routes, shards' options and the door's settings.
+//! Order, so that no message meets half of a configuration: control commits new names, then a version for it; every core
+//! gets its links; when all have them, every core gets routes, the shards' options and the HTTP settings.
 
 use std::sync::{Arc, mpsc};
 
@@ -31,11 +31,11 @@ use super::{
     Daemon, Shared, share_out,
 };
 
-/// What a reload needs of whoever started the daemon.
+/// What a reload needs from the caller that started the daemon.
 pub struct Reload {
     /// Reads the configuration again.
     pub load: Box<dyn Fn() -> Result<Config, Problems>>,
-    /// Is told of a configuration that has been applied.
+    /// Called with a configuration that has been applied.
     pub applied: Box<dyn Fn(&Config)>,
 }
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Reload {
     }
 }
 
-/// What a core is told while it serves. Each but the end is answered by one word.
+/// A command to a running core. Each except `End` is answered when it is carried out.
 pub(super) enum Command {
     /// Drain and end.
     End,
@@ -66,8 +66,8 @@ pub(super) struct Applied {
 }
 
 impl Daemon {
-    /// Reads the configuration again and applies it, unless it is only to be told what that would change; tells the log what came
-    /// of it, and whoever left an ask.
+    /// Reads the configuration again and applies it, or only shows what it would change if that was asked for; logs the result, and
+    /// leaves it for the command that asked.
     pub(super) fn reload(&mut self, reload: &Reload) {
         let directory = self.config.node.data_dir.clone();
         let ask = Ask::take(&directory);
@@ -79,7 +79,7 @@ impl Daemon {
         };
         let told = told.map(|changes| changes.iter().map(ToString::to_string).collect::<Vec<_>>());
         match &told {
-            _ if is_dry => tracing::info!("somebody has asked what a reload would change"),
+            _ if is_dry => tracing::info!("a command asked what a reload would change"),
             Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
             Ok(changes) => {
                 for change in changes {
@@ -97,16 +97,16 @@ impl Daemon {
         if let Some(ask) = ask
             && let Err(error) = Verdict::new(&ask, &told).leave(&directory)
         {
-            tracing::warn!(%error, "whoever asked for the reload cannot be told what came of it");
+            tracing::warn!(%error, "the command that asked for the reload cannot be told the result");
         }
     }
 
-    /// Looks at everything that can be refused.
+    /// Checks everything that can be refused.
     fn read_anew(&self, reload: &Reload) -> Result<Fresh, Vec<String>> {
         let lines = |problems: Problems| -> Vec<String> { problems.to_string().lines().map(str::to_owned).collect() };
         let new = (reload.load)().map_err(lines)?;
         translate::check(&new, "configuration").map_err(lines)?;
-        // Before they are read for use: what changes in between is told by the next reload.
+        // Before the files are read for use: a change in between is reported by the next reload.
         let seen = certificates::look(&new);
         let mut changes = config::diff(&self.config, &new);
         changes.extend(certificates::renewed(&self.shared.certificates.all(), &seen));
@@ -118,7 +118,7 @@ impl Daemon {
         let tls = new.http.tls.as_ref().map(tls::server).transpose().map_err(|what| vec![what])?;
         share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
             .map_err(|too_few| vec![too_few.to_string()])?;
-        // Under the names of now: what has none yet was nowhere, and cannot move.
+        // With the current numbers: a name without a number was in no place, and cannot move.
         let named = self.control.published().get();
         let moved = moved(&shared.snapshots.catalog(), &translate::catalog(&new, &named, shared.map));
         if moved.is_empty() { Ok(Fresh { new, changes, seen, tls }) } else { Err(moved) }
@@ -190,13 +190,13 @@ struct Fresh {
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// What of a new configuration needs a restart.
+/// The changes that need a restart.
 fn refusals(old: &Config, new: &Config, changes: &[config::Change]) -> Vec<String> {
     let mut refusals: Vec<String> =
         changes.iter().filter(|change| change.needs_restart).map(ToString::to_string).collect();
     for carrier in &old.carriers {
         match new.carriers.iter().find(|other| other.name == carrier.name) {
-            None => refusals.push(format!("carrier.{}: taking a carrier away needs a restart", carrier.name)),
+            None => refusals.push(format!("carrier.{}: removing a carrier needs a restart", carrier.name)),
             Some(other) if other.group != carrier.group => {
                 let (name, from, to) = (&carrier.name, &carrier.group, &other.group);
                 refusals.push(format!("carrier.{name}.group: {from:?} → {to:?} (needs a restart)"));
@@ -207,7 +207,7 @@ fn refusals(old: &Config, new: &Config, changes: &[config::Change]) -> Vec<Strin
     refusals
 }
 
-/// Carriers whose links would have to go to other cores: their windows and limits would be held twice for a while.
+/// Carriers whose links would have to move to other cores: their windows and limits would be held twice for a while.
 fn moved(old: &Catalog, new: &Catalog) -> Vec<String> {
     let home = |catalog: &Catalog, id| catalog.carriers.iter().find(|known| known.id == id).map(|known| known.home);
     let moves = |carrier: &&shard::CatalogCarrier| home(old, carrier.id).is_some_and(|before| before != carrier.home);
@@ -222,7 +222,7 @@ fn moved(old: &Catalog, new: &Catalog) -> Vec<String> {
         .collect()
 }
 
-/// One core does what it was told. To be called on its executor.
+/// Carries out a command on a core. Must be called on the core's executor.
 pub(super) fn carry_out(command: Command, shared: &Shared, core: &std::rc::Rc<Core>, api: &Api, server: &Server) {
     let done = match command {
         Command::End => return,
@@ -242,6 +242,6 @@ pub(super) fn carry_out(command: Command, shared: &Shared, core: &std::rc::Rc<Co
             done
         }
     };
-    // The daemon does not wait any more if it is ending.
+    // If the daemon is ending, it no longer waits for the answer.
     let _ = done.send(());
 }

@@ -1,4 +1,4 @@
-//! What a core of the daemon is given before it runs: its door, its shards and links, and one of them the admin socket.
+//! What a core of the daemon is given before it runs: its door, its shards and links, and on one core the admin socket.
 
 use std::{os::fd::OwnedFd, path::Path, rc::Rc, sync::Arc};
 
@@ -19,7 +19,7 @@ use super::{
     Seats, Shared, StartError,
 };
 
-/// The admin socket, if one is configured: what listens, and its file.
+/// Opens the admin socket, if one is configured: the listening descriptor, and its file.
 pub(super) fn open_admin_socket(path: Option<&Path>) -> Result<Option<(OwnedFd, AdminSocket)>, StartError> {
     let refused = |path: &Path, error| StartError::System(format!("node.admin_socket: {}", path.display()), error);
     path.map(|path| AdminSocket::open(path).map_err(|error| refused(path, error))).transpose()

@@ -1,59 +1,59 @@
-//! Descriptors: how many this process may have, and who gets them. The store and the carriers come first, for without theirs
-//! nothing can be kept or sent; connections of HTTP clients, which strangers open, get what is left.
+//! Descriptors: how many this process may have, and what gets them. The store and the carriers come first, because without theirs
+//! nothing can be kept or sent; connections of HTTP clients, which anyone may open, get the rest.
 //!
-//! Knows numbers. That a connection finds no place is the door's matter.
+//! Knows numbers. The HTTP server handles connections for which there is no place.
 
 use std::{fmt, io};
 
-/// More than anybody uses; some systems allow a thousand times as many, and tools that go through all of them suffer.
+/// More than is ever needed; some systems allow a thousand times as many, and tools that go through all of them become slow.
 const RAISED_TO_MAX: u64 = 1 << 20;
-/// Standard streams, log, locks, signals, a look at `/proc`, files of a reload or a backup, sockets for the service manager.
+/// Standard streams, log, locks, signals, reads of `/proc`, files of a reload or a backup, sockets for the service manager.
 const PROCESS: u64 = 32;
-/// Rings, what wakes them, and an accepted connection that is turned away.
+/// Rings and their wakers, and an accepted connection that is turned away.
 const PER_CORE: u64 = 16;
 /// Journals, manifests, tables being written and compacted, directories being synced.
 const PER_STORE: u64 = 24;
-/// A connection, and the one that takes its place before it is closed.
+/// A connection, and the one that replaces it before it is closed.
 const PER_BIND: u64 = 2;
-/// One part in so many of all, at most, are tables that the stores keep open.
+/// Tables that the stores keep open may take one in this many of all descriptors.
 const TABLES_SHARE: u64 = 4;
-/// Tables that all stores together keep open, where there is enough.
+/// Tables that all stores together keep open, if there are enough descriptors.
 const TABLES_MAX: u64 = 512;
 /// Tables that one store must be able to keep open.
 const TABLES_PER_STORE_MIN: u64 = 8;
-/// HTTP connections without which it makes no sense to run.
+/// HTTP connections without which running makes no sense.
 const CONNECTIONS_MIN: u64 = 16;
 
 /// What the configuration needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Executors.
+    /// Number of executors.
     pub cores: u64,
     /// Addresses that each of them listens on.
     pub listeners: u64,
-    /// Shards and the control store.
+    /// One per shard, and the control store.
     pub stores: u64,
     /// Sessions of all carriers.
     pub binds: u64,
-    /// HTTP connections that are to be allowed.
+    /// HTTP connections that should be possible.
     pub connections: u64,
 }
 
-/// Who gets how many.
+/// How the descriptors are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Tables that each store keeps open.
+    /// Tables that each store may keep open.
     pub tables_per_store: usize,
-    /// HTTP connections, of all cores together.
+    /// HTTP connections of all cores together.
     pub connections: u64,
 }
 
-/// The process may not have as many as it cannot do without.
+/// The process is allowed fewer descriptors than it needs at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFew {
-    /// What it may have.
+    /// How many it is allowed.
     pub limit: u64,
-    /// What it cannot do without.
+    /// How many it needs at least.
     pub needed: u64,
 }
 
@@ -68,10 +68,10 @@ impl fmt::Display for TooFew {
     }
 }
 
-/// Raises the limit as far as this process may, and says how far that was.
+/// Raises the limit as far as this process may; returns the new limit.
 ///
 /// # Errors
-/// What the kernel answers.
+/// The kernel's error.
 pub fn raise() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls.
@@ -91,10 +91,10 @@ pub fn raise() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Shares out what is allowed.
+/// Divides `limit` descriptors.
 ///
 /// # Errors
-/// When the store and the carriers would go short.
+/// When the store and the carriers would not get enough.
 pub fn share_out(limit: u64, needs: &Needs) -> Result<Plan, TooFew> {
     let Needs { cores, listeners, stores, binds, connections } = *needs;
     let stores = stores.max(1);

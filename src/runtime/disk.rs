@@ -1,14 +1,14 @@
-//! Foresees a full disk: looks at the free space beside the data, has new messages refused before it is used up, keeps
-//! ballast for the case that it is used up all the same, and has carriers held before the last of it is.
+//! Acts before the disk is full: watches the free space of the data directory, has new messages refused before it is used up, keeps
+//! ballast in case it is used up anyway, and stops sending to carriers before the last of it is gone.
 //!
-//! What was acknowledged needs room to be sent: attempts, outcomes and receipts are written too, and a write that fails
-//! ends the process. So there is a floor that only these may go below, and a reserve below that for what nobody can put off:
-//! the answers that are out, and tables and checkpoints, which make room. Knows the file system as one number; who writes
-//! what is not its matter, nor is what a shard or a link does when it is told.
+//! Sending messages that were acknowledged needs room: attempts, outcomes and receipts are written too, and a write that fails
+//! ends the process. So only these may use space below the floor, and below that is a reserve for what cannot be put off:
+//! responses that are still to come, and tables and checkpoints, which make room. Knows the file system as one number; does not
+//! know what writes, nor what a shard or a link does when it is told.
 //!
 //! Invariants:
 //! 1. Free space under the floor, or under the reserve: every core has been told so, or is told at the next look.
-//! 2. Room is told of only when the ballast is back and an eighth of the floor is free above it, so that the state does not
+//! 2. Room is reported only when the ballast is back and an eighth of the floor is free above it, so that the state does not
 //!    flutter and a second shortage finds ballast again.
 
 use std::{
@@ -33,36 +33,37 @@ use super::core::ToCore;
 
 /// The ballast's name in the data directory.
 const BALLAST_FILE: &str = "ballast";
-/// Between two looks. One system call, and the floor must hold what comes in between: 30 MiB at 300 MiB a second.
+/// Time between two looks. A look is one system call, and the floor must hold what is written in between: 30 MiB at 300 MiB/s.
 const PERIOD: Duration = Duration::from_millis(100);
-/// The same under the floor.
+/// Time between two looks while free space is under the floor.
 const PERIOD_LOW: Duration = Duration::from_millis(20);
-/// How often cores are told again while there is little room: each time is a checkpoint, which drops what retention lets go.
+/// How often cores are told again while room is short: each time they make a checkpoint, which drops what retention no longer
+/// needs.
 const AGAIN: Duration = Duration::from_secs(30);
-/// What the memtables of one shard take when they are written out, bytes: kept free when nothing more is sent.
+/// Bytes that the memtables of one shard take when they are written out; kept free while nothing is sent.
 const RESERVE_PER_SHARD: u64 = 64 << 20;
-/// What journals, memtables being written and compaction of one shard may take for a while, bytes.
+/// Bytes that journals, memtables being written and compaction of one shard may take for a while.
 const FLOOR_PER_SHARD: u64 = 256 << 20;
-/// One part in so many of the file system is the most that the floor is, where the configuration leaves it open.
+/// If the configuration leaves the floor open, it is at most one part in this many of the file system.
 const FLOOR_SHARE: u64 = 10;
-/// One part in so many of the floor is ballast, and so much free is too little.
+/// The ballast is one part in this many of the floor; less free space than that is too little.
 const BALLAST_SHARE: u64 = 4;
-/// One part in so many of the floor must be free above it before messages are taken again.
+/// One part in this many of the floor must be free above it before messages are accepted again.
 const RETURN_SHARE: u64 = 8;
 
-/// Floor and ballast, and how they stand.
+/// Floor and ballast, and their current state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gauge {
     floor: u64,
     ballast: u64,
-    /// Under it, with the ballast gone, carriers are held.
+    /// Under it, with the ballast gone, nothing is sent to carriers.
     reserve: u64,
     is_held: bool,
     is_full: bool,
     is_out: bool,
 }
 
-/// What is to be done about the ballast.
+/// What to do with the ballast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Nothing,
@@ -71,7 +72,7 @@ enum Step {
 }
 
 impl Gauge {
-    /// Not full until a look says so; `is_held`: the ballast is there.
+    /// Not full until a look says so; `is_held`: the ballast exists.
     const fn new(floor: u64, ballast: u64, reserve: u64, is_held: bool) -> Self {
         Self { floor, ballast, reserve, is_held, is_full: false, is_out: false }
     }
@@ -84,7 +85,7 @@ impl Gauge {
         }
     }
 
-    /// Decides by what is free now. After [`Step::Restore`] the caller says by [`Gauge::restored`] what came of it.
+    /// Decides by the current free space. After [`Step::Restore`] the caller reports success by [`Gauge::restored`].
     const fn look(&mut self, free: u64) -> Step {
         let enough = self.floor + if self.is_full { self.floor / RETURN_SHARE } else { 0 };
         if self.is_held {
@@ -100,7 +101,7 @@ impl Gauge {
         if free >= self.floor + self.floor / RETURN_SHARE + self.ballast { Step::Restore } else { Step::Nothing }
     }
 
-    /// The ballast is there again, and so is room.
+    /// The ballast exists again, and so there is room.
     const fn restored(&mut self) {
         self.is_held = true;
         self.is_full = false;
@@ -108,7 +109,7 @@ impl Gauge {
     }
 }
 
-/// Looks until it is dropped. See the head of this file.
+/// Watches the disk until it is dropped. See the head of this file.
 #[derive(Debug)]
 pub struct Guard {
     gauge: Gauge,
@@ -116,18 +117,18 @@ pub struct Guard {
     free: u64,
 }
 
-/// Ends the looking when it is dropped.
+/// Dropping it stops the watching.
 #[derive(Debug)]
 pub struct Watching {
     _stop: mpsc::Sender<()>,
 }
 
 impl Guard {
-    /// Takes the first look, and does what it asks for: to be called before the stores are opened, for that writes. Where
-    /// `floor` leaves it open, it follows from the number of shards and the size of the file system.
+    /// Takes the first look and does what it requires; must be called before the stores are opened, because opening writes. If
+    /// `floor` is `None`, it follows from the number of shards and the size of the file system.
     ///
     /// # Errors
-    /// When the file system cannot be asked.
+    /// When the free space cannot be read.
     pub fn start(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Self> {
         let (free, size) = room(directory)?;
         let floor = floor_of(floor, shards, size);
@@ -139,14 +140,14 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Tells the board and the cores what it found, then looks on a thread of its own. Cores that are told before they
-    /// run know it before they are asked anything.
+    /// Tells the board and the cores the result, then looks on a thread of its own. A core that is told before it runs
+    /// knows it before the first request.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn watch(mut self, board: Arc<StatusBoard>, cores: Vec<Sender<ToCore>>) -> io::Result<Watching> {
         let (stop, stopped) = mpsc::channel();
-        // What each core was told last; a mailbox that is full is told at the next look.
+        // What each core was told last; a core whose mailbox is full is told at the next look.
         let mut told = vec![DiskRoom::Ample; cores.len()];
         let mut told_at = Instant::now();
         self.tell(&board, &cores, &mut told);
@@ -162,7 +163,7 @@ impl Guard {
                 }
                 match room(&self.directory) {
                     Ok((free, _)) => self.look(free),
-                    Err(error) => tracing::error!(%error, "the file system does not say how much is free"),
+                    Err(error) => tracing::error!(%error, "the free space of the file system cannot be read"),
                 }
                 self.tell(&board, &cores, &mut told);
             }
@@ -189,14 +190,16 @@ impl Guard {
         match self.gauge.look(free) {
             Step::Nothing => {}
             Step::Release => match fs::remove_file(&ballast) {
-                Ok(()) => tracing::error!(free, "the disk is nearly full: the ballast is let go"),
-                Err(error) => tracing::error!(free, %error, "the disk is nearly full, and the ballast stays"),
+                Ok(()) => tracing::error!(free, "the disk is nearly full: the ballast is released"),
+                Err(error) => {
+                    tracing::error!(free, %error, "the disk is nearly full, and the ballast cannot be released")
+                }
             },
             Step::Restore => match set_aside(&ballast, self.gauge.ballast) {
                 Ok(()) => self.gauge.restored(),
                 Err(error) => {
                     tracing::warn!(%error, "no ballast");
-                    // Half of it would count as free space that is none.
+                    // Half a ballast would take room that is counted as free.
                     let _ = fs::remove_file(&ballast);
                 }
             },
@@ -204,40 +207,40 @@ impl Guard {
         let (room, floor, reserve) = (self.gauge.room(), self.gauge.floor, self.gauge.reserve);
         match room {
             _ if room == was => {}
-            DiskRoom::Ample => tracing::info!(free, "the disk has room again: messages are taken"),
+            DiskRoom::Ample => tracing::info!(free, "the disk has room again: new messages are accepted"),
             DiskRoom::Low if was == DiskRoom::Out => {
-                tracing::warn!(free, reserve, "carriers go on; the disk is still full")
+                tracing::warn!(free, reserve, "sending goes on; the disk is still full")
             }
             DiskRoom::Low => {
-                tracing::warn!(free, floor, "the disk is full: new messages are refused, the rest goes on")
+                tracing::warn!(free, floor, "the disk is full: new messages are refused, sending goes on")
             }
             DiskRoom::Out => {
                 tracing::error!(
                     free,
                     reserve,
-                    "the disk is used up: nothing is sent, and carriers are to deliver later"
+                    "the disk is used up: nothing is sent, and carriers are asked to deliver later"
                 );
             }
         }
     }
 }
 
-/// What is free, and what must be, bytes.
+/// Free space, and the space that must be free, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// This process may still write so much.
+    /// Bytes that this process may still write.
     pub free: u64,
-    /// Under it messages are refused.
+    /// Under it, new messages are refused.
     pub floor: u64,
-    /// So much must be free for a start to take messages: the floor, and where there is no ballast yet, that and the distance
-    /// which keeps the state from fluttering.
+    /// Bytes that must be free for a start to accept messages: the floor, and if there is no ballast yet, also the ballast and the
+    /// distance that keeps the state from fluttering.
     pub needed: u64,
 }
 
-/// How it stands there; changes nothing.
+/// The space at this directory; changes nothing.
 ///
 /// # Errors
-/// When the file system cannot be asked.
+/// When the free space cannot be read.
 pub fn space(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Space> {
     let (free, size) = room(directory)?;
     let floor = floor_of(floor, shards, size);
@@ -247,49 +250,49 @@ pub fn space(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Spa
     Ok(Space { free, floor, needed })
 }
 
-/// A kind of file system, by its number (statfs(2)), that a 202 does not survive on: its name, and what is not survived.
+/// A kind of file system, by its number (statfs(2)), on which acknowledged messages can be lost: its name, and what loses them.
 pub const fn forgetful(kind: u64) -> Option<(&'static str, &'static str)> {
     match kind {
         0x0102_1994 => Some(("tmpfs", "a restart of the machine")),
         0x8584_58F6 => Some(("ramfs", "a restart of the machine")),
-        0x794C_7630 => Some(("overlayfs", "a restart of its container, if that is made anew")),
+        0x794C_7630 => Some(("overlayfs", "a restart of its container, if that creates a new one")),
         _ => None,
     }
 }
 
-/// The kind of the file system that holds the directory, or will: that of the nearest one above it that is there.
+/// The kind of the file system that holds the directory, or will hold it: that of the nearest existing parent.
 ///
 /// # Errors
-/// When the file system cannot be asked.
+/// When the file system cannot be read.
 pub fn kind(directory: &Path) -> io::Result<u64> {
     let absolute = std::path::absolute(directory)?;
     let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
     Ok(statfs(there)?.f_type as u64 & 0xFFFF_FFFF)
 }
 
-/// As configured, or else by the number of shards and the size of the file system.
+/// The floor as configured, else by the number of shards and the size of the file system.
 fn floor_of(configured: Option<u64>, shards: u8, size: u64) -> u64 {
     configured.unwrap_or_else(|| (FLOOR_PER_SHARD * u64::from(shards)).min(size / FLOOR_SHARE))
 }
 
-/// Bytes that this process may still write there, and the size of the file system.
+/// Bytes that this process may still write, and the size of the file system.
 fn room(directory: &Path) -> io::Result<(u64, u64)> {
     let found = statvfs(directory)?;
     Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
 }
 
-/// Whether the ballast is there and really takes its room.
+/// Whether the ballast exists and really takes its room.
 fn is_ballast(path: &Path, bytes: u64) -> bool {
     fs::metadata(path).is_ok_and(|found| found.len() == bytes && found.blocks() * 512 >= bytes)
 }
 
-/// Takes room without writing it. A file system that cannot do that has no ballast, and only its floor.
+/// Reserves room without writing it. On a file system that cannot do that there is no ballast, only the floor.
 fn set_aside(path: &Path, bytes: u64) -> io::Result<()> {
     let file = private::file(path, OpenOptions::new().write(true).create(true).truncate(true))?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP) => {
-            tracing::warn!("this file system sets no room aside: there is no ballast, only the floor");
+            tracing::warn!("this file system cannot reserve space: there is no ballast, only the floor");
             Ok(())
         }
         Err(error) => Err(error.into()),
@@ -325,7 +328,7 @@ mod tests {
         assert_eq!(looks(199, false), (Step::Release, true, false));
         assert_eq!(looks(399, false), (Step::Nothing, true, false));
         assert_eq!(looks(1_099, false), (Step::Nothing, true, false));
-        // It could not be had: no room yet, whatever is free.
+        // The ballast could not be restored: there is no room yet, whatever is free.
         assert_eq!(looks(1_100, false), (Step::Restore, true, false));
         assert_eq!(looks(1_100, true), (Step::Restore, false, true));
         assert_eq!(looks(900, false), (Step::Nothing, false, true));
@@ -338,7 +341,7 @@ mod tests {
             let _ = gauge.look(free);
             gauge.room()
         };
-        // The ballast is let go first, and gives its room.
+        // The ballast is released first, and makes room.
         assert_eq!([900, 700, 150].map(&mut looks), [DiskRoom::Ample, DiskRoom::Low, DiskRoom::Low]);
         assert_eq!([350, 160, 159, 239, 240].map(&mut looks), {
             use DiskRoom::{Low, Out};

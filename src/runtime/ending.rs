@@ -1,4 +1,4 @@
-//! The end in good order: the doors first, then links and shards, then checkpoints. Every core does each step and waits
+//! The end in good order: HTTP first, then links and shards, then checkpoints. Every core does each step and waits
 //! for the others before the next.
 
 use std::{
@@ -19,12 +19,12 @@ use stentor_core::{
 use super::core::{Core, ToCore};
 use crate::host::executor;
 
-/// For requests in hand when the end begins.
+/// Time limit for requests that are under way when the end begins.
 const DOORS: Duration = Duration::from_secs(2);
-/// Between two looks, only while ending.
+/// Time between two looks, only while ending.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How many cores are through with each step.
+/// How many cores have finished each step.
 #[derive(Clone, Debug)]
 pub struct Steps {
     cores: usize,
@@ -32,7 +32,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Nobody has begun.
+    /// No core has finished a step.
     pub fn new(cores: usize) -> Self {
         Self { cores, through: Arc::default() }
     }
@@ -45,8 +45,8 @@ impl Steps {
     }
 }
 
-/// Ends one core. What the carrier has not answered `drain_ns` after the beginning is in doubt; everything else is settled
-/// or back in its queue.
+/// Ends one core. Attempts that the carrier has not answered `drain_ns` after the beginning are in doubt; everything else is
+/// settled or back in its queue.
 pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps: Steps, drain_ns: u64) {
     let give_up = executor::now().mono.after_ns(drain_ns);
     let cut = server.drain(DOORS).await;
@@ -58,7 +58,7 @@ pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps:
     let mut stopped = false;
     while !core.is_drained() {
         if !stopped && executor::now().mono >= give_up {
-            tracing::warn!("carriers have not answered everything; the rest is in doubt");
+            tracing::warn!("carriers have not answered every attempt; the rest is in doubt");
             tell(&own, NodeEvent::Stop).await;
             stopped = true;
         }

@@ -1,8 +1,9 @@
-//! `GET /metrics`: what cores wrote down, under the names of the catalog, in Prometheus's text format 0.0.4.
+//! `GET /metrics`: what the cores recorded, under the names of the catalog, in Prometheus's text format 0.0.4.
 //!
-//! Knows what a shard, a link and the door tell of themselves and which metric each is. Measures nothing itself. The format is written by `prometheus-client`; its own dialect, OpenMetrics,
-//! announces a counter without the `_total` that its samples bear, which Prometheus's older parsers and `promtool` take
-//! for two metrics; so a counter is announced here under its whole name.
+//! Knows what a shard, a link and the HTTP server report and which metric each figure is. Measures nothing itself. The format
+//! is written by `prometheus-client`; its own dialect, OpenMetrics, announces a counter without the `_total` that its samples
+//! have, which Prometheus's older parsers and `promtool` take for two metrics; so a counter is announced here under its full
+//! name.
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
@@ -31,7 +32,7 @@ use crate::host::{executor::Polls, logging};
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The text of all metrics: what each core last wrote down, and how the process stood about a second ago.
+/// The text of all metrics: what each core last recorded, and the state of the process about a second ago.
 pub fn render(
     cores: &[CoreSnapshot],
     board: &StatusBoard,
@@ -70,7 +71,7 @@ pub fn render(
     text(snapshot)
 }
 
-/// Tells a core's metrics of each answered request.
+/// Adds each answered request to a core's metrics.
 pub fn observer(metrics: &Rc<RefCell<Metrics>>) -> Rc<dyn Fn(&http::Seen)> {
     let metrics = Rc::clone(metrics);
     Rc::new(move |seen| {
@@ -122,7 +123,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
     for (origin, count) in ["foreign", "possible"].into_iter().zip(counters.receipts_dropped) {
         snapshot.count(Metric::ReceiptsDropped, &[origin], count);
     }
-    for (owner, count) in ["tenant", "nobody"].into_iter().zip(counters.handsets_kept) {
+    for (owner, count) in ["tenant", "none"].into_iter().zip(counters.handsets_kept) {
         snapshot.count(Metric::HandsetsKept, &[owner], count);
     }
     for hold in shard::Hold::ALL {
@@ -147,7 +148,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
     snapshot.distribution(Metric::AcceptToSubmit, &[], &measures.accept_to_submit_us);
 }
 
-/// Every carrier has every series, so that one whose doubts are settled reads 0.
+/// Every carrier has every series, so that one without doubts reads 0.
 fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
     for carrier in &catalog.carriers {
         for class in Class::ALL {
@@ -224,7 +225,7 @@ fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &l
     }
 }
 
-/// The name without its prefix, or the number; `u32::MAX` gathers what was counted together.
+/// The status's name without its prefix, or its number; `u32::MAX` stands for those that were counted together.
 fn status_name(status: u32) -> String {
     match CommandStatus(status).name() {
         Some(name) => name.trim_start_matches("ESME_").to_owned(),
@@ -246,7 +247,7 @@ const fn deadline(overdue: sweeper::Overdue) -> &'static str {
     }
 }
 
-/// Enters what a core's door has to tell: how many connections are open, what was counted, and what is held in memory.
+/// Adds the figures of a core's HTTP server: open connections, counters, and memory held.
 pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters, memory: &memory::Measures) {
     snapshot.gauge(Metric::HttpConnections, &[], open as f64);
     let counts = [
@@ -273,7 +274,7 @@ pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters, 
     }
 }
 
-/// Enters what the resolver counted.
+/// Adds the resolver's counters.
 pub fn names(snapshot: &mut Snapshot, counters: Counters) {
     for (end, count) in [("found", counters.found), ("failed", counters.failed), ("refused", counters.refused)] {
         snapshot.count(Metric::NameLookups, &[end], count);
@@ -281,7 +282,7 @@ pub fn names(snapshot: &mut Snapshot, counters: Counters) {
     snapshot.count(Metric::NamesOutdated, &[], counters.outdated);
 }
 
-/// Enters what an executor measured of its polls.
+/// Adds an executor's measurements of its polls.
 pub fn polls(snapshot: &mut Snapshot, core: u8, polls: &Polls) {
     let core = core.to_string();
     snapshot.distribution(Metric::Polls, &[&core], &polls.cpu_us);
@@ -289,7 +290,7 @@ pub fn polls(snapshot: &mut Snapshot, core: u8, polls: &Polls) {
     snapshot.gauge(Metric::PollTail, &[&core], polls.cpu_us.quantile(0.999) as f64 / 1e6);
 }
 
-/// What the kernel told of this process last; what it does not tell is left out.
+/// Adds what the kernel last said about this process; what it does not say is left out.
 fn process(snapshot: &mut Snapshot, figures: &Figures) {
     let gauges = [
         (Metric::ProcessResident, figures.resident_bytes),
@@ -314,7 +315,7 @@ fn text(snapshot: Snapshot) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Exposition(snapshot)));
     let mut out = String::new();
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let written = encode_registry(&mut out, &registry);
     debug_assert!(written.is_ok());
     out
@@ -350,7 +351,7 @@ const fn metric_type(kind: Kind) -> MetricType {
     }
 }
 
-/// A counter is written as a gauge is, for its name has its `_total` already.
+/// A counter is encoded like a gauge, because its name has its `_total` already.
 fn encode(series: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> Result<(), fmt::Error> {
     match (value, kind) {
         (Value::Counter(count), _) => series.encode_gauge(count),

@@ -136,7 +136,7 @@ fn the_process_tells_of_itself() {
     assert!(value("stentor_uptime_seconds ").is_some_and(|age| age == 90.5));
 }
 
-/// Every metric of the catalog is told by somebody.
+/// Every metric of the catalog has a value.
 #[test]
 fn nothing_of_the_catalog_is_forgotten() {
     let text = text();
@@ -146,7 +146,7 @@ fn nothing_of_the_catalog_is_forgotten() {
     }
 }
 
-/// Passed over where Prometheus is not installed: the rules of names are tested in the catalog as well.
+/// Skipped where Prometheus is not installed: the catalog's own tests check the rules for names as well.
 #[test]
 fn promtool_finds_nothing() {
     let started = process::Command::new("promtool")

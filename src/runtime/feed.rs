@@ -1,4 +1,4 @@
-//! Four times a second each core writes down how its shards and links stand: for the status board, and for whoever scrapes
+//! Four times a second each core records the state of its shards and links: for the status board, and for scrapes of
 //! the metrics. A lock is held for one assignment.
 
 use std::{
@@ -19,52 +19,51 @@ use stentor_core::{
 use super::{certificates::InUse, core::Core, exposition, figures::LastLook};
 use crate::host::{clock::Clock, executor, resolver::Resolver};
 
-/// Between two entries.
+/// Time between two records.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// What one core last wrote down.
+/// What one core last recorded.
 #[derive(Clone, Debug, Default)]
 pub struct CoreSnapshot {
-    /// Its shards.
     pub shards: Vec<(ShardId, shard::Status)>,
     /// Its links: name, state, counters.
     pub links: Vec<(LinkId, String, link::Status, link::Counters)>,
-    /// What its door counted.
+    /// The metrics of its HTTP server.
     pub metrics: metrics::Snapshot,
-    /// Panics of surviving tasks.
+    /// Panics that ended a task but not the process.
     pub panics: u64,
 }
 
-/// What all cores last wrote down, by core.
+/// What all cores last recorded, by core.
 #[derive(Debug)]
 pub struct Snapshots {
     cores: Vec<Mutex<CoreSnapshot>>,
-    /// The names that they are told with.
+    /// The catalog that names routes and carriers in the metrics.
     catalog: Mutex<Arc<Catalog>>,
-    /// The process as a whole.
+    /// The process's figures.
     pub process: LastLook,
-    /// Those in use.
+    /// The certificates in use.
     pub certificates: InUse,
 }
 
 impl Snapshots {
-    /// Empty ones for so many cores.
+    /// Empty records for this many cores.
     pub fn new(cores: usize, catalog: Arc<Catalog>) -> Self {
         let cores = (0..cores).map(|_| Mutex::default()).collect();
         Self { cores, catalog: Mutex::new(catalog), process: LastLook::default(), certificates: InUse::default() }
     }
 
-    /// The catalog of now.
+    /// The current catalog.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Another catalog from now on.
+    /// Replaces the catalog.
     pub fn publish(&self, catalog: Arc<Catalog>) {
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = catalog;
     }
 
-    /// Copies of all, by core.
+    /// Copies of all records, by core.
     pub fn all(&self) -> Vec<CoreSnapshot> {
         self.cores.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
@@ -76,7 +75,7 @@ impl Snapshots {
     }
 }
 
-/// Writes what `GET /metrics` answers.
+/// Writes the answer to `GET /metrics`.
 pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, clock: Clock) -> impl Fn() -> String {
     move || {
         let (figures, ends) = (snapshots.process.figures(), snapshots.certificates.ends());
@@ -84,7 +83,7 @@ pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, clock: Clock
     }
 }
 
-/// Writes until the core ends. One core also tells of `names`, which the process has once.
+/// Records until the core ends. One core also records `names`, which belongs to the whole process.
 pub async fn run(
     core: Rc<Core>,
     number: u8,
@@ -101,7 +100,7 @@ pub async fn run(
         exposition::door(&mut snapshot.metrics, server.open(), &server.counters(), &server.memory());
         names.iter().for_each(|names| exposition::names(&mut snapshot.metrics, names.counters()));
         executor::polls(|polls| exposition::polls(&mut snapshot.metrics, number, polls));
-        // One at a time: a ledger is counted through, and there may be hundreds of links.
+        // One shard or link at a time: counting a ledger takes time, and there may be hundreds of links.
         let mut look_at_shard = |id, shard: &shard::Shard| {
             let status = shard.status();
             board.put_shard(id, shard_status(shard, &status));

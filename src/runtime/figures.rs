@@ -1,4 +1,4 @@
-//! What the kernel tells of this process, read by a thread of its own once a second: `/proc` is mostly memory, but a look at
+//! What the kernel says about this process, read once a second by a thread of its own: `/proc` is mostly memory, but reading
 //! it takes locks that others hold, and with thousands of descriptors milliseconds.
 
 use std::{
@@ -9,17 +9,17 @@ use std::{
     time::Duration,
 };
 
-/// Between two looks.
+/// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs us on).
+/// Ticks per second of the times in `/proc` (`USER_HZ`: 100 on every architecture on which Linux runs this program).
 const TICKS_PER_S: u64 = 100;
 
-/// How the process stands; None for what the kernel does not tell.
+/// Figures of the process; `None` for what the kernel does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Memory in RAM.
+    /// Resident memory.
     pub resident_bytes: Option<u64>,
-    /// Threads.
+    /// Number of threads.
     pub threads: Option<u64>,
     /// Descriptors in use.
     pub open_files: Option<u64>,
@@ -31,23 +31,23 @@ pub struct Figures {
     pub start_s: Option<f64>,
 }
 
-/// The last look, for whoever asks.
+/// The figures of the last look.
 #[derive(Clone, Debug, Default)]
 pub struct LastLook(Arc<Mutex<Figures>>);
 
-/// Ends the looking when it is dropped.
+/// Dropping it stops the looking.
 #[derive(Debug)]
 pub struct Looking {
     _stop: mpsc::Sender<()>,
 }
 
 impl LastLook {
-    /// What was seen.
+    /// The last figures.
     pub fn figures(&self) -> Figures {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks now, and then every second until the answer is dropped.
+    /// Looks now, and then every second until the returned value is dropped.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -69,7 +69,7 @@ impl LastLook {
 }
 
 impl Figures {
-    /// As it is now. Not for executors.
+    /// The current figures. Not for executors.
     pub fn look() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let status = read("/proc/self/status");
@@ -91,8 +91,8 @@ impl Figures {
     }
 }
 
-/// Linux 6.2 says how many there are where it once said 0; before that they must be counted, one of them being the
-/// directory that is read.
+/// Since Linux 6.2 the directory's size is the number of open files; before that it was 0 and they must be counted, one of them
+/// being the directory that is read.
 fn open_files() -> Option<u64> {
     match fs::metadata("/proc/self/fd").ok()?.size() {
         0 => fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1) as u64),
@@ -104,7 +104,7 @@ fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Times out of `/proc/self/stat` (proc(5)): fields 14 and 15, CPU time in user and kernel mode; 22, start after boot.
+/// Times from `/proc/self/stat` (proc(5)): fields 14 and 15, CPU time in user and kernel mode; 22, start after boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
     cpu_ticks: u64,
@@ -112,7 +112,7 @@ struct Times {
 }
 
 impl Times {
-    /// The second field is the command's name in parentheses and may hold anything.
+    /// The second field is the command's name in parentheses and may contain anything.
     fn parse(stat: &str) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(')')?;
         let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();

@@ -1,4 +1,5 @@
-//! Executors (on io_uring or epoll), placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
+//! Executors (on io_uring or epoll), placement, storage and reader threads, clock, phases of life; connects the rooms, decides
+//! nothing for them.
 
 mod address;
 mod admin_socket;

@@ -1,27 +1,27 @@
-//! When a core hands out batches: each costs a sync. As soon as no other task of the core is ready, if the last batch was
-//! small; else not before [`IDLE_GATHER_NS`] have passed since that, for what comes meanwhile goes into the same batch. While
-//! others are ready, after [`GATHER_NS`] at the latest. Knows times and sizes; holds no batch.
+//! When a core hands out batches, each of which costs a sync. If the last batch was small: as soon as no other task of the core is
+//! ready; else not before [`IDLE_GATHER_NS`] have passed since it, because what comes meanwhile goes into the same batch. While
+//! other tasks are ready: after [`GATHER_NS`] at the latest. Knows times and sizes; holds no batch.
 
 use stentor_core::model::Mono;
 
-/// How long a core gathers while it has other work: about as long as a sync takes where disks are slow.
+/// How long a core gathers while it has other work: about as long as a sync takes on slow disks.
 const GATHER_NS: u64 = 8_000_000;
-/// How long it gathers under load when it has none: clients and carriers then wait for what the batch tells.
+/// How long a core under load gathers when it has no other work: clients and carriers wait for the batch meanwhile.
 const IDLE_GATHER_NS: u64 = 4_000_000;
-/// A batch that tells of so many messages tells of load: some ten thousand a second.
+/// A batch with this many messages means load: some ten thousand per second.
 const LARGE: usize = 256;
 
-/// See the head of this file.
+/// Times of a core's batches. See the head of this file.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the last one was handed out, and whether it was large.
+    /// When the last batch was handed out, and whether it was large.
     last: Mono,
     was_large: bool,
     is_waiting: bool,
 }
 
 impl Pace {
-    /// Whether it is time; `is_idle`: nothing else is ready. If not, one may be waiting from now on.
+    /// Whether to hand out a batch now; `is_idle`: no other task is ready. If not, a batch may be waiting from now on.
     pub(super) fn hands_out(&mut self, now: Mono, is_idle: bool) -> bool {
         let is_due = self.is_due(now, is_idle);
         self.is_waiting = !is_due;
@@ -32,27 +32,27 @@ impl Pace {
         (is_idle && now >= self.idle_from()) || now.since(self.last) >= GATHER_NS
     }
 
-    /// From when on it suffices that nothing else is ready.
+    /// The time from which it is enough that no other task is ready.
     fn idle_from(&self) -> Mono {
         self.last.after_ns(if self.was_large { IDLE_GATHER_NS } else { 0 })
     }
 
-    /// One that tells of so many messages was.
+    /// A batch of `messages` messages was handed out.
     pub(super) fn handed_out(&mut self, now: Mono, messages: usize) {
         (self.last, self.was_large) = (now, messages >= LARGE);
     }
 
-    /// Whether one that may be waiting is due.
+    /// Whether a batch that may be waiting is due.
     pub(super) fn wants_out(&self, now: Mono, is_idle: bool) -> bool {
         self.is_waiting && self.is_due(now, is_idle)
     }
 
-    /// When to look again though nothing comes.
+    /// When to look again even if nothing comes.
     pub(super) fn deadline(&self, now: Mono) -> Option<Mono> {
         Some(self.idle_from()).filter(|at| self.is_waiting && *at > now)
     }
 
-    /// Whether to look again when what is ready has run.
+    /// Whether to look again when the tasks that are ready have run.
     pub(super) fn asks_again(&self, now: Mono) -> bool {
         self.is_waiting && now >= self.idle_from()
     }

@@ -1,7 +1,7 @@
-//! Certificates that are trusted because somebody named them: by the SHA-256 of the certificate, or of its public key
+//! Certificates that are trusted because the configuration names them: by the SHA-256 of the certificate, or of its public key
 //! (SubjectPublicKeyInfo, as in RFC 7469), or by a file that holds the certificate.
 //!
-//! Knows digests and the one certificate that a server shows. Who else must vouch for it, whoever configured it said.
+//! Knows digests and the one certificate that a server shows. If the configuration also names authorities, their check is added.
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
@@ -16,13 +16,13 @@ use rustls::{
 
 use crate::http::base64;
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub type Print = [u8; 32];
 
-/// What was typed.
+/// The value of `pin` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
-    /// Of the certificate or of its public key.
+    /// The digest of the certificate or of its public key.
     Print(Print),
     /// A file with the certificate, in PEM.
     File(PathBuf),
@@ -41,8 +41,8 @@ pub fn of_key(certificate: &CertificateDer<'_>) -> Option<Print> {
 }
 
 impl Pin {
-    /// 64 hexadecimal digits, with or without colons, or base64, each with or without a `sha256:` or `sha256/` before it; else
-    /// the name of a file.
+    /// 64 hexadecimal digits, with or without colons, or base64, each with or without `sha256:` or `sha256/` before it;
+    /// anything else is the name of a file.
     pub fn parse(text: &str) -> Self {
         let bare =
             ["sha256//", "sha256/", "sha256:", "SHA256:"].into_iter().find_map(|prefix| text.strip_prefix(prefix));
@@ -73,14 +73,14 @@ fn of_base64(text: &str) -> Option<Print> {
 
 fn shown(print: &Print) -> String {
     print.iter().fold(String::new(), |mut text, octet| {
-        // A String takes whatever is written.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{octet:02x}");
         text
     })
 }
 
-/// Takes a server that shows one of these certificates, or one with one of these keys, and, if there is another judge,
-/// whom that takes as well. Without one neither names nor dates count.
+/// Accepts a server that shows one of these certificates, or one with one of these keys, if the other verifier, when there is one,
+/// accepts it too. Without another verifier neither names nor dates count.
 #[derive(Debug)]
 pub struct Pinned {
     pub prints: Vec<Print>,
@@ -98,7 +98,7 @@ impl ServerCertVerifier for Pinned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let whole = print(certificate);
-        // A certificate that cannot be read has no key that could be pinned.
+        // A certificate that cannot be parsed has no key that could be pinned.
         let key = of_key(certificate);
         if !self.prints.iter().any(|pinned| *pinned == whole || Some(*pinned) == key) {
             let of_key = key.map_or_else(String::new, |key| format!(", that of its public key {}", shown(&key)));

@@ -1,5 +1,5 @@
-//! Tells shards how far readers of records have come, as control has published it, so that what falls at its retention unread is
-//! told. Knows where both stand; decides nothing.
+//! Tells shards how far readers of records have come, as control has published it, so that a record that is deleted at the end
+//! of its retention without being read is reported. Knows where to find both; decides nothing.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use stentor_core::{
 use super::{control::Published, core::Core};
 use crate::host::executor::{self, OnPanic};
 
-/// Between two looks at what is published: what was confirmed meanwhile may be told of as unread, nothing else comes of it.
+/// Time between two looks at what is published: what was confirmed meanwhile may be reported as unread, with no other effect.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Says it to the shards of one core, and again whenever somebody has changed something since, until the core ends. `known`: as
-/// it was at the start, before which nothing may be dropped.
+/// Tells the shards of one core, and again after each change, until the core ends. `known`: the positions at the start, which
+/// shards must have before they may drop anything.
 pub(super) fn attend(core: &Rc<Core>, known: &Entries, published: &Arc<Published>) {
     tell(core, known);
     executor::spawn(OnPanic::Abort, "readers", follow(Rc::clone(core), Arc::clone(published), known.version()));

@@ -1,5 +1,5 @@
-//! The text of the metrics, written by a thread of its own: with hundreds of carriers it is megabytes, and milliseconds that
-//! no executor has. Whoever asks while it writes shares the next text with all who asked meanwhile.
+//! The text of the metrics, written by a thread of its own: with hundreds of carriers it is megabytes, and takes milliseconds that
+//! no executor has. Requests that come while it writes share the next text.
 
 use std::{
     io,
@@ -23,15 +23,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Desk {
-    /// How many have asked.
+    /// Number of requests so far.
     asked: u64,
-    /// So many of them have their text.
+    /// Number of those whose text is written.
     written: u64,
     text: Bytes,
     has_ended: bool,
 }
 
-/// Ends the writing when it is dropped.
+/// Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Writing(Scribe);
 
@@ -47,7 +47,7 @@ impl Scribe {
         self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes by `write` whatever is asked for, until the answer is dropped.
+    /// Writes by `write` whenever a text is asked for, until the returned value is dropped.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -63,7 +63,7 @@ impl Scribe {
         Ok(Writing(self.clone()))
     }
 
-    /// Waits until somebody asks; how many have.
+    /// Waits for a request; returns the number of requests so far.
     fn next(&self) -> Option<u64> {
         let mut desk = self.lock();
         while desk.asked == desk.written && !desk.has_ended {
@@ -72,7 +72,7 @@ impl Scribe {
         (!desk.has_ended).then_some(desk.asked)
     }
 
-    /// A text that was begun after this was called. On an executor, which looks for it with each heartbeat.
+    /// A text that was begun after this call. On an executor, which checks for it with each heartbeat.
     pub async fn ask(self) -> Bytes {
         let number = {
             let mut desk = self.lock();

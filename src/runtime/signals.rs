@@ -1,18 +1,18 @@
-//! The signals that a service obeys, turned into words in a mailbox.
+//! The signals that a service obeys, turned into items in a mailbox.
 //!
 //! They are blocked in every thread and awaited by one small thread (`sigwaitinfo`), so no handler runs and nothing
-//! has to be async-signal-safe. Knows what was asked; what it means (drain, reload) is the daemon's.
+//! has to be async-signal-safe. Knows what was asked for; the daemon knows what to do about it (drain, reload).
 
 use std::{io, mem::MaybeUninit, process, ptr, thread};
 
 use stentor_core::mesh::Sender;
 
-/// What was asked of the process.
+/// What a signal asks the process to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM: drain and stop.
     Terminate,
-    /// SIGINT: as SIGTERM, from a person at the terminal.
+    /// SIGINT: like SIGTERM, from a person at the terminal.
     Interrupt,
     /// SIGHUP: reload the configuration.
     Hangup,
@@ -35,11 +35,11 @@ const AWAITED: [(i32, Signal); 3] =
 #[derive(Debug)]
 pub struct Blocked(());
 
-/// Blocks the awaited signals for the calling thread and all that it will spawn. Call it in `main` before the first
-/// thread: a signal goes to any thread that does not block it and would then end the process by default.
+/// Blocks the awaited signals for the calling thread and all threads that it will spawn. Call it in `main` before the first
+/// thread: a signal goes to any thread that does not block it, and its default action ends the process.
 ///
 /// # Errors
-/// What `pthread_sigmask` answered; never with the arguments used here.
+/// The error of `pthread_sigmask`; never with the arguments used here.
 pub fn block() -> io::Result<Blocked> {
     let set = awaited();
     // SAFETY: `set` is initialised and outlives the call; no old mask is asked for.
@@ -48,7 +48,7 @@ pub fn block() -> io::Result<Blocked> {
     if code == 0 { Ok(Blocked(())) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
-/// Starts the thread that waits. A signal that finds the mailbox full is dropped: the same word already waits there.
+/// Starts the thread that waits. A signal that finds the mailbox full is dropped: the same request already waits there.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -64,10 +64,10 @@ pub fn listen(blocked: Blocked, to: Sender<Signal>) -> io::Result<thread::JoinHa
     })
 }
 
-/// Sends a daemon the signal by which it reads its configuration again.
+/// Sends a daemon the signal that makes it read its configuration again.
 ///
 /// # Errors
-/// What `kill` answered: no such process, or not ours to tell.
+/// The error of `kill`: no such process, or one that this user may not signal.
 pub fn ask_to_reload(process: i32) -> io::Result<()> {
     // SAFETY: a signal to another process; nothing of this one's memory is involved.
     #[allow(unsafe_code, reason = "libc has no safe face for kill")]
@@ -75,7 +75,7 @@ pub fn ask_to_reload(process: i32) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends the process by `signal`, as if nobody had awaited it: whoever started us sees which.
+/// Ends the process by `signal` with its default action, so that the parent process sees which signal it was.
 pub fn die_of(signal: Signal) -> ! {
     let (number, set) = (signal.number(), awaited());
     // SAFETY: the signal's number is valid, and what it does by itself is set; `set` is initialised and outlives the call.
@@ -85,11 +85,11 @@ pub fn die_of(signal: Signal) -> ! {
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
         libc::raise(number);
     }
-    // Not reached, unless the kernel gives us a signal that ends nobody.
+    // Reached only if the kernel does not end the process by the signal.
     process::exit(128 + number)
 }
 
-/// None only if the kernel refuses to wait, which it does not for a valid set.
+/// `None` only if the kernel refuses to wait, which it does not for a valid set.
 fn wait() -> Option<Signal> {
     let set = awaited();
     loop {

@@ -1,6 +1,6 @@
-//! What a start tells the log: a line each for the data directory, the executors and the addresses, a line for what an end
-//! without a stop left behind, and a warning for whatever the operator should mend. `stentor serve` tells of the build and the
-//! configuration before.
+//! What a start logs: a line each for the data directory, the executors and the addresses, a line about an end without a
+//! clean stop, and a warning for whatever the operator should fix. `stentor serve` logs the build and the configuration
+//! before.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,24 +15,24 @@ use crate::{
 use super::{certificates, core::Core, daemon::cpus, descriptors, warnings::warnings};
 use crate::host::probe;
 
-/// How the shards' last life ended, over all of them.
+/// How the last run of the shards ended, over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Past {
     last_end: LastEnd,
-    /// Batches that the journals had to give back.
+    /// Batches that were recovered from the journals.
     batches: u64,
     took: Duration,
 }
 
 impl Past {
-    /// Of the stores that were opened, in so much time.
+    /// From the stores that were opened, and the time it took.
     pub(super) fn of(opened: &[Started], took: Duration) -> Self {
         let ends = opened.iter().map(|started| started.last_end);
         let last_end = ends.max().unwrap_or(LastEnd::None);
         Self { last_end, batches: opened.iter().map(|started| started.opened.journals.batches).sum(), took }
     }
 
-    /// Tells it, with what was found: messages that wait and attempts in doubt.
+    /// Logs it, with `found`: waiting messages and attempts in doubt.
     pub(super) fn tell(&self, found: Found) {
         let Self { last_end, batches, took } = *self;
         let Found { waiting, doubts } = found;
@@ -59,17 +59,17 @@ impl Past {
     }
 }
 
-/// What shards have when they are seated.
+/// What shards hold when they are seated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Messages that wait, ready or put off.
+    /// Messages that wait, ready or scheduled.
     pub waiting: u64,
     /// Attempts in doubt.
     pub doubts: u64,
 }
 
 impl Found {
-    /// Of the shards of a core.
+    /// Over the shards of a core.
     pub(super) fn of(core: &Core) -> Self {
         let mut found = Self::default();
         for status in (0..).map_while(|place| core.visit_shard(place, |_, shard| shard.status())) {
@@ -93,15 +93,15 @@ pub(super) fn tell_of_directory(directory: &DataDirectory) {
     match directory.exposure() {
         Exposure::Closed => {}
         Exposure::WasOpen(mode) => {
-            tracing::warn!(%data_dir, mode = format_args!("{mode:04o}"), "others could read the data directory: closed to them now");
+            tracing::warn!(%data_dir, mode = format_args!("{mode:04o}"), "other users could read the data directory: closed to them now");
         }
         Exposure::Unknown(error) => {
-            tracing::warn!(%data_dir, %error, "the data directory cannot be closed to others: they may be able to read messages");
+            tracing::warn!(%data_dir, %error, "cannot close the data directory to other users: they may read messages");
         }
     }
 }
 
-/// What executors stand on.
+/// Logs what executors run on.
 pub(super) fn tell_of_executors(choice: &probe::Choice, executors: usize) {
     let pinned = if executors == cpus() { "one on each CPU" } else { "not pinned to CPUs" };
     tracing::info!(executors, io = %choice.io, "{choice}; executors {executors}, {pinned}");
@@ -127,7 +127,7 @@ pub(super) fn warn_of_shortage(limit: u64, plan: &descriptors::Plan, config: &Co
             limit,
             connections,
             wanted,
-            "too few descriptors for http.connections_max: fewer connections are taken; raise ulimit -Hn (LimitNOFILE=)"
+            "too few descriptors for http.connections_max: fewer connections are accepted; raise ulimit -Hn (LimitNOFILE=)"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What is said when the process is told to end, and what a second such word does: it ends where it stands. That loses nothing:
-//! whatever was acknowledged is on stable storage, and what carriers have not answered is in doubt after the next start.
+//! What is printed when the process is told to end, and what a second such signal does: it ends the process at once. That loses
+//! nothing: whatever was acknowledged is on stable storage, and attempts without a response are in doubt after the next start.
 
 use std::thread;
 
@@ -9,10 +9,10 @@ use stentor_core::mesh::waker::ThreadInbox;
 use super::signals::{self, Signal};
 use crate::host::logging;
 
-/// Is told a sentence for the operator.
+/// Called with a sentence for the operator.
 pub(super) type Told<'a> = &'a dyn Fn(&str);
 
-/// What is waited for, by the latest view of the shards, and how to cut it short.
+/// What the stop waits for, by the latest view of the shards, and how to cut it short.
 pub(super) fn sentence(board: &StatusBoard, drain_timeout_ms: u64) -> String {
     said(board.shards().iter().map(|shard| shard.in_flight).sum(), drain_timeout_ms)
 }
@@ -26,7 +26,7 @@ fn said(answers: u64, drain_timeout_ms: u64) -> String {
     }
 }
 
-/// From now on the next signal to end ends the process by itself. Where no thread can be had for that, it ends in good order only.
+/// From now on the next signal to end ends the process at once. If no thread can be started for that, only the orderly end remains.
 pub(super) fn end_at_the_next(mut signals: ThreadInbox<Signal>) {
     let waiting = move || {
         let mut told = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn end_at_the_next(mut signals: ThreadInbox<Signal>) {
                 match signal {
                     Signal::Hangup => {}
                     Signal::Terminate | Signal::Interrupt => {
-                        tracing::warn!("stopped at once: a second signal said so; what was acknowledged is kept");
+                        tracing::warn!("stopped at once by a second signal; what was acknowledged is kept");
                         logging::flush();
                         signals::die_of(signal);
                     }
@@ -44,7 +44,7 @@ pub(super) fn end_at_the_next(mut signals: ThreadInbox<Signal>) {
         }
     };
     if let Err(error) = thread::Builder::new().name("second signal".to_owned()).spawn(waiting) {
-        tracing::warn!(%error, "no thread to await a second signal");
+        tracing::warn!(%error, "no thread can be started to await a second signal");
     }
 }
 

@@ -1,10 +1,10 @@
 //! The two threads beside each shard: one commits and syncs, one reads and maintains. Neither decides anything; each gets
 //! its work by mailbox and answers to the shard's core.
 //!
-//! A failed write or sync ends the process, whoever was at it: the batch, the high-water mark, the maintenance, fjall's own
-//! worker (whose failure poisons the store, which the next commit sees, and the next maintenance if nothing is committed).
-//! Nothing is tried again in place, for the kernel forgets a failed sync; the log is the truth, and the next start reads it.
-//! A read may be tried again: the store does so, and one that still fails ends the process as well.
+//! A failed write or sync ends the process, wherever it happens: the batch, the high-water mark, the maintenance, fjall's own
+//! worker (whose failure poisons the store, which the next commit sees, or the next maintenance if nothing is committed).
+//! Nothing is retried in place, because the kernel forgets a failed sync; the log is the truth, and the next start reads it.
+//! A read may be retried: the store does so, and if it still fails, the process ends as well.
 
 use std::{
     collections::VecDeque,
@@ -43,15 +43,15 @@ pub const EXIT_IO: i32 = 74;
 
 /// Batches under way to one storage thread; a shard sends the next only after the last one is durable.
 const COMMITS_MAX: usize = 4;
-/// Questions and maintenance under way to one reader thread.
+/// Questions and maintenance tasks under way to one reader thread.
 const READS_MAX: usize = 4_096;
-/// How often the maintainer looks after journals, and the high-water mark is set.
+/// How often the maintainer looks after journals, and the high-water mark is written.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
 /// Work for the reader thread.
 #[derive(Debug)]
 pub enum Errand {
-    /// Of its shard.
+    /// Work for its shard.
     Work(node::Errand),
     /// A snapshot for a backup.
     BackUp(backup::Order),
@@ -63,18 +63,18 @@ pub struct Storage {
     /// To the storage thread.
     pub commits: Sender<WriteBatch>,
     errands: Sender<Errand>,
-    /// What the reader thread had no room for.
+    /// Work for which the reader thread had no room.
     waiting: VecDeque<Errand>,
 }
 
 impl Storage {
-    /// To the reader thread, behind everything that waits for it.
+    /// Sends work to the reader thread, after everything that waits for it.
     pub fn ask(&mut self, errand: Errand) {
         self.waiting.push_back(errand);
         self.ask_again();
     }
 
-    /// Once more what there was no room for.
+    /// Tries again to send the work for which there was no room.
     pub fn ask_again(&mut self) {
         while let Some(errand) = self.waiting.pop_front() {
             if let Err(Full(errand)) = self.errands.try_push(errand) {
@@ -83,17 +83,17 @@ impl Storage {
         }
     }
 
-    /// Something waits for room.
+    /// Whether work waits for room.
     pub fn is_full(&self) -> bool {
         !self.waiting.is_empty()
     }
 }
 
-/// They end when the mailboxes are dropped.
+/// The threads end when their mailboxes are dropped.
 pub type Threads = [thread::JoinHandle<()>; 2];
 
 /// Starts both threads over a store. `answer` puts an answer into the mailbox of the shard's core, waiting if it is full;
-/// damaged segments are put into the directory `quarantine`.
+/// damaged segments are copied to the directory `quarantine`.
 ///
 /// # Errors
 /// When a thread cannot be started.
@@ -133,7 +133,7 @@ fn write(
     let mut marked = Instant::now();
     let (mut last, mut told) = (CommitSeq(0), CommitSeq(0));
     loop {
-        // With the last batch that comes nobody else would set the mark.
+        // If no other batch follows this one, nothing else would write the mark.
         let drained = match last == told {
             true => Some(inbox.drain(&mut batches, 1)),
             false => inbox.drain_for(&mut batches, 1, MAINTENANCE.saturating_sub(marked.elapsed())),
@@ -161,8 +161,8 @@ pub fn unmarked(error: &io::Error) -> StoreError {
     StoreError::Failed(format!("high-water mark: {error}"))
 }
 
-/// Questions that are answered by steps go round: one step of one of them, then whatever came meanwhile. So lists that run
-/// low are read ahead of anybody who asks for much, and who asks for much is held up by others of his kind only.
+/// Questions that are answered in steps take turns: one step of one of them, then whatever came meanwhile. So lists that run
+/// low are read ahead of questions that ask for much, and such a question is held up only by others like it.
 fn read<M: Maintainer>(
     shard: ShardId,
     reader: FjallReader,
@@ -205,7 +205,7 @@ struct Reading<'t, M, A> {
     maintainer: M,
     quarantine: &'t Quarantine,
     answer: &'t A,
-    /// Questions under way, the one whose turn it is first.
+    /// Questions under way; the first is next in turn.
     walks: VecDeque<Box<Walk>>,
 }
 
@@ -219,7 +219,7 @@ impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
             }
             Errand::Work(node::Errand::Maintain(work)) => self.maintain(work),
             Errand::BackUp(backup::Order(answer)) => {
-                // Nobody waits for it any more if it cannot be sent.
+                // If sending fails, the backup no longer waits.
                 let _ = answer.send((self.shard, StoreSnapshot::open(&self.reader)));
                 Ok(())
             }
@@ -254,7 +254,7 @@ impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
     }
 }
 
-/// Whose store it is.
+/// The owner of a store.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner {
     /// A shard.
@@ -272,8 +272,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// One clear line and the end: nothing may be acknowledged any more. When several threads fail at once, as they do on one
-/// disk, the first speaks for all.
+/// Logs one clear line and ends the process: nothing may be acknowledged any more. When several threads fail at once, as they do on
+/// one disk, only the first logs.
 pub fn give_up(owner: Owner, error: &StoreError) -> ! {
     static ENDING: Once = Once::new();
     ENDING.call_once(|| {
@@ -284,7 +284,7 @@ pub fn give_up(owner: Owner, error: &StoreError) -> ! {
     unreachable!("the first to fail has ended the process")
 }
 
-/// A panic would end its thread alone, and the owner would wait for ever.
+/// Aborts the process on a panic, which would otherwise end its thread alone, so that the owner waited for ever.
 #[derive(Debug)]
 pub struct EndOnPanic(pub Owner);
 
@@ -297,7 +297,7 @@ impl Drop for EndOnPanic {
     }
 }
 
-/// Where the bytes of damaged segments are kept for those who may still make something of them.
+/// Where the bytes of damaged segments are kept, in case something can still be read from them.
 #[derive(Debug)]
 struct Quarantine {
     shard: ShardId,
@@ -305,7 +305,7 @@ struct Quarantine {
 }
 
 impl Quarantine {
-    /// Writes it down and says so. That it cannot be written changes nothing of what is served.
+    /// Writes the bytes to a file and logs it. If they cannot be written, serving goes on all the same.
     fn keep(&self, damaged: &Quarantined) {
         let Quarantined { segment, why, octets } = damaged;
         let shard = self.shard.0;
@@ -319,9 +319,15 @@ impl Quarantine {
         let kept = match &written {
             Some(Ok(file)) => file.as_str(),
             Some(Err(_)) => "cannot be written",
-            None => "the store gave nothing of it",
+            None => "the store returned no bytes of it",
         };
-        tracing::error!(shard, segment, why, kept, "a damaged segment: its messages cannot be read, all others go on");
+        tracing::error!(
+            shard,
+            segment,
+            why,
+            kept,
+            "a damaged segment: its messages cannot be read, all others are not affected"
+        );
     }
 }
 
@@ -332,7 +338,7 @@ mod tests {
 
     use super::*;
 
-    /// Core B3: the mark was only set when a batch came, so that of an idle daemon lagged for hours.
+    /// Core B3: the mark was only written with a batch, so that on an idle daemon it lagged for hours.
     #[test]
     fn a_store_that_is_idle_sets_its_mark_once_more() {
         let root = tempfile::tempdir().expect("a directory");

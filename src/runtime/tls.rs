@@ -1,4 +1,4 @@
-//! Certificates and keys from PEM files to what rustls wants: the server of the HTTP door, the client towards carriers.
+//! From certificates and keys in PEM files to what rustls needs: the server configuration for HTTP, the client one for carriers.
 //!
 //! Knows files and their contents; every error names the file and what is wrong with it. Opens no connection. TLS 1.2
 //! and 1.3 with ring's default suites, nothing to choose.
@@ -23,10 +23,10 @@ use crate::{
 
 use super::pin::{self, Pin, Pinned};
 
-/// A PEM file larger than this is none.
+/// A larger file is not read as PEM.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// What the HTTP door shows its clients, and asks of them.
+/// The certificate that the HTTP server shows, and the client certificates that it requires.
 ///
 /// # Errors
 /// File and reason, in one line.
@@ -47,7 +47,7 @@ pub fn server(files: &HttpTls) -> Result<Arc<ServerConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// How a carrier is trusted, and the name that its certificate must bear; `None`: the host's.
+/// How a carrier's certificate is checked, and the name that it must have; `None`: the host's.
 ///
 /// # Errors
 /// File (or name) and reason, in one line.
@@ -66,7 +66,7 @@ pub fn client(typed: &CarrierTls) -> Result<(Arc<ClientConfig>, Option<ServerNam
     Ok((Arc::new(config), name))
 }
 
-/// Who says whether a carrier's certificate is taken.
+/// The verifier of a carrier's certificate.
 fn verifier(typed: &CarrierTls) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let judge: Option<Arc<dyn ServerCertVerifier>> = match &typed.ca {
         None => None,
@@ -80,7 +80,8 @@ fn verifier(typed: &CarrierTls) -> Result<Arc<dyn ServerCertVerifier>, String> {
         match Pin::parse(pin) {
             Pin::Print(print) => prints.push(print),
             Pin::File(file) => {
-                let pinned = certificates(&file).map_err(|why| format!("`pin` is no SHA-256, and as a file: {why}"))?;
+                let pinned =
+                    certificates(&file).map_err(|why| format!("`pin` is not a SHA-256, and as a file: {why}"))?;
                 prints.extend(pinned.iter().map(|certificate| pin::print(certificate)));
             }
         }
@@ -89,7 +90,7 @@ fn verifier(typed: &CarrierTls) -> Result<Arc<dyn ServerCertVerifier>, String> {
         (judge, false) => Ok(Arc::new(Pinned { prints, judge, provider: provider() })),
         (Some(judge), true) => Ok(judge),
         (None, true) if typed.insecure => Ok(Arc::new(AnyCertificate(provider()))),
-        (None, true) => Err("neither `ca` nor `pin` says whom to trust".to_owned()),
+        (None, true) => Err("neither `ca` nor `pin` says which certificate to trust".to_owned()),
     }
 }
 
@@ -97,12 +98,12 @@ fn pair(cert: &Path, key: &Path, error: &rustls::Error) -> String {
     format!("{} with {}: {}", cert.display(), key.display(), words::of_tls(error))
 }
 
-/// A name (or an IP address) that a certificate can bear.
+/// A name (or an IP address) that a certificate can have.
 ///
 /// # Errors
 /// The name and why it cannot.
 pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}` stands in no certificate: {error}"))
+    ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}` cannot be in a certificate: {error}"))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -116,7 +117,7 @@ fn told(file: &Path, why: impl fmt::Display) -> String {
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
     let length = fs::metadata(file).map_err(|error| told(file, error))?.len();
     if length > FILE_BYTES_MAX {
-        return Err(told(file, format_args!("{length} octets are no certificates or keys")));
+        return Err(told(file, format_args!("{length} bytes are too many for certificates or keys")));
     }
     fs::read(file).map_err(|error| told(file, error))
 }
@@ -130,20 +131,20 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => {
-            told(file, "no PRIVATE KEY in it (an encrypted one is not read)")
+            told(file, "no PRIVATE KEY in it (encrypted keys are not supported)")
         }
         other => told(file, format_args!("not PEM: {other}")),
     })
 }
 
-/// Those of a bundle that can be used; a system's holds some that no library reads.
+/// The certificates of a bundle that can be used as authorities; a system's bundle contains some that cannot be parsed.
 fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates(file)?);
-    if added == 0 { Err(told(file, "no certificate in it can vouch for others")) } else { Ok(store) }
+    if added == 0 { Err(told(file, "no certificate in it is that of an authority")) } else { Ok(store) }
 }
 
-/// Takes any certificate, and so talks to whoever listens: for tests only. Still proves that the peer holds its key.
+/// Accepts any certificate, and so talks to any server: for tests only. Still proves that the peer has the certificate's key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -245,7 +246,7 @@ mod tests {
         CarrierTls { ca, server_name: Some("localhost".to_owned()), insecure, ..CarrierTls::default() }
     }
 
-    /// Carries bytes between the two until neither has any.
+    /// Carries bytes between the two sides until neither has any.
     fn handshake(
         server: Arc<ServerConfig>,
         client: (Arc<ClientConfig>, Option<ServerName<'static>>),
@@ -317,7 +318,7 @@ mod tests {
         assert!(mixed.ends_with("the key does not belong to the certificate"), "{mixed}");
     }
 
-    /// Who waits for the end of a connection.
+    /// Waits for the end of a connection.
     #[derive(Default)]
     struct Owner {
         ended: Cell<Option<Disconnect>>,
@@ -342,12 +343,12 @@ mod tests {
         }
     }
 
-    /// How a connection to a carrier ends that talks TLS by `server` and then waits for us to go.
+    /// How a connection to a carrier ends that talks TLS by `server` and then waits for us to close.
     fn ends(server: Arc<ServerConfig>, typed: &CarrierTls) -> Disconnect {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
         let port = listener.local_addr().expect("an address").port();
         let carrier = thread::spawn(move || {
-            let (mut socket, _) = listener.accept().expect("somebody comes");
+            let (mut socket, _) = listener.accept().expect("a client connects");
             let mut tls = ServerConnection::new(server).expect("server");
             let _ = tls.complete_io(&mut socket);
             let _ = io::copy(&mut socket, &mut io::sink());
@@ -374,7 +375,7 @@ mod tests {
         told.recv().expect("told")
     }
 
-    /// Under TLS 1.3 the carrier looks at our certificate when the handshake is over for us.
+    /// Under TLS 1.3 the carrier checks our certificate when the handshake is over for us.
     #[test]
     fn a_certificate_that_is_refused_after_the_handshake_is_told_in_words() {
         let (at, other) = (files(), files());
@@ -414,10 +415,10 @@ mod tests {
             .expect_err("`ca` counts too where it is given");
         let typo = CarrierTls { pin: vec!["ba7816".to_owned()], ..CarrierTls::default() };
         let typo = client(&typo).expect_err("neither");
-        assert!(typo.starts_with("`pin` is no SHA-256, and as a file: ba7816: No such file"), "{typo}");
+        assert!(typo.starts_with("`pin` is not a SHA-256, and as a file: ba7816: No such file"), "{typo}");
     }
 
-    /// Field P8: `openssl req -x509`, given as its own authority, was refused with "CaUsedAsEndEntity".
+    /// Field P8: a certificate of `openssl req -x509`, given as its own authority, was refused with "CaUsedAsEndEntity".
     #[test]
     fn a_certificate_that_signed_itself_is_refused_with_what_to_do() {
         let at = tempfile::tempdir().expect("directory");

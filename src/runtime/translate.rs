@@ -1,8 +1,8 @@
-//! What is meant → each room's options: names to numbers, the process's quantities to the share of one shard or core.
+//! From the configuration to each room's options: names to numbers, the process's quantities to the share of one shard or core.
 //!
 //! Knows the configuration and every room that it configures, and is the only place that does. Decides no policy; where
-//! something is shared out, the function says how. Reads no file but through `tls`. A name that has no number
-//! in control is number 0 here, which stands for nobody: [`names`] are numbered, and committed, before anything else.
+//! a quantity is divided, the function says how. Reads files only through `tls`. A name that has no number
+//! in control gets number 0 here, which belongs to nothing: [`names`] are numbered, and committed, before anything else.
 
 #[path = "translate_carrier.rs"]
 mod carrier;
@@ -33,12 +33,12 @@ use super::tls;
 pub use carrier::{account, links};
 pub use expectations::failed_tests;
 
-/// Receipts waited for in memory, all shards together.
+/// Receipts that may be awaited in memory, all shards together.
 const RECEIPTS_OPEN_MAX: u64 = 1_000_000;
 
-/// Requests and answers may hold one part in so many of `limits.memory`; the rest is for caches.
+/// Requests and answers may hold one part in this many of `limits.memory`; the rest is for caches.
 const REQUESTS_SHARE: u64 = 2;
-/// What a core's requests and answers share at least, beside the one that is lent what it needs.
+/// Least memory that a core's requests and answers share, beside the one that is lent what it needs.
 const SHARED_BYTES_MIN: u64 = 4 << 20;
 
 /// Every name that needs a number.
@@ -51,7 +51,7 @@ pub fn names(config: &Config) -> Names {
     }
 }
 
-/// Routes and carriers as shards see them. Its version is control's, which grows with every configuration that is applied.
+/// Routes and carriers as shards see them. The version is control's, which grows with every configuration that is applied.
 pub fn catalog(config: &Config, control: &Entries, map: ShardMap) -> Catalog {
     Catalog {
         version: control.version(),
@@ -63,7 +63,7 @@ pub fn catalog(config: &Config, control: &Entries, map: ShardMap) -> Catalog {
 
 fn route(meant: &config::Route, control: &Entries) -> Route {
     let when = &meant.when;
-    // A weight of 0 is a way that nobody takes; it is none at all here.
+    // A carrier of weight 0 is never chosen, so it is left out here.
     let taken = meant.carriers.iter().filter(|share| share.weight > 0);
     Route {
         id: RouteId(control.route(&meant.name).unwrap_or_default()),
@@ -96,8 +96,8 @@ fn class(class: config::Class) -> Class {
     }
 }
 
-/// One shard's options; `hash_seed` is left to the caller. Quantities are shared out evenly: recipients are spread by a
-/// hash, so the first shard is full a little before all are.
+/// One shard's options; the caller sets `hash_seed`. Quantities are divided evenly: a hash spreads the recipients, so the first
+/// shard is full a little before all are.
 pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards: u8) -> shard::Options {
     let Config { limits, defaults, .. } = config;
     let own = share(limits.queue_messages_max, shards);
@@ -122,12 +122,12 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
     }
 }
 
-/// By which tenants share what there is.
+/// The weights by which tenants share memory and connections.
 pub fn weights(config: &Config, control: &Entries) -> Vec<(TenantId, u32)> {
     config.tenants.iter().map(|tenant| (tenant_id(&tenant.name, control), tenant.shares)).collect()
 }
 
-/// Whose the numbers are that handsets write to.
+/// Which tenant each number belongs to that handsets write to.
 fn inboxes(config: &Config, control: &Entries) -> Inboxes {
     let mut inboxes = Inboxes::default();
     for tenant in &config.tenants {
@@ -189,16 +189,16 @@ fn error_family(class: ErrorClass) -> ErrorFamily {
     }
 }
 
-/// Executors of this process: as configured, or one for each core that it may use; 1 to 255.
+/// Number of executors: as configured, or one for each CPU that the process may use; 1 to 255.
 pub fn cores(config: &Config) -> u8 {
     let allowed = || thread::available_parallelism().map_or(1, usize::from);
     let cores = config.node.cores.map_or_else(allowed, usize::from);
     u8::try_from(cores).unwrap_or(u8::MAX).max(1)
 }
 
-/// What each core allows at its door. Connections are shared out evenly, for the kernel spreads them so. Of half of
-/// `limits.memory` a core has its part: one of the largest bodies is lent to one request at a time, the rest is shared. On
-/// many cores with little memory the loan is there all the same, and what is shared is small.
+/// The HTTP limits of each core. Connections are divided evenly, because the kernel spreads them so. Each core has a part of half
+/// of `limits.memory`: room for one of the largest bodies is lent to one request at a time, the rest is shared. With
+/// many cores and little memory the loan is there all the same, and the shared part is small.
 pub fn http_limits(config: &Config) -> http::Limits {
     let (typed, cores) = (&config.http, u64::from(cores(config)));
     let own = config.limits.memory_bytes / REQUESTS_SHARE / cores;
@@ -212,7 +212,7 @@ pub fn http_limits(config: &Config) -> http::Limits {
         memory_bytes_max: index(shared),
         header_ms: typed.header_timeout_ms,
         body_ms: typed.body_timeout_ms,
-        // `body_timeout` is for the whole body: what arrives earns no more time.
+        // `body_timeout` is for the whole body: bytes that arrive add no time.
         body_rate_min: u64::MAX,
         idle_ms: typed.idle_timeout_ms,
         write_ms: typed.write_timeout_ms,
@@ -220,7 +220,7 @@ pub fn http_limits(config: &Config) -> http::Limits {
     }
 }
 
-/// Tenants as the door knows them.
+/// Tenants as the HTTP server knows them.
 pub fn tenants(config: &Config, control: &Entries) -> Vec<TenantSpec> {
     config.tenants.iter().map(|tenant| tenant_spec(tenant, control)).collect()
 }
@@ -252,12 +252,12 @@ fn quota(quota: config::Quota) -> Quota {
     Quota { messages: quota.messages, period }
 }
 
-/// Checked when the configuration was read; empty is the carrier's own.
+/// Checked when the configuration was read; empty means the carrier's own sender.
 fn sender(typed: Option<&str>) -> SenderId {
     typed.and_then(|text| SenderId::parse(text).ok()).unwrap_or_default()
 }
 
-/// What an API is made of, apart from who watches it. To be made on its executor.
+/// The options of an API, apart from its observer. Must be called on its executor.
 ///
 /// # Panics
 /// When there is no numbering plan for `defaults.country`, which [`check`] refuses.
@@ -289,7 +289,7 @@ pub fn http_options(
     }
 }
 
-/// What a reload may change of an API.
+/// The settings of an API that a reload may change.
 ///
 /// # Panics
 /// As [`http_options`].
@@ -326,15 +326,15 @@ fn numbering(config: &Config) -> Result<Numbering, String> {
     let ranges = ranges.filter_map(|range| NumberRange::new(&range.prefix, &range.digits)).collect();
     Numbering::new(config.defaults.country.as_deref())
         .map(|numbering| numbering.with_ranges(ranges))
-        .map_err(|unknown| format!("no numbering plan is known for `{}`", unknown.0))
+        .map_err(|unknown| format!("there is no numbering plan for `{}`", unknown.0))
 }
 
 fn request_limits(config: &Config) -> RequestLimits {
     RequestLimits { line_bytes_max: index(config.http.line_bytes_max), messages_max: config.http.messages_max as usize }
 }
 
-/// What `Config::load` cannot know: files, what the rooms cannot carry out, and the configuration's own tests. `file`
-/// is how problems call the configuration.
+/// Checks what `Config::load` cannot: files, values that the rooms do not support, and the configuration's own tests. `file`
+/// is the configuration's name in problems.
 ///
 /// # Errors
 /// All that is wrong, for exit code 78.
@@ -342,7 +342,7 @@ pub fn check(config: &Config, file: &str) -> Result<(), Problems> {
     judged(config, file, files(config))
 }
 
-/// The same without the files of certificates and keys.
+/// Like [`check`], without the files of certificates and keys.
 ///
 /// # Errors
 /// As [`check`].
@@ -364,7 +364,7 @@ fn judged(config: &Config, file: &str, mut wrong: Vec<(String, String)>) -> Resu
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-/// Certificates and keys that cannot be used: the key that names them, the file and why.
+/// Certificates and keys that cannot be used: the key of the configuration that names them, and the error with the file.
 fn files(config: &Config) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     if let Some(files) = &config.http.tls {
@@ -377,16 +377,16 @@ fn files(config: &Config) -> Vec<(String, String)> {
     wrong
 }
 
-/// Hosts whose name no certificate can bear.
+/// Hosts whose name cannot be in a certificate.
 fn unnameable(config: &Config) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for carrier in &config.carriers {
         let Some(typed) = &carrier.tls else { continue };
-        // Where only a pin counts the name is no more than a greeting; but it must be one all the same.
+        // If only a pin counts, the name is only sent in the handshake; but it must still be valid.
         let hosts = carrier.hosts.iter().filter(|_| typed.server_name.is_none());
         let unnameable = hosts.filter_map(|host| tls::server_name(&host.host).err());
         wrong.extend(
-            unnameable.map(|what| (format!("carrier.{}.hosts", carrier.name), format!("{what}; say `server_name`"))),
+            unnameable.map(|what| (format!("carrier.{}.hosts", carrier.name), format!("{what}; set `server_name`"))),
         );
     }
     wrong
@@ -401,7 +401,7 @@ fn unfeasible(config: &Config) -> Vec<(String, String)> {
         }
     }
     for name in config.http.hosts.iter().filter(|name| !Hosts::understands(name)) {
-        let what = "is no name such as \"stentor.example\" or \"stentor.example:8080\"";
+        let what = "is not a name such as \"stentor.example\" or \"stentor.example:8080\"";
         wrong.push(("http.hosts".to_owned(), format!("{} {what}", Quoted(name))));
     }
     for route in config.routes.iter().filter(|route| route.from.is_some()) {

@@ -1,7 +1,7 @@
 //! A carrier's part of the translation: where its links run, what each is told, how its connections are opened.
 //!
-//! A carrier lives whole on one core (its *home*), or has a link on every core that runs shards:
-//! - with a rate, or asked by query_sm, which has a rate: at home, for the limit has one owner;
+//! A carrier is either on one core alone (its *home*), or has a link on every core that runs shards:
+//! - with a rate, or asked by query_sm, which has a rate: at home, because the limit has one owner;
 //! - with fewer binds than such cores: at home, or some shards would have no link;
 //! - otherwise on every one, with its share of the binds (`binds = 0`: one). A rate per bind goes with its bind.
 //!
@@ -31,19 +31,19 @@ use stentor_smpp::{
 use super::{carrier_id, error_family, tls};
 use crate::host::resolver::Resolver;
 
-/// Entries of a link's receipt table as a power of two: what a carrier without a rate may have under way...
+/// Entries of a link's receipt table as a power of two: for a carrier without a rate ...
 const RECEIPT_BITS_MAX: u32 = 20;
-/// ... and the least that is worth a table.
+/// ... and the smallest table.
 const RECEIPT_BITS_MIN: u32 = 12;
-/// Receipts that come later than this are found by asking: most come within seconds.
+/// Receipts that come later than this are found by asking the shards: most come within seconds.
 const RECEIPT_DELAY_S: u64 = 60;
 
-/// Cores that run shards: only there do messages come from.
+/// Cores that run shards: messages come only from these.
 fn busy_cores(map: ShardMap) -> u8 {
     map.cores().min(map.shards())
 }
 
-/// The core of a carrier's only link; `None`: it has one on every busy core.
+/// The core of a carrier's only link; `None`: it has a link on every busy core.
 fn home(carrier: &config::Carrier, id: CarrierId, map: ShardMap) -> Option<u8> {
     let cores = u16::from(busy_cores(map));
     let has_rate = carrier.rate_parts_per_s.is_some() || carrier.receipts == config::Receipts::Query;
@@ -51,7 +51,7 @@ fn home(carrier: &config::Carrier, id: CarrierId, map: ShardMap) -> Option<u8> {
     if spread { None } else { u8::try_from(id.0 % cores).ok() }
 }
 
-/// Binds of the link on `core`; 0: there is none.
+/// Binds of the link on `core`; 0: it has no link there.
 fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -> u16 {
     let cores = u16::from(busy_cores(map));
     match home(carrier, id, map) {
@@ -59,7 +59,7 @@ fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -
         Some(_) => 0,
         None if u16::from(core) >= cores => 0,
         None if carrier.binds == 0 => 1,
-        // The first ones take what is left over, counted from where this carrier would have its home.
+        // The remaining binds go to the first cores, counted from the core that would be this carrier's home.
         None => {
             carrier.binds / cores + u16::from((u16::from(core) + cores - id.0 % cores) % cores < carrier.binds % cores)
         }
@@ -84,11 +84,11 @@ fn group_id(carrier: &config::Carrier, control: &Entries) -> GroupId {
     GroupId(control.group(&carrier.group).unwrap_or_default())
 }
 
-/// The links of one core and how each opens its connections; exactly those that the catalog of the same map leads to.
+/// The links of one core and how each opens its connections; exactly those that the catalog of the same map refers to.
 /// Reads the files of authorities, so it blocks; the values may go to another thread.
 ///
 /// # Errors
-/// Key, file and reason of what TLS cannot use.
+/// The configuration's key, the file and the reason, if TLS cannot use it.
 pub fn links(
     config: &Config,
     control: &Entries,
@@ -111,7 +111,7 @@ pub fn links(
     Ok(links)
 }
 
-/// Everything but what depends on the core and the hour: `binds` are those of the whole carrier.
+/// Everything that does not depend on the core and the time: `binds` are those of the whole carrier.
 pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, map: ShardMap) -> link::Options {
     link::Options {
         name: carrier.name.clone(),
@@ -148,7 +148,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         registered_delivery: carrier.registered_delivery,
         tlvs: tlvs(&carrier.tlvs),
         dialect: dialect(carrier.dialect),
-        // A BTreeMap: by ascending status, as the link searches it.
+        // A BTreeMap: sorted by status, as the link searches it.
         errors: carrier.errors.iter().map(|(status, class)| (*status, error_family(*class))).collect(),
         connect_timeout_ms: carrier.connect_timeout_ms,
         response_timeout_ms: carrier.response_timeout_ms,
@@ -161,7 +161,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
     }
 }
 
-/// Who we are there.
+/// The account at the carrier.
 pub fn account(carrier: &config::Carrier) -> Account {
     Account {
         system_id: carrier.system_id.clone().into_bytes(),
@@ -204,7 +204,7 @@ fn text(carrier: &config::Carrier) -> CarrierText {
     }
 }
 
-/// Values are at most 1,000 bytes, as the configuration checked; one that no TLV can hold would be left out.
+/// Values are at most 1,000 bytes, as the configuration checked; a value too long for a TLV would be left out.
 fn tlvs(meant: &[config::Tlv]) -> Vec<u8> {
     let mut octets = Vec::new();
     let mut writer = TlvWriter::new(&mut octets);
@@ -215,7 +215,7 @@ fn tlvs(meant: &[config::Tlv]) -> Vec<u8> {
     octets
 }
 
-/// Settled only where both forms were told and say how one becomes the other. A text is never a number.
+/// Set only if the configuration gives both forms and they say how one becomes the other. A text is never a number.
 fn dialect(told: config::Dialect) -> Dialect {
     use config::IdForm::{Auto, Decimal, Hex, Text};
     match (told.response_id, told.receipt_id) {
@@ -226,7 +226,7 @@ fn dialect(told: config::Dialect) -> Dialect {
     }
 }
 
-/// Room for the ids of a minute at the permitted rate, twice over: an id that falls on another's place drives it out.
+/// Room for the ids of two minutes at the permitted rate: an id that falls on another's place replaces it.
 fn receipt_table_bits(rate_parts_per_s: Option<u32>) -> u32 {
     rate_parts_per_s.map_or(RECEIPT_BITS_MAX, |rate| {
         let entries = (u64::from(rate) * RECEIPT_DELAY_S * 2).next_power_of_two();
@@ -242,7 +242,7 @@ const fn detail(told: config::LogPdus) -> Option<Detail> {
     }
 }
 
-/// What opens a connection gives up a little before its link does, for it knows how far it came and says so.
+/// The timeout for opening is a little shorter than the link's, because the code that opens knows how far it came and says so.
 fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> {
     let tls = match &carrier.tls {
         None => None,

@@ -1,4 +1,4 @@
-//! Where links run, and that no key of a carrier ends up in another's place.
+//! On which cores links run, and that no key of a carrier ends up in another's place.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ fn binds_are_spread_where_there_are_enough() {
     assert_eq!(spread("binds = 0", 5, 1, 4), [1]);
 }
 
-/// Whatever is configured: the links that a shard is led to exist, and every bind is somewhere.
+/// For any configuration: the links that a shard refers to exist, and every bind is on some core.
 #[test]
 fn the_catalog_leads_to_links_that_exist() {
     for (rate, binds) in (0..2).flat_map(|rate| (0..7).map(move |binds| (rate, binds))) {
@@ -104,7 +104,7 @@ fn catalog_and_links_of_a_whole_configuration_agree() {
     assert_eq!(made, wanted);
 }
 
-/// Bind 0, 1, 2 … of all of a carrier's binds, wherever they live, begin with host 0, 1, 2 …
+/// Binds 0, 1, 2 … of all of a carrier's binds, on whatever cores, begin with hosts 0, 1, 2 …
 #[test]
 fn binds_are_numbered_over_all_cores() {
     let text = "[[carrier]]\nname = \"this\"\nhosts = [\"a\", \"b\"]\nsystem_id = \"s\"\nbinds = 10\n\

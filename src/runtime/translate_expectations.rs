@@ -1,5 +1,5 @@
-//! The configuration's own `[[test]]`s: each message goes the way that a client's would, up to the frame, and is coded
-//! as the carrier's link would code it. Nothing is kept, asked or sent.
+//! The configuration's own `[[test]]`s: each message goes the way of a client's message, up to the frame, and is encoded
+//! as the carrier's link would encode it. Nothing is kept, asked or sent.
 
 use std::borrow::Cow;
 
@@ -19,20 +19,20 @@ use stentor_smpp::coding::Alphabet;
 
 use super::{carrier, catalog, class, defaults, names, numbering, tenant_options};
 
-/// Stands in for the body of a test that has none, for then nothing hangs on it.
+/// The body of a test that has none, because then nothing depends on it.
 const ANY_BODY: &str = "x";
 
-/// Puts every `[[test]]` to the routing table.
+/// Runs every `[[test]]` against the routing table.
 ///
 /// # Errors
-/// Those that did not end as expected, each with its place.
+/// Those that did not end as expected, each with its place in the file.
 pub fn failed_tests(config: &Config) -> Result<(), Problems> {
     if config.tests.is_empty() {
         return Ok(());
     }
-    // A country without a plan is told by `check` itself.
+    // A country without a plan is reported by `check` itself.
     let Ok(numbering) = numbering(config) else { return Ok(()) };
-    // These numbers are of no account: nothing that they stand for is kept. Where there are too many, a start says so.
+    // The numbers do not matter, because nothing is kept under them. If there are too many names, a start says so.
     let Ok(control) = Entries::tried(&[names(config)]) else { return Ok(()) };
     let routes = catalog(config, &control, ShardMap::new(1, 1)).routes;
     let defaults = defaults(config);
@@ -75,7 +75,7 @@ fn typed(given: &Given) -> Typed<'_> {
     }
 }
 
-/// The tenant of that name, or the nameless one.
+/// The tenant of that name, or tenant 0 without a name.
 fn tenant(config: &Config, control: &Entries, name: Option<&str>) -> Tenant {
     let named = config.tenants.iter().find(|tenant| Some(tenant.name.as_str()) == name);
     Tenant::new(named.map_or_else(TenantOptions::default, |tenant| tenant_options(tenant, control)))
@@ -89,7 +89,7 @@ fn first_link(config: &Config, route: &str) -> Option<link::Options> {
     Some(carrier::options(found, LinkId::default(), GroupId::default(), ShardMap::new(1, 1)))
 }
 
-/// ASCII is what a carrier calls its default alphabet; in the configuration's words that is `gsm7`.
+/// The model's `ASCII` is a carrier's default alphabet; in the configuration that is `gsm7`.
 fn leaves_as(alphabet: Alphabet) -> Encoding {
     match alphabet {
         Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Ascii => Encoding::Gsm7,

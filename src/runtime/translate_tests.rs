@@ -1,11 +1,11 @@
-//! Each mapping whose two sides could be crossed over, with a different value for everything.
+//! Each mapping whose two sides could be confused, with a different value for everything.
 
 use super::*;
 use stentor_core::control::Entries;
 use stentor_core::model::Msisdn;
 use stentor_core::routing::Question;
 
-/// A configuration of two carriers, three routes and two tenants, with what else is said.
+/// A configuration of two carriers, three routes and two tenants, and `rest`.
 pub(super) fn config(rest: &str) -> Config {
     let text = format!("{rest}\n{TENANTS}\n{WAYS}");
     Config::parse("test.toml", &text, []).unwrap_or_else(|problems| panic!("{problems}"))
@@ -53,7 +53,7 @@ countries = ["DE", "AT"]
 shares = 3
 "#;
 
-/// A book in which no number is another's, nor the place in the file.
+/// Entries in which no number equals another one or the place in the file.
 pub(super) fn book(config: &Config) -> Entries {
     let used = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let before = Names {
@@ -240,7 +240,7 @@ fn a_message_gets_the_defaults() {
     assert_eq!(defaults(&config), Defaults { class: Class::Marketing, from, expires_in_ms: 9_000, parts_max: 3 });
 }
 
-/// What `check` says, one line each, without the file's name.
+/// The problems that `check` reports, one line each, without the file's name.
 fn problems(config: &Config) -> Vec<String> {
     let told = |problem: &Problem| format!("{}: {}", problem.path, problem.what);
     check(config, "test.toml").err().map_or_else(Vec::new, |Problems(all)| all.iter().map(told).collect())
@@ -263,11 +263,11 @@ fn check_names_what_cannot_be_done() {
     let begins = [
         "http.tls: /nowhere/c: No such file",
         "carrier.south.tls: /nowhere/ca: No such file",
-        "carrier.north.hosts: `under_score-` stands in no certificate",
+        "carrier.north.hosts: `under_score-` cannot be in a certificate",
         "node.shards: at most 255",
-        "http.hosts: \"not a name\" is no name such as",
+        "http.hosts: \"not a name\" is not a name such as",
         "route.rest.from: not in this version",
-        "defaults.country: no numbering plan is known for `XQ`",
+        "defaults.country: there is no numbering plan for `XQ`",
         "http: header_bytes_max must be",
     ];
     assert_eq!(found.len(), begins.len(), "{found:#?}");

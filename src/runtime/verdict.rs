@@ -1,8 +1,8 @@
-//! How whoever asks for a reload learns what came of it: two small files in the data directory, for a signal carries no words and
-//! brings none back. Who asks writes [`Ask`] and sends the signal; the daemon takes it, and leaves [`Verdict`] behind.
+//! How a command that asks for a reload learns the result: by two small files in the data directory, because a signal carries no
+//! data and brings none back. The command writes [`Ask`] and sends the signal; the daemon takes it, and leaves [`Verdict`] behind.
 //!
-//! Knows names, shapes and sizes of the two. Refuses to know how a configuration is read or applied. A reload that nobody asks for
-//! in this way (a bare SIGHUP) leaves no verdict; its words are in the log, as all are.
+//! Knows names, shapes and sizes of the two. Does not know how a configuration is read or applied. A reload without an `Ask`
+//! (a bare SIGHUP) leaves no verdict; its result is in the log, as that of every reload.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,48 +16,48 @@ use crate::disk::private;
 
 const ASK_FILE: &str = "reload.ask";
 const VERDICT_FILE: &str = "reload.verdict";
-/// Bytes of either; of a verdict that would be longer the last lines are left out.
+/// Largest size of either in bytes; the last lines of a longer verdict are left out.
 const FILE_MAX: usize = 256 * 1024;
 
-/// What is asked for.
+/// A request for a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
-    /// By which the verdict is known as the answer to it.
+    /// Tells which request a verdict answers.
     pub number: u64,
-    /// Nothing is to be applied.
+    /// Only report what would change.
     pub dry_run: bool,
 }
 
-/// What came of it.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// Of the ask.
+    /// The number of the request.
     pub number: u64,
     /// Nothing was changed, for the reasons in `lines`.
     pub refused: bool,
-    /// What changes, or why nothing does; one each.
+    /// What changes, or why nothing does; one line each.
     pub lines: Vec<String>,
 }
 
 impl Ask {
-    /// Leaves it for the daemon that uses the directory. An older one that was not taken is replaced.
+    /// Writes it for the daemon that uses the directory. An older one that was not taken is replaced.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn leave(&self, directory: &Path) -> io::Result<()> {
         write(directory, ASK_FILE, self)
     }
 
-    /// Takes what was left, so that no later reload is taken for its answer.
+    /// Takes the request, so that no later reload answers it again.
     pub fn take(directory: &Path) -> Option<Self> {
         let ask = read(directory, ASK_FILE);
         let _ = fs::remove_file(directory.join(ASK_FILE));
         ask
     }
 
-    /// Nobody has answered: it is not to be answered later.
+    /// The daemon did not answer in time: it must not answer later.
     pub fn withdraw(&self, directory: &Path) {
         if read(directory, ASK_FILE).as_ref() == Some(self) {
             let _ = fs::remove_file(directory.join(ASK_FILE));
@@ -66,7 +66,7 @@ impl Ask {
 }
 
 impl Verdict {
-    /// Of that ask: what changes, or why nothing does.
+    /// The answer to `ask`: what changes, or why nothing does.
     pub fn new(ask: &Ask, told: &Result<Vec<String>, Vec<String>>) -> Self {
         let (refused, all) = match told {
             Ok(changes) => (false, changes),
@@ -74,10 +74,10 @@ impl Verdict {
         };
         let (mut lines, mut octets) = (Vec::new(), 0);
         for line in all {
-            // Quoted, a byte may take six.
+            // In JSON, one byte may take six.
             octets += 6 * line.len() + 8;
             if octets > FILE_MAX - 1_024 {
-                lines.push(format!("and {} more, which the log has", all.len() - lines.len()));
+                lines.push(format!("and {} more, see the log", all.len() - lines.len()));
                 break;
             }
             lines.push(line.clone());
@@ -85,21 +85,21 @@ impl Verdict {
         Self { number: ask.number, refused, lines }
     }
 
-    /// Leaves it for whoever asked.
+    /// Writes it for the command that asked.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn leave(&self, directory: &Path) -> io::Result<()> {
         write(directory, VERDICT_FILE, self)
     }
 
-    /// The answer to that ask, if it is there.
+    /// The answer to that request, if there is one.
     pub fn find(directory: &Path, ask: &Ask) -> Option<Self> {
         read(directory, VERDICT_FILE).filter(|verdict: &Self| verdict.number == ask.number)
     }
 }
 
-/// Whole or not at all: whoever looks meanwhile sees the one before.
+/// Writes all or nothing: a reader meanwhile sees the previous file.
 fn write(directory: &Path, name: &str, what: &impl Serialize) -> io::Result<()> {
     let draft = directory.join(format!("{name}.part"));
     let mut file = private::file(&draft, OpenOptions::new().write(true).create(true).truncate(true))?;
@@ -128,7 +128,7 @@ mod tests {
         let verdict = Verdict::new(&first, &Err(vec!["\"no\"\n".to_owned()]));
         verdict.leave(root.path()).expect("left");
         assert_eq!(Verdict::find(root.path(), &first), Some(verdict));
-        assert_eq!(Verdict::find(root.path(), &second), None, "somebody else's");
+        assert_eq!(Verdict::find(root.path(), &second), None, "another request's");
         second.leave(root.path()).expect("left");
         first.withdraw(root.path());
         assert_eq!(Ask::take(root.path()), Some(second.clone()), "withdrawn was another one");
@@ -146,7 +146,7 @@ mod tests {
         verdict.leave(root.path()).expect("left");
         let found = Verdict::find(root.path(), &ask).expect("whole");
         let said = found.lines.len() - 1;
-        assert_eq!(found.lines.last(), Some(&format!("and {} more, which the log has", 1_000 - said)));
+        assert_eq!(found.lines.last(), Some(&format!("and {} more, see the log", 1_000 - said)));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What may be meant so, and mostly is not: told by `stentor check` and by every start and reload, and never refused.
+//! Settings that may be intended, but mostly are mistakes: reported by `stentor check` and by every start and reload, never
+//! refused.
 
 use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -6,17 +7,17 @@ use crate::config::Config;
 
 use super::{certificates, disk};
 
-/// Keys that stand in our own documents, and so are known to everybody.
+/// Keys in our own documentation, which are therefore publicly known.
 const EXAMPLE_KEYS: [&str; 2] = ["not-a-secret-any-more", "not-a-secret-either-now"];
-/// What everybody else may read.
+/// The permission bit for reading by other users.
 const OTHERS_READ: u32 = 0o004;
 
-/// One of them.
+/// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The key of the configuration.
     pub path: String,
-    /// What is odd about it, and what would be better.
+    /// What is odd, and what would be better.
     pub what: String,
 }
 
@@ -26,12 +27,12 @@ impl fmt::Display for Warning {
     }
 }
 
-/// All of them, of a configuration that is good. Looks at the files that it names.
+/// All warnings about a valid configuration. Looks at the files that it names.
 pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
     [of_doors(config), of_files(config, now_s), of_carriers(config)].concat()
 }
 
-/// Those that no file has to be looked at for.
+/// The warnings for which no file is read.
 pub fn of_text(config: &Config) -> Vec<Warning> {
     [of_doors(config), of_carriers(config)].concat()
 }
@@ -42,13 +43,13 @@ fn of_doors(config: &Config) -> Vec<Warning> {
     for tenant in &config.tenants {
         for (list, keys) in [("keys", &tenant.keys), ("admin_keys", &tenant.admin_keys)] {
             if keys.iter().any(|key| EXAMPLE_KEYS.contains(&key.reveal())) {
-                let what = "a key of the documentation's examples: everybody knows it";
+                let what = "a key from the documentation's examples: it is publicly known";
                 warn(format!("tenant.{}.{list}", tenant.name), what.to_owned());
             }
         }
     }
     if config.http.tls.is_none() && !config.http.is_loopback() {
-        let what = "listens to other machines without `tls`: keys and texts can be read on their way";
+        let what = "listens to other machines without `tls`: keys and texts can be read in transit";
         warn("http.listen".to_owned(), what.to_owned());
     }
     found
@@ -63,7 +64,7 @@ fn of_carriers(config: &Config) -> Vec<Warning> {
         }
         let takes = |share: &crate::config::Share| share.name == carrier.name && share.weight > 0;
         if !config.routes.iter().any(|route| route.carriers.iter().any(takes)) {
-            warn(format!("carrier.{}", carrier.name), "no route leads to it: it will carry nothing".to_owned());
+            warn(format!("carrier.{}", carrier.name), "no route leads to it: it will never be used".to_owned());
         }
     }
     found
@@ -95,7 +96,7 @@ fn of_files(config: &Config, now_s: i64) -> Vec<Warning> {
     found
 }
 
-/// That what is acknowledged would be lost there although nothing fails. Told at the start of a service alone: a configuration may
+/// Warns if acknowledged messages would be lost although nothing fails. Logged only by the start of a service: a configuration may
 /// be checked on another machine, and `doctor` says it too.
 pub fn of_place(data_dir: &Path) -> Option<Warning> {
     let (name, lost) = disk::forgetful(disk::kind(data_dir).ok()?)?;
@@ -103,12 +104,12 @@ pub fn of_place(data_dir: &Path) -> Option<Warning> {
     Some(Warning { path: "node.data_dir".to_owned(), what })
 }
 
-/// A file that cannot be looked at was told of elsewhere, or is none.
+/// A file that cannot be read is reported elsewhere, or is not needed.
 fn readable(file: &Path, holds: &str) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
     let shown = file.display();
     (mode & OTHERS_READ != 0)
-        .then(|| format!("{shown} {holds} and is readable by everybody on this machine: chmod o= {shown}"))
+        .then(|| format!("{shown} {holds} and is readable by every user of this machine: chmod o= {shown}"))
 }
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
     const CARRIER: &str = "[[carrier]]\nname = \"a\"\nhosts = [\"h\"]\nsystem_id = \"s\"\n\
                            [[route]]\nname = \"all\"\ncarriers = [{ name = \"a\" }]\n";
 
-    /// What is told of this configuration, whose file has that mode.
+    /// The warnings about this configuration, whose file has that mode.
     fn told(text: &str, mode: u32) -> Vec<String> {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("stentor.toml");
@@ -133,12 +134,12 @@ mod tests {
     fn what_is_as_it_should_be_is_not_told() {
         assert_eq!(told(CARRIER, 0o644), [""; 0], "no secret in it");
         let keys = "[http]\nlisten = \"127.0.0.1:1\"\n[[tenant]]\nname = \"t\"\nkeys = [\"0123456789abcdef\"]\n";
-        assert_eq!(told(&format!("{keys}{CARRIER}"), 0o640), [""; 0], "a group is chosen, everybody is not");
+        assert_eq!(told(&format!("{keys}{CARRIER}"), 0o640), [""; 0], "reading by the group is intended");
     }
 
     #[test]
     fn a_data_directory_in_memory_is_told() {
-        // Every Linux has it, in containers as well.
+        // Exists on every Linux, in containers as well.
         let told = of_place(Path::new("/dev/shm/stentor/not-there-yet")).map(|warning| warning.to_string());
         let what = "is on tmpfs: what a 202 acknowledged does not survive a restart of the machine";
         assert_eq!(told, Some(format!("node.data_dir: /dev/shm/stentor/not-there-yet {what}")));
@@ -155,11 +156,11 @@ mod tests {
         assert_eq!(
             told(&text, 0o644),
             [
-                "tenant.t.keys: a key of the documentation's examples: everybody knows it",
-                "tenant.t.admin_keys: a key of the documentation's examples: everybody knows it",
-                "http.listen: listens to other machines without `tls`: keys and texts can be read on their way",
-                "secrets: DIR/stentor.toml holds a secret and is readable by everybody on this machine: chmod o= DIR/stentor.toml",
-                "carrier.idle: no route leads to it: it will carry nothing",
+                "tenant.t.keys: a key from the documentation's examples: it is publicly known",
+                "tenant.t.admin_keys: a key from the documentation's examples: it is publicly known",
+                "http.listen: listens to other machines without `tls`: keys and texts can be read in transit",
+                "secrets: DIR/stentor.toml holds a secret and is readable by every user of this machine: chmod o= DIR/stentor.toml",
+                "carrier.idle: no route leads to it: it will never be used",
             ]
         );
         let reference = include_str!("../../config/stentor.toml");

@@ -1,7 +1,8 @@
-//! Which alphabet a text takes and how long it is in it.
+//! Chooses the alphabet for a text and counts its length in that alphabet.
 //!
-//! Knows: the choice between GSM 7-bit, national tables, near characters and UCS-2, and its price in parts. Allocates
-//! nothing unless characters are replaced; plain ASCII costs one pass over the bytes. Refuses to know: headers, carriers' ways of splitting, and encoding itself.
+//! Knows: the choice between GSM 7-bit, national tables, replaced characters and UCS-2, and its cost in parts. Allocates
+//! nothing unless characters are replaced; plain ASCII takes one pass over the bytes. Refuses to know: headers, the ways in
+//! which carriers want messages split, and encoding itself.
 
 use super::coding::{Alphabet, DefaultAlphabet};
 use super::gsm7::Unrepresentable;
@@ -13,10 +14,10 @@ use super::ucs2;
 use super::udh::Concatenation;
 use std::borrow::Cow;
 
-/// What the sender asked for.
+/// The encoding that the sender of a text asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Encoding {
-    /// GSM 7-bit if it holds every character, else national tables where they save parts, else UCS-2.
+    /// GSM 7-bit if it holds every character, else national tables if they save parts, else UCS-2.
     #[default]
     Auto,
     /// GSM 7-bit (national tables included) or an error.
@@ -25,16 +26,16 @@ pub enum Encoding {
     Ucs2,
 }
 
-/// The circumstances of the choice.
+/// What the choice of an alphabet depends on besides the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct TextOptions {
-    /// What the sender asked for.
+    /// The encoding that the sender asks for.
     pub encoding: Encoding,
-    /// In which bytes the carrier wants its default coding.
+    /// The alphabet that the carrier expects under `data_coding` 0.
     pub default_alphabet: DefaultAlphabet,
-    /// Which national tables may be used; only a carrier whose default is GSM 7-bit can carry them.
+    /// National tables that may be used; they work only with a carrier whose default alphabet is GSM 7-bit.
     pub national: National,
-    /// Characters that the alphabet lacks may be replaced by near ones.
+    /// Whether characters that the alphabet lacks may be replaced by similar ones.
     pub transliterate: bool,
 }
 
@@ -45,13 +46,14 @@ pub struct Analysis {
     pub alphabet: Alphabet,
     /// Septets for the 7-bit alphabets, UTF-16 units for UCS-2.
     pub units: u32,
-    /// Parts when a longer text is concatenated by an 8-bit reference or SAR; at least 1.
+    /// Number of parts with an 8-bit reference or SAR; at least 1.
     pub parts: u32,
-    /// Parts when it is concatenated by a 16-bit reference; at least `parts`.
+    /// Number of parts with a 16-bit reference; at least `parts`.
     pub parts_wide: u32,
 }
 
-/// Chooses the alphabet and counts. Fails only under [`Encoding::Gsm7`], naming the first character without a place.
+/// Chooses the alphabet and counts. Fails only under [`Encoding::Gsm7`]; the error names the first character that GSM 7-bit
+/// lacks.
 pub fn analyse(text: &str, options: &TextOptions) -> Result<Analysis, Unrepresentable> {
     let Choice { text, alphabet, units } = choose(text, options)?;
     let parts = parts_of(&text, alphabet, units, false);
@@ -59,16 +61,17 @@ pub fn analyse(text: &str, options: &TextOptions) -> Result<Analysis, Unrepresen
     Ok(Analysis { alphabet, units: saturate(units), parts: saturate(parts), parts_wide: saturate(parts_wide) })
 }
 
-/// A text as it will be said.
+/// A text as it will be encoded, with its alphabet.
 pub(super) struct Choice<'a> {
     /// Borrowed if no character was replaced.
     pub(super) text: Cow<'a, str>,
     pub(super) alphabet: Alphabet,
-    /// Its length in the alphabet's units.
+    /// The text's length in units of the alphabet.
     pub(super) units: usize,
 }
 
-/// The text as it stands if it fits; else with near characters, where those are permitted, found, and no dearer.
+/// The text unchanged if a 7-bit or 8-bit alphabet holds it; else with similar characters, if they are permitted, exist for
+/// every character that the alphabet lacks, and do not cost more parts than UCS-2; else unchanged in UCS-2.
 pub(super) fn choose<'a>(text: &'a str, options: &TextOptions) -> Result<Choice<'a>, Unrepresentable> {
     let as_it_is = choose_alphabet(text, options);
     let fits = matches!(as_it_is, Ok((alphabet, _)) if alphabet != Alphabet::Ucs2);
@@ -87,7 +90,7 @@ pub(super) fn choose<'a>(text: &'a str, options: &TextOptions) -> Result<Choice<
     as_it_is.map(|(alphabet, units)| Choice { text: Cow::Borrowed(text), alphabet, units })
 }
 
-/// The alphabet of a text whose characters stay, and the length in its units.
+/// The alphabet for a text whose characters are not replaced, and its length in units of that alphabet.
 fn choose_alphabet(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Unrepresentable> {
     if options.encoding == Encoding::Ucs2 {
         return Ok((Alphabet::Ucs2, ucs2::count(text)));
@@ -114,8 +117,8 @@ fn choose_alphabet(text: &str, options: &TextOptions) -> Result<(Alphabet, usize
     }
 }
 
-/// The form that a text takes in a carrier's default coding, or the character that has no place there. Who demands
-/// GSM 7-bit gets no character of ISO 8859-1 beyond it.
+/// The alphabet of a text in the carrier's default coding, or the first character that does not fit. Under
+/// [`Encoding::Gsm7`], characters of ISO 8859-1 that GSM 7-bit lacks are refused.
 fn by_default(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Unrepresentable> {
     let count = |alphabet| Repertoire::of(alphabet).count(text).map(|units| (alphabet, units));
     match (options.default_alphabet, options.encoding) {
@@ -134,7 +137,8 @@ struct NearChoice<'a> {
     replaced: usize,
 }
 
-/// The text with near characters: in the fewest parts, then with the fewest replaced, by the default tables before others.
+/// The text with similar characters: with the fewest parts, then with the fewest replaced characters; default tables are
+/// preferred to national ones.
 fn best_near<'a>(text: &'a str, options: &TextOptions) -> Option<NearChoice<'a>> {
     let widest = match (options.default_alphabet, options.encoding) {
         (DefaultAlphabet::Gsm7, _) => Alphabet::Gsm7,
@@ -168,7 +172,7 @@ struct NationalChoice {
     parts: usize,
 }
 
-/// The permitted pair of tables that needs the fewest parts, then the fewest septets; single shift before locking.
+/// The permitted pair of tables that needs the fewest parts, then the fewest septets; single shift is preferred to locking.
 fn best_national(text: &str, permitted: &National) -> Option<NationalChoice> {
     let mut best: Option<NationalChoice> = None;
     for alphabet in national_alphabets(permitted) {
@@ -181,7 +185,7 @@ fn best_national(text: &str, permitted: &National) -> Option<NationalChoice> {
     best
 }
 
-/// Every permitted pair of tables of which one at least is national; single shift before locking.
+/// Every permitted pair of tables of which at least one is national; single shift before locking shift.
 fn national_alphabets(permitted: &National) -> impl Iterator<Item = Alphabet> {
     let National { single, locking } = *permitted;
     let locking = with_none(locking.iter().filter(|language| language.has_locking()));
@@ -195,7 +199,7 @@ fn with_none(languages: impl Iterator<Item = Language>) -> impl Iterator<Item = 
     std::iter::once(None).chain(languages.map(Some))
 }
 
-/// Parts of a text without a header of the user's.
+/// Number of parts of a text that has no user data header of its own.
 fn parts_of(text: &str, alphabet: Alphabet, units: usize, wide: bool) -> usize {
     let national = alphabet.announcement_len();
     let whole = if national == 0 { 0 } else { 1 + national };

@@ -1,11 +1,11 @@
-//! Which characters a reader sees as one, so that a part does not end inside it.
+//! Finds groups of characters that a reader sees as one, so that no part ends inside such a group.
 //!
 //! Knows: a deliberately small subset of Unicode's grapheme clusters (UAX 29): combining marks, variation selectors,
 //! joiners, skin tones, tags, flags, and conjuncts of the Indic scripts. Refuses to know: Hangul jamo sequences and
 //! the other rare rules; a cut there is ugly, not wrong.
 
-/// Whether a cluster ends before `offset`, a character boundary of `text`. Looks back no further than the text, and
-/// only where flags stand in a row.
+/// Whether a cluster ends before `offset`, a character boundary of `text`. Looks back further than one character only in a
+/// row of flags.
 pub(super) fn ends_before(text: &str, offset: usize) -> bool {
     let Some((before, after)) = text.split_at_checked(offset) else {
         return false;
@@ -24,7 +24,7 @@ pub(super) fn ends_before(text: &str, offset: usize) -> bool {
     !(extends(next) || previous == ZERO_WIDTH_JOINER || conjunct)
 }
 
-/// Nothing below it belongs to what stands before it.
+/// No character below this one extends the character before it.
 const FIRST_EXTENDING: char = '\u{300}';
 
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
@@ -33,7 +33,7 @@ fn is_regional_indicator(character: char) -> bool {
     matches!(character, '\u{1F1E6}'..='\u{1F1FF}')
 }
 
-/// Belongs to what stands before it.
+/// Whether the character belongs to the cluster of the character before it.
 fn extends(character: char) -> bool {
     match character {
         '\u{0300}'..='\u{036F}' | '\u{0483}'..='\u{0489}' | '\u{0591}'..='\u{05BD}' | '\u{05BF}' => true,
@@ -51,7 +51,7 @@ fn extends(character: char) -> bool {
     }
 }
 
-/// The Indic blocks of 128 code points share one layout: signs, vowel signs and marks stand at the same offsets.
+/// The Indic blocks of 128 code points share one layout: signs, vowel signs and marks are at the same offsets.
 fn is_indic_sign(character: char) -> bool {
     let point = u32::from(character);
     match point {
@@ -61,7 +61,7 @@ fn is_indic_sign(character: char) -> bool {
     }
 }
 
-/// The sign that binds a consonant to the next one, in the blocks of Devanagari to Malayalam.
+/// Whether the character joins a consonant to the next one, in the blocks from Devanagari to Malayalam.
 fn is_virama(character: char) -> bool {
     let point = u32::from(character);
     matches!(point, 0x0900..=0x0D7F) && point & 0x7F == 0x4D

@@ -1,15 +1,15 @@
-//! Which characters the bytes of a message stand for: SMPP `data_coding`, alphabets, message classes.
+//! The meaning of a message's bytes: SMPP `data_coding`, alphabets, message classes.
 //!
-//! Knows: the values of `data_coding` (SMPP 3.4 §5.2.19, 3GPP TS 23.038 §4) in both directions, and that value 0
-//! means what the carrier says it means. Refuses to know: how characters become bytes (`gsm7`, `ucs2`) and how
-//! many of them fit a part (`split`).
+//! Knows: the values of `data_coding` (SMPP 3.4 §5.2.19, 3GPP TS 23.038 §4) in both directions, and that each carrier
+//! defines the meaning of value 0. Refuses to know: how characters become bytes (`gsm7`, `ucs2`) and how many of them fit
+//! into a part (`split`).
 
 use super::national::Language;
 
-/// What `data_coding` 0, "SMSC default alphabet", stands for at one carrier.
+/// The meaning of `data_coding` 0, "SMSC default alphabet", at one carrier.
 ///
-/// The handset receives GSM 7-bit where that holds the text, so the room in a part is counted in septets under every
-/// choice; the choice only says in which bytes the carrier wants to be told the text.
+/// The handset receives GSM 7-bit if that holds the text, so the room in a part is counted in septets for every variant;
+/// the variant only decides which bytes the carrier expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DefaultAlphabet {
     /// GSM 03.38, one septet per byte, not packed.
@@ -21,7 +21,7 @@ pub enum DefaultAlphabet {
     Ascii,
 }
 
-/// The alphabet chosen for one message, as it goes to the wire.
+/// The alphabet of one message as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Alphabet {
     /// GSM 03.38 with its extension table.
@@ -42,12 +42,12 @@ pub enum Alphabet {
     Latin1Octets,
     /// ASCII in a carrier's default coding; its room is counted in septets, like `Gsm7`.
     Ascii,
-    /// Bytes as given.
+    /// No text: the bytes are sent as they are.
     Binary,
 }
 
 impl Alphabet {
-    /// Bytes that one unit takes in `short_message`: a septet or byte one, a UTF-16 unit two.
+    /// Bytes that one unit takes in `short_message`: 1 for a septet or byte, 2 for a UTF-16 unit.
     pub const fn octets_per_unit(self) -> usize {
         match self {
             Alphabet::Ucs2 => 2,
@@ -56,7 +56,7 @@ impl Alphabet {
         }
     }
 
-    /// Units that fit one part whose user data header is `header` bytes long, its length byte counted (0 = none).
+    /// Units that fit into one part whose user data header is `header` bytes long, including its length byte (0 = none).
     ///
     /// 140 bytes hold 160 septets, and the text begins on a septet boundary (3GPP TS 23.040 §9.2.3.24).
     pub const fn room(self, header: usize) -> usize {
@@ -78,20 +78,20 @@ impl Alphabet {
     }
 }
 
-/// Where the handset puts the message (3GPP TS 23.038 §4).
+/// Where the handset stores the message (3GPP TS 23.038 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageClass {
     /// Class 0: shown at once and not stored.
     Flash,
-    /// Class 1: the handset's own memory.
+    /// Class 1: stored in the handset's own memory.
     Device,
-    /// Class 2: the SIM.
+    /// Class 2: stored on the SIM.
     Sim,
-    /// Class 3: external equipment.
+    /// Class 3: passed to external equipment.
     Terminal,
 }
 
-/// The character set that a `data_coding` names, after the carrier's meaning of 0 is applied.
+/// The character set that a `data_coding` names, with the carrier's meaning of 0 applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Charset {
     /// GSM 03.38, unpacked.
@@ -106,13 +106,13 @@ pub enum Charset {
     Hebrew,
     /// UTF-16 big endian.
     Ucs2,
-    /// Bytes without a meaning as text.
+    /// Bytes that are not text.
     Binary,
-    /// A set that we do not decode: JIS, pictograms, Kanji, KS C 5601, or a reserved value.
+    /// A set that this library does not decode: JIS, pictograms, Kanji, KS C 5601, or a reserved value.
     Other,
 }
 
-/// The byte `data_coding` of a PDU.
+/// The `data_coding` byte of a PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct DataCoding(pub u8);
 
@@ -140,7 +140,8 @@ impl DataCoding {
     /// 8-bit, class 1: the usual coding of port-addressed data.
     pub const DEVICE_BINARY: Self = Self(0xF5);
 
-    /// The value for a message of ours. `group_f` picks 0xF0 and 0xF4 for flash; UCS-2 has no such form and stays 0x18.
+    /// The value for a message to be sent. `group_f` selects 0xF0 and 0xF4 for flash messages; UCS-2 has no such form and
+    /// stays 0x18.
     pub const fn of(alphabet: Alphabet, flash: bool, group_f: bool) -> Self {
         match (alphabet, flash) {
             (Alphabet::Ucs2, false) => Self::UCS2,
@@ -157,11 +158,11 @@ impl DataCoding {
         }
     }
 
-    /// The character set. Total: every byte has an answer.
+    /// The character set. Defined for every byte.
     ///
-    /// 0x01–0x0E are SMPP's own list, everything else is read as 3GPP TS 23.038 §4. The carrier's default also
-    /// stands behind the class and message-waiting groups that name the 7-bit alphabet, because a carrier that
-    /// speaks Latin-1 does so with every class.
+    /// 0x01–0x0E are SMPP's own list, every other value is read as in 3GPP TS 23.038 §4. In the class and message-waiting
+    /// groups, the 7-bit alphabet is also replaced by the carrier's default, because a carrier that sends Latin-1 does so with
+    /// every class.
     pub const fn charset(self, default: DefaultAlphabet) -> Charset {
         let seven_bit = match default {
             DefaultAlphabet::Gsm7 => Charset::Gsm7,
@@ -192,7 +193,7 @@ impl DataCoding {
         }
     }
 
-    /// The message class, where the value carries one.
+    /// The message class, if the value contains one.
     pub const fn class(self) -> Option<MessageClass> {
         let has_class = match self.0 {
             0x10..=0x7F => self.0 & 0x10 != 0,
@@ -208,7 +209,7 @@ impl DataCoding {
         }
     }
 
-    /// Shown at once and not stored.
+    /// Whether the message is shown at once and not stored (class 0).
     pub const fn is_flash(self) -> bool {
         matches!(self.class(), Some(MessageClass::Flash))
     }

@@ -1,12 +1,12 @@
-//! Reads a frame into borrowed fields, forgiving whatever leaves the meaning certain.
+//! Reads a frame into borrowed fields, and tolerates deviations that leave the meaning certain.
 //!
-//! Knows the layouts of SMPP 3.4 §4 and the ways in which real peers miss them. Refuses to judge values, and to lose
-//! the header: whatever is wrong with a body, sequence number and command id survive, so that it can be answered.
+//! Knows the layouts of SMPP 3.4 §4 and how real peers deviate from them. Refuses to judge values. Whatever is wrong with
+//! a body, the header is returned with its sequence number and command id, so that the PDU can be answered.
 //!
-//! Forgiven, and noted in [`Quirks`]: a last string without its NUL, strings over their limit, bytes behind the last
-//! field. Refused: a PDU that ends before its last mandatory field, and an `sm_length` that disagrees with the body, unless the
-//! text up to there is a receipt that says how its message ended.
-//! Optional parameters are not read here at all; each fails alone when it is asked for.
+//! Tolerated, and noted in [`Quirks`]: a last string without its NUL, strings over their limit, bytes after the last
+//! field. Refused: a PDU that ends before its last mandatory field, and an `sm_length` that contradicts the body, unless
+//! the text up to `sm_length` is a receipt with a state.
+//! Optional parameters are not read here; a broken one causes an error only when it is read.
 
 use super::field::Field;
 use super::framer::Frame;
@@ -19,26 +19,26 @@ use super::status::CommandStatus;
 use super::tlv::{TlvError, TlvTag, Tlvs};
 use std::fmt;
 
-/// What was forgiven in one PDU, as a set.
+/// The deviations that were tolerated in one PDU, as a set.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks(u8);
 
 impl Quirks {
-    /// To the letter.
+    /// The PDU follows the specification.
     pub const NONE: Quirks = Quirks(0);
-    /// The last string ended with the PDU, not with a NUL.
+    /// The last string ends with the PDU, without a NUL.
     pub const MISSING_NUL: Quirks = Quirks(1);
     /// A string or short_message is longer than the protocol allows.
     pub const OVERLONG: Quirks = Quirks(2);
-    /// Bytes follow where nothing should.
+    /// Bytes follow after the last field.
     pub const TRAILING: Quirks = Quirks(4);
 
-    /// True if all of `other` are in it.
+    /// True if every deviation in `other` is also in `self`.
     pub const fn contains(self, other: Quirks) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// True if nothing had to be forgiven.
+    /// True if there was no deviation.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -59,39 +59,39 @@ impl fmt::Debug for Quirks {
 /// A PDU that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded<'a> {
-    /// As it stood.
+    /// The header as received.
     pub header: Header,
-    /// The fields.
+    /// The fields of the body.
     pub pdu: Pdu<'a>,
-    /// What was forgiven.
+    /// The deviations that were tolerated.
     pub quirks: Quirks,
 }
 
-/// Why a body makes no sense.
+/// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeReason {
     /// The PDU ends before or within this field.
     Truncated(Field),
-    /// `sm_length` leaves bytes that are no optional parameters, or promises more than there are.
+    /// `sm_length` is larger than the rest of the PDU, or the bytes after it are not optional parameters.
     ShortMessageLength {
-        /// `sm_length`.
+        /// The value of `sm_length`.
         promised: u8,
         /// Bytes from short_message to the end of the PDU.
         present: usize,
     },
 }
 
-/// A PDU that could not be read. The stream is sound: the next PDU can be.
+/// A PDU that could not be read. The stream is still usable: the next PDU can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// As it stood; its sequence number is what an answer needs.
+    /// The header as received; a response needs its sequence number.
     pub header: Header,
-    /// What is wrong.
+    /// What is wrong with the body.
     pub reason: DecodeReason,
 }
 
 impl DecodeError {
-    /// The status that a response should carry.
+    /// The status for a response that refuses the PDU.
     pub const fn status(&self) -> CommandStatus {
         match self.reason {
             DecodeReason::Truncated(field) => field.refusal(),
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
             }
             None | Some(Ok(_)) => Ok(user_data),
             Some(Err(error)) if is_broken_parameter(&error) => Ok(user_data),
-            // A text that says how a message ended is whole, whatever stands behind it.
+            // A receipt's text that contains a state is complete, whatever follows it.
             Some(Err(_)) if esm_class.is_receipt() && Receipt::parse_text(user_data).state.is_some() => {
                 self.quirks.add(Quirks::TRAILING);
                 Ok(user_data)
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         Ok(*octet)
     }
 
-    /// A string with something behind it. Without a NUL it runs to the end of the PDU, and the next field is missing.
+    /// A string that is not the last field. Without a NUL it extends to the end of the PDU, and the next field is missing.
     fn string(&mut self, field: Field) -> Result<&'a [u8], DecodeReason> {
         if self.rest.is_empty() {
             return Err(DecodeReason::Truncated(field));
@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
         Ok(self.last_string(field))
     }
 
-    /// A string that may be the last field: the end of the PDU ends it too.
+    /// A string that may be the last field: it may end with the PDU instead of a NUL.
     fn last_string(&mut self, field: Field) -> &'a [u8] {
         let end = self.rest.iter().position(|octet| *octet == 0);
         let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
         text
     }
 
-    /// The one string of a response. Refusals leave it out by right; deliver_sm_resp has no use for it.
+    /// The only string of a response. It may be absent in a refusal, and is unused in deliver_sm_resp.
     fn string_of_response(&mut self, field: Field, header: &Header) -> &'a [u8] {
         if self.rest.is_empty() && !header.command_status.is_ok() { &[] } else { self.last_string(field) }
     }
@@ -315,8 +315,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// True if bytes behind short_message are an optional parameter gone wrong rather than text that `sm_length` left out:
-/// a tag that we know with a length that it could have. message_payload cannot stand beside a short_message.
+/// True if the bytes after short_message are a broken optional parameter rather than text beyond `sm_length`: they begin
+/// with a known tag and a length that is valid for it. message_payload does not count, since a PDU with a short_message
+/// cannot have one.
 fn is_broken_parameter(error: &TlvError<'_>) -> bool {
     match error {
         TlvError::Garbage(_) => false,

@@ -20,7 +20,7 @@ fn read<'a>(octets: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
     decode(&Frame { header, body })
 }
 
-/// A deliver_sm up to and without sm_length.
+/// A deliver_sm up to sm_length, without it.
 const DELIVER_HEAD: &[u8] = b"\0\x01\x01491701234567\0\x05\x00Stentor\0\x04\0\0\0\0\x00\0\0\0";
 
 fn deliver(tail: &[u8]) -> Vec<u8> {
@@ -109,7 +109,7 @@ fn a_broken_parameter_does_not_cost_the_receipt() {
     });
 }
 
-/// Field P9: what stands behind the text of a receipt is no reason to refuse it.
+/// Field P9: bytes after the text of a receipt are no reason to refuse it.
 #[test]
 fn garbage_behind_a_receipt_does_not_cost_it() {
     let text = b"id:7 stat:DELIVRD err:000";
@@ -118,7 +118,7 @@ fn garbage_behind_a_receipt_does_not_cost_it() {
             assert_eq!((message.short_message, quirks), (&text[..], Quirks::TRAILING), "{garbage:?}");
         });
     }
-    // A text that was cut before it said so is none.
+    // A text that is cut before its state does not count as a receipt.
     let cut = [&[5][..], &text[..]].concat();
     let wanted = DecodeReason::ShortMessageLength { promised: 5, present: text.len() };
     check_error(&deliver(&cut), wanted, CommandStatus::RINVMSGLEN);
@@ -254,7 +254,7 @@ fn data_sm_and_alert_notification() {
     assert_eq!(alert.tlvs.iter().next(), Some(Ok(Tlv { tag: TlvTag::MS_AVAILABILITY_STATUS, value: &[0] })));
 }
 
-/// Walks everything lazily read, so that nothing is left untried.
+/// Reads everything that is read lazily, so that all readers are exercised.
 fn touch(decoded: &Decoded<'_>) {
     let tlvs = match decoded.pdu {
         Pdu::SubmitSm(message) | Pdu::DeliverSm(message) => {

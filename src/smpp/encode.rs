@@ -1,9 +1,9 @@
-//! Writes PDUs to the letter of SMPP 3.4.
+//! Writes PDUs strictly as SMPP 3.4 specifies them.
 //!
-//! Knows the layouts and the limit of every field; a PDU that breaks one is not written at all. Refuses to repair: a
-//! number that is too long or a NUL within a name is the caller's to settle, before the message was accepted.
+//! Knows the layouts and the limit of every field; a PDU that breaks a limit is not written at all. Refuses to repair
+//! fields: the caller should check for numbers that are too long or a NUL within a name before it accepts a message.
 //!
-//! Appends to the caller's buffer and allocates nothing else. After an error the buffer is as it was.
+//! Appends to the caller's buffer and allocates nothing else. After an error the buffer is unchanged.
 
 use super::field::{BIND_TEXT_OCTETS_MAX, Field};
 use super::framer::PDU_OCTETS_MAX;
@@ -13,37 +13,37 @@ use super::time_format::SmppTime;
 use super::tlv::{TlvTag, Tlvs};
 use std::fmt;
 
-/// Most bytes of an address in data_sm; everywhere else it is 20.
+/// Longest address in data_sm, in bytes; in all other PDUs it is 20.
 const DATA_ADDRESS_OCTETS_MAX: usize = 64;
 
 /// Why a PDU was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodeError {
-    /// More bytes than the field may have.
+    /// The value is longer than its field allows.
     TooLong {
-        /// Which.
+        /// The field.
         field: Field,
-        /// How many there are.
+        /// Length of the value in bytes.
         octets: usize,
-        /// How many may be.
+        /// Longest value in bytes.
         limit: usize,
     },
-    /// A NUL within a string would end it early.
+    /// A string contains a NUL, which would end it early.
     NulWithin(Field),
-    /// A time that is neither empty nor sixteen bytes of SMPP time.
+    /// A time is neither empty nor sixteen bytes of SMPP time.
     NotATime(Field),
-    /// short_message and message_payload in one PDU.
+    /// The PDU has both a short_message and a message_payload.
     ShortMessageAndPayload,
-    /// A known optional parameter of a length that it cannot have.
+    /// The length of an optional parameter is not valid for its tag.
     TlvLength {
-        /// Which.
+        /// The parameter's tag.
         tag: TlvTag,
-        /// How many bytes it has.
+        /// Length of its value in bytes.
         octets: usize,
     },
-    /// The optional parameters do not end where they should.
+    /// The bytes given as optional parameters are cut off within a parameter.
     TlvsBroken,
-    /// The whole PDU is over [`PDU_OCTETS_MAX`].
+    /// The PDU is longer than [`PDU_OCTETS_MAX`]; this is its length in bytes.
     PduTooLong(usize),
 }
 
@@ -51,14 +51,14 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EncodeError::TooLong { field, octets, limit } => {
-                write!(f, "{field} has {octets} octets, at most {limit} fit")
+                write!(f, "{field} has {octets} bytes, at most {limit} fit")
             }
-            EncodeError::NulWithin(field) => write!(f, "{field} holds a NUL"),
-            EncodeError::NotATime(field) => write!(f, "{field} is no SMPP time"),
+            EncodeError::NulWithin(field) => write!(f, "{field} contains a NUL"),
+            EncodeError::NotATime(field) => write!(f, "{field} is not an SMPP time"),
             EncodeError::ShortMessageAndPayload => f.write_str("short_message and message_payload exclude each other"),
-            EncodeError::TlvLength { tag, octets } => write!(f, "{tag} cannot have {octets} octets"),
+            EncodeError::TlvLength { tag, octets } => write!(f, "{tag} cannot have {octets} bytes"),
             EncodeError::TlvsBroken => f.write_str("optional parameters are cut off"),
-            EncodeError::PduTooLong(octets) => write!(f, "a PDU of {octets} octets is over the limit"),
+            EncodeError::PduTooLong(octets) => write!(f, "a PDU of {octets} bytes is over the limit"),
         }
     }
 }
@@ -67,8 +67,8 @@ impl std::error::Error for EncodeError {}
 
 /// Appends one PDU to `out`.
 ///
-/// A response that refuses (`status` is not zero) and has nothing in its body is written without one, as SMPP 3.4
-/// §4.4.2 asks. Requests carry [`CommandStatus::ROK`].
+/// A response that refuses (`status` is not zero) and whose fields are empty is written without a body, as SMPP 3.4
+/// §4.4.2 requires. For requests, `status` is [`CommandStatus::ROK`].
 pub fn encode(out: &mut Vec<u8>, sequence: u32, status: CommandStatus, pdu: &Pdu<'_>) -> Result<(), EncodeError> {
     let start = out.len();
     begin(out, pdu.command_id(), status, sequence);

@@ -1,4 +1,4 @@
-//! The encoder against its limits, against our decoder, and against an independent codec in both directions.
+//! The encoder against its limits, against the decoder here, and against an independent codec in both directions.
 
 use super::super::decode::{Quirks, decode};
 use super::super::framer::Frame;
@@ -65,7 +65,7 @@ fn every_limit_is_kept_to_the_octet() {
     });
     check(254, Field::ShortMessage, &|text| Pdu::SubmitSm(ShortMessage { short_message: text, ..message() }));
     check(64, Field::MessageId, &|id| Pdu::SubmitSmResp(MessageResp { message_id: id, ..MessageResp::default() }));
-    // What the carrier dictates goes beyond the specification, as far as one byte counts.
+    // Texts that the carrier assigns may be longer than the specification allows, up to 255 bytes.
     check(255, Field::SystemId, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_id: text, ..Bind::default() }));
     check(255, Field::Password, &|text| Pdu::Bind(BindMode::Receiver, Bind { password: text, ..Bind::default() }));
     check(255, Field::SystemType, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_type: text, ..Bind::default() }));
@@ -136,7 +136,7 @@ fn a_refusal_goes_without_a_body() {
 
 #[test]
 fn a_refusal_that_says_something_goes_with_its_body() {
-    // Found by fuzzing: an empty name or id alone must not drop what stands behind it.
+    // Found by fuzzing: an empty name or id must not cause the parameters after it to be dropped.
     for pdu in [
         Pdu::QuerySmResp(QuerySmResp { error_code: 1, ..QuerySmResp::default() }),
         Pdu::BindResp(BindMode::Receiver, BindResp { system_id: b"", tlvs: Tlvs::new(b"\x02\x10\x00\x01\x34") }),
@@ -148,8 +148,8 @@ fn a_refusal_that_says_something_goes_with_its_body() {
     }
 }
 
-/// Our bytes, read and written again by the other codec, must come back unchanged; and what the other codec wrote must
-/// give us back the fields that we began with.
+/// Bytes written here, read and written again by the other codec, must come back unchanged; and the bytes written by the
+/// other codec must decode here to the original fields.
 fn check_oracle(status: CommandStatus, pdu: &Pdu<'_>) {
     let ours = written(status, pdu);
     let (theirs, used) = Command::<8>::decode(&ours[4..], ours.len() - 4).unwrap();
@@ -173,7 +173,7 @@ fn time() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![Just(Vec::new()), Just(b"000002030405000R".to_vec()), Just(b"240229235959904+".to_vec())]
 }
 
-/// A ton, an npi, digits.
+/// Type of number, numbering plan, digits.
 type OwnedAddress = (u8, u8, Vec<u8>);
 
 fn address() -> impl Strategy<Value = OwnedAddress> {

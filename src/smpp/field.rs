@@ -1,6 +1,6 @@
-//! The fields of PDUs that can be wrong, and what is answered then.
+//! The fields of PDUs: name, maximum length, and the status that refuses a PDU because of the field.
 //!
-//! Knows names, limits of length and the status that refuses each. Refuses to know values.
+//! Refuses to know values.
 
 use super::status::CommandStatus;
 use std::fmt;
@@ -42,8 +42,8 @@ pub enum Field {
     ErrorCode,
 }
 
-/// Most bytes of each text of a bind as we write it. SMPP 3.4 allows fewer, but a carrier that hands out longer names and
-/// passwords takes them.
+/// Longest text field of a bind that is written, in bytes. SMPP 3.4 allows less, but carriers that assign longer names and
+/// passwords accept them.
 pub const BIND_TEXT_OCTETS_MAX: usize = 255;
 
 impl Field {
@@ -85,7 +85,7 @@ impl Field {
         }
     }
 
-    /// Most bytes of a text field, its NUL not counted (SMPP 3.4 §4). Fields of one byte answer 1.
+    /// Longest value of a text field in bytes, without its NUL (SMPP 3.4 §4). For fields of one byte: 1.
     pub const fn octets_max(self) -> usize {
         match self {
             Field::ServiceType => 5,
@@ -119,7 +119,7 @@ impl Field {
         }
     }
 
-    /// What refuses a PDU that ends within this field.
+    /// The status that refuses a PDU because it ends within this field.
     pub const fn refusal(self) -> CommandStatus {
         match self {
             Field::SourceAddr => CommandStatus::RINVSRCADR,

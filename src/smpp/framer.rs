@@ -1,61 +1,61 @@
 //! Cuts a byte stream into PDUs by `command_length`.
 //!
-//! Knows nothing but lengths, and what other protocols look like when they knock on the wrong port. Refuses to look into
-//! a body. A length that cannot be true is fatal: nothing says where the next PDU would begin.
+//! Knows only lengths, and the first bytes of other protocols whose clients connect to the wrong port. Refuses to look into
+//! a body. An impossible length is fatal, because the start of the next PDU is then unknown.
 //!
 //! Invariants:
-//! - Each call consumes input, or returns `None`; it cannot spin.
-//! - A byte is copied at most once, and only if its PDU did not arrive whole: whole PDUs are handed out as slices of
-//!   the caller's own buffer.
-//! - The carry never holds more than one PDU, hence never more than `pdu_octets_max`; it grows as bytes arrive, not as
-//!   lengths promise.
+//! - Each call consumes input or returns `None`, so a loop over it ends.
+//! - A byte is copied at most once, and only if its PDU did not arrive in one piece: PDUs in one piece are returned as
+//!   slices of the caller's own buffer.
+//! - The carry never holds more than one PDU, hence never more than `pdu_octets_max`; it grows with the bytes that arrive,
+//!   not with the length that a PDU claims.
 
 use super::pdu::{CommandId, HEADER_OCTETS, Header};
 use super::status::CommandStatus;
 use std::fmt;
 
-/// `command_length` above which a stream is taken to be no SMPP. message_payload alone may hold 64 KiB by its length
-/// field, yet no carrier takes more than a few KiB.
+/// Highest `command_length` that `encode` writes, and a sensible limit for a [`Framer`]. The length field of message_payload
+/// alone allows 64 KiB, but no carrier accepts more than a few KiB.
 pub const PDU_OCTETS_MAX: u32 = 64 * 1024;
 
-/// Bytes that are kept of what could not be cut, for whoever looks for the cause.
+/// Bytes kept of a stream that could not be cut, for diagnosis.
 pub const BROKEN_OCTETS_MAX: usize = 64;
 
-/// One PDU as it stands in the stream. Always at least a header long.
+/// One PDU as received: a header and an undecoded body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The first sixteen bytes, read.
+    /// The first sixteen bytes, decoded.
     pub header: Header,
-    /// The bytes behind the header.
+    /// The bytes after the header.
     pub body: &'a [u8],
 }
 
-/// What spoke instead of SMPP.
+/// A protocol other than SMPP, recognised by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stranger {
     /// An HTTP client or server.
     Http,
     /// An AMQP client.
     Amqp,
-    /// A TLS handshake or alert: the peer wants TLS where we speak plainly, or the other way round.
+    /// A TLS handshake or alert: the peer uses TLS on a connection that this side uses without it.
     Tls,
     /// An SSH banner.
     Ssh,
 }
 
-/// Why the stream cannot be read any further.
+/// Why no more PDUs can be read from the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FramingError {
     /// `command_length` is under sixteen.
     TooShort(u32),
     /// `command_length` is over the limit.
     TooLong {
-        /// What the PDU says of itself.
+        /// The value received.
         command_length: u32,
-        /// What is allowed.
+        /// The largest value allowed.
         limit: u32,
     },
-    /// The bytes are another protocol's.
+    /// The bytes belong to another protocol.
     Stranger(Stranger),
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for FramingError {
 
 impl std::error::Error for FramingError {}
 
-/// Cuts frames. Keeps the beginning of a PDU whose end has not arrived.
+/// Cuts a stream into frames. Keeps the beginning of a PDU until the rest of it arrives.
 #[derive(Debug)]
 pub struct Framer {
     pdu_octets_max: u32,
@@ -86,13 +86,13 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// For PDUs of at most `pdu_octets_max` bytes (at least a header's).
+    /// A framer for PDUs of at most `pdu_octets_max` bytes; values below the length of a header count as that length.
     pub fn new(pdu_octets_max: u32) -> Self {
         Framer { pdu_octets_max: pdu_octets_max.max(16), carry: Vec::new(), carry_given: false, failed: false }
     }
 
-    /// The next PDU, taken off the front of `input`. `None` when all of `input` is consumed: what is left of it waits
-    /// here for the bytes behind it. After an error all further input is swallowed.
+    /// The next PDU, taken off the front of `input`. `None` when all of `input` is consumed; an incomplete PDU at its end is
+    /// kept until the rest arrives. After an error all further input is consumed and ignored.
     pub fn next_frame<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Result<Frame<'s>, FramingError>> {
         if self.carry_given {
             self.carry.clear();
@@ -122,12 +122,12 @@ impl Framer {
         }
     }
 
-    /// After an error: the beginning of the PDU that has no end, at most [`BROKEN_OCTETS_MAX`] bytes.
+    /// After an error: the first bytes of the PDU that could not be cut, at most [`BROKEN_OCTETS_MAX`].
     pub fn broken_octets(&self) -> &[u8] {
         if self.failed { &self.carry } else { &[] }
     }
 
-    /// The beginning of a PDU that waits for its rest.
+    /// The bytes received so far of a PDU that is not complete.
     pub fn begun(&self) -> &[u8] {
         if self.carry_given || self.failed { &[] } else { &self.carry }
     }
@@ -180,7 +180,7 @@ impl Framer {
     fn fail(&mut self, error: FramingError, input: &mut &[u8]) -> FramingError {
         self.failed = true;
         let octets = std::mem::take(&mut self.carry);
-        // What is in the carry stands in front, and is four bytes long when its length is found to be none.
+        // The carry comes first. It is four bytes long if the length in it is found to be impossible.
         self.carry = octets.iter().chain(input.iter()).take(BROKEN_OCTETS_MAX).copied().collect();
         *input = &[];
         error
@@ -188,7 +188,7 @@ impl Framer {
 }
 
 impl Header {
-    /// Reads the first sixteen bytes; the second half of the answer is what follows them.
+    /// Reads the first sixteen bytes, and returns the bytes after them as well. `None` if there are fewer.
     pub fn read(octets: &[u8]) -> Option<(Header, &[u8])> {
         let (head, body) = octets.split_first_chunk::<HEADER_OCTETS>()?;
         let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);

@@ -1,6 +1,6 @@
-//! Everything that reads bytes from outside, driven by one string of bytes: the entry for a fuzzer.
+//! The entry for a fuzzer: calls everything that reads bytes from a peer, driven by one string of bytes.
 //!
-//! Knows which functions must withstand anything, and what must hold then. Refuses to choose the bytes.
+//! Knows which functions must accept any bytes, and what must hold then. Refuses to choose the bytes.
 
 #![allow(clippy::expect_used, reason = "a fuzz target: a panic is how it tells")]
 
@@ -16,10 +16,10 @@ use super::time_format::SmppTime;
 use super::tlv::Tlvs;
 use super::user_data::decode_user_data;
 
-/// Runs all of it. The first byte decides into what pieces the rest is cut.
+/// Runs all checks. The first byte decides the length of the pieces into which the rest is cut.
 ///
 /// # Panics
-/// If something does not hold: that is the finding.
+/// If a check fails: that is the fuzzer's finding.
 pub fn decode_everything(data: &[u8]) {
     let Some((piece, stream)) = data.split_first() else {
         return;
@@ -34,10 +34,10 @@ pub fn decode_everything(data: &[u8]) {
     }
 }
 
-/// Framer, decoder, parameters and receipts over a stream cut into pieces.
+/// Reads a stream, cut into pieces, with the framer, the decoder, and the readers of parameters and receipts.
 ///
 /// # Panics
-/// If the framer makes no progress, or what was read cannot be written and read again.
+/// If the framer makes no progress, or a PDU that was read and accepted by the encoder reads differently afterwards.
 pub fn read_stream(stream: &[u8], piece: usize) {
     let mut framer = Framer::new(PDU_OCTETS_MAX);
     let mut frames = 0;
@@ -54,7 +54,7 @@ pub fn read_stream(stream: &[u8], piece: usize) {
     }
 }
 
-/// Receipts, user data in every coding, and times.
+/// Reads the bytes as a receipt, as user data in every coding, and as a time.
 pub fn read_text(octets: &[u8]) {
     let _ = SmppTime::parse(octets);
     let _ = Receipt::parse_text(octets);
@@ -100,7 +100,7 @@ fn read_parameters(tlvs: Tlvs<'_>) {
     let _ = (tlvs.receipted_message_id(), tlvs.message_state(), tlvs.network_error_code(), tlvs.message_payload());
 }
 
-/// What the strict encoder accepts the lenient decoder reads back as it was.
+/// Checks that the lenient decoder reads back unchanged what the strict encoder accepts.
 fn write_again(pdu: &Pdu<'_>, status: CommandStatus) {
     let mut out = Vec::new();
     if encode(&mut out, 1, status, pdu).is_err() {
@@ -144,7 +144,7 @@ fn bring(session: &mut Session<u64>, pdu: &Pdu<'_>) {
     drive(session, &octets, octets.len());
 }
 
-/// Feeds a session and answers by return; an answer that is refused is no finding.
+/// Feeds a session and answers each request at once; an answer that the session refuses is not a finding.
 fn drive(session: &mut Session<u64>, stream: &[u8], piece: usize) {
     let status = CommandStatus::ROK;
     let mut out = Vec::new();
@@ -189,7 +189,7 @@ fn drive(session: &mut Session<u64>, stream: &[u8], piece: usize) {
     }
 }
 
-/// Lets time pass until the session is over.
+/// Advances the time until the session is over.
 fn outlive(session: &mut Session<u64>) {
     session.unbind(1, u64::from(u32::MAX));
     for _ in 0..16 {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Streams of PDUs that are nearly right, which blind bytes never become.
+    /// Streams of nearly correct PDUs, which random bytes would never form.
     fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
         let ids = [1u32, 2, 3, 4, 5, 6, 9, 0xB, 0x15, 0x102, 0x103];
         let id = (prop::sample::select(ids.to_vec()), any::<bool>()).prop_map(|(id, resp)| id | u32::from(resp) << 31);

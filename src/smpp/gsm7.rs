@@ -1,23 +1,23 @@
 //! GSM 7-bit text: Unicode to septets and back, one septet per byte or packed.
 //!
-//! Knows: the escape mechanism, national tables in the place of the default ones, packing (3GPP TS 23.038 §6).
-//! Refuses to know: parts, headers, `data_coding`. The path for plain ASCII is one table look-up per byte.
+//! Knows: the escape mechanism, national tables instead of the default ones, packing (3GPP TS 23.038 §6).
+//! Refuses to know: parts, headers, `data_coding`. Plain ASCII takes one table look-up per byte.
 
 use super::gsm7_tables::{ABSENT, DEFAULT, EXTENSION, LOW, SHIFTED, Sheet};
 use super::national::Language;
 
 pub use super::gsm7_tables::ESCAPE;
 
-/// A character that the alphabet does not hold.
+/// Error: the text contains a character that the alphabet lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unrepresentable {
     /// The first such character.
     pub character: char,
-    /// Its place, counted in characters from 0.
+    /// Its position in the text, counted in characters from 0.
     pub position: usize,
 }
 
-/// The pair of tables in force: the default ones or national ones in their place.
+/// The pair of tables in use: each is the default table or a national one.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables {
     main: &'static Sheet,
@@ -29,7 +29,7 @@ impl Tables {
     /// The default alphabet and its extension table.
     pub const DEFAULT: Self = Self { main: &DEFAULT, shift: &EXTENSION, is_default: true };
 
-    /// National tables, each where a language is given and has one; the default table elsewhere
+    /// National tables. Where no language is given, or the language has no such table, the default table is used
     /// (3GPP TS 23.038 §6.2.1.2.2: an unknown language is ignored).
     pub fn national(single: Option<Language>, locking: Option<Language>) -> Self {
         let main = locking.and_then(Language::locking_sheet);
@@ -41,7 +41,7 @@ impl Tables {
         }
     }
 
-    /// Septets that the character takes: 1, 2 with the escape, or none.
+    /// Septets that the character takes: 1, or 2 with the escape; `None` if the tables lack it.
     pub fn septets(&self, character: char) -> Option<u8> {
         match self.code(character) {
             ABSENT => None,
@@ -60,7 +60,7 @@ impl Tables {
         }
     }
 
-    /// Septets that the text takes, or the first character that has no place.
+    /// Septets that the text takes, or the first character that the tables lack.
     pub fn count(&self, text: &str) -> Result<usize, Unrepresentable> {
         if self.is_default
             && let Some(count) = count_ascii(text)
@@ -75,7 +75,7 @@ impl Tables {
         Ok(count)
     }
 
-    /// Appends the text, one septet per byte. On an error what stood before the character has been appended.
+    /// Appends the text, one septet per byte. On an error, the text before the missing character has been appended.
     pub fn encode(&self, text: &str, out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
         if self.is_default && count_ascii(text) == Some(text.len()) {
             out.extend(text.bytes().map(plain));
@@ -92,10 +92,10 @@ impl Tables {
         Ok(())
     }
 
-    /// Appends the characters of unpacked septets. Total; bit 7 is ignored.
+    /// Appends the characters of unpacked septets. Never fails; bit 7 is ignored.
     ///
-    /// As a handset does (§6.2.1.1): an escaped septet that its table does not hold shows the main table's character,
-    /// a doubled or final escape shows a space.
+    /// Follows the rules for handsets (§6.2.1.1): an escaped septet that the shift table lacks becomes the main table's
+    /// character, a doubled or final escape becomes a space.
     pub fn decode(&self, septets: &[u8], out: &mut String) {
         out.reserve(septets.len());
         let mut rest = septets.iter().map(|septet| septet & 0x7F);
@@ -112,7 +112,7 @@ impl Tables {
 
 /// Septets of the text if it is ASCII and the default tables hold every character.
 ///
-/// Comparisons instead of a table, in blocks whose sums fit a byte: the compiler makes vector instructions of them.
+/// Uses comparisons instead of a table, in blocks whose sums fit into a byte, so that the compiler can vectorise them.
 pub(super) fn count_ascii(text: &str) -> Option<usize> {
     let mut count = text.len();
     for block in text.as_bytes().chunks(128) {
@@ -130,7 +130,7 @@ pub(super) fn count_ascii(text: &str) -> Option<usize> {
     Some(count)
 }
 
-/// The septet of an ASCII byte that takes one.
+/// The septet of an ASCII byte that takes exactly one.
 const fn plain(octet: u8) -> u8 {
     match octet {
         b'@' => 0x00,
@@ -140,8 +140,8 @@ const fn plain(octet: u8) -> u8 {
     }
 }
 
-/// Packs septets into bytes, least significant bit first, after `fill` zero bits (0–6, the padding that follows a
-/// user data header). The last byte's free bits are zero.
+/// Packs septets into bytes, least significant bit first, after `fill` zero bits (0–6, the padding after a user data
+/// header). Unused bits of the last byte are zero.
 pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
     let mut held = u32::from(fill.min(6));
     let mut bits = 0u32;
@@ -159,7 +159,7 @@ pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Unpacks at most `count` septets that stand after `fill` bits; fewer when the bytes end.
+/// Unpacks at most `count` septets after skipping `fill` bits; fewer if the bytes end.
 pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
     let fill = usize::from(fill.min(6));
     let present = (octets.len() * 8).saturating_sub(fill) / 7;
@@ -171,7 +171,7 @@ pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
     }));
 }
 
-/// Bits of padding between a header of `header` bytes (its length byte counted) and the first septet.
+/// Padding bits between a header of `header` bytes (its length byte included) and the first septet.
 pub const fn fill_bits(header: usize) -> u8 {
     ((7 - (header * 8) % 7) % 7) as u8
 }

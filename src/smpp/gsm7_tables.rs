@@ -1,14 +1,14 @@
-//! The GSM 03.38 default alphabet and its extension table, and the form in which a table is looked up both ways.
+//! The GSM 03.38 default alphabet and its extension table, and the structure for looking up a table in both directions.
 //!
-//! Knows: which septet stands for which character (3GPP TS 23.038 §6.2.1, §6.2.1.1). Refuses to know: when a table
-//! applies (`national`) and how text is walked (`gsm7`).
+//! Knows: the septet of each character (3GPP TS 23.038 §6.2.1, §6.2.1.1). Refuses to know: when a table applies
+//! (`national`) and how whole texts are converted (`gsm7`).
 
 use super::national_tables::Table;
 
-/// Leads to the extension or single shift table; the septet after it is looked up there.
+/// Escape: the septet after it is looked up in the extension or single shift table.
 pub const ESCAPE: u8 = 0x1B;
 
-/// A table that answers in both directions. Built at compile time, lives in read-only memory.
+/// A table for both directions. Built at compile time, in read-only memory.
 #[derive(Debug)]
 pub(super) struct Sheet {
     points: Table,
@@ -36,7 +36,7 @@ impl Sheet {
         Self { points, sorted, assigned }
     }
 
-    /// The character at a septet; bit 7 is ignored.
+    /// The character of a septet, if one is assigned; bit 7 is ignored.
     pub(super) fn character(&self, septet: u8) -> Option<char> {
         match self.points[usize::from(septet & 0x7F)] {
             0 => None,
@@ -44,7 +44,7 @@ impl Sheet {
         }
     }
 
-    /// The lowest septet that stands for the character.
+    /// The lowest septet of the character, if it has one.
     pub(super) fn septet(&self, character: char) -> Option<u8> {
         let point = u16::try_from(u32::from(character)).ok()?;
         let known = self.sorted.get(..self.assigned)?;
@@ -94,7 +94,7 @@ const EXTENSION_POINTS: Table = {
     points
 };
 
-/// What a code point below 0x100 becomes: `septet`, `SHIFTED | septet`, or `ABSENT`.
+/// Codes of the code points below 0x100: `septet`, `SHIFTED | septet`, or `ABSENT`.
 pub(super) const LOW: [u8; 256] = {
     let mut codes = [ABSENT; 256];
     let mut septet = 0;
@@ -110,8 +110,8 @@ pub(super) const LOW: [u8; 256] = {
     codes
 };
 
-/// Mark of a code that needs the escape before it.
+/// Flag of a code that needs an escape before it.
 pub(super) const SHIFTED: u8 = 0x80;
 
-/// The code of a character that no table holds: the escape, which stands for none in any table.
+/// The code of a character that no table holds. It is the escape, because no table assigns a character to that.
 pub(super) const ABSENT: u8 = ESCAPE;

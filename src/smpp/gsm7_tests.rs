@@ -1,4 +1,4 @@
-//! The GSM alphabet there and back.
+//! The GSM alphabet: encoding and decoding.
 
 use super::super::national::Language;
 use super::*;
@@ -114,7 +114,7 @@ fn national_tables_hold_what_their_languages_need() {
     }
 }
 
-/// A letter of each table whose place was read from the specification's printed table, so that a shifted row shows.
+/// One letter of each table whose position was read from the specification's printed table, so that a shifted row is found.
 #[test]
 fn the_last_letter_before_z_stands_where_it_should() {
     let last = [
@@ -133,7 +133,7 @@ fn the_last_letter_before_z_stands_where_it_should() {
         assert_eq!(decoded(Tables::national(None, Some(language)), &[0x7F]), in_locking.to_string());
         assert_eq!(decoded(Tables::national(Some(language), None), &[0x1B, septet]), in_single.to_string());
         let comma_and_stop = decoded(Tables::national(None, Some(language)), b",.()?az");
-        assert_eq!(comma_and_stop, ",.)(?az", "{language:?}: parentheses stand in the other order");
+        assert_eq!(comma_and_stop, ",.)(?az", "{language:?}: parentheses have the other order");
     }
 }
 

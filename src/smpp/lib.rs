@@ -1,10 +1,11 @@
 #![doc = include_str!("README.md")]
 //!
-//! From the bytes upward: [`framer`] cuts PDUs out of a stream, [`decode`] reads them into the borrowed fields of
-//! [`pdu`] and [`tlv`], [`encode`] writes them, [`session`] says who may send what and when, in both roles.
-//! [`words`] tells a PDU to people. Beside the wire are the texts: codings, user data headers, splitting and receipts.
+//! From the bytes upwards: [`framer`] cuts a stream into PDUs, [`decode`] reads them into the borrowed fields of
+//! [`pdu`] and [`tlv`], [`encode`] writes them, and [`session`] decides in both roles which PDU may be sent when.
+//! [`words`] describes a PDU for human readers. The other modules deal with texts: codings, user data headers, splitting
+//! and receipts.
 
-#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // what may be missing is asked for
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // no input may cause a panic
 
 pub mod analyse;
 mod cluster;

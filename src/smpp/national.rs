@@ -1,12 +1,12 @@
-//! National languages of GSM 7-bit text: their numbers, which tables each has, and sets of them.
+//! National languages of GSM 7-bit text: their identifiers, which tables each has, and sets of them.
 //!
 //! Knows: the national language identifiers of 3GPP TS 23.038 §6.2.1.2.4. Refuses to know: the tables' contents
-//! (`national_tables`) and when using one pays (`analyse`).
+//! (`national_tables`) and when using one saves parts (`analyse`).
 
 use super::gsm7_tables::Sheet;
 use super::national_tables as tables;
 
-/// A national language identifier, as it stands in the information elements 0x24 and 0x25.
+/// A national language identifier, as used in the information elements 0x24 and 0x25.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Language {
@@ -41,7 +41,7 @@ static TELUGU: [Sheet; 2] = [Sheet::new(tables::TELUGU_SINGLE), Sheet::new(table
 static URDU: [Sheet; 2] = [Sheet::new(tables::URDU_SINGLE), Sheet::new(tables::URDU_LOCKING)];
 
 impl Language {
-    /// Every language, by number.
+    /// Every language, by identifier.
     pub const ALL: [Self; 13] = [
         Self::Turkish,
         Self::Spanish,
@@ -58,17 +58,17 @@ impl Language {
         Self::Urdu,
     ];
 
-    /// The language of an identifier, none for 0 (default) and what is reserved.
+    /// The language of an identifier; `None` for 0 (default) and reserved values.
     pub fn from_identifier(identifier: u8) -> Option<Self> {
         Self::ALL.get(usize::from(identifier).checked_sub(1)?).copied()
     }
 
-    /// The byte that stands in the information element.
+    /// The byte in the information element.
     pub const fn identifier(self) -> u8 {
         self as u8
     }
 
-    /// The name that configuration uses: lower case English.
+    /// The English name in lower case, for use in configuration files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Turkish => "turkish",
@@ -87,7 +87,7 @@ impl Language {
         }
     }
 
-    /// The language of a name of [`Language::name`].
+    /// The language with this [`Language::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|language| language.name() == name)
     }
@@ -132,23 +132,23 @@ impl LanguageSet {
     /// No language.
     pub const EMPTY: Self = Self(0);
 
-    /// The set with one more language.
+    /// The set with this language added.
     #[must_use]
     pub const fn with(self, language: Language) -> Self {
         Self(self.0 | 1 << language as u8)
     }
 
-    /// Whether nothing is in it.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the language is in it.
+    /// Whether the language is in the set.
     pub const fn contains(self, language: Language) -> bool {
         self.0 & (1 << language as u8) != 0
     }
 
-    /// The languages in it, by number.
+    /// The languages in the set, by identifier.
     pub fn iter(self) -> impl Iterator<Item = Language> {
         Language::ALL.into_iter().filter(move |&language| self.contains(language))
     }
@@ -160,7 +160,7 @@ impl FromIterator<Language> for LanguageSet {
     }
 }
 
-/// Which national tables a carrier and its handsets can be trusted with. The default trusts none.
+/// The national tables that a carrier and its handsets support. The default is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct National {
     /// Languages whose single shift table may replace the extension table.
@@ -170,10 +170,10 @@ pub struct National {
 }
 
 impl National {
-    /// Default tables only.
+    /// No national table: only the default ones are used.
     pub const NONE: Self = Self { single: LanguageSet::EMPTY, locking: LanguageSet::EMPTY };
 
-    /// Whether no national table may be used.
+    /// Whether only the default tables may be used.
     pub const fn is_none(self) -> bool {
         self.single.is_empty() && self.locking.is_empty()
     }

@@ -1,10 +1,10 @@
-//! The words of SMPP 3.4: header, command ids, and the body of each PDU as borrowed fields.
+//! The PDUs of SMPP 3.4: header, command ids, and the body of each PDU as borrowed fields.
 //!
-//! Knows which fields a PDU has and in which order they are named. The same structs serve both directions: the decoder
-//! fills them from a frame, the encoder reads them. Refuses to know bytes (`decode`, `encode`), who may send what and
-//! when (`session`), and what a text or a receipt means (`coding`, `receipt`).
+//! Knows which fields a PDU has, and their order. The same structs serve both directions: the decoder fills them from a
+//! frame, the encoder writes them. Refuses to know the encoding as bytes (`decode`, `encode`), which PDU may be sent when
+//! (`session`), and what a text or a receipt means (`coding`, `receipt`).
 //!
-//! Text fields are raw bytes without their NUL. The specification says ASCII, the wild says anything.
+//! Text fields are raw bytes without their NUL. The specification demands ASCII, but real peers send any bytes.
 
 use std::fmt;
 
@@ -12,26 +12,26 @@ use super::receipt::ReceiptSource;
 use super::status::CommandStatus;
 use super::tlv::Tlvs;
 
-/// Bytes of a PDU header; the least `command_length`.
+/// Length of a PDU header in bytes; the lowest valid `command_length`.
 pub const HEADER_OCTETS: usize = 16;
 
-/// The bit that makes a request's id the id of its response.
+/// This bit, set in the id of a request, gives the id of its response.
 const RESPONSE_BIT: u32 = 0x8000_0000;
 
-/// The four words that begin each PDU (SMPP 3.4 §3.2).
+/// The four 32-bit fields at the beginning of each PDU (SMPP 3.4 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Bytes of the whole PDU, this field included.
     pub command_length: u32,
-    /// What the PDU is.
+    /// The kind of the PDU.
     pub command_id: CommandId,
-    /// Meaningful in responses only; zero in requests.
+    /// Used only in responses; zero in requests.
     pub command_status: CommandStatus,
-    /// Echoed by the response. Ours are 1..=0x7FFFFFFF; a peer's may be anything.
+    /// A response repeats that of its request. Numbers assigned here are 1..=0x7FFFFFFF; a peer's may be any.
     pub sequence_number: u32,
 }
 
-/// `command_id`. Any u32 is representable; what has no name is kept, and answered by generic_nack.
+/// `command_id`. Any u32 is representable; a request with an unknown id is answered with generic_nack.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandId(pub u32);
 
@@ -87,7 +87,7 @@ impl CommandId {
         self.0 & RESPONSE_BIT != 0
     }
 
-    /// The id of the response to this request; the id itself if it is one already.
+    /// The id of the response to this request; the id of a response is returned unchanged.
     pub const fn response(self) -> CommandId {
         CommandId(self.0 | RESPONSE_BIT)
     }
@@ -108,12 +108,12 @@ impl fmt::Display for CommandId {
     }
 }
 
-/// Which ways a bind carries messages, seen from the client.
+/// The directions in which a bind carries messages, from the client's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BindMode {
-    /// deliver_sm only.
+    /// Only deliver_sm, to the client.
     Receiver,
-    /// submit_sm only.
+    /// Only submit_sm, from the client.
     Transmitter,
     /// Both.
     Transceiver,
@@ -134,7 +134,7 @@ impl BindMode {
         matches!(self, BindMode::Transmitter | BindMode::Transceiver)
     }
 
-    /// True if the client takes deliveries on it.
+    /// True if the client receives deliveries on it.
     pub const fn can_deliver(self) -> bool {
         matches!(self, BindMode::Receiver | BindMode::Transceiver)
     }
@@ -147,7 +147,7 @@ pub struct Address<'a> {
     pub ton: u8,
     /// Numbering plan indicator.
     pub npi: u8,
-    /// Digits or letters, ≤ 20 bytes on the way out.
+    /// Digits or letters; at most 20 bytes are written.
     pub digits: &'a [u8],
 }
 
@@ -183,20 +183,20 @@ pub struct EsmClass(pub u8);
 impl EsmClass {
     /// Nothing special: the SMSC's default mode.
     pub const DEFAULT: EsmClass = EsmClass(0);
-    /// `short_message` begins with a user data header.
+    /// The user data begins with a user data header.
     pub const UDHI: EsmClass = EsmClass(0x40);
     /// The message is a delivery receipt.
     pub const DELIVERY_RECEIPT: EsmClass = EsmClass(0x04);
     /// The message is an intermediate notification.
     pub const INTERMEDIATE: EsmClass = EsmClass(0x20);
 
-    /// The four bits that say what a delivered message is (0x04 receipt, 0x08 SME delivery acknowledgement, 0x10 SME
+    /// The four bits with the type of a delivered message (0x04 receipt, 0x08 SME delivery acknowledgement, 0x10 SME
     /// user acknowledgement, 0x20 intermediate notification).
     pub const fn message_type(self) -> u8 {
         self.0 & 0x3C
     }
 
-    /// True if the message says that it is a delivery receipt or an intermediate notification.
+    /// True if the message type is delivery receipt or intermediate notification.
     pub const fn is_receipt(self) -> bool {
         matches!(self.message_type(), 0x04 | 0x20)
     }
@@ -210,19 +210,19 @@ impl EsmClass {
 /// bind_receiver, bind_transmitter, bind_transceiver (SMPP 3.4 §4.1).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bind<'a> {
-    /// Account name, ≤ 15 bytes by the specification; of this and the other texts we write up to 255.
+    /// Account name, ≤ 15 bytes by the specification; of this and the other texts of a bind, up to 255 bytes are written.
     pub system_id: &'a [u8],
-    /// ≤ 8 bytes by the specification.
+    /// Password, ≤ 8 bytes by the specification.
     pub password: &'a [u8],
-    /// ≤ 12 bytes by the specification, often empty.
+    /// Type of client, ≤ 12 bytes by the specification, often empty.
     pub system_type: &'a [u8],
     /// 0x34 for SMPP 3.4.
     pub interface_version: u8,
-    /// Addresses that a receiver serves: type of number.
+    /// Type of number of the addresses that a receiver serves.
     pub addr_ton: u8,
-    /// Addresses that a receiver serves: numbering plan.
+    /// Numbering plan of the addresses that a receiver serves.
     pub addr_npi: u8,
-    /// Addresses that a receiver serves, ≤ 40 bytes, usually empty.
+    /// The addresses that a receiver serves, ≤ 40 bytes by the specification, usually empty.
     pub address_range: &'a [u8],
 }
 
@@ -240,16 +240,16 @@ impl fmt::Debug for Bind<'_> {
     }
 }
 
-/// The three bind responses. The body is absent in some refusals: then `system_id` is empty.
+/// The body of the three bind responses. It is absent in some refusals: then `system_id` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindResp<'a> {
     /// Name of the SMSC, ≤ 15 bytes.
     pub system_id: &'a [u8],
-    /// sc_interface_version, if any.
+    /// Optional parameters: sc_interface_version, if the SMSC sends it.
     pub tlvs: Tlvs<'a>,
 }
 
-/// submit_sm and deliver_sm: one layout (SMPP 3.4 §4.4.1, §4.6.1).
+/// The body of submit_sm and deliver_sm, which have the same layout (SMPP 3.4 §4.4.1, §4.6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShortMessage<'a> {
     /// ≤ 5 bytes, usually empty.
@@ -258,25 +258,25 @@ pub struct ShortMessage<'a> {
     pub source: Address<'a>,
     /// Recipient.
     pub destination: Address<'a>,
-    /// Mode, type, UDH flag.
+    /// Messaging mode, message type and features such as the user data header.
     pub esm_class: EsmClass,
     /// GSM protocol id.
     pub protocol_id: u8,
-    /// 0 lowest to 3 highest.
+    /// 0 (lowest) to 3 (highest).
     pub priority_flag: u8,
-    /// Empty, or 16 bytes of SMPP time.
+    /// Empty for delivery at once, or 16 bytes of SMPP time.
     pub schedule_delivery_time: &'a [u8],
-    /// Empty, or 16 bytes of SMPP time.
+    /// Empty for the SMSC's default, or 16 bytes of SMPP time.
     pub validity_period: &'a [u8],
     /// Bits 1-0: 0 no receipt, 1 receipt for success and failure, 2 for failure; bit 4: intermediate notifications.
     pub registered_delivery: u8,
-    /// 1 to replace an earlier message of the same addresses.
+    /// 1 to replace an earlier message with the same addresses.
     pub replace_if_present_flag: u8,
-    /// Raw data_coding; `coding` gives it a meaning.
+    /// Raw data_coding; see [`DataCoding`](crate::coding::DataCoding).
     pub data_coding: u8,
-    /// Canned message of the SMSC; 0 for none.
+    /// Number of a predefined message of the SMSC; 0 for none.
     pub sm_default_msg_id: u8,
-    /// User data with its UDH, ≤ 254 bytes on the way out; empty if message_payload carries it.
+    /// User data including its user data header; at most 254 bytes are written. Empty if message_payload is used instead.
     pub short_message: &'a [u8],
     /// Optional parameters, read lazily.
     pub tlvs: Tlvs<'a>,
@@ -288,22 +288,22 @@ impl<'a> ShortMessage<'a> {
         if self.short_message.is_empty() { self.tlvs.message_payload().unwrap_or_default() } else { self.short_message }
     }
 
-    /// The places in which a receipt may stand; `receipt` reads it.
+    /// The fields that may hold a receipt, for [`Receipt::parse`](crate::receipt::Receipt::parse).
     pub fn receipt_source(&self) -> ReceiptSource<'a> {
         receipt_source(self.esm_class, self.user_data(), self.tlvs)
     }
 }
 
-/// data_sm (SMPP 3.4 §4.7.1); its user data travels in message_payload.
+/// The body of data_sm (SMPP 3.4 §4.7.1); its user data is in message_payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataSm<'a> {
     /// ≤ 5 bytes, usually empty.
     pub service_type: &'a [u8],
-    /// Sender; up to 64 bytes here.
+    /// Sender; up to 64 bytes in this PDU.
     pub source: Address<'a>,
-    /// Recipient; up to 64 bytes here.
+    /// Recipient; up to 64 bytes in this PDU.
     pub destination: Address<'a>,
-    /// Mode, type, UDH flag.
+    /// Messaging mode, message type and features such as the user data header.
     pub esm_class: EsmClass,
     /// As in [`ShortMessage`].
     pub registered_delivery: u8,
@@ -319,7 +319,7 @@ impl<'a> DataSm<'a> {
         self.tlvs.message_payload().unwrap_or_default()
     }
 
-    /// The places in which a receipt may stand; `receipt` reads it.
+    /// The fields that may hold a receipt, for [`Receipt::parse`](crate::receipt::Receipt::parse).
     pub fn receipt_source(&self) -> ReceiptSource<'a> {
         receipt_source(self.esm_class, self.user_data(), self.tlvs)
     }
@@ -335,7 +335,7 @@ fn receipt_source<'a>(esm_class: EsmClass, text: &'a [u8], tlvs: Tlvs<'a>) -> Re
     }
 }
 
-/// submit_sm_resp, deliver_sm_resp, data_sm_resp. Refusals often have no body: then `message_id` is empty.
+/// The body of submit_sm_resp, deliver_sm_resp and data_sm_resp. Refusals often have none: then `message_id` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageResp<'a> {
     /// The SMSC's id of the message, raw; ≤ 64 bytes by the specification. Unused in deliver_sm_resp.
@@ -344,29 +344,29 @@ pub struct MessageResp<'a> {
     pub tlvs: Tlvs<'a>,
 }
 
-/// query_sm (SMPP 3.4 §4.8.1).
+/// The body of query_sm (SMPP 3.4 §4.8.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuerySm<'a> {
-    /// Id that the SMSC gave in its submit_sm_resp.
+    /// Id from the submit_sm_resp.
     pub message_id: &'a [u8],
     /// Sender of the message; must equal the one submitted.
     pub source: Address<'a>,
 }
 
-/// query_sm_resp (SMPP 3.4 §4.8.2).
+/// The body of query_sm_resp (SMPP 3.4 §4.8.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuerySmResp<'a> {
-    /// Echo of the id.
+    /// The id from the request.
     pub message_id: &'a [u8],
-    /// Empty while not final, else SMPP time.
+    /// When the message reached its final state, as SMPP time; empty before that.
     pub final_date: &'a [u8],
     /// 1 ENROUTE … 8 REJECTED.
     pub message_state: u8,
-    /// Network's code, 0 if none.
+    /// Error code of the network; 0 if none.
     pub error_code: u8,
 }
 
-/// outbind (SMPP 3.4 §4.1.7): the SMSC asks a listening client to bind.
+/// The body of outbind (SMPP 3.4 §4.1.7), by which the SMSC asks a listening client to bind.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outbind<'a> {
     /// Name of the SMSC.
@@ -381,14 +381,14 @@ impl fmt::Debug for Outbind<'_> {
     }
 }
 
-/// alert_notification (SMPP 3.4 §4.12): a subscriber can be reached again. It has no response.
+/// The body of alert_notification (SMPP 3.4 §4.12): a subscriber can be reached again. It has no response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlertNotification<'a> {
     /// The subscriber.
     pub source: Address<'a>,
-    /// The client that asked.
+    /// The client that asked to be notified.
     pub esme: Address<'a>,
-    /// ms_availability_status, if any.
+    /// Optional parameters: ms_availability_status, if the SMSC sends it.
     pub tlvs: Tlvs<'a>,
 }
 
@@ -412,7 +412,7 @@ pub enum Pdu<'a> {
     Unbind,
     UnbindResp,
     GenericNack,
-    /// A command id that this codec does not read (replace_sm, cancel_sm, submit_multi and whatever has no name).
+    /// A PDU that this library does not read: replace_sm, cancel_sm, submit_multi and all unknown command ids.
     Unknown {
         id: CommandId,
         body: &'a [u8],
@@ -420,7 +420,7 @@ pub enum Pdu<'a> {
 }
 
 impl Pdu<'_> {
-    /// The id that this body travels under.
+    /// The command id of this body.
     pub const fn command_id(&self) -> CommandId {
         match self {
             Pdu::Bind(mode, _) => mode.command_id(),

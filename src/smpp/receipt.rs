@@ -1,13 +1,13 @@
-//! Reading a delivery receipt, whatever the carrier made of Appendix B.
+//! Reads delivery receipts, including the many deviations of carriers from Appendix B of SMPP 3.4.
 //!
-//! Knows: the text form with its fields in any order, case and completeness, the comma list, the parameters
-//! `receipted_message_id`, `message_state` and `network_error_code`, and which of them to believe.
-//! Refuses to know: PDUs (parameters are plain arguments), whose receipt it is (`receipt_id`), and what follows from
-//! it. Borrows from its source and allocates only for text in UCS-2.
+//! Knows: the text form with its fields in any order and case, complete or not, the comma list, the parameters
+//! `receipted_message_id`, `message_state` and `network_error_code`, and which of them takes precedence.
+//! Refuses to know: PDUs (parameters are plain arguments), to which message a receipt belongs (`receipt_id`), and what
+//! follows from it. Borrows from its source; a buffer of the caller is used for text that must be converted first.
 
 use super::udh::Header;
 
-/// What became of the message, as the carrier puts it (SMPP 3.4 §5.2.28; 0 and 9 from 5.0).
+/// The state of the message as reported by the carrier (SMPP 3.4 §5.2.28; 0 and 9 from 5.0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ReceiptState {
@@ -43,9 +43,9 @@ impl ReceiptState {
         Self::ALL.get(usize::from(code)).copied()
     }
 
-    /// The state of a `stat:` word, in any case and cut at any length that leaves it plain.
+    /// The state of a `stat:` word, in upper or lower case, and truncated at any length that is still unambiguous.
     ///
-    /// ACKED, BUFFRED and BUFFERD are "still on the way", as Kannel reads them.
+    /// ACKED, BUFFRED and BUFFERD mean that the message is still on its way, as in Kannel.
     pub fn from_word(word: &[u8]) -> Option<Self> {
         WORDS.iter().find(|(known, _)| starts_with(word, known)).map(|&(_, state)| state)
     }
@@ -66,8 +66,8 @@ impl ReceiptState {
         }
     }
 
-    /// Whether no other state is to be expected. ACCEPTED is not final: the specification says so, but carriers use
-    /// it for "taken over by the network" and let DELIVRD follow.
+    /// Whether no other state is to be expected. ACCEPTED is treated as not final although the specification calls it final,
+    /// because carriers use it for "accepted by the network" and send DELIVRD later.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Scheduled | Self::Enroute | Self::Accepted => false,
@@ -100,9 +100,9 @@ const WORDS: [(&[u8], ReceiptState); 17] = [
 /// The parts of a `deliver_sm` or `data_sm` that can hold a receipt.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReceiptSource<'a> {
-    /// As received.
+    /// The raw byte from the PDU.
     pub esm_class: u8,
-    /// `short_message`, or `message_payload` where that is empty.
+    /// `short_message`, or `message_payload` if that is empty.
     pub text: &'a [u8],
     /// The parameter 0x001E, with or without its NUL.
     pub receipted_message_id: Option<&'a [u8]>,
@@ -117,8 +117,8 @@ impl ReceiptSource<'_> {
     const RECEIPT: u8 = 0x04;
     const INTERMEDIATE: u8 = 0x20;
 
-    /// Whether this is a receipt and not a message: by its type in `esm_class`, by the parameter, or, where both are
-    /// missing, by the look of its text.
+    /// Whether this is a receipt and not a message: according to the type in `esm_class`, or the parameter, or, if both are
+    /// missing, the form of its text.
     pub fn is_receipt(&self) -> bool {
         match self.esm_class & Self::TYPE {
             Self::RECEIPT | Self::INTERMEDIATE => true,
@@ -127,7 +127,8 @@ impl ReceiptSource<'_> {
         }
     }
 
-    /// Whether something other than the look of its text says that it is a receipt. Any handset may send a text that looks so.
+    /// Whether something other than the form of its text marks it as a receipt. Any handset can send a text that looks like a
+    /// receipt.
     pub const fn is_typed(&self) -> bool {
         self.esm_class & Self::TYPE != 0 || self.receipted_message_id.is_some() || self.message_state.is_some()
     }
@@ -140,19 +141,19 @@ impl ReceiptSource<'_> {
 /// The parameter `network_error_code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NetworkError {
-    /// As specified.
+    /// In the specified format.
     Code {
         /// 1 ANSI-136, 2 IS-95, 3 GSM, 8 the carrier's own (SMPP 3.4 §5.3.2.31, 5.0 §4.8.4.42).
         network: u8,
-        /// The network's number.
+        /// The network's error code.
         code: u16,
     },
-    /// Three ASCII digits in its place.
+    /// Three ASCII digits, which some carriers send instead.
     Digits(u16),
 }
 
 impl NetworkError {
-    /// Total.
+    /// Reads the parameter; defined for all values.
     pub const fn read(octets: [u8; 3]) -> Self {
         match octets {
             [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
@@ -163,36 +164,36 @@ impl NetworkError {
     }
 }
 
-/// A receipt as it was read. What is missing is none; texts are as the carrier wrote them.
+/// A receipt as read. Missing fields are `None`; texts are as the carrier wrote them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt<'a> {
-    /// The carrier's id: the parameter if present, else the text's. Blanks and NUL trimmed, else untouched.
+    /// The carrier's message id: from the parameter if present, else from the text. Blanks and NULs at both ends are removed.
     pub id: Option<&'a [u8]>,
-    /// The text's id where it differs from the parameter's: try it if `id` is not known.
+    /// The id in the text, if it differs from that of the parameter: to be tried if `id` is unknown.
     pub other_id: Option<&'a [u8]>,
-    /// None if nothing says it; such a receipt settles nothing.
+    /// `None` if neither the text nor a parameter contains it; such a receipt does not tell the outcome of the message.
     pub state: Option<ReceiptState>,
-    /// The text's `err`: digits, hex, `nul`, anything.
+    /// `err` from the text: decimal, hexadecimal, `nul` or any other text.
     pub error: Option<&'a [u8]>,
-    /// The parameter.
+    /// The parameter `network_error_code`.
     pub network_error: Option<NetworkError>,
-    /// How many were submitted, as written.
+    /// `sub`, the number of messages submitted, as written.
     pub submitted: Option<&'a [u8]>,
-    /// How many were delivered, as written.
+    /// `dlvrd`, the number of messages delivered, as written.
     pub delivered: Option<&'a [u8]>,
-    /// As written; see [`ReceiptDate`].
+    /// `submit date`, as written; see [`ReceiptDate`].
     pub submit_date: Option<&'a [u8]>,
-    /// As written; see [`ReceiptDate`].
+    /// `done date`, as written; see [`ReceiptDate`].
     pub done_date: Option<&'a [u8]>,
     /// The beginning of the message, as written.
     pub text: Option<&'a [u8]>,
 }
 
 impl<'a> Receipt<'a> {
-    /// Reads a receipt; never fails, a hopeless one has neither id nor state.
+    /// Reads a receipt. Never fails; an unreadable receipt has neither id nor state.
     ///
-    /// `scratch` is written where the text must be read otherwise than it stands. The parameters win over the text; a state that is final wins over one that
-    /// is not.
+    /// `scratch` is used only if the text must be converted first. Parameters take precedence over the text, except that a
+    /// final state in the text takes precedence over one in the parameter that is not final.
     pub fn parse(source: &ReceiptSource<'a>, scratch: &'a mut Vec<u8>) -> Self {
         let (_, text) = match source.esm_class & 0x40 {
             0 => (Header::NONE, source.text),
@@ -205,7 +206,8 @@ impl<'a> Receipt<'a> {
         }
         let told = source.message_state.and_then(ReceiptState::from_code);
         receipt.state = match (told, receipt.state) {
-            // Somebody left the parameter as it was, and wrote the end into the text; intermediate receipts have their own type.
+            // Some carriers leave the parameter unchanged and write the final state only into the text. Intermediate receipts
+            // have a type of their own.
             (Some(told), Some(text)) if !told.is_final() && text.is_final() && !source.is_intermediate() => Some(text),
             (told, text) => told.or(text),
         };
@@ -218,8 +220,8 @@ impl<'a> Receipt<'a> {
         Self::parse_plain(text).unwrap_or_else(|| Self::parse_any(text))
     }
 
-    /// A text with the fields of Appendix B in its order and spelling, each but the last a single word: what most carriers
-    /// write. None for any other; what this reads [`Self::parse_any`] would read alike.
+    /// The fast path for what most carriers write: the fields of Appendix B in its order and spelling, each but the last a
+    /// single word. `None` for any other text. [`Self::parse_any`] gives the same result for the texts that this accepts.
     fn parse_plain(text: &'a [u8]) -> Option<Self> {
         let mut receipt = Self::default();
         let mut rest = text;
@@ -256,7 +258,7 @@ impl<'a> Receipt<'a> {
         self.state.is_some_and(ReceiptState::is_final)
     }
 
-    /// The first value of a field counts; an empty one is none.
+    /// Sets a field that has no value yet, so that the first value counts; an empty value is ignored.
     fn set(&mut self, field: Field, value: &'a [u8]) {
         let place = match field {
             Field::Stat => {
@@ -276,8 +278,8 @@ impl<'a> Receipt<'a> {
         }
     }
 
-    /// `00,0210021543,…`: an error number, then the date. No id stands in it. 0 says delivered; what other numbers
-    /// mean is the carrier's secret, so the state must then come from the parameter.
+    /// `00,0210021543,…`: an error number, then the date, without an id. 0 means delivered; the meaning of other numbers
+    /// differs between carriers, so the state must then come from the parameter.
     fn read_comma_list(&mut self, text: &'a [u8]) {
         let mut items = text.splitn(3, |&octet| octet == b',').map(trimmed);
         let (Some(error), Some(date)) = (items.next(), items.next()) else {
@@ -293,8 +295,8 @@ impl<'a> Receipt<'a> {
     }
 }
 
-/// Whether a text without any mark is a receipt all the same: an id, a state that we know, and one more of the fields
-/// that people do not write.
+/// Whether a text that nothing else marks as a receipt has the form of one: an id, a known state, and one more field that
+/// people are unlikely to write.
 pub fn looks_like_receipt(text: &[u8]) -> bool {
     if !text.contains(&b':') {
         return false;
@@ -316,7 +318,7 @@ enum Field {
     Text,
 }
 
-/// Appendix B, but for its last field.
+/// The fields of Appendix B in its order, except for the last.
 const PLAIN: [(&[u8], Field); 7] = [
     (b"id:", Field::Id),
     (b" sub:", Field::Sub),
@@ -327,7 +329,7 @@ const PLAIN: [(&[u8], Field); 7] = [
     (b" err:", Field::Err),
 ];
 
-/// What a byte can be in the text of a receipt; read for each byte of each receipt, so it is one look into a table.
+/// The classes of each byte value in the text of a receipt. A table, because it is needed for each byte of each receipt.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut octet = 0_u8;
@@ -346,14 +348,14 @@ const CLASSES: [u8; 256] = {
 };
 const BLANK: u8 = 1;
 const SEPARATOR: u8 = 2;
-/// The first letter of a field's name.
+/// A letter with which the name of a field begins.
 const INITIAL: u8 = 4;
 
 const fn is_one_of(octet: u8, classes: u8) -> bool {
     CLASSES[octet as usize] & classes != 0
 }
 
-/// The names that begin with a letter, blanks and underlines left out.
+/// The names that begin with a letter, without blanks and underscores.
 const fn names(initial: u8) -> &'static [(&'static [u8], Field)] {
     match initial.to_ascii_uppercase() {
         b'I' => &[(b"ID", Field::Id)],
@@ -370,7 +372,7 @@ const fn names(initial: u8) -> &'static [(&'static [u8], Field)] {
     }
 }
 
-/// The next field and what follows its colon. A name counts at the beginning and after what ends a value.
+/// The next field and the text after its colon. A name is recognised only at the beginning or after the end of a value.
 fn next_field(text: &[u8]) -> Option<(Field, &[u8])> {
     let mut may_begin = true;
     for (at, &octet) in text.iter().enumerate() {
@@ -382,13 +384,13 @@ fn next_field(text: &[u8]) -> Option<(Field, &[u8])> {
     None
 }
 
-/// The field whose name stands exactly here.
+/// The field whose name begins exactly here.
 fn field_at(text: &[u8]) -> Option<(Field, &[u8])> {
     let &initial = text.first().filter(|octet| is_one_of(**octet, INITIAL))?;
     names(initial).iter().find_map(|&(name, field)| Some((field, after_name(text, name)?)))
 }
 
-/// What follows the colon behind a name, which may be written with blanks, underlines and hyphens in it.
+/// The text after a name and its colon. The name may be written with blanks, underscores and hyphens in it.
 fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let mut octets = text.iter();
     for (place, letter) in name.iter().enumerate() {
@@ -405,8 +407,8 @@ fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     (*octets.find(|octet| **octet != b' ')? == b':').then_some(octets.as_slice())
 }
 
-/// The value at the beginning, and what follows it. A comma ends a value only where a field follows, for ids may
-/// hold one; the message text ends at the next field unless it is the last.
+/// The value at the beginning, and the text after it. A comma ends a value only if a field follows, because ids may
+/// contain commas; the message text ends at the next field unless it is the last.
 fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
     if is_last {
         return (trimmed(text), &[]);
@@ -418,7 +420,7 @@ fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
     (trimmed(value), rest)
 }
 
-/// Where a value ends that begins with no name of a field.
+/// The length of a value that does not begin with the name of a field.
 fn value_len(text: &[u8], field: Field) -> usize {
     let mut from = 0;
     while let Some(step) = text.get(from..).and_then(|rest| rest.iter().position(|&octet| ends_value(octet))) {
@@ -448,7 +450,7 @@ fn trimmed_start(octets: &[u8]) -> &[u8] {
     octets.get(blanks..).unwrap_or_default()
 }
 
-/// Without blanks and NULs at both ends.
+/// The bytes without blanks and NULs at both ends.
 pub(super) fn trimmed(octets: &[u8]) -> &[u8] {
     let octets = trimmed_start(octets);
     let blanks = octets.iter().rev().take_while(|octet| is_blank(**octet)).count();
@@ -463,8 +465,9 @@ fn starts_with(word: &[u8], known: &[u8]) -> bool {
     word.get(..known.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
 }
 
-/// The text as bytes; everything a receipt needs is ASCII. UCS-2 of either order, with its mark or without, is judged by the
-/// look, for `data_coding` lies both ways; of the GSM alphabet only the underscore stands elsewhere, and in ids.
+/// The text as ASCII bytes, which are enough for all fields of a receipt. UCS-2 in either byte order, with or without a byte
+/// order mark, is recognised by its form, because carriers set `data_coding` wrongly in both directions. Of the GSM alphabet
+/// only the underscore has another code than in ASCII, and it occurs in ids.
 fn narrow<'a>(text: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     const UNDERSCORE: u8 = 0x11;
     let unmarked = text.strip_prefix(b"\xFE\xFF").or_else(|| text.strip_prefix(b"\xFF\xFE")).unwrap_or(text);

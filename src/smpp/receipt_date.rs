@@ -1,15 +1,15 @@
-//! Dates in receipts: `YYMMDDhhmm`, with seconds, with a century, or with more after it.
+//! Dates in receipts: `YYMMDDhhmm`, also with seconds, with a century, or with further digits.
 //!
-//! Knows: the digits. Refuses to know: the carrier's time zone, which no receipt says.
+//! Knows: the digits. Refuses to know: the carrier's time zone, which no receipt contains.
 
-/// A date in the carrier's own time.
+/// A date and time in the carrier's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiptDate {
     /// 2000–2099.
     pub year: u16,
     /// 1–12.
     pub month: u8,
-    /// 1 to the month's last.
+    /// 1 to the last day of the month.
     pub day: u8,
     /// 0–23.
     pub hour: u8,
@@ -20,10 +20,10 @@ pub struct ReceiptDate {
 }
 
 impl ReceiptDate {
-    /// Reads what a receipt's field holds; none if no reading makes a date.
+    /// Reads the value of a date field; `None` if it is not a date in any known format.
     ///
-    /// 10 digits are `YYMMDDhhmm`; 12 are `YYMMDDhhmmss`, or `YYYYMMDDhhmm` if that makes no date; 14 are
-    /// `YYYYMMDDhhmmss`, or `YYMMDDhhmmss` and two more; of any longer run the same two readings are tried.
+    /// 10 digits are `YYMMDDhhmm`; 12 are `YYMMDDhhmmss`, or `YYYYMMDDhhmm` if the former is not a valid date; 14 are
+    /// `YYYYMMDDhhmmss`, or `YYMMDDhhmmss` and two more digits; the last two formats are also tried for longer runs of digits.
     pub fn read(field: &[u8]) -> Option<Self> {
         let digits = field.iter().take_while(|octet| octet.is_ascii_digit()).count();
         let field = field.get(..digits)?;
@@ -61,10 +61,10 @@ impl ReceiptDate {
         holds.then_some(date)
     }
 
-    /// Seconds since 1970 if the carrier's clock showed UTC.
+    /// Seconds since 1970, on the assumption that the carrier's clock shows UTC.
     pub fn unix_seconds(&self) -> u64 {
         let years = u64::from(self.year) - 1970;
-        // 2000 was a leap year and 2100 lies beyond, so every fourth year is one.
+        // 2000 was a leap year and 2100 is out of range, so every fourth year is a leap year.
         let leap_days = (years + 1) / 4;
         let months: u64 = (1..self.month).map(|month| u64::from(days_of(self.year, month))).sum();
         let days = years * 365 + leap_days + months + u64::from(self.day) - 1;

@@ -1,20 +1,21 @@
-//! Carriers' message ids: under which key one is kept, and under which keys a receipt's id is looked for.
+//! Carriers' message ids: the key under which a caller stores one, and the keys under which to look for a receipt's id.
 //!
-//! Knows: the ways in which a carrier writes one id differently in `submit_sm_resp` and in the receipt, and which way a
-//! carrier has been seen to go. Refuses to know: what is kept under a key, and whose the message is.
+//! Knows: how carriers write the same id differently in `submit_sm_resp` and in the receipt, and which form a carrier has
+//! been observed to use. Refuses to know: what is stored under a key, and to whom the message belongs.
 //!
-//! **On disk.** [`id_key`] is written into records and runs. Neither it nor [`id_hash`] may change its answers;
-//! golden values in the tests hold them.
+//! **Stability.** Callers store the values of [`id_key`] on disk. So neither it nor [`id_hash`] may ever return other
+//! values; the tests compare them with fixed values.
 
 use super::receipt::trimmed;
 
-/// The longest id whose number is translated between decimal and hexadecimal: the limit of SMPP 3.4 for a message id.
+/// The longest id that is converted between decimal and hexadecimal: the limit of SMPP 3.4 for a message id.
 const ID_MAX: usize = 64;
 
-/// Digits that an id of [`ID_MAX`] hexadecimal digits has in decimal.
+/// Decimal digits of the largest number with [`ID_MAX`] hexadecimal digits.
 const DECIMAL_MAX: usize = 78;
 
-/// A 64-bit hash of bytes, keyed by a seed. Not for data that a stranger chooses to do harm: carriers choose ids.
+/// A 64-bit hash of bytes, keyed by a seed. It does not resist deliberate collisions, which is acceptable because carriers
+/// choose the ids.
 ///
 /// Words of 8 bytes, little endian, the last one padded with zeros, the length mixed in first; multiply and fold.
 pub const fn id_hash(seed: u64, octets: &[u8]) -> u64 {
@@ -38,16 +39,18 @@ const fn fold(one: u64, other: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64 ^ one.rotate_left(29)
 }
 
-/// The key under which a message is kept, from the id in its `submit_sm_resp`. `seed` tells carrier groups apart.
+/// The key under which to store a message, from the id in its `submit_sm_resp`. `seed` separates carriers, or groups of
+/// carriers that share ids.
 ///
-/// The key of the canonical form: blanks and NUL around it trimmed, in lower case, a number without `0x` and leading zeros.
-/// Where the case alone tells two ids apart, the numbers of their receipts must: some carriers change it.
+/// It is the hash of the canonical form: in lower case, without blanks and NULs at both ends, a number without `0x` and
+/// leading zeros. Two ids that differ only in case have the same key, because some carriers change the case; the caller must
+/// then tell their messages apart by the phone numbers in the receipts.
 pub fn id_key(seed: u64, id: &[u8]) -> u64 {
     let mut space = [0; ID_MAX];
     id_hash(seed, canonical(id, &mut space))
 }
 
-/// Writes the canonical form into `space`, or returns the id itself where nothing is to change or it is too long.
+/// The canonical form: written into `space`, or the id itself if nothing changes or it is too long.
 fn canonical<'a>(id: &'a [u8], space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
     let id = bare(id);
     folded(id, Shape::of(id), space)
@@ -65,7 +68,7 @@ fn folded<'a>(id: &'a [u8], shape: Shape, space: &'a mut [u8; ID_MAX]) -> &'a [u
     lower
 }
 
-/// Without blanks around it; a number without `0x` and leading zeros.
+/// The id without blanks around it; a number also without `0x` and leading zeros.
 fn bare(id: &[u8]) -> &[u8] {
     let id = trimmed(id);
     match id.strip_prefix(b"0x").or_else(|| id.strip_prefix(b"0X")) {
@@ -74,7 +77,7 @@ fn bare(id: &[u8]) -> &[u8] {
     }
 }
 
-/// A number without its leading zeros, at least one digit left; any other id as it is.
+/// A number without its leading zeros, but with at least one digit; any other id unchanged.
 fn without_zeros(id: &[u8]) -> &[u8] {
     if !id.starts_with(b"0") || !id.iter().all(u8::is_ascii_hexdigit) {
         return id;
@@ -100,11 +103,11 @@ impl Shape {
     }
 }
 
-/// How a receipt's id is turned into the key of a response's id.
+/// How the id in a receipt relates to the id in the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum IdForm {
-    /// The same id, but for case, leading zeros and blanks.
+    /// The same id, except for case, leading zeros and blanks.
     Same = 0,
     /// Decimal in the receipt, hexadecimal in the response.
     DecimalToHex = 1,
@@ -113,10 +116,10 @@ pub enum IdForm {
 }
 
 impl IdForm {
-    /// Every form, in the order in which an unknown carrier is tried.
+    /// Every form, in the order in which they are tried for an unknown carrier.
     pub const ALL: [Self; 3] = [Self::Same, Self::DecimalToHex, Self::HexToDecimal];
 
-    /// The form that leads from a receipt's id to a response's id, if one does. For those who hold both raw ids.
+    /// The form that relates a receipt's id to a response's id, if there is one. For callers that have both raw ids.
     pub fn between(receipt: &[u8], response: &[u8]) -> Option<Self> {
         let key = id_key(0, response);
         Candidates::of(0, receipt, Self::ALL, Proof::Nothing)
@@ -125,28 +128,29 @@ impl IdForm {
     }
 }
 
-/// One key to look for.
+/// A key under which the message of a receipt may be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// What must be told to [`Dialect::observe`] if it is the one.
+    /// To be passed to [`Dialect::observe`] if the message is found under this key.
     pub form: IdForm,
-    /// As of [`id_key`].
+    /// A key as returned by [`id_key`].
     pub key: u64,
-    /// Its carrier writes ids so, as far as is known. Else it is a guess, and the recipient must say that it is the one.
+    /// True if the carrier is known to write ids in this form. If false, the match is a guess, and the caller must confirm it
+    /// by the recipient.
     pub is_proof: bool,
 }
 
-/// Which forms are more than a guess.
+/// Which forms count as proof.
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     Nothing,
     Form(IdForm),
-    /// The first that an id can be read in: it is the only one.
+    /// The first form in which the id can be read; no other is tried.
     First,
 }
 
-/// The keys to look for, likeliest first, no key twice; one to three. Each is worked out when it is asked for, since the
-/// first one is nearly always the one.
+/// The keys to look for, likeliest first, without duplicates; one to three. Each is computed on demand, since the first one
+/// nearly always matches.
 #[derive(Debug, Clone)]
 pub struct Candidates<'a> {
     seed: u64,
@@ -205,13 +209,13 @@ impl Iterator for Candidates<'_> {
     }
 }
 
-/// A number of any length from one base to the other, lower case, no leading zeros; none if it is not a number of
-/// base `FROM` or longer than a message id may be.
+/// A number converted from one base to the other, in lower case and without leading zeros; `None` if it is not a number of
+/// base `FROM` or is longer than a message id may be.
 fn convert<'a, const FROM: u32, const TO: u32>(digits: &[u8], space: &'a mut [u8; DECIMAL_MAX]) -> Option<&'a [u8]> {
     if digits.is_empty() || digits.len() > ID_MAX {
         return None;
     }
-    // Limbs of base TO^k, least significant first: k digits each, the largest power that leaves room to multiply.
+    // Limbs in base TO^k, least significant first, with k digits each: the largest power that cannot overflow.
     let digits_per_limb: u32 = if TO == 16 { 7 } else { 8 };
     let limb_base = u64::from(TO).pow(digits_per_limb);
     let mut limbs = [0u64; 12];
@@ -241,37 +245,37 @@ fn convert<'a, const FROM: u32, const TO: u32>(digits: &[u8], space: &'a mut [u8
     Some(without_zeros(space.get(at..)?))
 }
 
-/// Which form a carrier group's receipts have been seen to take. Plain numbers, so that it can be kept; lives on the
-/// link's core, and the copy in the catalog is the one that survives.
+/// The form in which the receipts of one carrier have been observed to write ids. Plain numbers, so that the caller can
+/// store it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Dialect {
-    /// What the configuration says.
+    /// The form given by the caller's configuration.
     told: Option<IdForm>,
-    /// Unambiguous matches by [`IdForm`].
+    /// Unambiguous matches, by [`IdForm`].
     seen: [u32; 3],
 }
 
 impl Dialect {
-    /// Matches after which a form is believed, provided that it makes 99 of 100.
+    /// Matches after which a form is settled, provided that it accounts for at least 99 of 100 matches.
     pub const SETTLED_AFTER: u32 = 32;
 
-    /// Nothing is known yet.
+    /// A dialect about which nothing is known yet.
     pub const fn untold() -> Self {
         Self { told: None, seen: [0; 3] }
     }
 
-    /// What configuration knows beforehand: no other form is tried, unless an id cannot be read in this one.
+    /// A dialect whose form is configured: no other form is tried, unless an id cannot be read in this one.
     pub const fn told(form: IdForm) -> Self {
         Self { told: Some(form), seen: [0; 3] }
     }
 
-    /// What the configuration says, with what was seen meanwhile.
+    /// The observations of `self` with the configured form of `told`, for use after the configuration has changed.
     #[must_use]
     pub const fn with_told(self, told: Self) -> Self {
         Self { told: told.told, seen: self.seen }
     }
 
-    /// Tells of a match that was unique, or made unique by the recipient.
+    /// Counts a match that was unique, or was made unique by the recipient.
     pub fn observe(&mut self, form: IdForm) {
         if self.seen.contains(&u32::MAX) {
             self.seen = self.seen.map(|count| count / 2);
@@ -281,7 +285,8 @@ impl Dialect {
         }
     }
 
-    /// The form to believe, once there is one: its match may count where no number says whose it is.
+    /// The configured form, or else the one that the matches so far establish, if any. A match in this form may be trusted even
+    /// if the receipt has no phone number to confirm it.
     pub fn settled(&self) -> Option<IdForm> {
         if self.told.is_some() {
             return self.told;
@@ -293,7 +298,7 @@ impl Dialect {
         })
     }
 
-    /// Every key under which the message of this receipt may be kept, the likeliest first.
+    /// Every key under which the message of this receipt may be stored, likeliest first.
     pub fn candidates<'a>(&self, seed: u64, id: &'a [u8]) -> Candidates<'a> {
         if let Some(told) = self.told {
             return Candidates::of(seed, id, [told, IdForm::Same, IdForm::Same], Proof::First);
@@ -308,14 +313,14 @@ impl Dialect {
     }
 }
 
-/// How a simulated carrier writes a number as an id.
+/// How a simulated carrier writes a number as a message id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdStyle {
     /// Hexadecimal instead of decimal.
     pub hexadecimal: bool,
     /// Upper case digits A–F.
     pub upper: bool,
-    /// Zeros in front up to this width.
+    /// Padded with zeros up to this width.
     pub width: u8,
 }
 

@@ -1,9 +1,9 @@
-//! Forms of ids, and their hashes, which go to disk.
+//! Forms of ids, and their hashes, which callers store on disk.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Written into records and runs: a change here is a change of the disk format.
+/// Callers store these values on disk: a change here changes their disk format.
 #[test]
 fn keys_are_what_they_were() {
     let golden: [(u64, &str, u64); 6] = [
@@ -19,7 +19,7 @@ fn keys_are_what_they_were() {
     }
 }
 
-/// Carriers count upwards; buckets and short prefixes of the hash must not notice.
+/// Carriers assign ids in sequence; the buckets and short prefixes of their hashes must still be evenly distributed.
 #[test]
 fn ids_in_a_row_spread_evenly() {
     const IDS: usize = 1 << 16;
@@ -59,7 +59,7 @@ fn ids_that_mean_the_same_have_one_key() {
 
 #[test]
 fn a_receipt_finds_its_message_in_every_dialect() {
-    // Receipt, response, form. The first three are jasmin#643, jasmin#1129 and jsmpp#178 in kind.
+    // Receipt, response, form. The first three are like the cases of jasmin#643, jasmin#1129 and jsmpp#178.
     let cases = [
         ("305419896", "12345678", IdForm::DecimalToHex),
         ("0305419896", "0x12345678", IdForm::DecimalToHex),
@@ -106,7 +106,7 @@ fn no_key_is_tried_twice_and_the_learned_form_comes_first() {
     assert_eq!(full.seen, [u32::MAX / 2 + 1, 0, 3]);
 }
 
-/// Field K4: what the configuration said was not believed.
+/// Field K4: the configured form was ignored.
 #[test]
 fn a_told_form_is_the_only_one_and_a_proof() {
     let forms = |dialect: Dialect, id: &str| -> Vec<(IdForm, bool)> {

@@ -1,4 +1,4 @@
-//! Receipts as carriers really write them.
+//! Receipts as real carriers write them.
 
 use super::super::receipt_date::ReceiptDate;
 use super::super::receipt_write::{ReceiptFields, ReceiptForm, write_receipt};
@@ -62,7 +62,7 @@ fn every_variation_of_the_text_is_read() {
             Some("000"),
             Some("180711070000012+"),
         ),
-        // Missing fields, any order, any case, blanks after the colon.
+        // Fields missing, in any order, in any case, and with blanks after the colon.
         ("id:1 stat:DELIVRD", Some("1"), Some(Delivered), None, None),
         ("stat:EXPIRED id:1", Some("1"), Some(Expired), None, None),
         ("done date:1601010101 err:7 stat:REJECTD text: id:99", None, Some(Rejected), Some("7"), Some("1601010101")),
@@ -82,11 +82,11 @@ fn every_variation_of_the_text_is_read() {
         // Empty values.
         ("id: stat:UNKNOWN err: text:", None, Some(Unknown), None, None),
         ("id:5 err: stat:DELIVRD", Some("5"), Some(Delivered), None, None),
-        // The words that Kannel knows beside those of the specification.
+        // Words that Kannel knows in addition to those of the specification.
         ("id:5 stat:ACKED", Some("5"), Some(Accepted), None, None),
         ("id:5 stat:BUFFRED", Some("5"), Some(Enroute), None, None),
         ("id:5 stat:BUFFERD", Some("5"), Some(Enroute), None, None),
-        // Errors that are no numbers (jasmin#514).
+        // Errors that are not numbers (jasmin#514).
         ("id:5 stat:UNDELIV err:nul text:", Some("5"), Some(Undeliverable), Some("nul"), None),
         ("id:5 stat:UNDELIV err:0x6B7F", Some("5"), Some(Undeliverable), Some("0x6B7F"), None),
         (
@@ -173,7 +173,7 @@ fn parameters_win_over_the_text() {
     assert_eq!((receipt.id, receipt.state, receipt.is_final()), (Some(&b"4d2"[..]), None, false));
 }
 
-/// Field K9: the parameter was never filled in.
+/// Field K9: the carrier never sets the parameter.
 #[test]
 fn a_final_state_wins_over_one_that_is_not() {
     let mut scratch = Vec::new();

@@ -1,29 +1,29 @@
-//! Writing receipts as carriers do, for the simulated ones.
+//! Writes receipts as real carriers do, for simulated carriers.
 //!
-//! Knows: the dialects of the text form. Refuses to know: PDUs, times of day, which receipt is due.
+//! Knows: the variants of the text form. Refuses to know: PDUs, times of day, which receipt is due.
 
 use super::receipt::ReceiptState;
 use super::ucs2;
 
-/// How a carrier puts a receipt.
+/// The form in which a carrier writes receipts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ReceiptForm {
-    /// Appendix B as printed: `Text:` with a capital.
+    /// Appendix B as printed, with `Text:` capitalised.
     Standard,
-    /// Names in lower case throughout.
+    /// All names in lower case.
     #[default]
     Lower,
-    /// Without `text`.
+    /// Without the field `text`.
     NoText,
-    /// Only id and state.
+    /// Only the id and the state.
     Short,
     /// State first, id last.
     Reordered,
-    /// Names in capitals.
+    /// All names in upper case.
     Upper,
-    /// The comma list, which holds no id.
+    /// The comma list, which has no id.
     CommaList,
-    /// No text: the parameters say it all.
+    /// No text: id and state are only in the parameters.
     ParametersOnly,
     /// As `Lower`, in UCS-2.
     Ucs2,
@@ -43,7 +43,7 @@ impl ReceiptForm {
         Self::Ucs2,
     ];
 
-    /// Whether the receipt means nothing without the parameters `receipted_message_id` and `message_state`.
+    /// Whether the receipt is useless without the parameters `receipted_message_id` and `message_state`.
     pub const fn needs_parameters(self) -> bool {
         matches!(self, Self::CommaList | Self::ParametersOnly)
     }
@@ -54,27 +54,27 @@ impl ReceiptForm {
     }
 }
 
-/// What a receipt says.
+/// The values of a receipt's fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiptFields<'a> {
-    /// As the carrier writes it.
+    /// Message id, as the carrier writes it.
     pub id: &'a str,
     /// The word of `stat`; see [`ReceiptState::word`], or one of a dialect.
     pub stat: &'a str,
-    /// As written: 10, 12 or 14 digits.
+    /// 10, 12 or 14 digits.
     pub submit_date: &'a str,
-    /// As written.
+    /// 10, 12 or 14 digits.
     pub done_date: &'a str,
-    /// As written.
+    /// The value of `err`.
     pub error: &'a str,
-    /// Whether one of one was delivered.
+    /// Whether `dlvrd` is 1 or 0; `sub` is always 1.
     pub delivered: bool,
     /// The beginning of the message.
     pub text: &'a str,
 }
 
 impl<'a> ReceiptFields<'a> {
-    /// A receipt of a state with nothing odd about it.
+    /// An ordinary receipt with this state.
     pub const fn plain(id: &'a str, state: ReceiptState, submit_date: &'a str, done_date: &'a str) -> Self {
         let delivered = matches!(state, ReceiptState::Delivered);
         let error = if delivered { "000" } else { "001" };

@@ -1,7 +1,7 @@
-//! Which characters an alphabet holds, and how many units each takes in it.
+//! The characters that each alphabet contains, and how many units each of them takes.
 //!
-//! Knows: the tables of GSM 7-bit, ISO 8859-1 and ASCII as carriers take them. Refuses to know: which alphabet a text
-//! gets (`analyse`) and what becomes of a character that one lacks (`transliterate`).
+//! Knows: the tables of GSM 7-bit, ISO 8859-1 and ASCII as carriers accept them. Refuses to know: which alphabet a text
+//! gets (`analyse`) and how a missing character is replaced (`transliterate`).
 
 use super::coding::Alphabet;
 use super::gsm7::{Tables, Unrepresentable, count_ascii};
@@ -11,7 +11,7 @@ use super::gsm7::{Tables, Unrepresentable, count_ascii};
 pub(super) enum Repertoire {
     /// A pair of GSM 7-bit tables.
     Septets(Tables),
-    /// What ISO 8859-1 and the default tables of GSM 7-bit have in common.
+    /// The characters that are in both ISO 8859-1 and the default tables of GSM 7-bit.
     CommonLatin1,
     /// ISO 8859-1.
     Latin1,
@@ -22,7 +22,7 @@ pub(super) enum Repertoire {
 }
 
 impl Repertoire {
-    /// That of an alphabet. Bytes hold no characters; whoever asks is told that of UCS-2.
+    /// The repertoire of an alphabet. [`Alphabet::Binary`] has no characters; for it the repertoire of UCS-2 is returned.
     pub(super) fn of(alphabet: Alphabet) -> Self {
         match alphabet {
             Alphabet::Gsm7 => Self::Septets(Tables::DEFAULT),
@@ -34,7 +34,7 @@ impl Repertoire {
         }
     }
 
-    /// Units that the character takes, or none if it has no place.
+    /// Units that the character takes; `None` if the alphabet lacks it.
     pub(super) fn units(&self, character: char) -> Option<u8> {
         let septets = || Tables::DEFAULT.septets(character);
         match self {
@@ -46,12 +46,12 @@ impl Repertoire {
         }
     }
 
-    /// Whether the character has a place.
+    /// Whether the alphabet contains the character.
     pub(super) fn holds(&self, character: char) -> bool {
         self.units(character).is_some()
     }
 
-    /// Units that the text takes, or the first character that has no place. Plain ASCII costs one pass over the bytes.
+    /// Units that the text takes, or the first character that the alphabet lacks. Plain ASCII takes one pass over the bytes.
     pub(super) fn count(&self, text: &str) -> Result<usize, Unrepresentable> {
         match self {
             Self::Septets(tables) => return tables.count(text),
@@ -71,8 +71,8 @@ impl Repertoire {
     }
 }
 
-/// A graphic character of ISO 8859-1, or one of the controls that GSM 7-bit has, too. The soft hyphen is an invisible
-/// mark, which carriers show as a hyphen.
+/// Whether it is a graphic character of ISO 8859-1, or a control character that GSM 7-bit also has. The soft hyphen does not
+/// count: it is invisible, but carriers show it as a hyphen.
 const fn is_latin1(character: char) -> bool {
     matches!(character, '\n' | '\r' | '\u{0C}' | ' '..='~' | '\u{A0}'..='\u{AC}' | '\u{AE}'..='\u{FF}')
 }

@@ -1,10 +1,10 @@
-//! Cutting a message into parts and giving each its user data.
+//! Splits a message into parts and produces the user data of each part.
 //!
-//! Knows: how many units fit, where a text may be cut, how parts are numbered in each of a carrier's ways.
-//! Refuses to know: PDUs, windows, and which reference is free.
+//! Knows: how many units fit, where a text may be cut, and the ways of numbering parts that carriers accept.
+//! Refuses to know: PDUs, windows, and which reference number is free.
 //!
-//! Kept here: an escape pair and a surrogate pair are never cut; a cluster (`cluster`) only if it is longer than a
-//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's bytes fit `short_message`.
+//! Guarantees: an escape pair and a surrogate pair are never cut, and a cluster (`cluster`) only if it is longer than a
+//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's bytes fit into `short_message`.
 
 use super::analyse::{Choice, Encoding, TextOptions, choose};
 use super::cluster;
@@ -14,50 +14,50 @@ use super::national::National;
 use super::ucs2;
 use super::udh::{self, Concatenation, Header};
 
-/// How a carrier wants a message that does not fit one PDU.
+/// How a carrier wants a message that does not fit into one PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Splitting {
-    /// Not at all: such a message is refused.
+    /// Not at all: the message is refused.
     Single,
     /// Concatenation element with an 8-bit reference.
     #[default]
     Udh8,
     /// Concatenation element with a 16-bit reference.
     Udh16,
-    /// `sar_msg_ref_num`, `sar_total_segments`, `sar_segment_seqnum`. The reference keeps to 8 bits, so that the
-    /// carrier may turn it into either element.
+    /// `sar_msg_ref_num`, `sar_total_segments`, `sar_segment_seqnum`. Only 8 bits of the reference are used, so that the
+    /// carrier can convert it into either concatenation element.
     Sar,
     /// One PDU with `message_payload`; the carrier splits.
     Payload,
 }
 
-/// What a carrier understands of text.
+/// The features of text that a carrier supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct CarrierText {
-    /// What `data_coding` 0 means there.
+    /// The carrier's meaning of `data_coding` 0.
     pub default_alphabet: DefaultAlphabet,
-    /// National tables that may be used there.
+    /// National tables that may be used.
     pub national: National,
-    /// How long messages are sent.
+    /// How messages longer than one PDU are sent.
     pub splitting: Splitting,
-    /// Flash as 0xF0 instead of 0x10.
+    /// Whether flash messages have `data_coding` 0xF0 instead of 0x10.
     pub flash_group_f: bool,
-    /// Characters that the alphabet lacks are written as near ones rather than in UCS-2. The content of [`Segments`] is
-    /// then what `transliterate` makes of the text for the plan's alphabet.
+    /// Whether characters that the alphabet lacks are replaced by similar ones instead of using UCS-2. The caller must then
+    /// pass to [`Segments`] the result of `transliterate` for the plan's alphabet.
     pub transliterate: bool,
 }
 
-/// What is to be said.
+/// The body of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// Text; the alphabet is chosen by the plan.
+    /// Text; the plan chooses the alphabet.
     Text(&'a str),
-    /// Bytes as they are.
+    /// Bytes, sent unchanged.
     Binary(&'a [u8]),
 }
 
 impl Body<'_> {
-    /// Bytes as the user gave them.
+    /// Length in bytes as given, for text in UTF-8.
     const fn len(&self) -> usize {
         match self {
             Body::Text(text) => text.len(),
@@ -66,56 +66,58 @@ impl Body<'_> {
     }
 }
 
-/// A message as far as its user data goes.
+/// The parts of a message that determine its user data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content<'a> {
     /// Text or bytes.
     pub body: Body<'a>,
-    /// The user's own header, repeated in each part; [`Header::NONE`] as a rule.
+    /// The sender's own user data header, repeated in each part; usually [`Header::NONE`].
     pub header: Header<'a>,
-    /// Ignored for bytes.
+    /// Ignored for a binary body.
     pub encoding: Encoding,
-    /// Shown at once and not stored.
+    /// Whether the handset shows the message at once and does not store it.
     pub flash: bool,
 }
 
 impl<'a> Content<'a> {
-    /// A text as most are.
+    /// An ordinary text: without a header of its own, automatic encoding, not flash.
     pub const fn text(text: &'a str) -> Self {
         Self { body: Body::Text(text), header: Header::NONE, encoding: Encoding::Auto, flash: false }
     }
 }
 
-/// Why a message cannot be sent as it stands. The sender must change it, or another carrier be chosen.
+/// Why a message cannot be sent as it is. The sender must change it, or the caller must choose another carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextError {
-    /// GSM 7-bit was demanded and lacks this character.
+    /// The sender asked for GSM 7-bit, which lacks this character.
     Unrepresentable(Unrepresentable),
     /// More than 255 parts.
     TooManyParts {
-        /// How many it would take.
+        /// Parts that the message would need.
         needed: u32,
     },
-    /// The carrier does not split and the message is longer than one part, or longer than `message_payload` holds.
+    /// The message is longer than one part and the carrier's way is [`Splitting::Single`], or it is longer than
+    /// `message_payload` allows.
     TooLong {
-        /// Septets, bytes or UTF-16 units.
+        /// Length in septets, bytes or UTF-16 units.
         units: u32,
-        /// How many of them one PDU takes.
+        /// Units that fit into one PDU.
         room: u32,
     },
-    /// The user's header leaves no room for text beside it.
+    /// The sender's header leaves no room for text.
     HeaderTooLong,
-    /// The user's header numbers the parts itself, and the message does not fit one part.
+    /// The sender's header contains a concatenation element, and the message does not fit into one part.
     HeaderNumbersParts,
 }
 
-/// The most parts that a concatenation can number.
+/// The largest number of parts of one message.
 pub const PARTS_MAX: u32 = 255;
 
-/// The most bytes of `message_payload`, a TLV with a 16-bit length.
+/// The longest `message_payload` in bytes; its length field has 16 bits.
 pub const PAYLOAD_MAX: usize = 65_535;
 
-/// Room below which a part may be unable to take one flag emoji (4 UTF-16 units): no splitting then.
+/// The least room of a part, in units: with less, a flag emoji (4 UTF-16 units) might not fit into any part, so the message
+/// is refused.
 const ROOM_MIN: usize = 4;
 
 /// How the parts of one message are joined.
@@ -133,7 +135,7 @@ pub enum Manner {
     Sar,
 }
 
-/// Everything decided about one message at one carrier. Holds no text: 8 bytes to keep beside an attempt.
+/// How one message is sent at one carrier. It holds no text and takes 8 bytes, so that the caller can store it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plan {
     alphabet: Alphabet,
@@ -144,7 +146,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Decides. Walks the text once or twice; allocates nothing unless characters are to be replaced.
+    /// Chooses alphabet, manner and number of parts. Reads the text once or twice; allocates nothing unless characters are
+    /// replaced.
     pub fn new(content: &Content, carrier: &CarrierText) -> Result<Self, TextError> {
         let text = match content.body {
             Body::Binary(octets) => return Self::of(content, Alphabet::Binary, octets.len(), carrier),
@@ -156,7 +159,7 @@ impl Plan {
         Self::of(&Content { body: Body::Text(&text), ..*content }, alphabet, units, carrier)
     }
 
-    /// That of a content whose alphabet is chosen.
+    /// The plan of a content whose alphabet has been chosen.
     fn of(content: &Content, alphabet: Alphabet, units: usize, carrier: &CarrierText) -> Result<Self, TextError> {
         let elements = content.header.elements().len() + alphabet.announcement_len();
         let whole = alphabet.room(header_len(elements));
@@ -188,7 +191,7 @@ impl Plan {
         Ok(Self { alphabet, data_coding, manner, parts, room: room as u16 })
     }
 
-    /// PDUs that the message takes, 1–255.
+    /// Number of PDUs, 1–255.
     pub const fn parts(&self) -> u8 {
         self.parts
     }
@@ -198,7 +201,7 @@ impl Plan {
         self.alphabet
     }
 
-    /// The same in each part.
+    /// The `data_coding`, which is the same in each part.
     pub const fn data_coding(&self) -> DataCoding {
         self.data_coding
     }
@@ -209,13 +212,13 @@ impl Plan {
     }
 }
 
-/// `elements` counts the bytes of the elements; with any of them comes the length byte.
+/// Length of a header whose elements have `elements` bytes: one more for the length byte, or 0 without elements.
 const fn header_len(elements: usize) -> usize {
     if elements == 0 { 0 } else { 1 + elements }
 }
 
-/// A message with elements of its own is numbered by an element too: SAR and payload leave it to the carrier to merge
-/// them, and carriers do not.
+/// The manner for a message longer than one part. If it has header elements of its own, a concatenation element is used
+/// even if SAR or payload is configured: with those the carrier would have to merge headers, which carriers do not do.
 fn manner_of_long(splitting: Splitting, units: usize, room: usize, elements: usize) -> Result<Manner, TextError> {
     match splitting {
         Splitting::Single => Err(TextError::TooLong { units: saturate(units), room: saturate(room) }),
@@ -244,20 +247,20 @@ pub struct Sar {
     pub number: u8,
 }
 
-/// What goes with the bytes of one part.
+/// Everything about one part except its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Part {
-    /// From 1.
+    /// Number of this part, from 1.
     pub number: u8,
-    /// Of how many.
+    /// Number of parts.
     pub total: u8,
-    /// For the PDU.
+    /// `data_coding` for the PDU.
     pub data_coding: DataCoding,
-    /// The bytes begin with a header: `esm_class` gets 0x40.
+    /// Whether the bytes begin with a user data header: `esm_class` then needs 0x40.
     pub has_header: bool,
-    /// The SAR parameters to add.
+    /// The SAR parameters to add to the PDU, if any.
     pub sar: Option<Sar>,
-    /// The bytes go to `message_payload` and `sm_length` is 0.
+    /// Whether the bytes go into `message_payload`, with `sm_length` 0.
     pub in_payload: bool,
 }
 
@@ -268,14 +271,14 @@ impl Part {
     }
 }
 
-/// A place between two parts, to go on from later.
+/// A place between two parts, from which to continue later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
     offset: u32,
     number: u8,
 }
 
-/// Yields the parts of one message, in order, into a buffer that the caller keeps.
+/// Writes the parts of one message, in order, into a buffer of the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Segments<'a> {
     content: Content<'a>,
@@ -285,32 +288,32 @@ pub struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// `plan` must be that of `content`. `reference` stays the same when parts are sent again; concatenation by 8 bits
-    /// and SAR use its low byte.
+    /// `plan` must have been made for `content`. `reference` must stay the same when parts are sent again; concatenation with
+    /// an 8-bit reference and SAR use its low byte.
     pub const fn new(content: Content<'a>, plan: Plan, reference: u16) -> Self {
         Self { content, plan, reference, at: Position { offset: 0, number: 0 } }
     }
 
-    /// Goes on from a position of the same content and plan.
+    /// Continues from a position of the same content and plan.
     #[must_use]
     pub const fn resumed(mut self, at: Position) -> Self {
         self.at = at;
         self
     }
 
-    /// The place after the part yielded last.
+    /// The position after the last part that was written.
     pub const fn position(&self) -> Position {
         self.at
     }
 
-    /// Passes over parts so that `number` is the next; does nothing if it has been passed.
+    /// Skips parts so that `number` is the next; does nothing if that part is already past.
     pub fn skip_to(&mut self, number: u8) {
         while self.at.number.saturating_add(1) < number && self.at.number < self.plan.parts {
             self.advance();
         }
     }
 
-    /// Puts the next part's user data into `out`, whose old contents are dropped; none when all have been yielded.
+    /// Replaces the contents of `out` by the next part's user data; `None` when there are no more parts.
     pub fn next_into(&mut self, out: &mut Vec<u8>) -> Option<Part> {
         if self.at.number >= self.plan.parts {
             return None;
@@ -335,7 +338,7 @@ impl<'a> Segments<'a> {
         })
     }
 
-    /// Moves behind the next part; its bytes in the body.
+    /// Moves past the next part, and returns where its bytes begin and end in the body.
     fn advance(&mut self) -> (usize, usize) {
         let from = self.at.offset as usize;
         let room = usize::from(self.plan.room);
@@ -369,7 +372,7 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// The plan has found the alphabet to hold every character, so encoding cannot fail.
+    /// Encodes a part's text. This cannot fail: when the plan was made, the alphabet was found to hold every character.
     fn write_text(&self, text: &str, out: &mut Vec<u8>) {
         let whole = match self.plan.alphabet {
             Alphabet::Gsm7 => Tables::DEFAULT.encode(text, out),
@@ -387,7 +390,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// Parts of a text of `units` units, `room` of them to a part.
+/// Number of parts of a text of `units` units, with room for `room` units in each part.
 pub(super) fn count_parts(text: &str, alphabet: Alphabet, units: usize, room: usize) -> usize {
     if units == text.len() && text.is_ascii() {
         return units.div_ceil(room).max(1);
@@ -402,13 +405,13 @@ pub(super) fn count_parts(text: &str, alphabet: Alphabet, units: usize, room: us
     parts.max(1)
 }
 
-/// How long each character is in an alphabet, and whether characters may belong together.
+/// How to measure the characters of an alphabet, and whether characters may form clusters.
 #[derive(Clone, Copy)]
 enum Measure {
-    /// The default tables: no character there belongs to the one before it.
+    /// The default tables of GSM 7-bit: no character forms a cluster with the one before it.
     Septets,
     NationalSeptets(Tables),
-    /// ISO 8859-1: one each, and none belongs to the one before it.
+    /// ISO 8859-1: one byte for each character, and no clusters.
     Octets,
     Utf16,
 }
@@ -432,7 +435,7 @@ impl Measure {
         }
     }
 
-    /// Bytes of `text` that make the next part of at most `room` units (≥ 4). Never 0 for a text that is not empty.
+    /// Length in bytes of the next part of `text`, at most `room` units (≥ 4). Never 0 for a text that is not empty.
     fn cut(self, text: &str, room: usize) -> usize {
         let full = self.fill(text, room);
         if full == text.len() || matches!(self, Self::Septets | Self::Octets) {
@@ -442,7 +445,7 @@ impl Measure {
         (1..=full).rev().find(is_boundary).unwrap_or(full)
     }
 
-    /// Bytes of the most characters that `room` units hold.
+    /// Length in bytes of the longest beginning of `text` that fits into `room` units.
     fn fill(self, text: &str, room: usize) -> usize {
         if matches!(self, Self::Septets)
             && let Some(beginning) = text.get(..room)

@@ -1,5 +1,5 @@
-//! Splitting against an implementation that shares nothing with it: it works on lists of clusters whose kinds are
-//! written beside the characters, and encodes by looking a character up in a printed alphabet.
+//! Splitting against an independent implementation, which works on lists of clusters whose kinds are given with the
+//! characters, and encodes by looking up each character in a printed alphabet.
 
 use super::super::coding::MessageClass;
 use super::super::national::{Language, LanguageSet};
@@ -15,15 +15,15 @@ const EXTENSIONS: &str = "\u{C}^{}\\[~]|€";
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Alone,
-    /// Always joins.
+    /// Always joins the character before it.
     Joins,
-    /// Joins and takes the next one along.
+    /// Joins the character before it, and the next character joins this one.
     Links,
     /// Joins an unpaired flag letter.
     Flag,
-    /// Takes the next consonant along.
+    /// Joins the character before it, and the next consonant joins this one.
     Virama,
-    /// Is taken along by a virama.
+    /// Joins a virama before it.
     Consonant,
 }
 
@@ -72,7 +72,7 @@ fn clusters(text: &str) -> Vec<Vec<char>> {
     clusters
 }
 
-/// Whether the flag letters at the end of the cluster are odd in number.
+/// Whether the cluster ends in an odd number of flag letters.
 fn odd_run(cluster: &[char]) -> bool {
     cluster.iter().rev().take_while(|&&c| kind(c) == Kind::Flag).count() % 2 == 1
 }
@@ -122,7 +122,7 @@ fn all(content: Content, plan: Plan, reference: u16) -> Vec<(Part, Vec<u8>)> {
     std::iter::from_fn(|| segments.next_into(&mut out).map(|part| (part, out.clone()))).collect()
 }
 
-/// Header length and the room in units for each way of splitting, written down and not computed.
+/// Header length and room in units for each way of splitting, as constants rather than computed.
 fn numbers(splitting: Splitting, ucs2: bool) -> (usize, usize, usize) {
     match (splitting, ucs2) {
         (Splitting::Udh16, false) => (7, 160, 152),
@@ -398,7 +398,7 @@ fn parts_can_be_taken_up_where_they_were_left() {
     assert_eq!(first.next_into(&mut out), None);
 }
 
-/// What the Python package smpplib makes of some two hundred texts, in `loadtest/golden/split_smpplib.py`'s format:
+/// The output of the Python package smpplib for some two hundred texts, in the format of `loadtest/golden/split_smpplib.py`:
 /// coding, `same` or `cuts` (it cuts pairs and clusters), the text in hexadecimal UTF-8, the parts in hexadecimal.
 #[test]
 fn smpplib_splits_alike() {

@@ -1,30 +1,30 @@
-//! Command statuses: their names and who has to act on them.
+//! Command statuses: their names, and who has to act on each.
 //!
 //! Knows the codes of SMPP 3.4 §5.1.3 and the few of 5.0 that carriers send on 3.4 binds, and the default class of each.
-//! Refuses to know what a carrier means by a code of its own: a route's override table decides that, not this file.
+//! Refuses to know what a carrier means by a code of its own: the caller may override the class for each carrier.
 
 use std::fmt;
 
-/// Who has to act on a refusal. The default reading of a status; a route may override it per code.
+/// Who has to act on a refusal. This is the default for a status; a caller may override it for each carrier and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorClass {
-    /// The carrier asks for a slower pace: pause the link, keep the order, consume no attempt.
+    /// The carrier asks for a lower rate: pause sending, keep the order, do not count an attempt.
     Throttle,
-    /// The carrier or the message has trouble that passes: back off, then another route.
+    /// A temporary problem of the carrier or the message: retry with back-off.
     Transient,
     /// The session is not in the state that the request needs: bind again.
     Session,
-    /// The account is refused: open the breaker and call the operator.
+    /// The account is refused: stop sending and alert the operator.
     Credential,
     /// This message will never be accepted: fail it now.
     PermanentMessage,
-    /// The carrier could not read what we wrote: log the PDU, open the breaker after a few.
+    /// The carrier could not read the request: log the PDU, stop sending if it happens repeatedly.
     OurBug,
-    /// No entry in the table: treat as transient a bounded number of times.
+    /// The status is not in the table: treat it as transient, a limited number of times.
     Unknown,
 }
 
-/// `command_status` of a response: zero is success, everything else a reason. Any u32 is representable.
+/// `command_status` of a response: zero is success, every other value the reason of a refusal. Any u32 is representable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandStatus(pub u32);
 
@@ -33,10 +33,10 @@ macro_rules! statuses {
         impl CommandStatus {
             $(pub const $name: CommandStatus = CommandStatus($code);)*
 
-            /// Every code that has a name, in ascending order of code.
+            /// Every code that has a name, in ascending order.
             pub const NAMED: &'static [CommandStatus] = &[$(CommandStatus($code)),*];
 
-            /// The name in the specification with its `ESME_` prefix; `None` for a reserved or carrier-own code.
+            /// The name in the specification with its `ESME_` prefix; `None` for a code that is reserved or a carrier's own.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($code => Some(concat!("ESME_", stringify!($name))),)*
@@ -44,7 +44,7 @@ macro_rules! statuses {
                 }
             }
 
-            /// Who has to act; `None` for success. A code outside the table is [`ErrorClass::Unknown`].
+            /// The default class; `None` for success. A code without a name is [`ErrorClass::Unknown`].
             pub const fn class(self) -> Option<ErrorClass> {
                 match self.0 {
                     $($code => $class,)*

@@ -1,45 +1,45 @@
-//! The sixteen characters in which SMPP writes a time: `YYMMDDhhmmsstnnp` (SMPP 3.4 §7.1.1).
+//! The time format of SMPP, sixteen characters: `YYMMDDhhmmsstnnp` (SMPP 3.4 §7.1.1).
 //!
-//! Knows both forms: absolute, with tenths and the distance from UTC in quarter hours, and relative (`…000R`). Refuses
-//! to know what hour it is. Years are 2000 to 2099.
+//! Knows both forms: absolute, with tenths of a second and the offset from UTC in quarter hours, and relative (`…000R`).
+//! Refuses to know the current time. Years are 2000 to 2099.
 
-/// Bytes of a time.
+/// Length of a time in bytes.
 pub const TIME_OCTETS: usize = 16;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const DAYS_PER_MONTH: u64 = 30;
 const DAYS_PER_YEAR: u64 = 365;
 
-/// Longest period that is written in the relative form. Its fields are those of a date: the largest of fixed length is
-/// the day, and a peer may hold it to 31. What lasts longer can be said as an absolute time.
+/// Longest period that is written in the relative form. It has the fields of a date, of which the day is the largest with a
+/// fixed length, and a peer may accept no more than 31 days. A longer period can be given as an absolute time.
 const RELATIVE_SECONDS_MAX: u64 = 32 * SECONDS_PER_DAY as u64 - 1;
 
-/// A time as SMPP can say it.
+/// A time as SMPP can express it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmppTime {
-    /// Milliseconds since 1970-01-01T00:00:00 UTC; tenths of a second survive writing.
+    /// An instant; only tenths of a second are kept when it is written.
     Absolute {
-        /// UTC, whatever zone it was written in.
+        /// Milliseconds since 1970-01-01T00:00:00 UTC, whatever time zone the text used.
         unix_ms: i64,
     },
-    /// From the moment at which the SMSC takes the message. A month read counts thirty days, a year 365.
+    /// A period from the moment at which the SMSC accepts the message. When read, a month counts 30 days, a year 365.
     Relative {
-        /// Seconds.
+        /// Length of the period.
         seconds: u64,
     },
 }
 
-/// A time that the sixteen characters cannot say.
+/// Why a time cannot be written in this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeOutOfRange {
-    /// Before 2000 or after 2099.
+    /// An absolute time before 2000 or after 2099.
     Year,
     /// A relative period of thirty-two days or more.
     Period,
 }
 
 impl SmppTime {
-    /// Reads a time; `None` if it is not exactly one. Any zone is understood.
+    /// Reads a time; `None` if the text is not exactly one. Any time zone is accepted.
     pub fn parse(text: &[u8]) -> Option<SmppTime> {
         let text: &[u8; TIME_OCTETS] = text.try_into().ok()?;
         let (digits, sign) = text.split_last_chunk::<1>()?;
@@ -69,7 +69,7 @@ impl SmppTime {
         Some(SmppTime::Absolute { unix_ms: (local - ahead) * 1000 + tenth as i64 * 100 })
     }
 
-    /// Writes the time: absolute ones in UTC, cut to tenths; relative ones in days, hours, minutes and seconds.
+    /// Writes the time: an absolute one in UTC, truncated to tenths; a relative one in days, hours, minutes and seconds.
     pub fn write(self) -> Result<[u8; TIME_OCTETS], TimeOutOfRange> {
         match self {
             SmppTime::Absolute { unix_ms } => {

@@ -1,7 +1,7 @@
-//! Optional parameters: tag, length, value.
+//! Optional parameters (TLVs): tag, length, value.
 //!
-//! Knows the tags that Stentor reads or writes and their usual shapes. Reads lazily: nothing is looked at until it is
-//! asked for, and one broken parameter fails alone. Refuses to know what a value means for a message.
+//! Knows the tags of SMPP 3.4 that have a name here, and the lengths of their values. Reads lazily: a parameter is read when
+//! it is asked for, and a broken one affects only itself. Refuses to know what a value means for a message.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TlvTag(pub u16);
 
-/// How many bytes a value of a known tag has.
+/// The lengths that the value of a known tag may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Exactly(u16),
@@ -21,7 +21,7 @@ macro_rules! tags {
         impl TlvTag {
             $(pub const $name: TlvTag = TlvTag($tag);)*
 
-            /// The name in the specification; `None` for a reserved or carrier-own tag.
+            /// The name in the specification; `None` for a tag that is reserved or a carrier's own.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($tag => Some($text),)*
@@ -91,7 +91,7 @@ tags! {
 }
 
 impl TlvTag {
-    /// True if a value of this many bytes is what the specification foresees; anything fits an unnamed tag.
+    /// True if the specification allows a value of this many bytes. For a tag without a name, every length is allowed.
     pub const fn fits(self, octets: usize) -> bool {
         match self.shape() {
             Some(Shape::Exactly(wanted)) => octets == wanted as usize,
@@ -119,58 +119,59 @@ impl fmt::Display for TlvTag {
 /// One optional parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tlv<'a> {
-    /// What it is.
+    /// Kind of the parameter.
     pub tag: TlvTag,
-    /// Its bytes, a C string's NUL included if the peer sent one.
+    /// The bytes of the value, including the NUL of a C string if the peer sent one.
     pub value: &'a [u8],
 }
 
-/// A parameter that runs past the end of its PDU. Nothing can follow it.
+/// A parameter that extends past the end of its PDU. No other can follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlvError<'a> {
-    /// Fewer than four bytes left: no parameter, but garbage.
+    /// Fewer than four bytes are left, too few for a tag and a length.
     Garbage(&'a [u8]),
-    /// The length says more than the PDU holds.
+    /// The length is larger than the rest of the PDU.
     Truncated {
-        /// What it would be.
+        /// The parameter's tag.
         tag: TlvTag,
-        /// Bytes that the length promised.
+        /// The length given by the parameter.
         promised: u16,
-        /// Bytes that are there.
+        /// The bytes that are present.
         present: &'a [u8],
     },
 }
 
-/// The optional parameters of one PDU, as bytes. Reading costs a walk; there are rarely more than four.
+/// The optional parameters of one PDU, as bytes. Each look-up searches them from the beginning; there are rarely more than
+/// four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tlvs<'a>(&'a [u8]);
 
 impl<'a> Tlvs<'a> {
-    /// None at all.
+    /// No parameters.
     pub const EMPTY: Tlvs<'static> = Tlvs(&[]);
 
-    /// Over raw bytes: the rest of a PDU, or what a [`TlvWriter`] wrote.
+    /// Parameters as raw bytes: the rest of a PDU, or the output of a [`TlvWriter`].
     pub const fn new(octets: &'a [u8]) -> Self {
         Tlvs(octets)
     }
 
-    /// The bytes as they stand in the PDU.
+    /// The bytes as in the PDU.
     pub const fn octets(self) -> &'a [u8] {
         self.0
     }
 
-    /// Each parameter in order; a broken one ends the walk.
+    /// Each parameter in order; a broken one is the last.
     pub const fn iter(self) -> TlvIter<'a> {
         TlvIter { rest: self.0 }
     }
 
-    /// The first whole parameter with this tag.
+    /// The value of the first complete parameter with this tag.
     pub fn find(self, tag: TlvTag) -> Option<&'a [u8]> {
         self.iter().flatten().find(|tlv| tlv.tag == tag).map(|tlv| tlv.value)
     }
 
-    /// As [`Tlvs::find`], and content with what is there of a value whose length overruns the PDU: some peers count a
-    /// NUL that they do not send.
+    /// As [`Tlvs::find`], but also accepts a value that is shorter than its length says, at the end of the PDU: some peers count
+    /// a NUL that they do not send.
     fn find_string(self, tag: TlvTag) -> Option<&'a [u8]> {
         self.iter().find_map(|tlv| match tlv {
             Ok(tlv) if tlv.tag == tag => Some(tlv.value),
@@ -183,7 +184,7 @@ impl<'a> Tlvs<'a> {
         })
     }
 
-    /// An unsigned number of one to four bytes, big endian. A length that is not the tag's own is forgiven.
+    /// An unsigned number of one to four bytes, big endian. A length that the tag does not allow is tolerated.
     pub fn number(self, tag: TlvTag) -> Option<u32> {
         let value = self.find(tag)?;
         if value.is_empty() || value.len() > 4 {
@@ -204,7 +205,7 @@ impl<'a> Tlvs<'a> {
         self.number(TlvTag::USER_MESSAGE_REFERENCE).and_then(|number| u16::try_from(number).ok())
     }
 
-    /// Reference, parts and number of the part, as the `sar_` parameters tell them; `None` unless all three are there.
+    /// Reference, number of parts and number of this part, from the `sar_` parameters; `None` unless all three are present.
     pub fn segmentation(self) -> Option<(u16, u8, u8)> {
         let [reference, parts, part] =
             [TlvTag::SAR_MSG_REF_NUM, TlvTag::SAR_TOTAL_SEGMENTS, TlvTag::SAR_SEGMENT_SEQNUM]
@@ -222,8 +223,8 @@ impl<'a> Tlvs<'a> {
         self.number(TlvTag::MESSAGE_STATE).and_then(|state| u8::try_from(state).ok())
     }
 
-    /// The three bytes of network_error_code, be they a network and its number or the three ASCII digits that some
-    /// peers send (`receipt` tells them apart). A NUL behind them is forgiven; any other length is none.
+    /// The three bytes of network_error_code: either a network and its error code, or the three ASCII digits that some peers
+    /// send (`receipt` distinguishes them). A NUL after them is tolerated; `None` for any other length.
     pub fn network_error_code(self) -> Option<[u8; 3]> {
         let value = self.find_string(TlvTag::NETWORK_ERROR_CODE)?;
         match value {
@@ -242,7 +243,7 @@ impl<'a> IntoIterator for Tlvs<'a> {
     }
 }
 
-/// Walks optional parameters. Each step consumes at least four bytes or ends the walk.
+/// Iterator over optional parameters. Each step consumes at least four bytes or is the last.
 #[derive(Clone, Debug)]
 pub struct TlvIter<'a> {
     rest: &'a [u8],
@@ -271,24 +272,24 @@ impl<'a> Iterator for TlvIter<'a> {
     }
 }
 
-/// A value that no length field can hold: more than 65,535 bytes.
+/// Error: the value has more than 65,535 bytes, the maximum of the length field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlvTooLong(pub TlvTag);
 
-/// Appends optional parameters to a buffer that the caller keeps and reuses; [`Tlvs::new`] over it then goes into a PDU.
-/// Whether a length is the tag's own is checked when the PDU is encoded.
+/// Appends optional parameters to a buffer of the caller, which can be reused; pass [`Tlvs::new`] of that buffer in a PDU.
+/// Whether the tag allows a length is checked when the PDU is encoded.
 #[derive(Debug)]
 pub struct TlvWriter<'v> {
     out: &'v mut Vec<u8>,
 }
 
 impl<'v> TlvWriter<'v> {
-    /// Appends behind what is in `out`.
+    /// A writer that appends to `out`.
     pub const fn new(out: &'v mut Vec<u8>) -> Self {
         TlvWriter { out }
     }
 
-    /// Raw bytes. Writes nothing if they are too many.
+    /// Appends raw bytes. Writes nothing if there are too many.
     pub fn octets(&mut self, tag: TlvTag, value: &[u8]) -> Result<&mut Self, TlvTooLong> {
         let length = u16::try_from(value.len()).map_err(|_| TlvTooLong(tag))?;
         self.out.extend_from_slice(&tag.0.to_be_bytes());
@@ -297,7 +298,7 @@ impl<'v> TlvWriter<'v> {
         Ok(self)
     }
 
-    /// A C string: the NUL is added here. Writes nothing if it is too long.
+    /// Appends a C string; the NUL is added. Writes nothing if it is too long.
     pub fn c_string(&mut self, tag: TlvTag, value: &[u8]) -> Result<&mut Self, TlvTooLong> {
         let length = u16::try_from(value.len() + 1).map_err(|_| TlvTooLong(tag))?;
         self.out.extend_from_slice(&tag.0.to_be_bytes());
@@ -307,14 +308,14 @@ impl<'v> TlvWriter<'v> {
         Ok(self)
     }
 
-    /// One byte.
+    /// Appends a value of one byte.
     pub fn u8(&mut self, tag: TlvTag, value: u8) -> &mut Self {
         let [high, low] = tag.0.to_be_bytes();
         self.out.extend_from_slice(&[high, low, 0, 1, value]);
         self
     }
 
-    /// Two bytes, big endian.
+    /// Appends a value of two bytes, big endian.
     pub fn u16(&mut self, tag: TlvTag, value: u16) -> &mut Self {
         let [high, low] = tag.0.to_be_bytes();
         let [first, second] = value.to_be_bytes();

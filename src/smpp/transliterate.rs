@@ -1,12 +1,13 @@
-//! Writing a text in characters that an alphabet holds, where a reader would hardly notice.
+//! Replaces characters that an alphabet lacks by similar ones, if a reader would hardly notice the difference.
 //!
-//! Knows: near forms, a step at a time (`transliterate_tables`), letters in two pieces, invisible marks, and the few places
-//! where what stands beside a character decides. Refuses to know: other scripts; a text in them is not what its author
-//! wrote once it is in Latin letters. Greek stays Greek: its capitals are those of GSM 7-bit and of Latin letters that
-//! look the same. Either every character finds a form, or the text stays as it is.
+//! Knows: near forms, which replace a character step by step (`transliterate_tables`), letters composed of a base letter
+//! and marks, invisible characters, and the few characters whose replacement depends on their neighbours. Refuses to know:
+//! other scripts, because their texts would look foreign to the author in Latin letters. Greek stays Greek: it is written in
+//! the capitals of GSM 7-bit and in Latin capitals that look the same. Either every character has a near form, or the whole
+//! text stays unchanged.
 //!
-//! What each character becomes in each alphabet is listed in `transliterate_choices.txt`, where two other tables choose
-//! otherwise, and why, in `transliterate_differences.txt`.
+//! `transliterate_choices.txt` lists what each character becomes in each alphabet; `transliterate_differences.txt` lists
+//! where two other programs' tables differ, and why.
 
 use std::borrow::Cow;
 
@@ -14,17 +15,17 @@ use super::coding::Alphabet;
 use super::repertoire::Repertoire;
 use super::transliterate_tables::{MADE, NEAR, TEXTS};
 
-/// A text in the characters of an alphabet.
+/// A text that contains only characters of an alphabet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Near<'a> {
-    /// Borrowed if nothing had to change.
+    /// Borrowed if no character was replaced.
     pub text: Cow<'a, str>,
-    /// Characters that are not there as they were.
+    /// Number of characters that were replaced or left out.
     pub replaced: usize,
 }
 
-/// The text in the alphabet's characters; none if one of its characters has no near form there. Allocates only if
-/// something changes.
+/// The text with near forms for the characters that the alphabet lacks; `None` if one of them has no near form. Allocates
+/// only if a character is replaced.
 pub fn transliterate(text: &str, alphabet: Alphabet) -> Option<Near<'_>> {
     let held = Repertoire::of(alphabet);
     if held.count(text).is_ok() {
@@ -35,7 +36,7 @@ pub fn transliterate(text: &str, alphabet: Alphabet) -> Option<Near<'_>> {
     Some(Near { text: Cow::Owned(writer.out), replaced: writer.replaced })
 }
 
-/// More steps than any character needs.
+/// Limit of steps for one character; no character needs so many.
 const STEPS_MAX: u8 = 8;
 
 struct Writer {
@@ -45,7 +46,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// None if something has no near form; `steps` were taken from the author's text to this one.
+    /// `None` if a character has no near form. `steps` is the number of replacements between the original text and this one.
     fn write(&mut self, text: &str, steps: u8) -> Option<()> {
         if steps > STEPS_MAX {
             return None;
@@ -60,7 +61,7 @@ impl Writer {
         Some(())
     }
 
-    /// The letter that the character and the marks behind it make. A mark that makes none is left out.
+    /// The letter composed of the character and the marks after it. A mark with which it forms no letter is left out.
     fn with_marks(&mut self, first: char, rest: &mut std::str::Chars<'_>) -> Option<char> {
         let mut letter = first;
         while let Some(mark) = rest.clone().next().filter(|&next| is_mark(next)) {
@@ -96,7 +97,7 @@ impl Writer {
     }
 }
 
-/// The next step towards plainer characters.
+/// The near form of a character, one step further; `None` if it has none.
 fn near(character: char) -> Option<&'static str> {
     let point = u32::from(character);
     let at = NEAR.partition_point(|entry| entry >> 12 < point);
@@ -104,7 +105,7 @@ fn near(character: char) -> Option<&'static str> {
     TEXTS.get((entry & 0xFFF) as usize).copied()
 }
 
-/// What a letter and a mark make.
+/// The letter composed of a letter and a mark, if there is one.
 fn made(letter: char, mark: char) -> Option<char> {
     let (letter, mark) = (u16::try_from(u32::from(letter)).ok()?, u16::try_from(u32::from(mark)).ok()?);
     let wanted = u64::from(letter) << 16 | u64::from(mark);
@@ -113,7 +114,7 @@ fn made(letter: char, mark: char) -> Option<char> {
     char::from_u32((entry & 0xFFFF) as u32)
 }
 
-/// A mark that belongs to the character before it, and may go where no letter has it.
+/// Whether it is a mark of the character before it, which may be left out if no composed letter exists.
 const fn is_mark(character: char) -> bool {
     matches!(
         character,
@@ -121,13 +122,14 @@ const fn is_mark(character: char) -> bool {
     )
 }
 
-/// A mark that crosses out or encloses: without it the text may say the opposite. The key cap is none.
+/// Whether the mark crosses out or encloses the character, so that without it the text could mean the opposite. The key cap
+/// does not count.
 const fn strikes(mark: char) -> bool {
     matches!(mark, '\u{334}'..='\u{338}' | '\u{20D2}'..='\u{20D3}' | '\u{20D8}'..='\u{20DA}' | '\u{20DD}'..='\u{20E0}')
         || matches!(mark, '\u{20E2}' | '\u{20E4}'..='\u{20E6}' | '\u{20EA}'..='\u{20EB}')
 }
 
-/// Nothing is seen of it where no script needs it: joiners, directions, variants, annotations, tags, controls.
+/// Whether it is invisible in scripts that do not need it: joiners, directions, variants, annotations, tags, controls.
 const fn is_invisible(character: char) -> bool {
     matches!(character, '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}' | '\u{AD}' | '\u{61C}' | '\u{180B}'..='\u{180F}')
         || matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
@@ -138,7 +140,7 @@ const fn is_invisible(character: char) -> bool {
 const MU: char = '\u{3BC}';
 const MICRO: char = '\u{B5}';
 
-/// Whether a mu stands for a millionth: `5 μg`, not `μας`, not `μ.μ.`.
+/// Whether a mu is the prefix for a millionth: `5 μg`, but not `μας` or `μ.μ.`.
 fn is_micro((previous, next): (Option<char>, Option<char>)) -> bool {
     let in_word = previous.is_some_and(is_greek);
     match next {
@@ -152,7 +154,7 @@ fn is_greek(character: char) -> bool {
     matches!(character, '\u{370}'..='\u{3FF}' | '\u{1F00}'..='\u{1FFF}') && character.is_alphabetic()
 }
 
-/// What parts the character from a digit before it: `1½` is not `11/2`, `10²` not `102`.
+/// The text to insert between a digit and the replacement of this character: `1½` must not become `11/2`, nor `10²` `102`.
 const fn joint(character: char) -> &'static str {
     match character {
         '\u{BC}'..='\u{BE}' | '\u{2150}'..='\u{215F}' | '\u{2189}' => " ",

@@ -1,16 +1,16 @@
-//! What texts become in each alphabet: by example, and every choice against the list beside this file.
+//! Transliteration of texts into each alphabet: examples, and every choice against the list next to this file.
 
 use super::super::national::Language;
 use super::*;
 use proptest::prelude::*;
 
-/// Every alphabet that a default coding can be: the columns of the list.
+/// The possible alphabets of a default coding: the columns of the list.
 const COLUMNS: [Alphabet; 3] = [Alphabet::Gsm7, Alphabet::Latin1Octets, Alphabet::Ascii];
 
-/// What is listed, as ranges, and the composed and decomposed forms of what has several.
+/// The characters in the list, as ranges, and the composed and decomposed forms of those that have both.
 const FORMS: &str = include_str!("transliterate_forms.txt");
 const CHOICES: &str = include_str!("transliterate_choices.txt");
-/// What other tables choose otherwise than we do in ASCII.
+/// Characters for which other programs' tables choose another ASCII form.
 const DIFFERENCES: &str = include_str!("transliterate_differences.txt");
 
 fn near_in(alphabet: Alphabet, text: &str) -> Option<String> {
@@ -21,12 +21,12 @@ fn character(hex: &str) -> char {
     u32::from_str_radix(hex, 16).ok().and_then(char::from_u32).expect("a code point")
 }
 
-/// The characters whose choices are listed.
+/// The characters in the list.
 fn listed() -> impl Iterator<Item = char> {
     FORMS.lines().filter_map(|line| line.split_once("..")).flat_map(|(first, last)| character(first)..=character(last))
 }
 
-/// Each listed character that has them, and its composed and decomposed form.
+/// Each listed character that has a composed and a decomposed form, with both forms.
 fn forms() -> impl Iterator<Item = (char, [String; 2])> {
     FORMS.lines().filter_map(|line| {
         let mut fields = line.split(';');
@@ -59,7 +59,7 @@ fn shown(of: char) -> String {
     }
 }
 
-/// The list as it must stand in `transliterate_choices.txt`.
+/// The list as `transliterate_choices.txt` must contain it.
 fn list() -> String {
     let mut list = "# Choices: what each character becomes in GSM 7-bit, ISO 8859-1 and ASCII. \"=\": it stays. \"-\": it has no near form,\n\
                     # and a text with it stays as it is, in UCS-2. Written by `transliterate_tests.rs`.\n"
@@ -91,7 +91,7 @@ fn list() -> String {
     list
 }
 
-/// To accept new choices, look at what the test prints, and put it into the file:
+/// To accept new choices, check what the test prints, and put it into the file:
 /// `cargo test --lib the_choices -- --nocapture | sed -n '/^# Choices/,/^# End/p'`.
 #[test]
 fn the_choices_are_those_that_are_listed() {

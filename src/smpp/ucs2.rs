@@ -1,10 +1,10 @@
-//! UTF-16 big endian, the form in which "UCS-2" travels.
+//! UTF-16 big endian, which is what SMPP peers send as "UCS-2".
 //!
-//! Knows: bytes of text and back, leniently. Refuses to know: parts.
+//! Knows: text to bytes, and bytes to text leniently. Refuses to know: parts.
 
-/// UTF-16 units of the text.
+/// Number of UTF-16 units of the text.
 pub fn count(text: &str) -> usize {
-    // Every character has one byte that is not a continuation; those of four bytes take a second unit.
+    // In UTF-8 every character has one byte that is not a continuation; a character of four bytes takes two units.
     text.bytes().map(|octet| usize::from(octet & 0xC0 != 0x80) + usize::from(octet >= 0xF0)).sum()
 }
 
@@ -18,9 +18,9 @@ pub fn encode(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what the bytes say. Total: a lone surrogate becomes U+FFFD, an odd last byte is dropped.
+/// Appends the text of the bytes. Never fails: a lone surrogate becomes U+FFFD, an odd last byte is dropped.
 ///
-/// A byte order mark is obeyed and removed: peers that send one exist, and the little-endian one reverses the text.
+/// A byte order mark is obeyed and removed, because some peers send one, also that of little-endian text.
 pub fn decode(octets: &[u8], out: &mut String) {
     let (octets, read) = match octets {
         [0xFF, 0xFE, rest @ ..] => (rest, u16::from_le_bytes as fn([u8; 2]) -> u16),

@@ -1,7 +1,7 @@
 //! The user data header: information elements before the text (3GPP TS 23.040 §9.2.3.24).
 //!
-//! Knows: reading any header without failing, checking one that a user gives, writing the elements that we need.
-//! Refuses to know: which parts a message has (`split`) and what the text after the header says (`user_data`).
+//! Knows: how to read any header without failing, check one given by a sender, and write the elements that `split` needs.
+//! Refuses to know: which parts a message has (`split`) and what the text after the header means (`user_data`).
 
 use std::fmt;
 
@@ -18,34 +18,34 @@ pub const NATIONAL_SINGLE: u8 = 0x24;
 /// National language locking shift.
 pub const NATIONAL_LOCKING: u8 = 0x25;
 
-/// Longest header of one message, its length byte counted.
+/// Longest header in bytes, including its length byte.
 pub const HEADER_MAX: usize = 140;
 
 /// Port-addressed WAP push: destination 2948, source 9200.
 pub const WAP_PUSH: [u8; 7] = port_header(2948, 9200);
 
-/// A whole header that holds only a pair of ports.
+/// A complete header that contains only a pair of ports.
 pub const fn port_header(destination: u16, source: u16) -> [u8; 7] {
     let [to_high, to_low] = destination.to_be_bytes();
     let [from_high, from_low] = source.to_be_bytes();
     [6, PORTS, 4, to_high, to_low, from_high, from_low]
 }
 
-/// Which part of how many.
+/// The numbering of one part of a long message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Concatenation {
-    /// The same in every part of one message; 8 or 16 bits of it travel.
+    /// The same in every part of one message; 8 or 16 bits of it are sent.
     pub reference: u16,
-    /// Parts in all, 1–255.
+    /// Number of parts, 1–255.
     pub total: u8,
-    /// This part, 1 to `total`.
+    /// Number of this part, 1 to `total`.
     pub number: u8,
     /// Whether the reference has 16 bits.
     pub wide: bool,
 }
 
 impl Concatenation {
-    /// Bytes of the element: 5 or 6.
+    /// Length of the element in bytes: 5, or 6 if `wide`.
     pub const fn len(wide: bool) -> usize {
         if wide { 6 } else { 5 }
     }
@@ -61,19 +61,19 @@ impl Concatenation {
     }
 }
 
-/// Why a header that a user gave is refused.
+/// Why a header given by a sender is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
-    /// The first byte must say how many follow.
+    /// The first byte is not the number of bytes after it.
     LengthMismatch {
-        /// What the first byte says.
+        /// The value of the first byte.
         says: usize,
-        /// How many bytes follow it.
+        /// Number of bytes after it.
         has: usize,
     },
-    /// The element at this byte reaches past the end.
+    /// An element extends past the end.
     ElementCut {
-        /// Counted from the length byte, which is 0.
+        /// Where the element begins, counted in bytes from the length byte, which is 0.
         at: usize,
     },
     /// Longer than [`HEADER_MAX`].
@@ -84,10 +84,10 @@ impl fmt::Display for HeaderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LengthMismatch { says, has } => {
-                write!(out, "its first octet says that {says} octets follow, and {has} do")
+                write!(out, "its first byte says that {says} bytes follow, but {has} do")
             }
-            Self::ElementCut { at } => write!(out, "the element at octet {at} reaches past the end"),
-            Self::TooLong => write!(out, "longer than {HEADER_MAX} octets"),
+            Self::ElementCut { at } => write!(out, "the element at byte {at} extends past the end"),
+            Self::TooLong => write!(out, "longer than {HEADER_MAX} bytes"),
         }
     }
 }
@@ -95,13 +95,13 @@ impl fmt::Display for HeaderError {
 /// One information element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element<'a> {
-    /// The identifier.
+    /// The element's identifier.
     pub id: u8,
-    /// Its bytes.
+    /// The element's data.
     pub data: &'a [u8],
 }
 
-/// A header's elements, without the length byte. The default is the absent header.
+/// A user data header: its elements, without the length byte. The default is no header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header<'a> {
     elements: &'a [u8],
@@ -111,7 +111,7 @@ impl<'a> Header<'a> {
     /// No header.
     pub const NONE: Self = Self { elements: &[] };
 
-    /// Checks a header given by a user, length byte first; the empty slice is no header.
+    /// Checks a header given by a sender, length byte first; an empty slice means no header.
     pub fn check(octets: &'a [u8]) -> Result<Self, HeaderError> {
         let Some((&says, elements)) = octets.split_first() else {
             return Ok(Self::NONE);
@@ -131,10 +131,10 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Cuts the header off received user data: the header and what follows it.
+    /// Splits received user data into the header and the bytes after it.
     ///
-    /// Never fails. A length that reaches past the end takes everything as header; elements are read as far as
-    /// they are whole.
+    /// Never fails. If the length extends past the end, all bytes count as header; elements are read as far as they are
+    /// complete.
     pub fn cut(user_data: &'a [u8]) -> (Self, &'a [u8]) {
         let Some((&length, rest)) = user_data.split_first() else {
             return (Self::NONE, &[]);
@@ -143,12 +143,12 @@ impl<'a> Header<'a> {
         (Self { elements }, text)
     }
 
-    /// The elements' bytes, without the length byte.
+    /// The bytes of the elements, without the length byte.
     pub const fn elements(&self) -> &'a [u8] {
         self.elements
     }
 
-    /// Bytes in a message, the length byte counted; 0 if there is no header.
+    /// Length in bytes, including the length byte; 0 if there is no header.
     pub const fn len(&self) -> usize {
         if self.elements.is_empty() { 0 } else { 1 + self.elements.len() }
     }
@@ -158,18 +158,18 @@ impl<'a> Header<'a> {
         self.elements.is_empty()
     }
 
-    /// The elements in order, up to the first that is cut short.
+    /// The elements in order, up to the first that is incomplete.
     pub const fn iter(&self) -> Elements<'a> {
         Elements { rest: self.elements }
     }
 
-    /// The last element of the kind that is asked, as 3GPP TS 23.040 §9.2.3.24 wants for repeated ones.
+    /// The last element that `read` accepts: of repeated elements the last one counts (3GPP TS 23.040 §9.2.3.24).
     fn last<T>(&self, read: impl FnMut(Element<'a>) -> Option<T>) -> Option<T> {
         self.iter().filter_map(read).last()
     }
 
-    /// The part numbering, if there is one that makes sense: an element with total 0 or a number outside
-    /// 1..=total is ignored, as §9.2.3.24.1 says.
+    /// The part numbering, if there is a valid one: an element with total 0 or a number outside 1..=total is ignored
+    /// (§9.2.3.24.1).
     pub fn concatenation(&self) -> Option<Concatenation> {
         self.last(|element| match (element.id, element.data) {
             (CONCATENATION, &[reference, total, number]) => {
@@ -183,10 +183,10 @@ impl<'a> Header<'a> {
         .filter(|found| found.number >= 1 && found.number <= found.total)
     }
 
-    /// The elements' bytes without those that number parts, as far as they are whole.
+    /// The bytes of the complete elements, without those that number parts.
     pub fn without_concatenation(&self) -> Vec<u8> {
         let others = self.iter().filter(|element| !matches!(element.id, CONCATENATION | CONCATENATION_WIDE));
-        // A length byte said how long each is.
+        // The cast is safe: each length was read from one byte.
         others.flat_map(|element| [&[element.id, element.data.len() as u8], element.data].concat()).collect()
     }
 
@@ -201,12 +201,12 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The single shift language.
+    /// The language whose single shift table is used, if any.
     pub fn single_shift(&self) -> Option<Language> {
         self.language(NATIONAL_SINGLE)
     }
 
-    /// The locking shift language.
+    /// The language whose locking shift table is used, if any.
     pub fn locking_shift(&self) -> Option<Language> {
         self.language(NATIONAL_LOCKING)
     }
@@ -220,7 +220,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Walks the elements of a header.
+/// Iterator over the elements of a header.
 #[derive(Debug, Clone)]
 pub struct Elements<'a> {
     rest: &'a [u8],

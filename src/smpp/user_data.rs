@@ -1,34 +1,34 @@
-//! Received user data as a reader sees it, and long messages put together again.
+//! Decodes received user data, and joins the parts of long messages.
 //!
-//! Knows: which decoder a `data_coding` asks for, and that parts come in any order, twice, or never.
-//! Refuses to know: how long to wait for a missing part, and where parts are kept.
+//! Knows: the decoder for each `data_coding`, and that parts arrive in any order, twice, or never.
+//! Refuses to know: how long to wait for a missing part, and where parts are stored.
 
 use super::coding::{Charset, DataCoding, DefaultAlphabet};
 use super::gsm7::Tables;
 use super::ucs2;
 use super::udh::{Concatenation, Header};
 
-/// One part, read.
+/// One part, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserData<'a> {
     /// The header, if the part had one.
     pub header: Header<'a>,
-    /// What stands after the header.
+    /// The bytes after the header.
     pub octets: &'a [u8],
-    /// The text, unless the coding says that it is none or is one that we do not decode.
+    /// The text; `None` if the coding is binary or is not supported here.
     pub text: Option<String>,
 }
 
 impl UserData<'_> {
-    /// Which part of how many, by the header.
+    /// The part numbering in the header, if any.
     pub fn concatenation(&self) -> Option<Concatenation> {
         self.header.concatenation()
     }
 }
 
-/// Reads one part. Total: broken headers are cut where they break, broken text shows U+FFFD.
+/// Reads one part. Never fails: a broken header is cut where it breaks, invalid text becomes U+FFFD.
 ///
-/// `default` is the meaning of `data_coding` 0 at the carrier; `has_header` is 0x40 of `esm_class`.
+/// `default` is the carrier's meaning of `data_coding` 0; `has_header` is bit 0x40 of `esm_class`.
 pub fn decode_user_data(
     data_coding: DataCoding,
     default: DefaultAlphabet,
@@ -39,9 +39,10 @@ pub fn decode_user_data(
     UserData { header, octets, text: decode_text(data_coding, default, header, octets) }
 }
 
-/// The text of bytes that stand after `header`, which matters only for its national languages.
+/// The text of the bytes after `header`, which is used only for its national languages.
 ///
-/// For bytes put together from several parts too, and that is the better order: there are peers that cut a pair.
+/// Also for the joined bytes of several parts. Joining before decoding is better than after, because some peers cut
+/// escape pairs and surrogate pairs.
 pub fn decode_text(
     data_coding: DataCoding,
     default: DefaultAlphabet,
@@ -65,7 +66,7 @@ fn ascii(octet: u8) -> char {
     if octet.is_ascii() { octet.into() } else { char::REPLACEMENT_CHARACTER }
 }
 
-/// ISO 8859-5.
+/// The character of a byte in ISO 8859-5.
 fn cyrillic(octet: u8) -> char {
     let point = match octet {
         0xA1..=0xAC | 0xAE..=0xEF | 0xF1..=0xFC | 0xFE..=0xFF => u32::from(octet) - 0xA0 + 0x400,
@@ -76,7 +77,7 @@ fn cyrillic(octet: u8) -> char {
     char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// ISO 8859-8.
+/// The character of a byte in ISO 8859-8.
 fn hebrew(octet: u8) -> char {
     let point = match octet {
         0xE0..=0xFA => u32::from(octet) - 0xE0 + 0x5D0,
@@ -91,7 +92,8 @@ fn hebrew(octet: u8) -> char {
     char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// A long message whose parts arrive. One per (sender, recipient, reference); the owner decides how many to keep.
+/// A long message of which parts are still missing. The caller keeps one for each combination of sender, recipient and
+/// reference, and limits their number.
 #[derive(Debug, Clone, Default)]
 pub struct Reassembly {
     parts: Vec<Option<Vec<u8>>>,
@@ -99,13 +101,13 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Waits for `total` parts (1–255).
+    /// A message of `total` parts (1–255).
     pub fn new(total: u8) -> Self {
         Self { parts: vec![None; total.into()], missing: total.into() }
     }
 
-    /// Takes a part's bytes without its header. False if it is not one of these parts or is there
-    /// already: then the first stays.
+    /// Adds a part's bytes, without its header. False if the number is not that of a part or the part is already present: then
+    /// the first one is kept.
     pub fn insert(&mut self, number: u8, octets: &[u8]) -> bool {
         let place = usize::from(number).checked_sub(1).and_then(|index| self.parts.get_mut(index));
         match place {
@@ -118,12 +120,12 @@ impl Reassembly {
         }
     }
 
-    /// Parts not yet here.
+    /// Number of parts that are still missing.
     pub const fn missing(&self) -> usize {
         self.missing
     }
 
-    /// All bytes in order, once nothing is missing.
+    /// All bytes in order; `None` while a part is missing.
     pub fn whole(&self) -> Option<Vec<u8>> {
         (self.missing == 0).then(|| self.parts.iter().flatten().flatten().copied().collect())
     }

@@ -1,27 +1,27 @@
-//! The requests that wait for their response, found by sequence number.
+//! The window: requests that wait for their response, indexed by sequence number.
 //!
-//! Knows which sequence numbers are out, in which order they were queued, and what their owner calls them. Refuses to
-//! know PDUs and clocks.
+//! Knows which sequence numbers are outstanding, the order in which they were queued, and the caller's token for each.
+//! Refuses to know PDUs and clocks.
 //!
 //! A ring of slots indexed by the low bits of the sequence number, at least twice as long as the window: finding,
-//! adding and removing are one index each. A number whose slot is still taken by a straggler is skipped, so sequence
-//! numbers ascend but may leave gaps. Slots are chained by age, so the oldest is always at hand.
+//! adding and removing take one array access each. A number whose slot is still occupied by an older request is skipped, so
+//! sequence numbers ascend but may have gaps. Slots are linked by age, so the oldest is found at once.
 //!
 //! Invariants:
 //! - `live ≤ limit`, and the chain holds exactly the live slots, oldest first.
 //! - A live slot's index is its sequence number's low bits.
-//! - An overdue request keeps its slot, outside chain and count, until the number's place is used again: a late response
-//!   still finds its owner.
+//! - An overdue request keeps its slot, outside chain and count, until the slot is used again, so that a late response
+//!   can still be matched.
 
-/// Highest sequence number; the next one is 1 (SMPP 3.4 §3.2).
+/// Highest sequence number; 1 follows it (SMPP 3.4 §3.2).
 pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 
-/// Windows are cut to this: two million slots of memory are enough for any carrier.
+/// Larger windows are reduced to this; it takes two million slots, and no carrier allows more.
 pub const WINDOW_MAX: u32 = 1 << 20;
 
 const NOWHERE: u32 = u32::MAX;
 
-/// What was asked; a response of another kind does not settle it.
+/// The kind of a request; only a response of the same kind, or generic_nack, answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// submit_sm.
@@ -34,18 +34,18 @@ pub enum Request {
     Query,
 }
 
-/// One request on its way.
+/// A request without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outstanding<T> {
-    /// The number that its response will carry.
+    /// Its sequence number, which the response repeats.
     pub sequence: u32,
-    /// The owner's word for it.
+    /// The caller's token for it.
     pub token: T,
-    /// What was asked.
+    /// Kind of the request.
     pub request: Request,
     /// When it was queued, on the monotonic clock.
     pub queued_at_ns: u64,
-    /// Position in the outgoing stream right behind its last byte.
+    /// Position in the outgoing stream just after its last byte.
     pub stream_end: u64,
 }
 
@@ -63,7 +63,7 @@ struct Slot<T> {
     newer: u32,
 }
 
-/// Outstanding requests of one session.
+/// The outstanding requests of one session.
 #[derive(Debug)]
 pub struct Window<T> {
     slots: Vec<Slot<T>>,
@@ -74,17 +74,17 @@ pub struct Window<T> {
     next_sequence: u32,
 }
 
-/// A response that found its request.
+/// A request that has been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled<T> {
     /// The request.
     pub outstanding: Outstanding<T>,
-    /// True if it had been given up as overdue before.
+    /// True if it had been given up as overdue before its response came.
     pub late: bool,
 }
 
 impl<T: Copy> Window<T> {
-    /// For at most `limit` (1..=[`WINDOW_MAX`]) requests at once. `first_sequence` is the first number given out.
+    /// A window for at most `limit` (1..=[`WINDOW_MAX`]) requests at once. `first_sequence` is the first sequence number.
     pub fn new(limit: u32, first_sequence: u32) -> Self {
         let limit = limit.clamp(1, WINDOW_MAX);
         let slots = (limit as usize * 2).next_power_of_two().max(16);
@@ -98,17 +98,17 @@ impl<T: Copy> Window<T> {
         }
     }
 
-    /// Requests that wait.
+    /// Number of outstanding requests.
     pub fn len(&self) -> u32 {
         self.live
     }
 
-    /// True if none waits.
+    /// True if no request is outstanding.
     pub fn is_empty(&self) -> bool {
         self.live == 0
     }
 
-    /// Requests that may still be added.
+    /// Number of requests that can still be added.
     pub fn free(&self) -> u32 {
         self.limit - self.live
     }
@@ -124,8 +124,8 @@ impl<T: Copy> Window<T> {
         }
     }
 
-    /// Adds a request under a number from [`Window::take_sequence`]. False, and nothing happens, if the window is full
-    /// or the number's place is taken.
+    /// Adds a request with a number from [`Window::take_sequence`]. False, without any change, if the window is full or the
+    /// number's slot is occupied.
     pub fn insert(&mut self, outstanding: Outstanding<T>) -> bool {
         let index = self.index(outstanding.sequence);
         if self.live >= self.limit || matches!(self.slots[index].held, Held::Live(_)) {
@@ -142,8 +142,8 @@ impl<T: Copy> Window<T> {
         true
     }
 
-    /// Removes the request that a response answers. `None` if no request of this number and kind is known.
-    /// `request` is `None` for generic_nack, which answers any kind.
+    /// Removes the request that a response answers. `None` if no request with this number and kind is known. For generic_nack,
+    /// which answers any kind, `request` is `None`.
     pub fn settle(&mut self, sequence: u32, request: Option<Request>) -> Option<Settled<T>> {
         let index = self.index(sequence);
         let matches = |known: &Outstanding<T>| {
@@ -162,7 +162,7 @@ impl<T: Copy> Window<T> {
         }
     }
 
-    /// The request that has waited longest.
+    /// The oldest outstanding request.
     pub fn oldest(&self) -> Option<&Outstanding<T>> {
         match &self.slots.get(self.oldest as usize)?.held {
             Held::Live(outstanding) => Some(outstanding),
@@ -170,7 +170,7 @@ impl<T: Copy> Window<T> {
         }
     }
 
-    /// All that wait, oldest first.
+    /// All outstanding requests, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Outstanding<T>> {
         let mut at = self.oldest;
         std::iter::from_fn(move || {
@@ -180,7 +180,7 @@ impl<T: Copy> Window<T> {
         })
     }
 
-    /// Gives up the oldest request; a late response will still be recognised for a while.
+    /// Gives up the oldest request; a late response is still recognised until its slot is used again.
     pub fn give_up_oldest(&mut self) -> Option<Outstanding<T>> {
         let outstanding = *self.oldest()?;
         let index = self.index(outstanding.sequence);
@@ -189,7 +189,7 @@ impl<T: Copy> Window<T> {
         Some(outstanding)
     }
 
-    /// The number of the oldest request whose bytes end behind that place in the stream.
+    /// The number of the oldest request whose bytes end after that position in the stream.
     pub fn first_behind(&self, position: u64) -> Option<u32> {
         let (mut at, mut first) = (self.newest, None);
         while let Some(Slot { held: Held::Live(outstanding), older, .. }) = self.slots.get(at as usize)
@@ -200,7 +200,7 @@ impl<T: Copy> Window<T> {
         first
     }
 
-    /// Takes a request out that was not sent, and tells the number of the next newer one.
+    /// Removes a request that was not sent, and returns it with the number of the next newer one.
     pub fn withdraw(&mut self, sequence: u32) -> Option<(Outstanding<T>, Option<u32>)> {
         let index = self.index(sequence);
         let Slot { held: Held::Live(outstanding), newer, .. } = self.slots[index] else { return None };

@@ -1,8 +1,8 @@
-//! A PDU as one line of words, for whoever looks at what goes over a connection.
+//! Describes a PDU in one line of text, for logs of a connection.
 //!
-//! Knows which fields are told and which are kept back: passwords always; numbers and texts unless the whole is asked for.
-//! The sender of a PDU decides what is in it, not how long its line gets: every field is cut, and of optional parameters the
-//! first [`TLVS_MAX`] are told.
+//! Knows which fields are printed and which are hidden: passwords always; numbers and texts unless [`Detail::Whole`] is
+//! chosen. The length of a line is limited whatever the peer sends: every field is truncated, and only the first [`TLVS_MAX`]
+//! optional parameters are printed.
 
 use std::fmt::{self, Display, Write};
 
@@ -14,25 +14,25 @@ use super::receipt::{Receipt, ReceiptSource};
 use super::tlv::{TlvTag, Tlvs};
 use super::user_data::decode_user_data;
 
-/// Optional parameters that are told at most.
+/// Most optional parameters that are printed.
 pub const TLVS_MAX: usize = 16;
-/// Characters of a text that are told at most.
+/// Most characters of a text that are printed.
 const TEXT_MAX: usize = 200;
-/// Bytes of a field that are told at most.
+/// Most bytes of a field that are printed.
 const FIELD_MAX: usize = 64;
-/// As many digits as a telephone number has at least.
+/// Fewest digits of a phone number; shorter ones are short codes and are not masked.
 const NUMBER_DIGITS_MIN: usize = 7;
 
-/// How much of a PDU is told.
+/// How much of a PDU is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Numbers by their first five and last two digits, texts by their length.
+    /// Of numbers the first five and last two digits, of texts only the length.
     Masked,
-    /// Numbers and texts as they are.
+    /// Complete numbers and texts.
     Whole,
 }
 
-/// A PDU that is written out as words.
+/// A PDU whose `Display` is its description.
 #[derive(Clone, Copy, Debug)]
 pub struct InWords<'a> {
     frame: &'a Frame<'a>,
@@ -40,7 +40,7 @@ pub struct InWords<'a> {
 }
 
 impl<'a> InWords<'a> {
-    /// That PDU, with so much detail.
+    /// The description of that PDU with this much detail.
     pub const fn new(frame: &'a Frame<'a>, detail: Detail) -> Self {
         Self { frame, detail }
     }
@@ -50,7 +50,7 @@ impl<'a> InWords<'a> {
         write!(out, " ({}/{})", of.ton, of.npi)
     }
 
-    /// What may be a telephone number: one whose type says that it is none can still be one.
+    /// Prints an address, masked if it may be a phone number. An address with the type of a name can still be a phone number.
     fn number(&self, written: &[u8], is_number: bool, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = written.iter().filter(|byte| byte.is_ascii_digit()).count();
         let (whole, long) = (self.detail == Detail::Whole, written.len() >= NUMBER_DIGITS_MIN);
@@ -130,7 +130,7 @@ impl<'a> InWords<'a> {
         }
     }
 
-    /// What a receipt says, but for the message's text in it: of that its length was told.
+    /// Prints the fields of a receipt except for the message's text, whose length has already been printed.
     fn receipt(&self, source: &ReceiptSource<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !source.is_receipt() {
             return Ok(());
@@ -220,7 +220,7 @@ fn coded(esm_class: EsmClass, data_coding: u8, registered: u8, out: &mut fmt::Fo
     write!(out, ", esm_class 0x{:02X}, data_coding {data_coding}, registered_delivery {registered}", esm_class.0)
 }
 
-/// Nothing if there is nothing to tell.
+/// Prints the name and the value, or nothing if the value is empty.
 fn named(name: &str, value: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     if value.is_empty() {
         return Ok(());
@@ -229,7 +229,7 @@ fn named(name: &str, value: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result 
     field(value, out)
 }
 
-/// Bytes that should be ASCII, with whatever is not written as an escape.
+/// Prints bytes that should be ASCII; other bytes are printed as escapes.
 fn field(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(out, "{}", bytes[..bytes.len().min(FIELD_MAX)].escape_ascii())?;
     if bytes.len() > FIELD_MAX { out.write_char('…') } else { Ok(()) }

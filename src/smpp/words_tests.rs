@@ -1,4 +1,4 @@
-//! What a PDU looks like in words; knows the encoder as the source of PDUs, refuses to know connections.
+//! Descriptions of PDUs. Uses the encoder to make PDUs; refuses to know connections.
 
 use super::super::encode::encode;
 use super::super::framer::{Framer, PDU_OCTETS_MAX};
@@ -39,7 +39,7 @@ fn a_submit_is_told_without_number_and_text_unless_the_whole_is_asked_for() {
     assert_eq!(whole, format!("submit_sm 7: from ACME (5/0) to {number} (1/1), {coded} \"your code is 4711\""));
 }
 
-/// A number under the type of a name is a number all the same, and a short code is none.
+/// A phone number is masked even if its type is that of a name, and a short code is not masked.
 #[test]
 fn a_number_is_masked_whatever_its_type_says() {
     let sender = |ton, digits| ShortMessage { source: Address { ton, npi: 0, digits }, ..text(Tlvs::EMPTY, b"") };
@@ -97,7 +97,7 @@ fn parameters_are_told_by_name_and_bounded() {
     assert_eq!(masked.matches("of 13 bytes").count(), TLVS_MAX - 1);
 }
 
-/// The longest that a carrier may send is told in a line of a few KiB, and nothing in it is obeyed by a terminal.
+/// The longest PDU that a peer can send gives a line of a few KiB, without control characters that a terminal would obey.
 #[test]
 fn whatever_is_sent_the_line_is_short_and_plain() {
     let long = vec![0x1B; 60_000];

@@ -1,11 +1,11 @@
-//! Which files of a room import each other in a circle. A file that imports only what lies below it can be read, and changed, by
-//! itself.
+//! Which files of a room import each other in a circle. A file that imports only what lies below it can be read and changed on
+//! its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::Source;
 
-/// Files of the room in that folder that lead back to themselves by what they import, tests apart.
+/// Files of the room in that folder whose imports lead back to themselves, tests not counted.
 pub(super) fn circles(files: &[Source], folder: &str) -> Vec<String> {
     let named = files.iter().filter_map(|file| Some((file.path.strip_prefix(folder)?.strip_suffix(".rs")?, file)));
     let own: BTreeMap<&str, &Source> =
@@ -24,7 +24,8 @@ pub(super) fn circles(files: &[Source], folder: &str) -> Vec<String> {
 fn imported<'a>(name: &str, own: &BTreeMap<&'a str, &'a Source>) -> BTreeSet<&'a str> {
     let file = own[name];
     let is_imported = |other: &&&str| {
-        // The room's own file names the others without `super`, and what is none of them is its.
+        // The room's own file names the others without `super`; from the others, `super` means the room's own file unless a sibling
+        // is named.
         let root = if name == "mod" { **other } else { "super" };
         file.paths(root).iter().filter(|(at, _)| !file.is_test(*at)).any(|(_, path)| {
             let first = path.split("::").next().unwrap_or_default();

@@ -1,26 +1,26 @@
-//! Every numbered invariant at the head of a file bites: something checks it, and some test breaks it and sees that noticed.
+//! Every numbered invariant at the head of a file is checked by code, and some test breaks it and sees the check fail.
 //!
 //! An invariant over a state is checked by its own file, by `holds!(number, …)` in a function that the room's `check` calls, and is
-//! broken by a test called `breaking_invariant_number…` beside it, or in the file of its name below `tests`. One over what happens
-//! in the course of time has a row in [`WATCHED`] that says who watches it.
+//! broken by a test called `breaking_invariant_number…` beside it, or in the file of its name below `tests`. An invariant over a
+//! course of time has a row in [`WATCHED`] that says what would notice a breach.
 
 use std::collections::BTreeSet;
 
 use super::scan::Source;
 use stentor_core::sim::Mutant;
 
-/// Who notices that an invariant over the course of time is broken.
+/// What notices that an invariant over a course of time is broken.
 pub(super) enum By {
-    /// The simulator: that bug, planted, is caught.
+    /// The simulator catches this bug when it is planted.
     Planted(Mutant),
-    /// A test, by file and name, that fails without it.
+    /// A test (file, name) that fails without the invariant.
     Test(&'static str, &'static str),
 }
 
-/// What both stores are asked.
+/// The tests that both implementations of the store must pass.
 const CONFORMANCE: &str = "src/disk/fjall_conformance_tests.rs";
 
-/// Invariants that no look at one state can tell: file, number, who notices.
+/// Invariants that cannot be checked by looking at one state: file, number, what notices a breach.
 pub(super) const WATCHED: &[(&str, u8, By)] = &[
     ("src/core/admission/meter.rs", 1, By::Test("src/core/admission/meter_tests.rs", "charged_is_what_was_admitted")),
     ("src/core/admission/meter.rs", 2, By::Planted(Mutant::ChargeTwice)),
@@ -153,7 +153,7 @@ pub(super) fn numbered(text: &str) -> BTreeSet<u8> {
     listed.filter_map(|line| line.split_once(". ")?.0.parse().ok()).collect()
 }
 
-/// Whether a test beside the file breaks it.
+/// Whether a test beside the file breaks the invariant.
 fn is_broken_by_a_test(files: &[Source], path: &str, number: u8) -> bool {
     let stem = path.trim_end_matches("mod.rs").trim_end_matches(".rs");
     let (room, name) = path.rsplit_once('/').unwrap_or_default();
@@ -177,7 +177,7 @@ fn is_checked(file: &Source, number: u8) -> bool {
     file.code.replace([' ', '\n'], "").contains(&format!("holds!({number},"))
 }
 
-/// What does not bite although it should, and rows that nothing needs; and how many invariants there are.
+/// Invariants without a check or a test, and rows of the table that are no longer needed; and how many invariants there are.
 pub(super) fn toothless(files: &[Source]) -> (Vec<String>, usize) {
     let mut found = Vec::new();
     let mut all = 0;
@@ -188,7 +188,7 @@ pub(super) fn toothless(files: &[Source]) -> (Vec<String>, usize) {
             let name = format!("{} {number}", file.path);
             match row.map(|(.., by)| by) {
                 Some(By::Planted(mutant)) if !Mutant::ALL.contains(mutant) => {
-                    found.push(format!("{name}: nobody looks whether {mutant:?} is caught"));
+                    found.push(format!("{name}: no test shows that {mutant:?} is caught"));
                 }
                 Some(By::Planted(_)) => {}
                 Some(By::Test(path, test)) => {
@@ -200,7 +200,7 @@ pub(super) fn toothless(files: &[Source]) -> (Vec<String>, usize) {
                 }
                 None if !is_checked(file, number) => found.push(format!("{name}: no `holds!` checks it")),
                 None if !is_broken_by_a_test(files, &file.path, number) => {
-                    found.push(format!("{name}: no test `breaking_invariant_{number}` sees it noticed"));
+                    found.push(format!("{name}: no test `breaking_invariant_{number}` shows that a breach is noticed"));
                 }
                 None => {}
             }

@@ -1,14 +1,14 @@
-//! Looking at Rust source without compiling it: which bytes are code, which lines are tests, where a function ends,
-//! what a path or a tree of imports names. Knows the lexical rules that this takes; knows no rule of the house.
+//! Looks at Rust source without compiling it: which bytes are code, which lines are tests, where a function ends,
+//! what a path or a tree of imports names. Knows the lexical rules needed for that; knows none of the rules in `tidy`.
 
 /// One source file.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// From the root of the repository, with `/`.
+    /// Path from the root of the repository, with `/`.
     pub path: String,
-    /// As written.
+    /// The file's content.
     pub text: String,
-    /// As written, with blanks for all that is comment, text or character literal: same length, same lines.
+    /// The content with comments, string literals and character literals blanked: same length, same lines.
     pub code: String,
     tests: Vec<(usize, usize)>,
 }
@@ -20,7 +20,7 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, tests }
     }
 
-    /// The line of a byte, from 1.
+    /// The line of a byte; the first is 1.
     pub(super) fn line(&self, at: usize) -> usize {
         1 + self.code.as_bytes()[..at].iter().filter(|&&octet| octet == b'\n').count()
     }
@@ -34,7 +34,7 @@ impl Source {
         by_name || self.tests.iter().any(|&(from, to)| (from..to).contains(&at))
     }
 
-    /// Where `word` stands in the code, as a whole word if it begins or ends like one.
+    /// Positions of `word` in the code; a whole word if it begins or ends with a letter, digit or underscore.
     pub(super) fn find<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         let octets = self.code.as_bytes();
         let (first, last) = (word.as_bytes()[0], word.as_bytes()[word.len() - 1]);
@@ -45,7 +45,7 @@ impl Source {
         })
     }
 
-    /// Every path that begins with `root::`, trees taken apart: where it stands and what follows, with `::` between.
+    /// Every path that begins with `root::`, import trees expanded: its position and the rest, joined by `::`.
     pub(super) fn paths(&self, root: &str) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         for at in self.find(root) {
@@ -57,7 +57,7 @@ impl Source {
         found
     }
 
-    /// Functions with a body: where `fn` stands, the name, how many lines up to the closing brace.
+    /// Functions with a body: position of `fn`, name, number of lines up to the closing brace.
     pub(super) fn functions(&self) -> Vec<(usize, &str, usize)> {
         let named = self.find("fn").filter_map(|at| {
             let rest = self.code[at + 2..].trim_start();
@@ -131,7 +131,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
 }
 
-/// Where the item that begins at `from` ends: behind its `;`, or behind the brace that closes its first block.
+/// Where the item that begins at `from` ends: after its `;`, or after the brace that closes its first block.
 fn item_end(code: &str, from: usize) -> usize {
     let (mut round, mut braces) = (0_i32, 0_i32);
     for (at, octet) in code.bytes().enumerate().skip(from) {
@@ -152,7 +152,7 @@ fn test_items(code: &str) -> Vec<(usize, usize)> {
     code.match_indices("#[cfg(test)]").map(|(at, _)| (at, item_end(code, at))).collect()
 }
 
-/// Blanks in place of comments and of the contents of literals; line ends stay.
+/// Replaces comments and the contents of literals by blanks; line ends stay.
 fn blank_out(text: &str) -> String {
     let octets = text.as_bytes();
     let mut out = octets.to_vec();

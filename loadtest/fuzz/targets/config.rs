@@ -1,4 +1,4 @@
-//! A configuration as somebody might type it, with variables over it: understood, or refused with places.
+//! A configuration as an operator might type it, with variables over it: understood, or refused with places.
 #![no_main]
 
 use stentor::config::Config;

@@ -1,4 +1,4 @@
-//! A segment from any bytes; once as they are, once with a checksum that fits, as nobody but a writer would make it.
+//! A segment from any bytes; once as they are, once with a checksum that fits, as only a writer would make it.
 #![no_main]
 
 use stentor_core::model::Content;

@@ -1,18 +1,18 @@
-//! Who was at the limit: decided from how much CPU each used while messages were offered. Thinks only.
+//! Which process limited a measurement: decided from how much CPU each used while messages were offered. Calculates only.
 
-/// CPUs used by each: 1 is one CPU, busy all the time.
+/// CPUs used by each process: 1 is one CPU, busy all the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Shares {
     pub daemon: f64,
     pub generator: f64,
     pub simulator: f64,
-    /// Whoever else was on the machine.
+    /// All other processes on the machine.
     pub others: f64,
     /// CPUs of the machine.
     pub cpus: f64,
 }
 
-/// CPUs that each was given.
+/// CPUs that each process was given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Allotted {
     /// Infinite where the daemon is on another host.
@@ -20,15 +20,15 @@ pub(super) struct Allotted {
     pub generator: f64,
 }
 
-/// From that share of what it has on, somebody is at his limit.
+/// A process that uses this share of its CPUs, or more, is at its limit.
 const FULL: f64 = 0.9;
 /// The simulator does everything on one thread.
 const SIMULATOR_CPUS: f64 = 1.0;
-/// Others who use more of the machine than that are told of.
+/// Other processes are mentioned if they use more than this share of the machine.
 const OTHERS_MAX: f64 = 0.1;
 
 impl Shares {
-    /// Who was at the limit, in words for the report.
+    /// What was at its limit, in words for the report.
     pub(super) fn bottleneck(&self, allotted: Allotted) -> String {
         let Self { daemon, generator, simulator, others, cpus } = *self;
         let each = format!("daemon {daemon:.2}, generator {generator:.2}, simulator {simulator:.2} CPUs");
@@ -41,7 +41,7 @@ impl Shares {
             return format!("the generator: its CPUs were busy, so Stentor may be faster than these figures ({each})");
         }
         if allotted.daemon.is_infinite() {
-            return format!("nobody on this machine (generator {generator:.2}, simulator {simulator:.2} CPUs)");
+            return format!("nothing on this machine (generator {generator:.2}, simulator {simulator:.2} CPUs)");
         }
         if daemon >= FULL * allotted.daemon {
             return format!("the daemon: its CPUs were busy ({each})");
@@ -49,7 +49,7 @@ impl Shares {
         let ours = daemon + generator + simulator;
         if ours + others >= FULL * cpus && others > ours {
             return format!(
-                "others on this machine: they used {others:.2} of {cpus:.0} CPUs. These figures are not Stentor's ({each})"
+                "other processes on this machine: they used {others:.2} of {cpus:.0} CPUs. These figures are not Stentor's ({each})"
             );
         }
         if ours + others >= FULL * cpus {
@@ -62,7 +62,7 @@ impl Shares {
         format!("no CPU: the disk, the windows, or the number of connections ({each})")
     }
 
-    /// A word about others on the machine, if they used much of it.
+    /// A remark about other processes on the machine, if they used much of it.
     pub(super) fn disturbance(&self) -> Option<String> {
         let is_much = self.others >= OTHERS_MAX * self.cpus;
         is_much.then(|| format!("others used {:.2} of {:.0} CPUs meanwhile", self.others, self.cpus))
@@ -82,12 +82,12 @@ mod tests {
         };
         assert_eq!(named(idle, (8.0, 8.0)), "no CPU");
         assert_eq!(named(idle, (1.0, 8.0)), "the daemon");
-        assert!(named(idle, (f64::INFINITY, 8.0)).starts_with("nobody on this machine"));
+        assert!(named(idle, (f64::INFINITY, 8.0)).starts_with("nothing on this machine"));
         assert_eq!(named(Shares { simulator: 0.95, ..idle }, (1.0, 8.0)), "the simulator");
         assert_eq!(named(Shares { generator: 1.9, ..idle }, (1.0, 2.0)), "the generator");
         assert_eq!(named(Shares { cpus: 1.7, ..idle }, (2.0, 2.0)), "the machine");
         assert_eq!(named(Shares { others: 1.4, cpus: 3.0, ..idle }, (8.0, 8.0)), "the machine");
-        assert_eq!(named(Shares { others: 6.0, ..idle }, (8.0, 8.0)), "others on this machine");
+        assert_eq!(named(Shares { others: 6.0, ..idle }, (8.0, 8.0)), "other processes on this machine");
     }
 
     #[test]

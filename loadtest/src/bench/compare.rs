@@ -1,5 +1,5 @@
-//! Two results, figure by figure: what is worse by more than a threshold, and beyond what the repeats differ among
-//! themselves. Decides; prints nothing.
+//! Compares two results, figure by figure: which are worse by more than a threshold, and by more than the repeats
+//! differ among themselves. Decides; prints nothing.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::run::figure::{Better, Unit};
 /// How a figure changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// By less than the threshold.
+    /// It differs by less than the threshold.
     Same,
-    /// By more, but the repeats of both overlap: it may be chance.
+    /// It differs by more, but the repeats of both overlap: it may be chance.
     WithinSpread,
     Better,
     Worse,
@@ -23,18 +23,18 @@ pub(super) struct Row {
     pub measurement: String,
     pub figure: String,
     pub unit: Unit,
-    /// Medians.
+    /// The medians of both.
     pub medians: (f64, f64),
     /// How much better (above 0) or worse (below), as a share of the first.
     pub gain: f64,
     pub change: Change,
 }
 
-/// All of them.
+/// All figures that both results have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Comparison {
     pub rows: Vec<Row>,
-    /// What makes the two unlike each other, beside Stentor.
+    /// Differences between the two runs, apart from Stentor.
     pub differences: Vec<String>,
     pub threshold: f64,
 }
@@ -43,15 +43,15 @@ pub(super) struct Comparison {
 pub(super) fn threshold(text: &str) -> Result<f64, String> {
     let (number, divisor) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / divisor);
-    share.filter(|share| (0.0..=10.0).contains(share)).ok_or_else(|| format!("`{text}`: a share such as 5% is needed"))
+    share.filter(|share| (0.0..=10.0).contains(share)).ok_or_else(|| format!("`{text}`: must be a share such as 5%"))
 }
 
-/// Compares `after` with `before`. Only figures of the same measurement under the same load stand beside each other.
+/// Compares `after` with `before`. Only figures of the same measurement under the same load are compared.
 pub(super) fn compare(before: &Outcome, after: &Outcome, threshold: f64) -> Result<Comparison, String> {
     let mut comparison = Comparison { threshold, differences: differences(before, after), ..Comparison::default() };
     for first in &before.measurements {
         let Some(second) = after.measurements.iter().find(|second| second.name == first.name) else {
-            comparison.differences.push(format!("{} is in the first only", first.name));
+            comparison.differences.push(format!("{} is in the first result only", first.name));
             continue;
         };
         if first.model != second.model {
@@ -88,7 +88,7 @@ fn row(measurement: &str, before: &Figure, after: &Figure, threshold: f64) -> Op
         Better::Lower => -1.0,
         Better::Neither => return None,
     };
-    // Nothing can be a share of nothing.
+    // A change cannot be a share of nothing.
     if before.median <= 0.0 {
         return None;
     }
@@ -135,7 +135,7 @@ fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
 }
 
 impl Comparison {
-    /// What is worse by more than the threshold and beyond the repeats' spread.
+    /// The figures that are worse by more than the threshold and by more than the spread of the repeats.
     pub(super) fn worse(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.change == Change::Worse)
     }

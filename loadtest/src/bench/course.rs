@@ -1,5 +1,5 @@
-//! The course of a bench: passes are repeated, watched, gathered and given up when the time is over. Knows how, and not what
-//! is measured: that stands in `scenes.rs`.
+//! The course of a bench: passes are repeated, watched and collected, and left out when the time is over. Knows how to
+//! measure; what is measured is in `scenes.rs`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::run::million::Pass;
 use crate::run::roster::Roster;
 use crate::run::verdict::Verdict;
 
-/// What has been found so far.
+/// The state of a bench, and its results so far.
 #[derive(Debug)]
 pub(super) struct Course<'a> {
     pub options: &'a Options,
     pub sizes: Sizes,
-    /// CPUs of the machine, and those that may be used.
+    /// CPUs of the machine, and CPUs that this program may use.
     pub cpus: (usize, usize),
-    /// What a 202 means where the data lies.
+    /// What a 202 guarantees with the data in this place.
     pub durability: String,
     /// File system and device of the data.
     pub place: String,
@@ -32,13 +32,13 @@ pub(super) struct Course<'a> {
     pub left_out: Vec<LeftOut>,
     /// Passes that ended with an error.
     pub failures: usize,
-    /// End to end, messages per second: of the warm-up at first, then of `million`.
+    /// End-to-end speed in messages per second: of the warm-up at first, then of `million`.
     pub rate: f64,
     begun: Instant,
     longest: Duration,
 }
 
-/// One pass.
+/// One pass of a scenario.
 #[derive(Debug)]
 pub(super) struct Trial {
     pub verdict: Verdict,
@@ -46,11 +46,11 @@ pub(super) struct Trial {
     pub watched: Watched,
 }
 
-/// What a pass found.
+/// The result of a pass.
 pub(super) type Found = Result<(Verdict, Option<Pass>), String>;
 
 impl<'a> Course<'a> {
-    /// Nothing has been measured yet.
+    /// A course in which nothing has been measured yet.
     pub(super) fn new(options: &'a Options, machine: &Machine) -> Self {
         let files = &machine.file_system;
         Self {
@@ -69,7 +69,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Whether that is to be measured; if not, it is noted.
+    /// Whether a subject is to be measured; if not, that is recorded.
     pub(super) fn wants(&mut self, subject: Subject, name: &str) -> bool {
         let is_wanted = self.options.only.is_empty() || self.options.only.contains(&subject);
         if !is_wanted {
@@ -78,24 +78,24 @@ impl<'a> Course<'a> {
         is_wanted
     }
 
-    /// Notes what is not measured.
+    /// Records what is not measured, and why.
     pub(super) fn leave_out(&mut self, name: &str, why: &str) {
         self.left_out.push(LeftOut { name: name.to_owned(), why: why.to_owned() });
     }
 
-    /// Notes what went wrong, and goes on.
+    /// Records an error; the bench goes on.
     pub(super) fn fail(&mut self, name: &str, error: &str) {
         eprintln!("{name}: {error}");
         self.failures += 1;
         self.leave_out(name, error);
     }
 
-    /// Seconds since the beginning.
+    /// Time since the beginning.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// What a pass is told of its ground.
+    /// The options of the ground for a pass.
     pub(super) fn ground(&self) -> GroundOptions {
         let mut ground = self.options.ground.clone();
         ground.stall = ground.stall.min(self.sizes.stall_max);
@@ -103,7 +103,7 @@ impl<'a> Course<'a> {
         ground
     }
 
-    /// Plays some repeats, as long as there is time and nothing goes wrong.
+    /// Plays up to `repeats` passes, as long as there is time and no pass fails.
     pub(super) fn trials(
         &mut self,
         name: &str,
@@ -119,7 +119,7 @@ impl<'a> Course<'a> {
                 break;
             }
             let mut own = ground.clone();
-            // The simulator of a daemon elsewhere lasts for all passes.
+            // With a daemon on another host the same simulator serves all passes.
             own.roster = if self.options.target.is_some() { ground.roster.clone() } else { Roster::default() };
             let begun = Instant::now();
             let sampler = Sampler::start(own.roster.clone(), self.sizes.interval);
@@ -142,7 +142,7 @@ impl<'a> Course<'a> {
         trials
     }
 
-    /// Fills a measurement with what its repeats found.
+    /// Fills a measurement with the results of its repeats.
     pub(super) fn gather(&self, mut measurement: Measurement, trials: &[Trial], allotted: Allotted) -> Measurement {
         measurement.repeats = trials.len();
         measurement.figures = join(&trials.iter().map(|trial| trial.verdict.numbers()).collect::<Vec<_>>());
@@ -164,7 +164,7 @@ impl<'a> Course<'a> {
         measurement
     }
 
-    /// CPUs of the daemon and of the generator.
+    /// The CPUs that the daemon and the generator may use.
     pub(super) fn allotted(&self) -> Allotted {
         let ground = &self.options.ground;
         let count = |cpus: &Option<Cpus>| cpus.as_ref().map_or(self.cpus.1, Cpus::count) as f64;
@@ -172,7 +172,7 @@ impl<'a> Course<'a> {
         Allotted { daemon, generator: count(&ground.cpus_load) }
     }
 
-    /// An empty measurement with its words.
+    /// An empty measurement with its names and parameters.
     pub(super) fn measurement(&self, name: &str, title: &str, model: &str, parameters: &[(&str, f64)]) -> Measurement {
         let parameters: BTreeMap<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         Measurement {
@@ -186,17 +186,17 @@ impl<'a> Course<'a> {
     }
 }
 
-/// What a reader must know of the repeats.
+/// What a reader must know about the repeats.
 fn remarks(trials: &[Trial]) -> Vec<String> {
     let mut remarks = Vec::new();
     let shortest = trials.iter().filter_map(|trial| trial.pass).map(|pass| pass.seconds).fold(f64::INFINITY, f64::min);
     if shortest < PASS_S_MIN {
         remarks.push(format!(
-            "Too short to mean much: a pass lasted {shortest:.2} s, and {PASS_S_MIN:.0} s are the least."
+            "Too short to mean much: a pass lasted {shortest:.2} s, at least {PASS_S_MIN:.0} s are needed."
         ));
     }
     if trials.len() == 1 {
-        remarks.push("Measured once: how much it differs from time to time is not known.".to_owned());
+        remarks.push("Measured once: how much it varies is not known.".to_owned());
     }
     let most = trials.iter().filter_map(|trial| trial.watched.shares).max_by(|a, b| a.others.total_cmp(&b.others));
     if let Some(words) = most.and_then(|shares| shares.disturbance()) {

@@ -1,5 +1,5 @@
-//! What the machine is: CPU, cores, governor, memory, kernel, file system and disk of the directory that is measured. Read
-//! from /proc and /sys; what cannot be read there is said to be unknown.
+//! The machine: CPU, cores, governor, memory, kernel, file system and disk of the directory that is measured. Read from
+//! /proc and /sys; what cannot be read there is reported as unknown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,45 +7,45 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-/// The machine, as far as it says.
+/// The machine, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Machine {
     pub host: String,
     /// Model of the CPU.
     pub cpu: String,
-    /// CPUs that are online.
+    /// Number of CPUs that are online.
     pub cpus: usize,
     /// CPUs that this program may use.
     pub cpus_allowed: usize,
     pub governor: String,
     pub memory_bytes: u64,
-    /// The product's name, as of a virtual machine.
+    /// The product's name, which often names a virtual machine.
     pub product: String,
-    /// Whether the CPU says that a hypervisor is below.
+    /// Whether the CPU reports a hypervisor.
     pub is_virtual: bool,
     pub system: String,
     pub kernel: String,
     pub file_system: FileSystem,
-    /// Processes that wanted to run in the minute before.
+    /// Load average of the minute before the bench.
     pub load_before: f64,
 }
 
-/// Where the data lies.
+/// The file system that holds the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileSystem {
     pub directory: String,
-    /// `ext4`, `xfs`, `tmpfs`.
+    /// Type: `ext4`, `xfs`, `tmpfs`.
     pub kind: String,
     pub options: String,
     pub device: String,
-    /// Model, turning or not, scheduler and write cache of its disk.
+    /// Model, rotating or not, scheduler and write cache of its disk.
     pub disk: String,
 }
 
 const UNKNOWN: &str = "unknown";
 
 impl Machine {
-    /// Reads everything, of the file system that holds `directory`.
+    /// Reads everything; the file system is that of `directory`.
     pub(super) fn read(directory: &Path) -> Self {
         let cpuinfo = text("/proc/cpuinfo");
         let field = |name: &str| line_value(&cpuinfo, name, ':');
@@ -73,7 +73,8 @@ impl Machine {
 }
 
 impl FileSystem {
-    /// The mount that holds the directory: the longest mount point above it, and of several the last, which covers the others.
+    /// The mount that holds the directory: the longest mount point above it; of several with that path the last, which
+    /// covers the others.
     fn of(directory: &Path, mounts: &str) -> Self {
         let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let above = mounts.lines().filter_map(Mount::parse).filter(|mount| directory.starts_with(&mount.point));
@@ -89,7 +90,7 @@ impl FileSystem {
         }
     }
 
-    /// Whether a sync reaches no disk there.
+    /// Whether a sync there reaches no disk.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self.kind.as_str(), "tmpfs" | "ramfs")
     }
@@ -115,7 +116,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// The disk of a device `major:minor`; a partition's queue is that of the disk above it.
+/// The disk with device number `major:minor`; a partition uses the queue of the whole disk.
 fn disk(number: &str) -> String {
     let link = PathBuf::from(format!("/sys/dev/block/{number}"));
     let Ok(device) = link.canonicalize() else { return "no disk".to_owned() };
@@ -136,7 +137,7 @@ fn disk(number: &str) -> String {
     format!("{name}, model {model}, {turning}, scheduler {chosen}, {}", read("queue/write_cache"))
 }
 
-/// How many CPUs a list of the kernel names, as in `0-3,8`.
+/// How many CPUs a list of the kernel contains, as in `0-3,8`.
 fn count_cpus(list: &str) -> Option<usize> {
     let mut count = 0;
     for piece in list.split(',') {

@@ -1,7 +1,8 @@
-//! `loadtest bench`: measures Stentor on this machine, or one on another host, beside what the machine itself can do, and
-//! writes figures as JSON and a report as one HTML page. `--compare` holds two results against each other.
+//! `loadtest bench`: measures Stentor on this machine, or one on another host, and compares it with what the machine
+//! itself can do; writes figures as JSON and a report as one HTML page. `--compare` compares two results.
 //!
-//! Scenarios are those of `run`; here stands what makes them a measurement: a warm-up, repeats, pinning, and who was the limit.
+//! The scenarios are those of `run`; this module adds what makes them a measurement: warm-up, repeats, pinning, and the
+//! bottleneck.
 
 mod bottleneck;
 mod compare;
@@ -39,7 +40,8 @@ use subject::Subject;
 use crate::run::cpus::Cpus;
 use crate::run::ground::GroundOptions;
 
-/// Exit code when a figure is worse than `--fail` allows, or a promise did not hold. What could not be done at all is 2.
+/// Exit code when a figure is worse than `--fail` allows, or a promise did not hold. If the bench could not run at all
+/// the code is 2.
 const WORSE: u8 = 1;
 const IMPOSSIBLE: u8 = 2;
 const REPEATS_MAX: u64 = 1_000;
@@ -55,45 +57,45 @@ pub(crate) struct Options {
     /// How thorough
     #[arg(long, value_enum, default_value = "full")]
     size: Size,
-    /// Repeats of everything, in place of what the size says
+    /// Repeats of every measurement, instead of what the size says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=REPEATS_MAX))]
     repeats: Option<u64>,
-    /// How many seconds a pass is to last, in place of what the size says
+    /// How many seconds a pass should last, instead of what the size says
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
-    /// Numbers of cores for the ladder; 1, 2, 4 … and all by default
+    /// Numbers of cores for the ladder; by default 1, 2, 4 … and all
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     cores: Vec<usize>,
-    /// Measure these alone
+    /// Measure only these
     #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
     only: Vec<plan::Subject>,
     /// A daemon on another host, as http://HOST:PORT; its carrier must be this host's `--smsc-listen`
     #[arg(long, value_name = "URL")]
     target: Option<String>,
-    /// API key for `--target`; better in the environment, where no list of processes shows it
+    /// API key for `--target`; better given in the environment, where it does not appear in the list of processes
     #[arg(long, env = "STENTOR_API_KEY", hide_env_values = true)]
     key: Option<String>,
     /// Where the simulator listens for `--target`
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:2775")]
     smsc_listen: SocketAddr,
-    /// Commit of the daemon, where its binary does not lie in a checkout
+    /// Commit of the daemon, if its binary is not in a checkout
     #[arg(long, value_name = "TEXT")]
     commit: Option<String>,
-    /// Write the report here; `bench.html` by default, as the figures go to `bench.json` (`--json`)
+    /// Write the report here; by default `bench.html`, while the figures go to `bench.json` (`--json`)
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Measure nothing, and hold the second result against the first
+    /// Measure nothing; compare the second result with the first
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with_all = ["quick", "target", "render"])]
     compare: Vec<PathBuf>,
-    /// With `--compare`: exit with 1 if a figure is worse by more than that, and beyond what its repeats differ
+    /// With `--compare`: exit with 1 if a figure is worse by more than this, and by more than its repeats differ
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = compare::threshold)]
     fail: f64,
-    /// Measure nothing, and write the report of an earlier result
+    /// Measure nothing; write the report of an earlier result
     #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "target"])]
     render: Option<PathBuf>,
 }
 
-/// Runs what is asked for. Its exit codes are its own, so that a script can tell worse from impossible.
+/// Runs what the options ask for. It has exit codes of its own, so that a script can tell "worse" from "impossible".
 pub(crate) fn run(options: &Options) -> ExitCode {
     let done = match (options.compare.as_slice(), &options.render) {
         ([before, after], _) => compare(before, after, options.fail),
@@ -177,7 +179,7 @@ impl Options {
         sizes
     }
 
-    /// Where data is written.
+    /// The directory for the daemon's data.
     fn directory(&self) -> PathBuf {
         self.ground.dir.clone().unwrap_or_else(env::temp_dir)
     }
@@ -186,7 +188,7 @@ impl Options {
         let files = &machine.file_system;
         match &self.target {
             Some(url) => format!("fdatasync before every 202, on whatever disk the daemon at {url} has"),
-            None if files.is_memory() => format!("none: {} lies in memory ({})", files.directory, files.kind),
+            None if files.is_memory() => format!("none: {} is in memory ({})", files.directory, files.kind),
             None => format!("fdatasync before every 202 and every submit, {} on {}", files.kind, files.device),
         }
     }

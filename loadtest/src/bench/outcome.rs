@@ -1,4 +1,4 @@
-//! What a bench found, as JSON: written once, read again by the report and by `--compare`. Numbers stand beside their units,
+//! The result of a bench as JSON: written once, read again by the report and by `--compare`. Every number has its unit,
 //! and every figure keeps the values of its repeats. Only shapes; nothing is measured here.
 
 use std::collections::BTreeMap;
@@ -12,21 +12,21 @@ use super::subject::Subject;
 use crate::run::figure::{Better, Unit};
 use crate::run::verdict::{Number, Series};
 
-/// The number of this shape; another one is refused.
+/// Version of this format; files of another version are refused.
 pub(super) const FORMAT: u32 = 1;
-/// A file with more is none of ours.
+/// A longer file cannot be a result.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub format: u32,
-    /// When it began, in UTC.
+    /// When the bench began, in UTC.
     pub began: String,
     pub seconds: f64,
     /// `quick`, `full` or `tiny`.
     pub size: String,
-    /// Where the daemon ran, if not here.
+    /// URL of the daemon, if it ran on another host.
     pub target: Option<String>,
     pub machine: Machine,
     pub subject: Subject,
@@ -35,11 +35,11 @@ pub(super) struct Outcome {
     /// What the machine can do without Stentor.
     pub limits: Vec<Measurement>,
     pub measurements: Vec<Measurement>,
-    /// What was not measured, and why.
+    /// What was not measured, with the reason.
     pub left_out: Vec<LeftOut>,
 }
 
-/// CPUs that were given to each; none: any.
+/// CPUs that each process was given; `None`: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Placement {
     pub daemon: Option<String>,
@@ -47,45 +47,45 @@ pub(super) struct Placement {
     pub simulator: Option<String>,
 }
 
-/// What the generator was told.
+/// The settings of the generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Load {
     pub connections: u64,
-    /// Messages in a request.
+    /// Messages per request.
     pub batch: u64,
-    /// Characters of a message.
+    /// Characters per message.
     pub length: u64,
 }
 
-/// One thing that was measured, some times.
+/// One measurement, repeated some times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measurement {
     pub name: String,
     pub title: String,
     /// Open or closed loop, and what that means here.
     pub model: String,
-    /// What was on stable storage, and when.
+    /// What was on stable storage, and when it was.
     pub durability: String,
-    /// What it was told: `count`, `rate`, `connections`, `batch`.
+    /// Its settings: `count`, `rate`, `connections`, `batch`.
     pub parameters: BTreeMap<String, f64>,
     pub repeats: usize,
     pub figures: Vec<Figure>,
-    /// The same at several places of an axis: cores, offered rates.
+    /// The same figures at several points of an axis: cores, offered rates.
     #[serde(default)]
     pub points: Vec<Point>,
-    /// Of the last repeat.
+    /// Series of the last repeat.
     #[serde(default)]
     pub series: Vec<Series>,
     /// CPU of the daemon's threads in the last repeat.
     #[serde(default)]
     pub threads: Vec<Thread>,
-    /// Who was at the limit.
+    /// What was at its limit.
     #[serde(default)]
     pub bottleneck: Option<String>,
     /// Promises that did not hold.
     #[serde(default)]
     pub broken: Vec<String>,
-    /// What a reader must know before he believes the figures.
+    /// What a reader must know to judge the figures.
     #[serde(default)]
     pub remarks: Vec<String>,
 }
@@ -96,14 +96,14 @@ pub(super) struct Figure {
     pub name: String,
     pub unit: Unit,
     pub better: Better,
-    /// In the order of the repeats; all finite, one at least.
+    /// The values in the order of the repeats; all finite, at least one.
     pub values: Vec<f64>,
     pub min: f64,
     pub median: f64,
     pub max: f64,
 }
 
-/// The figures at one place of an axis.
+/// The figures at one point of an axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Point {
     /// What the axis counts: `cores`, `offered/s`.
@@ -116,7 +116,7 @@ pub(super) struct Point {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Thread {
     pub name: String,
-    /// How much of a CPU it used while messages were offered.
+    /// CPUs that it used while messages were offered.
     pub cpus: f64,
 }
 
@@ -128,7 +128,7 @@ pub(super) struct LeftOut {
 }
 
 impl Figure {
-    /// A figure of these repeats; none if no value of them is a number.
+    /// A figure of these repeats; `None` if no value is a finite number.
     pub(super) fn new(name: &str, unit: Unit, better: Better, values: &[f64]) -> Option<Self> {
         let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         let mut sorted = values.clone();
@@ -140,13 +140,13 @@ impl Figure {
         Some(Self { name: name.to_owned(), unit, better, values, min, median, max })
     }
 
-    /// How far the repeats lie apart, as a share of their median; 0 with one value, or around 0.
+    /// How far the values of the repeats are apart, as a share of their median; 0 with one value, or if the median is 0.
     pub(super) fn spread(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.max - self.min) / self.median.abs() }
     }
 }
 
-/// The numbers of some repeats, joined by name in the order of their first coming.
+/// Joins the numbers of all repeats by name, in the order in which the names first occur.
 pub(super) fn join(repeats: &[Vec<Number>]) -> Vec<Figure> {
     let mut joined: Vec<(&Number, Vec<f64>)> = Vec::new();
     for number in repeats.iter().flatten() {
@@ -166,7 +166,7 @@ impl Measurement {
 }
 
 impl Outcome {
-    /// Reads one that was written before.
+    /// Reads a result that was written before.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let bytes = fs::metadata(file).map_err(|error| told(&error))?.len();
@@ -177,7 +177,7 @@ impl Outcome {
         Self::parse(&text).map_err(|error| told(&error))
     }
 
-    /// Reads the text of one.
+    /// Parses a result.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Head {
@@ -191,7 +191,7 @@ impl Outcome {
         serde_json::from_str(text).map_err(no_result)
     }
 
-    /// Writes it.
+    /// Writes the result.
     pub(super) fn write(&self, file: &Path) -> Result<(), String> {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         fs::write(file, json + "\n").map_err(|error| format!("{}: {error}", file.display()))

@@ -1,5 +1,5 @@
-//! The report: one HTML page that needs nothing beside it, no script and no other file. What comes from outside (names of
-//! machines, threads, files) is escaped wherever it is written.
+//! The report: one self-contained HTML page without scripts and other files. Texts from outside (names of machines,
+//! threads, files) are escaped wherever they are written.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::outcome::{Figure, Measurement, Outcome};
 use super::plot::{self, Bar, Line};
 use crate::run::figure::Unit;
 
-/// A text as it may stand in HTML, also within a quoted attribute.
+/// Escapes a text for HTML, also for quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -145,7 +145,8 @@ fn limits(html: &mut String, outcome: &Outcome) {
     html.push_str("</section>");
 }
 
-/// What of Stentor's stands beside a limit: one message at a time beside a caller who waits, everything else beside all of it.
+/// The figure of Stentor to compare with a limit: for one message at a time the rate of `single`, whose caller waits for
+/// each answer; for all others the end-to-end rate of `million`.
 fn beside<'a>(outcome: &'a Outcome, limit: &Measurement) -> Option<&'a Figure> {
     match limit.name.as_str() {
         "limit-disk-one" => outcome.find("single")?.figure("accepted/s"),
@@ -271,7 +272,7 @@ fn points(html: &mut String, measurement: &Measurement) {
     }
 }
 
-/// Medians of several places side by side, with the least and the most below where they differ.
+/// Medians of several points side by side, with the least and the greatest value below if they differ.
 fn matrix(html: &mut String, title: &str, columns: &[(String, &[Figure])]) {
     let mut names: Vec<&str> = Vec::new();
     for figure in columns.iter().flat_map(|(_, figures)| *figures) {

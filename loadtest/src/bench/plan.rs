@@ -1,9 +1,9 @@
-//! How much is measured: sizes for a few minutes, for a serious run, and for a test. Passes are sized by how long they last,
-//! not by a count, so that a fast machine is measured as long as a slow one.
+//! How much is measured: sizes for a few minutes, for a serious run, and for a test. The size of a pass is a duration,
+//! not a count, so that a fast machine is measured as long as a slow one.
 
 use std::time::Duration;
 
-/// How thorough.
+/// How thorough the bench is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Size {
     /// Some seconds, to see that everything works; its figures mean nothing
@@ -19,11 +19,11 @@ pub(super) enum Size {
 pub(super) enum Subject {
     /// What the machine can do without Stentor
     Limits,
-    /// Everything through once, as fast as answers come
+    /// All messages once, as fast as answers come
     Million,
     /// One message in each request
     Single,
-    /// Rising rates, until they are not kept
+    /// Rising rates, until Stentor cannot keep one
     Sweep,
     /// `million` with 1, 2, 4 … cores
     Ladder,
@@ -39,9 +39,9 @@ pub(super) enum Subject {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sizes {
     pub name: &'static str,
-    /// Of what is quick to repeat.
+    /// Repeats of the measurements that are quick.
     pub repeats: usize,
-    /// Of peak, backlog and restart.
+    /// Repeats of peak, backlog and restart.
     pub rounds: usize,
     /// How long a pass is to last, seconds.
     pub pass_s: f64,
@@ -49,27 +49,27 @@ pub(super) struct Sizes {
     pub million_min: u64,
     /// How long each probe of the machine lasts.
     pub probe: Duration,
-    /// Messages of the first try, by which the others are sized.
+    /// Messages of the first try, from which the size of the others follows.
     pub warm_up: u64,
-    /// Offered rates of the sweep, as shares of what `million` reached.
+    /// Offered rates of the sweep, as shares of the rate that `million` reached.
     pub shares: &'static [f64],
-    /// Messages of the burst, and parts a second that its carrier takes.
+    /// Messages of the burst, and the parts per second that its carrier takes.
     pub peak: (u64, u32),
     /// Messages that pile up.
     pub backlog: u64,
-    /// How often the processes are looked at.
+    /// How often the processes are sampled.
     pub interval: Duration,
-    /// No pass is begun that would end after it.
+    /// No pass begins that would end after this time.
     pub limit: Option<Duration>,
     /// Seconds without progress after which a pass is given up.
     pub stall_max: u64,
 }
 
-/// A pass that lasted less tells little.
+/// A pass that lasted less than this is not meaningful.
 pub(super) const PASS_S_MIN: f64 = 2.0;
 
 impl Size {
-    /// What it means.
+    /// The sizes of this level.
     pub(super) const fn sizes(self) -> Sizes {
         match self {
             Self::Tiny => Sizes {
@@ -99,7 +99,7 @@ impl Size {
                 peak: (50_000, 10_000),
                 backlog: 300_000,
                 interval: Duration::from_millis(500),
-                // The rest of the five minutes is for the pass that was begun last.
+                // The rest of the five minutes is for the last pass that began.
                 limit: Some(Duration::from_secs(270)),
                 stall_max: 20,
             },
@@ -123,7 +123,7 @@ impl Size {
 }
 
 impl Sizes {
-    /// Messages of a pass at that many per second: whole requests, one at least.
+    /// Number of messages for a pass at this rate: whole requests, at least one.
     pub(super) fn count(&self, rate: f64, batch: u64, least: u64) -> u64 {
         let wanted = (rate * self.pass_s).clamp(0.0, 1e9) as u64;
         let batch = batch.max(1);

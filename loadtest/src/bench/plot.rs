@@ -1,5 +1,5 @@
-//! Plots as inline SVG: bars and lines with axes and units, coloured by the page's style sheet. Values that are no numbers
-//! are left out; nothing at all, one value, or only zeroes make a plot all the same. Knows no measurement.
+//! Plots as inline SVG: bars and lines with axes and units, coloured by the page's style sheet. Values that are not
+//! numbers are left out; without data, with one value or with only zeroes there is a plot too. Knows no measurement.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const LEGEND_ROW: f64 = 16.0;
 const TICKS: f64 = 5.0;
 /// Colours and dashes of the style sheet.
 const STYLES: usize = 4;
-/// Pixels of a letter, generously: text cannot be measured here.
+/// Width of a letter in pixels, a generous estimate: text cannot be measured here.
 const LETTER: f64 = 6.8;
 const BAR_ROW: f64 = 34.0;
 
@@ -27,7 +27,7 @@ pub(super) struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// One bar, with the least and the most of its repeats.
+/// One bar, with the least and the greatest value of its repeats.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bar {
     pub name: String,
@@ -36,7 +36,7 @@ pub(super) struct Bar {
     pub high: f64,
 }
 
-/// From 0 (or from the least, if it is asked for) to a round number above the most.
+/// From 0 (or from the least value, if asked for) to a round number above the greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Scale {
     low: f64,
@@ -59,7 +59,7 @@ impl Scale {
         Self { low: (low / step).floor() * step, high: (most / step).ceil() * step, step }
     }
 
-    /// Where a value lies, 0 to 1.
+    /// The position of a value, 0 to 1.
     fn place(&self, value: f64) -> f64 {
         let place = (value - self.low) / (self.high - self.low);
         if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 }
@@ -67,7 +67,7 @@ impl Scale {
 
     fn ticks(&self) -> Vec<f64> {
         let count = ((self.high - self.low) / self.step).round();
-        // Never more than twice what was aimed at; a bound, should the arithmetic of the very large fail.
+        // At most twice the aim; a bound in case the arithmetic fails for very large numbers.
         let count = if count.is_finite() { count.clamp(1.0, TICKS * 2.0) } else { 1.0 };
         (0..=count as u32).map(|number| self.low + f64::from(number) * self.step).collect()
     }
@@ -88,7 +88,7 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// Lines over an axis. The axes' labels name their units.
+/// Lines over an axis. The labels of the axes contain their units.
 pub(super) fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> String {
     let finite = |line: &Line| -> Vec<(f64, f64)> {
         line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
@@ -105,7 +105,7 @@ pub(super) fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -
         let at: Vec<_> = points.iter().map(|(x, y)| (x_of(xs.place(*x)), y_of(ys.place(*y)))).collect();
         let list: Vec<_> = at.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let _ = write!(svg, "<polyline class=\"line c{style}\" points=\"{}\"/>", list.join(" "));
-        // A single value is no line; few values are shown where they are.
+        // A single value makes no line; few values get a marker each.
         if at.len() <= 20 {
             at.iter().for_each(|(x, y)| {
                 let _ = write!(svg, "<circle class=\"dot c{style}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\"/>");
@@ -119,14 +119,14 @@ pub(super) fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -
     svg + "</svg>"
 }
 
-/// Bars that lie, one above the other, with a whisker from the least to the most.
+/// Horizontal bars, one above the other, with a whisker from the least to the greatest value.
 pub(super) fn bars(title: &str, label: &str, bars: &[Bar]) -> String {
     let bars: Vec<_> = bars.iter().filter(|bar| bar.value.is_finite()).cloned().collect();
     let scale = Scale::over(bars.iter().flat_map(|bar| [bar.value, bar.high, bar.low]), true);
     draw_bars(title, label, &bars, scale, |tick| tick)
 }
 
-/// The same by powers of ten, for what differs much; only values above 0 have a place there.
+/// As [`bars`], on a logarithmic axis, for values that differ much; only values above 0 can be shown.
 pub(super) fn bars_by_tens(title: &str, label: &str, bars: &[Bar]) -> String {
     let log = |bar: &Bar| Bar {
         name: format!("{}: {}", bar.name, short(bar.value)),
@@ -158,7 +158,7 @@ fn draw_bars(title: &str, label: &str, bars: &[Bar], scale: Scale, told: impl Fn
         let top = TOP + number as f64 * BAR_ROW;
         let (start, end) = (x(0.0_f64.max(scale.low)), x(bar.value));
         let (from, length) = (start.min(end), (end - start).abs().max(1.0));
-        // Those by tens bring their value in their name.
+        // Bars on the logarithmic axis have their value in their name.
         let text = if told(0.0) == 0.0 { format!("{}: {}", bar.name, short(bar.value)) } else { bar.name.clone() };
         let _ = write!(svg, "<text class=\"tick\" x=\"{left}\" y=\"{:.1}\">{}</text>", top + 12.0, escape(&text));
         let _ = write!(
@@ -236,7 +236,7 @@ fn axes(svg: &mut String, x: (Scale, &str), y: (Scale, &str)) {
     );
 }
 
-/// Names of the lines with their numbers, as many in a row as fit.
+/// The legend: names of the lines with their numbers, as many in a row as fit.
 fn legend_rows(lines: &[Line]) -> Vec<Vec<(usize, &str, f64)>> {
     let mut rows: Vec<Vec<(usize, &str, f64)>> = Vec::new();
     let mut at = f64::INFINITY;
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(shown, ["0", "0.25", "7", "12.5", "1500", "20 k", "1.25 M", "3 G", "0"]);
     }
 
-    /// Nothing of it is no number, and it is whole.
+    /// Checks that a plot is complete and contains no NaN.
     fn check(svg: &str, holds: &[&str]) {
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>"), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

@@ -1,5 +1,6 @@
-//! What the machine can do without Stentor, with the very bytes that the generator sends: append and `fdatasync`, a way over
-//! loopback and back, and parsing alone. Each for a fixed time, on the CPUs of whoever does it in the measurement.
+//! What the machine can do without Stentor, with the same bytes that the generator sends: append and `fdatasync`, a
+//! round trip over loopback, and parsing alone. Each runs for a fixed time, on the CPUs of the process that does this
+//! work in the measurement.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,21 +18,21 @@ use crate::run::verdict::Number;
 use crate::send::batch::{Renderer, Shape};
 use crate::smsc::stats::Quantiles;
 
-/// The file is begun anew there, so that the probe fills no disk.
+/// At this size the file is started anew, so that the probe does not fill the disk.
 const FILE_BYTES_MAX: usize = 256 << 20;
-/// What stands for an answer on the way back, about as long as a 202 with a summary.
+/// Stands for an answer on the way back; about as long as a 202 with a summary.
 const ANSWER: [u8; 160] = [b'.'; 160];
-/// More threads than that tell nothing more.
+/// More threads than these would show nothing more.
 const CONNECTIONS_MAX: u64 = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one probe found.
+/// The result of one probe.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub figures: Vec<Number>,
 }
 
-/// Request bodies as the generator renders them, of so many messages.
+/// A request body of `batch` messages, as the generator renders it.
 pub(super) fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
     let shape = Shape {
         length,
@@ -47,8 +48,8 @@ pub(super) fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
     Ok(renderer.render(0..batch, 1_800_000_000_000_000).to_vec())
 }
 
-/// Appends `block` again and again to a file in `directory`, with an `fdatasync` after each. A block stands for that many
-/// messages.
+/// Appends `block` again and again to a file in `directory`, with an `fdatasync` after each. A block stands for
+/// `messages` messages.
 pub(super) fn disk(
     directory: &Path,
     block: &[u8],
@@ -91,7 +92,7 @@ fn append(file: &mut File, block: &[u8]) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// Sends the body over loopback on so many connections, each waiting for a short answer before it goes on.
+/// Sends the body over loopback on `connections` connections; each waits for a short answer before it sends again.
 pub(super) fn loopback(
     body: &[u8],
     messages: u64,
@@ -122,7 +123,7 @@ pub(super) fn loopback(
         let mut books = histogram();
         for sender in senders {
             let own = sender.join().map_err(|_| "loopback: a thread panicked".to_owned())?.map_err(told)?;
-            // Both have the same bounds, so that adding cannot fail.
+            // Both have the same bounds, so adding cannot fail.
             let _ = books.add(own);
         }
         Ok::<_, String>((books, begun.elapsed().as_secs_f64()))
@@ -152,23 +153,23 @@ fn offer(mut stream: TcpStream, body: &[u8], until: Instant) -> std::io::Result<
     Ok(books)
 }
 
-/// Until the sender closes.
+/// Answers until the sender closes.
 fn answer(mut stream: TcpStream, length: usize) {
     let mut body = vec![0; length];
-    // The sender tells what went wrong; here it is the end in any case.
+    // The sender reports errors; here an error just ends the connection.
     let _ = stream.set_nodelay(true);
     while stream.read_exact(&mut body).is_ok() && stream.write_all(&ANSWER).is_ok() {}
 }
 
-/// A line, as serde_json reads it: no reader of Stentor's, so that the figure is the machine's and stays what it is when
-/// Stentor changes.
+/// A line, as serde_json reads it: deliberately not Stentor's reader, so that the figure depends on the machine only
+/// and stays the same when Stentor changes.
 #[derive(Deserialize)]
 struct Line<'a> {
     to: &'a str,
     body: &'a str,
 }
 
-/// Parses the body on so many threads.
+/// Parses the body on `threads` threads.
 pub(super) fn parse(
     body: &[u8],
     messages: u64,
@@ -214,7 +215,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"))
 }
 
-/// A machine's figure: told, and judged by nobody, for it is no work of Stentor's.
+/// A figure of the machine: reported but not judged, as it says nothing about Stentor.
 fn number(name: &str, value: f64, unit: Unit) -> Number {
     Number { name: name.to_owned(), value, unit, better: Better::Neither }
 }

@@ -1,5 +1,5 @@
-//! A daemon on another host: generator and simulator run here, the daemon where somebody has started it. Measured is what can
-//! be seen from outside and in its metrics; whatever would need its process is left out, by name.
+//! A daemon on another host: generator and simulator run here, the daemon is started there by the operator. Measures
+//! what can be seen from outside and in its metrics; everything that would need its process is left out, by name.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::run::verdict::Verdict;
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Messages of `single` in each repeat, for each repeat: over a network each takes a while.
+/// Messages of `single` in each repeat: over a network each one takes a while.
 const SINGLES: u64 = 500;
 
 const CLOSED: &str = "closed loop over the network: each connection sends its next request when the last was answered";
@@ -35,7 +35,7 @@ const LEFT_OUT: [(&str, &str); 6] = [
 /// Reads `http://HOST:PORT`.
 pub(super) fn resolve(url: &str) -> Result<SocketAddr, String> {
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(format!("--target {url}: http://HOST:PORT is needed; the generator speaks no TLS"));
+        return Err(format!("--target {url}: must be http://HOST:PORT; the generator does not speak TLS"));
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
     let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -48,7 +48,7 @@ pub(super) fn resolve(url: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| told(&"no address"))
 }
 
-/// The ground over a daemon elsewhere.
+/// The ground with a daemon on another host.
 #[derive(Debug)]
 pub(super) struct Remote {
     ground: Ground,
@@ -56,7 +56,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Asks the daemon, starts the simulator, and waits until the daemon has bound to it.
+    /// Queries the daemon, starts the simulator, and waits until the daemon has bound to it.
     pub(super) fn prepare(
         options: &GroundOptions,
         target: SocketAddr,
@@ -78,7 +78,7 @@ impl Remote {
         Ok(Self { ground, smsc: simulator })
     }
 
-    /// Its version, as its metrics tell it.
+    /// Its version, as its metrics report it.
     pub(super) fn version(&self) -> String {
         let metrics = self.ground.metrics();
         let version = metrics.label(BUILD, "version").map(|version| format!("stentor {version}"));
@@ -102,7 +102,7 @@ impl Remote {
 }
 
 impl Course<'_> {
-    /// Everything that can be measured from outside. `ground` is what the remote's was prepared with.
+    /// Measures everything that can be measured from outside. `ground` is the one with which `remote` was prepared.
     pub(super) fn run_remote(&mut self, remote: &mut Remote, ground: &GroundOptions) -> Result<(), String> {
         for (name, why) in LEFT_OUT {
             self.leave_out(name, why);

@@ -10,7 +10,7 @@ pub(super) fn figure(name: &str, unit: Unit, values: &[f64]) -> Figure {
     Figure::new(name, unit, unit.better(), values).expect("finite values")
 }
 
-/// A result whose `million` went through at those speeds.
+/// A result whose `million` was repeated with those speeds.
 pub(super) fn outcome(speeds: &[f64]) -> Outcome {
     let million = Measurement {
         name: "million".to_owned(),

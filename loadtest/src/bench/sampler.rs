@@ -1,5 +1,6 @@
-//! Watches the processes of a run from beside: CPU of each, of the daemon's threads, and of the whole machine, and the bytes
-//! that the daemon had written, at even distances in time. Reads /proc alone, and knows nothing of what the processes do.
+//! Watches the processes of a run from outside: CPU of each, of the daemon's threads, and of the whole machine, and the
+//! bytes that the daemon had written, at regular intervals. Reads /proc alone, and knows nothing of what the processes
+//! do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +15,12 @@ use crate::run::process::{parse_cpu, parse_written};
 use crate::run::roster::{Member, Role, Roster};
 use crate::run::verdict::Series;
 
-/// Threads that are told of; the others are next to idle.
+/// Most threads that are listed; the others are almost idle.
 const THREADS_MAX: usize = 16;
-/// An hour at one a second: a run that lasts longer is told of as far as that.
+/// An hour at one sample a second: of a longer run only the first part is listed.
 const SAMPLES_MAX: usize = 3_600;
 
-/// A thread that looks again and again.
+/// A thread that takes samples.
 #[derive(Debug)]
 pub(super) struct Sampler {
     stop: Sender<()>,
@@ -27,7 +28,7 @@ pub(super) struct Sampler {
     interval: Duration,
 }
 
-/// One look.
+/// One sample.
 #[derive(Clone, Debug, Default)]
 struct Sample {
     at_s: f64,
@@ -37,21 +38,21 @@ struct Sample {
     written: f64,
     /// By process and thread: name and CPU seconds.
     threads: BTreeMap<(u32, u32), (String, f64)>,
-    /// CPU seconds of the whole machine that somebody used.
+    /// CPU seconds of the whole machine that were used.
     busy_s: f64,
 }
 
-/// What was seen.
+/// The result of watching.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
     pub series: Vec<Series>,
     pub threads: Vec<Thread>,
-    /// While messages were offered; none if nobody looked twice meanwhile.
+    /// Shares of CPU while messages were offered; `None` if there were fewer than two samples meanwhile.
     pub shares: Option<Shares>,
 }
 
 impl Sampler {
-    /// Begins to watch whoever stands on the roster.
+    /// Begins to watch the processes on the roster.
     pub(super) fn start(roster: Roster, interval: Duration) -> Self {
         let (stop, stopped) = channel::<()>();
         let thread = thread::spawn(move || {
@@ -72,7 +73,7 @@ impl Sampler {
         Self { stop, thread, interval }
     }
 
-    /// Ends, and tells.
+    /// Stops; gives the result.
     pub(super) fn finish(self, cpus: usize) -> Watched {
         drop(self.stop);
         let samples = self.thread.join().unwrap_or_default();
@@ -92,7 +93,7 @@ fn look(members: &[Member], at_s: f64) -> Sample {
                 sample.written += parse_written(&read(&format!("{directory}/io"))).unwrap_or(0) as f64;
                 sample.threads.extend(threads(member.pid));
             }
-            // One that has ended and was not waited for yet works no more.
+            // A process that has ended but was not waited for works no more.
             Role::Generator => sample.is_generating |= !stat.contains(") Z "),
             Role::Simulator => {}
         }

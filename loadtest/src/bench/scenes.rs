@@ -1,5 +1,5 @@
-//! What is measured, scene by scene: each plays a scenario of `run` under a load that the machine can bear, and tells what its
-//! figures mean.
+//! What is measured, scene by scene: each plays a scenario of `run` under a load that the machine can bear, and
+//! explains its figures.
 
 use super::bottleneck::Allotted;
 use super::course::{Course, Found, Trial};
@@ -14,17 +14,17 @@ use crate::run::restart::{self, Ending};
 use crate::run::verdict::Verdict;
 use crate::run::{backlog, peak};
 
-/// A rate was kept if so much of it was acknowledged,
+/// A rate counts as kept if this share of it was acknowledged,
 const KEPT_MIN: f64 = 0.97;
-/// and the p99 of the way to the carrier stayed below that.
+/// and the p99 from offer to submit stayed below this.
 const AGE_MS_MAX: f64 = 1_000.0;
-/// Requests that leave later than that, at p99, are told of.
+/// Requests that leave later than this at p99 are mentioned.
 const LATE_MS_MAX: f64 = 10.0;
-/// Connections with one message in each request, beside a single one.
+/// Connections that send one message per request, measured beside a single connection.
 const SINGLES: u64 = 64;
-/// A larger block is no commit of anybody.
+/// No commit is larger than this.
 const BLOCK_BYTES_MAX: f64 = 64e6;
-/// The daemon is stopped in the middle of that share of what the machine can do.
+/// The daemon is stopped while it runs at this share of what the machine can do.
 const RESTART_SHARE: f64 = 0.5;
 
 const CLOSED: &str = "closed loop: each connection sends its next request when the last was answered";
@@ -32,7 +32,7 @@ const OPEN: &str =
     "open loop: a request is due at its place in time, answered or not, and its latency counts from there";
 
 impl Course<'_> {
-    /// Everything, in order. Nothing without a warm-up that worked.
+    /// Measures everything, in order. Stops if the warm-up fails.
     pub(super) fn run(&mut self) -> Result<(), String> {
         if self.wants(Subject::Limits, "limits") {
             self.limits()?;
@@ -55,7 +55,7 @@ impl Course<'_> {
             self.restart("restart-term", "SIGTERM in the middle", Ending::Term);
             self.restart("restart-kill", "kill -9 in the middle", Ending::Kill);
         }
-        // The longest come last: where the time is short, they are cut.
+        // The longest come last: if the time is short, they are cut.
         if self.wants(Subject::Sweep, "sweep") {
             self.sweep();
         }
@@ -65,7 +65,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The machine's limits, before anything of Stentor runs.
+    /// The machine's limits, before Stentor is started.
     fn limits(&mut self) -> Result<(), String> {
         let ground = &self.options.ground;
         let (daemon, load) = (ground.cpus_daemon.as_ref(), ground.cpus_load.as_ref());
@@ -119,7 +119,7 @@ impl Course<'_> {
         self.limits.push(measurement);
     }
 
-    /// The disk once more, with as many bytes a sync as the daemon wrote.
+    /// The disk once more, with as many bytes per sync as the daemon wrote.
     fn limit_as_written(&mut self, trials: &[Trial]) {
         const NAME: &str = "limit-disk-as-written";
         if !self.options.only.is_empty() && !self.options.only.contains(&Subject::Limits) {
@@ -150,7 +150,7 @@ impl Course<'_> {
         }
     }
 
-    /// Passes that are thrown away, until one was long enough to size the others by.
+    /// Passes whose results are thrown away, until one was long enough to size the others by.
     fn warm_up(&mut self) -> Result<(), String> {
         let mut count = self.sizes.count(0.0, self.options.ground.batch, self.sizes.warm_up);
         for _ in 0..3 {
@@ -189,7 +189,7 @@ impl Course<'_> {
     fn single(&mut self, name: &str, title: &str, connections: u64) {
         let mut ground = self.ground();
         (ground.batch, ground.connections) = (1, connections);
-        // A first, short pass tells how many fit into the time.
+        // A first, short pass shows how many fit into the time.
         let tried = million::pass(&through(&ground, 20 * connections, None));
         let rate = match tried {
             Ok((_, pass)) => pass.accepted_per_s,
@@ -295,12 +295,12 @@ impl Course<'_> {
         let count = self.sizes.backlog;
         let play = |ground: &GroundOptions| {
             let ground = ground.clone();
-            // What is claimed of them is claimed of one machine and size, not here.
+            // Their limits hold for one machine and size; they are not claimed here.
             let (rss_max, ready_max) = (u64::MAX >> 20, f64::INFINITY);
             let options = backlog::Options { ground, count, rss_max, ready_max, keyed: false, cold: false };
             backlog::play(&options).map(|verdict| (verdict, None))
         };
-        let model = format!("{CLOSED}; nobody takes the messages before the daemon was killed and started again");
+        let model = format!("{CLOSED}; the messages stay queued until the daemon has been killed and started again");
         self.scene("backlog", "A backlog over kill -9", &model, &[("messages", count as f64)], play);
     }
 
@@ -331,7 +331,7 @@ impl Course<'_> {
         self.push(measurement);
     }
 
-    /// Keeps a measurement, if there was a pass at all.
+    /// Keeps a measurement if there was at least one pass.
     pub(super) fn push(&mut self, measurement: Measurement) {
         if measurement.repeats > 0 {
             self.measurements.push(measurement);
@@ -339,7 +339,7 @@ impl Course<'_> {
     }
 }
 
-/// Everything through once: no floors, one tenant, receipts at once.
+/// All messages once: without minimum rates, with one tenant, receipts sent at once.
 fn through(ground: &GroundOptions, count: u64, rate: Option<f64>) -> million::Options {
     million::Options {
         ground: ground.clone(),
@@ -347,7 +347,7 @@ fn through(ground: &GroundOptions, count: u64, rate: Option<f64>) -> million::Op
         rate,
         accepted_min: 0.0,
         end_to_end_min: 0.0,
-        // That of `config/bench.toml`; another configuration has its own.
+        // The window of `config/bench.toml`; another configuration has its own.
         window: if ground.config.is_none() { 2_000 } else { u32::MAX },
         tenants: 0,
         receipt_delay: "0".to_owned(),
@@ -358,7 +358,7 @@ fn played(found: Result<(Verdict, Pass), String>) -> Found {
     found.map(|(verdict, pass)| (verdict, Some(pass)))
 }
 
-/// A word about requests that left late although the rate was kept: their latency is in part the generator's.
+/// A remark about requests that left late although the rate was kept: part of their latency is the generator's.
 fn lateness(trials: &[Trial], rate: f64) -> Option<String> {
     let kept = trials.iter().filter_map(|trial| trial.pass).filter(|pass| is_kept(pass, rate));
     let late_ms = kept.map(|pass| pass.late_ms).fold(0.0, f64::max);
@@ -374,7 +374,7 @@ fn is_kept(pass: &Pass, rate: f64) -> bool {
     pass.accepted_per_s >= KEPT_MIN * rate && pass.age_ms <= AGE_MS_MAX
 }
 
-/// Of each repeat, the highest rate that it kept so far. Rates rise.
+/// For each repeat, the highest rate that it kept so far. Rates rise.
 pub(super) fn note_kept(kept: &mut Vec<f64>, trials: &[Trial], rate: f64) {
     for (number, pass) in trials.iter().map(|trial| trial.pass).enumerate() {
         if kept.len() <= number {

@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::ground::GroundOptions;
 
-/// Parts of the names of keys whose values nobody else is to read.
+/// Parts of key names whose values are secret.
 const SECRET: [&str; 6] = ["key", "password", "secret", "token", "credential", "pass"];
 const HIDDEN: &str = "(not shown)";
 
 /// The daemon and how it was set up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Subject {
-    /// As it says itself.
+    /// The version that it reports.
     pub version: String,
-    /// Of the checkout in which it was built; with `+` if something there was changed.
+    /// The commit of the checkout in which it was built, with `+` if files there were changed.
     pub commit: String,
     pub binary: String,
     pub binary_bytes: u64,
-    /// CRC-32, by which two builds of one version are told apart.
+    /// CRC-32 of the binary, to tell apart two builds of one version.
     pub binary_crc32: String,
-    /// Whether it lies where cargo puts what it builds without optimisation.
+    /// Whether it is where cargo puts builds without optimisation.
     pub is_debug: bool,
     /// `config/bench.toml`, or the name of another file.
     pub configuration_file: String,
     pub configuration: serde_json::Value,
-    /// Names of the variables of the environment that change it.
+    /// Names of the environment variables that change it.
     pub environment: Vec<String>,
-    /// Of the program that measures.
+    /// The version of the program that measures.
     pub loadtest: String,
 }
 
 impl Subject {
-    /// Asks the binary and reads the configuration. `commit` is what somebody said who knows better.
+    /// Queries the binary and reads the configuration. `commit` is the value of `--commit`, which overrides the checkout.
     pub(super) fn read(options: &GroundOptions, commit: Option<&str>) -> Result<Self, String> {
         let binary = options.binary()?;
         let content = fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
@@ -61,7 +61,7 @@ impl Subject {
         })
     }
 
-    /// Of a daemon on another host, of which only its answers are known.
+    /// A daemon on another host, of which only its answers are known.
     pub(super) fn elsewhere(version: String, commit: Option<&str>) -> Self {
         Self {
             version,
@@ -92,7 +92,7 @@ fn environment() -> Vec<String> {
     names
 }
 
-/// A configuration as JSON, secrets left out; what cannot be read is the daemon's to refuse.
+/// A configuration as JSON, with its secrets hidden; null if it cannot be read, which the daemon itself will report.
 fn told(text: &str) -> serde_json::Value {
     let mut value = match toml::from_str::<serde_json::Value>(text) {
         Ok(value) => value,

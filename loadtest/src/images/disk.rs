@@ -1,9 +1,9 @@
-//! A disk as a trace left it at some point: what was synced is there, and of the rest what chance leaves.
+//! A disk in the state that a trace left at some point: synced data is there, and of the rest what chance leaves.
 //!
-//! Knows: what may happen at a power cut. What a file holds unsynced may be kept, lost, cut, or kept in part by blocks of
-//! 512 bytes in any order, missing blocks being old content or zeroes. What a directory holds unsynced may be kept, lost,
-//! kept up to some point, or kept in part; a renaming happens whole or not at all. Syncing a file does not sync the
-//! directory that names it. Refuses to know: what the files mean.
+//! Knows what may happen at a power cut. Unsynced file data may be kept, lost, cut, or kept in part by blocks of 512
+//! bytes in any order, with old content or zeroes in place of missing blocks. Unsynced directory entries may be kept,
+//! lost, kept up to some point, or kept in part; a rename happens whole or not at all. Syncing a file does not sync the
+//! directory that names it. Refuses to know what the files mean.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,49 +18,49 @@ use super::trace::{Change, Node, Trace};
 
 const BLOCK: u64 = 512;
 
-/// What becomes of what was not synced.
+/// What happens to data that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// All of it reached the disk.
     Kept,
-    /// Nothing of it did.
+    /// None of it reached the disk.
     Lost,
-    /// It did up to some point.
+    /// It reached the disk up to some point.
     Cut,
-    /// Some of it did, in any order.
+    /// Some of it reached the disk, in any order.
     Scattered,
-    /// As scattered, and what is missing reads as zeroes.
+    /// As `Scattered`, but missing blocks read as zeroes.
     Zeroed,
 }
 
 impl Fate {
     pub(super) const ALL: [Self; 5] = [Self::Kept, Self::Lost, Self::Cut, Self::Scattered, Self::Zeroed];
 
-    /// One of them.
+    /// Draws one.
     pub(super) fn draw(chance: &mut Prng) -> Self {
         Self::ALL[chance.below(Self::ALL.len() as u64) as usize]
     }
 }
 
-/// What becomes of everything that was not synced, in one image.
+/// What happens to everything that was not synced, in one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// Of what stands in files.
+    /// Of data in files.
     pub data: Fate,
-    /// Of what stands in directories.
+    /// Of entries in directories.
     pub entries: Fate,
-    /// Where some of it is kept: how much, in millionths.
+    /// If some of it is kept: how much, in parts per million.
     pub kept_ppm: u32,
 }
 
 impl Cut {
-    /// Everything that happened is there.
+    /// A cut that loses nothing.
     pub(super) const NOTHING_LOST: Self = Self { data: Fate::Kept, entries: Fate::Kept, kept_ppm: 0 };
 
-    /// One of them.
+    /// Draws one.
     pub(super) fn draw(chance: &mut Prng) -> Self {
         let (data, entries) = (Fate::draw(chance), Fate::draw(chance));
-        // A few blocks, half of them, all but a few: the last leaves batches whose end stands and whose middle does not.
+        // A few blocks, half of them, or all but a few: the last leaves batches whose end is there but whose middle is not.
         Self { data, entries, kept_ppm: [120_000, 500_000, 920_000][chance.below(3) as usize] }
     }
 }
@@ -69,11 +69,11 @@ impl Cut {
 #[derive(Clone, Debug, Default)]
 struct History {
     changes: Vec<usize>,
-    /// So many of them are on stable storage.
+    /// How many of them are on stable storage.
     durable: usize,
 }
 
-/// See the head of this file. Moves forward along the trace only.
+/// A disk in the state that a trace left at some point. Only moves forward along the trace.
 #[derive(Debug)]
 pub(super) struct Disk<'a> {
     trace: &'a Trace,
@@ -82,12 +82,12 @@ pub(super) struct Disk<'a> {
 }
 
 impl<'a> Disk<'a> {
-    /// Before the first change.
+    /// The disk before the first change.
     pub(super) fn new(trace: &'a Trace) -> Self {
         Self { trace, at: 0, nodes: vec![History::default(); trace.paths.len()] }
     }
 
-    /// Lets everything before change number `to` happen.
+    /// Applies every change before number `to`.
     pub(super) fn forward(&mut self, to: usize) {
         for at in self.at..to {
             match &self.trace.changes[at] {
@@ -180,7 +180,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// The first blocks of a write; the file may have grown all the same.
+    /// Applies the first blocks of a write; the file may have its new length all the same.
     fn apply_cut(&self, file: &File, at: usize, chance: &mut Prng) -> io::Result<()> {
         let Change::Written { offset, octets, .. } = &self.trace.changes[at] else { return Ok(()) };
         let bytes = self.trace.octets(octets);
@@ -223,7 +223,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// Whether both directories hold the same, so that nothing that happened is missing in the trace.
+/// Compares two directories: if they differ, a change is missing in the trace.
 pub(super) fn difference(one: &Path, other: &Path) -> io::Result<Option<String>> {
     let names = |path: &Path| -> io::Result<Vec<String>> {
         let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -234,7 +234,7 @@ pub(super) fn difference(one: &Path, other: &Path) -> io::Result<Option<String>>
     };
     let (ours, theirs) = (names(one)?, names(other)?);
     if ours != theirs {
-        return Ok(Some(format!("{} holds {ours:?}, and by the trace {theirs:?}", one.display())));
+        return Ok(Some(format!("{} holds {ours:?}, but by the trace {theirs:?}", one.display())));
     }
     for name in ours {
         let (one, other) = (one.join(&name), other.join(&name));

@@ -1,8 +1,8 @@
-//! A real node with one shard over a real store, driven hard in a process of its own, so that the shim sees everything that
-//! it does to the disk: messages, attempts, answers, receipts, checkpoints, runs, retention, and a second start.
+//! A real node with one shard over a real store, driven hard in a process of its own, so that the shim sees everything
+//! that it does to the disk: messages, attempts, answers, receipts, checkpoints, runs, retention, and a second start.
 //!
-//! Knows: what a node has done by its host, and a carrier's side of the conversation in the simplest form.
-//! Refuses to know: crashes. What it does depends on its seed alone.
+//! Knows what a node asks of its host, and plays a carrier in the simplest form. Refuses to know crashes. What it does
+//! depends on its seed alone.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -32,11 +32,11 @@ use super::marks::{self, Mark, Marks};
 
 /// Turns of everyday traffic before the flood and after it.
 const TURNS: u64 = 160;
-/// Messages and bytes of one turn of the flood.
+/// Messages of one turn of the flood, and bytes of each.
 const FLOOD: (u64, u64) = (256, 2_000);
-/// Turns between two looks after the journals, and between two writings of the high-water mark.
+/// Turns between two checks of the journals, and between two writes of the high-water mark.
 const LOOK: u64 = 5;
-/// A wall clock's beginning, ms.
+/// The time at which the wall clock begins, ms.
 const EPOCH: u64 = 1_750_000_000_000;
 /// The shard's core; the link and the doors are on core 0, which this driver plays.
 const CORE: u8 = 1;
@@ -45,7 +45,7 @@ const GROUP: GroupId = GroupId(1);
 const ROUTE: RouteId = RouteId(1);
 const MINUTE_MS: u64 = 60_000;
 
-/// What was typed; for the process that the shim stands before.
+/// The options of the hidden command that runs in the traced process.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// The traced directory; the data directory is `data` in it
@@ -53,10 +53,10 @@ pub(crate) struct Options {
     pub root: PathBuf,
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Write on until the journal was rotated and the old one is gone
+    /// Write on until the journal was rotated and the old one is removed
     #[arg(long)]
     pub flood: bool,
-    /// Stop in good order at the end, with a last checkpoint
+    /// Stop cleanly at the end, with a last checkpoint
     #[arg(long)]
     pub stop: bool,
     /// Number of a deliberate bug of the store
@@ -64,17 +64,17 @@ pub(crate) struct Options {
     pub mutant: Option<usize>,
 }
 
-/// What the data directory is made for.
+/// The format of the data directory.
 pub(super) fn format() -> Format {
     Format { version: FORMAT_VERSION, node: 0, shards: 1, created: EPOCH / 1_000 }
 }
 
-/// How the store is opened.
+/// The options with which the store is opened.
 pub(super) fn store_options(mutant: Option<Mutant>) -> FjallOptions {
     FjallOptions { mutant, ..FjallOptions::shared_by(4) }
 }
 
-/// How the shard is set: small measures, so that everything happens often.
+/// The options of the shard: small limits, so that everything happens often.
 pub(super) fn shard_options() -> ShardOptions {
     let day_ms = 24 * 60 * MINUTE_MS;
     ShardOptions {
@@ -87,7 +87,7 @@ pub(super) fn shard_options() -> ShardOptions {
     }
 }
 
-/// What the shard is told of carriers.
+/// The catalog that the shard is given.
 pub(super) fn catalog() -> Arc<Catalog> {
     let way = Way { carrier: LINK.carrier, weight: 1 };
     let route = Route { id: ROUTE, name: "all".into(), when: Condition::default(), ways: vec![way] };
@@ -102,19 +102,19 @@ pub(super) fn catalog() -> Arc<Catalog> {
     Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
 }
 
-/// A node whose one shard is as its store left it.
+/// A node whose one shard is recovered from its store.
 pub(super) fn node(seed: u64, found: Recovery, now: Now) -> Node {
     let mut node = Node::new(CORE, usize::from(CORE) + 1, catalog());
     node.seat_shard(shard_options(), seed, found, now);
     node
 }
 
-/// A moment of the driver's own time.
+/// A moment of the driver's own clock.
 pub(super) fn moment(turn: u64, later_ms: u64) -> Now {
     Now { mono: Mono((turn * 5 + later_ms) * 1_000_000), wall: Wall(EPOCH + turn * 5 + later_ms) }
 }
 
-/// Drives a shard through a life.
+/// Drives a shard through one life.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let mutant = options.mutant.and_then(|number| Mutant::ALL.get(number).copied());
     let mut marks = Marks::open(&options.root)?;
@@ -130,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         }
         (0..TURNS).try_for_each(|_| driver.everyday())?;
     }
-    // Retention and patience pass: segments are dropped, runs deleted.
+    // The retention and the wait for receipts pass: segments are dropped, runs deleted.
     driver.later_ms += 5 * 24 * 60 * MINUTE_MS;
     (0..TURNS).try_for_each(|_| driver.everyday())?;
     if options.stop { driver.stop() } else { Ok(()) }
@@ -148,7 +148,7 @@ struct Driver {
     receipts: VecDeque<(Msisdn, u64)>,
 }
 
-/// What the node has at hand: its store, and a carrier's side.
+/// The host of the node: its store, and a carrier.
 struct Ground {
     store: FjallStore,
     answerer: Answerer<FjallReader>,
@@ -158,9 +158,9 @@ struct Ground {
     last: u64,
     next_id: u64,
     outcomes: VecDeque<(Submit, u64)>,
-    /// What the shard is told next.
+    /// Events that the shard gets next.
     answers: Vec<ShardEvent>,
-    /// The first thing that failed.
+    /// The first error.
     failed: Option<String>,
 }
 
@@ -194,7 +194,7 @@ impl Driver {
         Ok(Self { _directory: directory, node, ground, chance, mutant, turn, later_ms, rotations: 0, receipts })
     }
 
-    /// A second life over the same directory, without a good end of the first.
+    /// A second life on the same directory, without a clean end of the first.
     fn again(self, data: &Path) -> Result<Self, String> {
         let Self { _directory, ground, chance, mutant, turn, later_ms, .. } = self;
         let Ground { store, answerer, maintainer, mut marks, next_id, .. } = ground;
@@ -257,7 +257,7 @@ impl Driver {
         self.node.push(NodeEvent::Shard(ShardId(0), event));
     }
 
-    /// The carrier's side: places, answers to what it was given, receipts.
+    /// The carrier's part: grants, answers to submits, receipts.
     fn converse(&mut self) {
         let now = self.now();
         for class in Class::ALL {
@@ -292,7 +292,7 @@ impl Driver {
         let mut batch = ReceiptBatch { link: LINK, group: GROUP, ..ReceiptBatch::default() };
         while self.receipts.len() > 60 {
             let Some((to, id)) = self.receipts.pop_front() else { break };
-            // Every fifth receipt never comes; every twentieth names an id that nobody knows.
+            // Every fifth receipt never comes; every twentieth has an unknown id.
             let id = match self.chance.below(20) {
                 0..4 => continue,
                 4 => id + 1_000_000,
@@ -329,7 +329,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Turns the node until nothing moves.
+    /// Turns the node until nothing is left to do.
     fn settle(&mut self) -> Result<(), String> {
         loop {
             self.node.turn(moment(self.turn, self.later_ms), &mut self.ground);
@@ -345,7 +345,7 @@ impl Driver {
         }
     }
 
-    /// As the daemon ends: everything is answered, a checkpoint, a mark that says "clean".
+    /// Ends as the daemon does: everything is answered, then a checkpoint and a "clean" mark.
     fn stop(mut self) -> Result<(), String> {
         self.node.push(NodeEvent::Drain);
         while !self.ground.outcomes.is_empty() {
@@ -365,7 +365,7 @@ impl Driver {
     }
 }
 
-/// What a run was told to hold.
+/// Content that a run should have.
 #[derive(Default)]
 struct Said(Vec<(Vec<u8>, u64)>);
 

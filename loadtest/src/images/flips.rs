@@ -1,8 +1,8 @@
-//! `loadtest flips`: a directory that was stopped in good order is damaged, thousands of times, in one place each: a flipped
-//! bit, a file cut off, a page of zeroes. Whatever a start and a full reading (`stentor check --data`) then say, nothing may
-//! be wrong or missing without an alarm, and nothing may hang.
+//! `loadtest flips`: a directory that was stopped cleanly is damaged, thousands of times, in one place each: a flipped
+//! bit, a file cut off, a page of zeroes. A start and a full check (`stentor check --data`) must then raise an alarm if
+//! anything is wrong or missing, and must not hang.
 //!
-//! Knows: how damage is done and what counts as an alarm. Refuses to know: what the files hold.
+//! Knows how damage is done and what counts as an alarm. Refuses to know what the files contain.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -27,7 +27,7 @@ use super::{TOLD_MAX, drive, workplace};
 
 const PAGE: u64 = 4_096;
 
-/// What was typed.
+/// The options on the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// How many places are damaged, each in a directory of its own
@@ -35,18 +35,18 @@ pub(crate) struct Options {
     count: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only the damage of that number; its directory is left
+    /// Only the damage with this number; its directory is kept
     #[arg(long, value_name = "N")]
     only: Option<u64>,
     /// Threads
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Where directories are made, memory by default
+    /// Where directories are made; by default in memory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-/// Everything that a store says it holds: digests by space and key, and of the runs.
+/// Everything that a store contains: digests by space and key, and those of the runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Contents {
     last: u64,
@@ -54,30 +54,30 @@ struct Contents {
     runs: Runs,
 }
 
-/// By number: keys and digests.
+/// By run number: keys and digests.
 type Runs = BTreeMap<u64, Vec<(Vec<u8>, u64)>>;
 
-/// One damage, done.
+/// One damage that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Damage {
     file: PathBuf,
     what: String,
 }
 
-/// What came of it.
+/// Its consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// Nothing is wrong or missing.
+    /// All contents are unchanged.
     Harmless,
     /// The start was refused.
     Refused,
-    /// The full reading has named it.
+    /// The full check reported it.
     Named,
-    /// Something is wrong, and nobody said so.
+    /// Something is wrong, but was not reported.
     Silent(String),
 }
 
-/// Plays it, prints the report, fails if a damage went unnoticed.
+/// Runs it, prints the report, and fails if a damage went unnoticed.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let began = Instant::now();
     let directory = workplace(options.dir.as_deref())?;
@@ -85,9 +85,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     make(&sound, options.seed)?;
     let whole = match read(&sound) {
         Ok(Ok(contents)) => contents,
-        Ok(Err(alarm)) | Err(alarm) => return Err(format!("the sound directory is not: {alarm}")),
+        Ok(Err(alarm)) | Err(alarm) => return Err(format!("the undamaged directory is not sound: {alarm}")),
     };
-    // A start may have changed files; from here on they stay as they are.
+    // A start may have changed files; from now on they stay unchanged.
     let files = files(&sound)?;
     let numbers: Vec<u64> =
         (0..options.count).filter(|number| options.only.is_none_or(|only| only == *number)).collect();
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     report(&outcomes, began)
 }
 
-/// A directory that a shard has filled and left in good order.
+/// A directory that a shard has filled and left cleanly.
 fn make(sound: &Path, seed: u64) -> Result<(), String> {
     fs::create_dir(sound).map_err(|error| error.to_string())?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -121,7 +121,7 @@ fn make(sound: &Path, seed: u64) -> Result<(), String> {
     driven.success().then_some(()).ok_or_else(|| format!("the driver ended with {driven}"))
 }
 
-/// Every file of the data directory, with the bytes that are not a hole.
+/// Every file of the data directory, with the number of bytes that are not holes.
 fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, String> {
     let (mut found, mut open) = (Vec::new(), vec![root.join("data")]);
     while let Some(directory) = open.pop() {
@@ -182,7 +182,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Journals are made long before they are full.
+/// Copies without the holes: journals are allocated long before they are full.
 fn sparse_copy(from: &Path, to: &Path) -> io::Result<()> {
     let bytes = fs::read(from)?;
     let used = bytes.iter().rposition(|octet| *octet != 0).map_or(0, |at| at + 1);
@@ -215,10 +215,10 @@ fn harm(root: &Path, files: &[(PathBuf, u64)], chance: &mut Prng) -> io::Result<
     Ok(Damage { file: name.clone(), what })
 }
 
-/// How an alarm of the full reading begins.
+/// How an alarm of the full check begins.
 const NAMED: &str = "named: ";
 
-/// What the store says it holds, or its alarm; an error where it hangs or panics.
+/// The contents that the store reports, or its alarm; an error if it hangs or panics.
 fn read(root: &Path) -> Result<Result<Contents, String>, String> {
     let root = root.to_owned();
     with_patience(move || read_here(&root))
@@ -258,8 +258,8 @@ fn difference(whole: &Contents, found: &Contents) -> String {
     let differs = whole.entries.iter().find(|(key, digest)| found.entries.get(*key) != Some(*digest));
     let more = found.entries.keys().find(|key| !whole.entries.contains_key(*key));
     match (differs.map(|(key, _)| key).or(more), whole.runs == found.runs) {
-        (Some((space, key)), _) => format!("{} {key:02x?} is another or missing", space.name()),
-        (None, false) => "a run is another".to_owned(),
+        (Some((space, key)), _) => format!("{} {key:02x?} differs or is missing", space.name()),
+        (None, false) => "a run differs".to_owned(),
         (None, true) => "nothing differs".to_owned(),
     }
 }

@@ -1,8 +1,8 @@
 //! What a store must hold after a crash, and whether the shipped recovery finds it.
 //!
-//! Knows: the driver's words up to the crash. A batch that was kept is there whole; the one under way is there whole or
-//! not at all; nothing else is there; what was freed may be there or not; a registered run holds what was written into
-//! it; and no crash is mistaken for damage. Refuses to know: what the records mean.
+//! Knows the driver's marks up to the crash. A batch that was kept is there completely; the batch under way is there
+//! completely or not at all; nothing else is there; data that was freed may be there or not; a registered run contains
+//! what was written into it; and no crash is mistaken for damage. Refuses to know what the records mean.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,26 +26,26 @@ use super::drive;
 use super::marks::{self, FAMILY, Mark};
 use super::trace::{Change, Trace};
 
-/// Longer than this, a start hangs.
+/// A start that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Digests by space and key.
 pub(super) type Entries = BTreeMap<(Space, Vec<u8>), u64>;
 
-/// The driver's words up to a point. Moves forward along the trace only.
+/// The driver's marks up to a point. Only moves forward along the trace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
     at: usize,
     entries: Entries,
     runs: BTreeMap<u64, Vec<(Vec<u8>, u64)>>,
-    /// By space and beginning: up to where it was freed.
+    /// By space and first key: up to which key it was freed.
     freed: BTreeMap<(Space, Vec<u8>), Vec<u8>>,
     kept: u64,
     under_way: Option<(u64, Vec<marks::Change>)>,
 }
 
 impl Expected {
-    /// Takes in everything said before change number `to`.
+    /// Takes in all marks before change number `to`.
     pub(super) fn forward(&mut self, trace: &Trace, to: usize) {
         for change in &trace.changes[self.at..to.max(self.at)] {
             if let Change::Marked(mark) = change {
@@ -86,7 +86,7 @@ impl Expected {
                 wanted = &with_last;
             }
             _ if last.0 == self.kept => {}
-            _ => return Err(format!("the log ends at commit {}, kept was {}", last.0, self.kept)),
+            _ => return Err(format!("the log ends at commit {}, but {} was kept", last.0, self.kept)),
         }
         let found = everything(store)?;
         for ((space, key), value) in wanted {
@@ -97,7 +97,7 @@ impl Expected {
         }
         for (space, key) in found.keys() {
             if !wanted.contains_key(&(*space, key.clone())) && !self.is_freed(*space, key) {
-                return Err(format!("{} {key:02x?} is there and should not after commit {}", space.name(), last.0));
+                return Err(format!("{} {key:02x?} should not be there after commit {}", space.name(), last.0));
             }
         }
         self.compare_runs(store, wanted)
@@ -139,7 +139,7 @@ fn apply(entries: &mut Entries, changes: &[marks::Change]) {
     }
 }
 
-/// Digests of all that a store holds.
+/// Digests of everything in a store.
 pub(super) fn everything(store: &FjallStore) -> Result<Entries, String> {
     let (mut found, reader) = (Entries::new(), store.reader());
     for space in Space::ALL {
@@ -153,17 +153,17 @@ pub(super) fn everything(store: &FjallStore) -> Result<Entries, String> {
     Ok(found)
 }
 
-/// Opens an image as a start does, compares, goes on working, and opens it once more if `twice`.
+/// Opens an image as a start does, compares, continues to work on it, and opens it once more if `twice`.
 pub(super) fn judge(image: &Path, expected: Expected, mutant: Option<Mutant>, twice: bool) -> Result<(), String> {
     let image = image.to_owned();
     with_patience(move || judge_here(&image, &expected, mutant, twice)).unwrap_or_else(Err)
 }
 
-/// Does something that may hang or panic in a thread of its own.
+/// Runs something that may hang or panic in a thread of its own.
 pub(super) fn with_patience<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     let (sender, receiver) = mpsc::channel();
     let working = thread::Builder::new().name("judge".into()).spawn(move || {
-        // Nobody listens any more if it took too long.
+        // If it took too long, the receiver is gone.
         let _ = sender.send(work());
     });
     let working = working.map_err(|error| error.to_string())?;
@@ -205,7 +205,7 @@ fn judge_here(image: &Path, expected: &Expected, mutant: Option<Mutant>, twice: 
             .commit(vec![Op::Put { space: Space::DeadLetter, key: b"goes on".to_vec(), value: Vec::new() }])
             .map_err(|error| format!("the next batch: {error}"))?;
         drop((store, mark));
-        let Started { store, found, .. } = start().map_err(|error| format!("the second time {error}"))?;
+        let Started { store, found, .. } = start().map_err(|error| format!("the second start {error}"))?;
         if found.last != next.unwrap_or(last) {
             return Err(format!("the second start ends at {}, the first at {}", found.last.0, last.0));
         }
@@ -216,7 +216,7 @@ fn judge_here(image: &Path, expected: &Expected, mutant: Option<Mutant>, twice: 
     Ok(())
 }
 
-/// What a node wants written first after a start; it hears of nothing.
+/// Collects what a node wants written first after a start; the node gets no answers.
 #[derive(Default)]
 struct FirstBatch(Option<WriteBatch>);
 

@@ -1,8 +1,8 @@
-//! What the driver says beside the disk, in the file `marks` under the traced directory: what it is about to do, what it
-//! may tell the world, and the digests by which a recovered store is judged. Each mark is one write, so it has its place
-//! among the writes to the disk.
+//! What the driver reports beside the disk, in the file `marks` under the traced directory: what it is about to do,
+//! what it may tell the world, and the digests by which a recovered store is judged. Each mark is one write, so it has
+//! its place among the writes to the disk.
 //!
-//! Knows: the words, written and read. Refuses to know: the disk, and what follows from a mark.
+//! Knows how marks are written and read. Refuses to know the disk, and what follows from a mark.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -19,28 +19,28 @@ pub(super) const FILE: &str = "marks";
 pub(super) struct Change {
     pub space: Space,
     pub key: Vec<u8>,
-    /// Digest of the value; none for a deletion.
+    /// Digest of the value; `None` for a deletion.
     pub value: Option<u64>,
 }
 
 /// One mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// The directory is made, or an existing one started, from here on.
+    /// A directory is made, or an existing one is started, from here on.
     Starting { is_new: bool },
-    /// It is ready.
+    /// The start is complete.
     Serving,
     /// This batch goes to the store.
     Batch { seq: u64, is_checkpoint: bool, is_registration: bool, changes: Vec<Change> },
-    /// It is durable: the world may know.
+    /// The batch is durable: clients may be told.
     Kept(u64),
     /// This run is written now.
     Run { number: u64, entries: Vec<(Vec<u8>, u64)> },
-    /// It is durable.
+    /// The run is durable.
     RunKept(u64),
     /// This range is freed.
     Drop { space: Space, from: Vec<u8>, to: Vec<u8> },
-    /// Journals are looked after.
+    /// The journals are checked for rotation.
     Checkpoint,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn digest(value: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The change that an operation makes.
+/// The change that an operation makes, for a mark.
 pub(super) fn change(op: &Op) -> Change {
     match op {
         Op::Put { space, key, value } => Change { space: *space, key: key.clone(), value: Some(digest(value)) },
@@ -65,13 +65,13 @@ pub(super) fn change(op: &Op) -> Change {
 pub(super) struct Marks(File);
 
 impl Marks {
-    /// In the directory that is traced.
+    /// Opens the file in the traced directory.
     pub(super) fn open(root: &Path) -> Result<Self, String> {
         let file = OpenOptions::new().create(true).append(true).open(root.join(FILE));
         file.map(Self).map_err(|error| format!("marks: {error}"))
     }
 
-    /// Sets a mark here and now.
+    /// Writes a mark.
     pub(super) fn set(&mut self, mark: &Mark) -> Result<(), String> {
         self.0.write_all(encode(mark).as_bytes()).map_err(|error| format!("marks: {error}"))
     }
@@ -110,7 +110,7 @@ fn encode(mark: &Mark) -> String {
     }
 }
 
-/// Reads one write to the file back.
+/// Reads one mark back.
 pub(super) fn decode(text: &str) -> Result<Mark, String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -159,7 +159,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
-/// The only family of runs that anything writes today.
+/// The only family of runs that is written today.
 pub(super) const FAMILY: RunFamily = RunFamily::Receipt;
 
 #[cfg(test)]

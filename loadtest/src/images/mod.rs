@@ -1,8 +1,8 @@
-//! `loadtest images`: what a power cut may leave of a real data directory, thousands of times, each opened by the shipped
-//! recovery. A driver works on a directory while the shim notes every change to its files; from the notes come the
-//! images; what the driver had been told is kept must be in each.
+//! `loadtest images`: what a power cut may leave of a real data directory, thousands of times, each opened by the
+//! shipped recovery. A driver works on a directory while the shim notes every change to its files; the images are made
+//! from these notes, and each must contain what the driver was told is kept.
 //!
-//! Knows: how many images of which phase, and what the report says. Refuses to know: how each step is done.
+//! Knows how many images each phase gets, and the report. Refuses to know how each step is done.
 
 mod disk;
 mod drive;
@@ -34,16 +34,16 @@ use phase::Phase;
 use shim::Shim;
 use trace::{Change, Trace};
 
-/// Of how many images one is opened a second time.
+/// One image of so many is opened a second time.
 const TWICE: u64 = 8;
-/// An image behind so many bytes of the trace is dear: three of four are taken from before.
+/// An image behind more bytes of the trace is expensive to make: three of four are taken from before.
 const CHEAP_OCTETS: usize = 8 << 20;
-/// Failures that are told in full.
+/// Failures that are shown in full.
 const TOLD_MAX: usize = 20;
-/// How many sets of images a deliberate bug has to get through before it counts as not caught.
+/// How many rounds of images a deliberate bug must survive before it counts as not caught.
 const MUTANT_ROUNDS: u64 = 8;
 
-/// What was typed.
+/// The options on the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// How many images
@@ -51,25 +51,25 @@ pub(crate) struct Options {
     images: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Fill a journal until it is rotated; without it some phases have no image
+    /// Fill a journal until it is rotated; without this some phases have no image
     #[arg(long)]
     flood: bool,
     /// Fail if a phase has no image
     #[arg(long)]
     every_phase: bool,
-    /// Only the image of that number
+    /// Only the image with this number
     #[arg(long, value_name = "N")]
     only: Option<u64>,
-    /// Instead: with each deliberate bug of the store in turn, which must be caught
+    /// Instead: run with each deliberate bug of the store in turn; each must be caught
     #[arg(long)]
     mutants: bool,
     /// Threads
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Where images are made, memory by default: nothing here waits for a disk
+    /// Where images are made; by default in memory, as no step waits for a disk
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Leave the directory, with the images that failed
+    /// Keep the directory, with the images that failed
     #[arg(long)]
     keep: bool,
 }
@@ -78,20 +78,20 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     number: u64,
-    /// The crash comes right before that change.
+    /// The crash comes directly before this change.
     at: usize,
     phase: Phase,
     cut: Cut,
 }
 
-/// An image that was not opened rightly.
+/// An image that was not recovered correctly.
 #[derive(Clone, Debug)]
 struct Failure {
     plan: Plan,
     why: String,
 }
 
-/// Plays it, prints the report, fails if an image was not opened rightly.
+/// Runs it, prints the report, and fails if an image was not recovered correctly.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let directory = workplace(options.dir.as_deref())?;
     let result =
@@ -130,10 +130,10 @@ fn run_images(options: &Options, directory: &Path) -> Result<(), String> {
     if options.every_phase && !empty.is_empty() {
         return Err(format!("no crash fell into: {}", empty.join(", ")));
     }
-    if failures.is_empty() { Ok(()) } else { Err(format!("{} images were not opened rightly", failures.len())) }
+    if failures.is_empty() { Ok(()) } else { Err(format!("{} images were not recovered correctly", failures.len())) }
 }
 
-/// Each bug must be caught by at least one image. The images are of the phases where the bug can show.
+/// Each bug must be caught by at least one image. The images are from the phases where the bug can show.
 fn run_mutants(options: &Options, directory: &Path) -> Result<(), String> {
     if !cfg!(debug_assertions) {
         return Err("deliberate bugs exist only in a build with debug assertions".to_owned());
@@ -141,7 +141,7 @@ fn run_mutants(options: &Options, directory: &Path) -> Result<(), String> {
     let mut missed = Vec::new();
     for (number, mutant) in Mutant::ALL.into_iter().enumerate() {
         let (mut images, mut failures) = (0, Vec::new());
-        // What is driven depends on the machine's threads, so a round may hold no moment at which the bug shows.
+        // What is driven depends on thread timing, so a round may contain no moment at which the bug shows.
         for round in 0..MUTANT_ROUNDS {
             let place = directory.join(format!("{number}-{round}"));
             fs::create_dir(&place).map_err(|error| error.to_string())?;
@@ -162,22 +162,22 @@ fn run_mutants(options: &Options, directory: &Path) -> Result<(), String> {
     if missed.is_empty() { Ok(()) } else { Err(format!("not caught: {missed:?}")) }
 }
 
-/// How many images there were, and which caught the bug.
+/// Runs one bug: how many images there were, and which of them caught it.
 fn run_mutant(options: &Options, place: &Path, number: usize, mutant: Mutant) -> Result<(usize, Vec<Failure>), String> {
     let (driven, opened, flood, phases): (_, _, _, &[Phase]) = match mutant {
         Mutant::SkipSync => (Some(number), None, false, &[Phase::BatchSynced]),
         Mutant::SkipDirectorySync => (Some(number), None, false, &[Phase::BatchSynced, Phase::Run]),
         Mutant::RegisterEarly => (Some(number), None, false, &[Phase::Run]),
-        // While the journal still holds what was dropped, it comes back: only the first checkpoint after can show it.
+        // While the journal still holds the dropped entries, they come back: only the first checkpoint after that can show it.
         Mutant::DropEarly => (Some(number), None, true, &[Phase::Checkpoint, Phase::Flush]),
-        // This one is in the recovery, not in what is driven.
+        // This bug is in the recovery, not in the driver.
         Mutant::SkipScanner => (None, Some(mutant), false, &[Phase::BatchBegun, Phase::BatchWritten]),
     };
     let trace = record(options, place, driven, flood)?;
     let mut plans = plans(options, &trace, flood);
     plans.retain(|plan| phases.contains(&plan.phase));
     if mutant == Mutant::SkipScanner {
-        // What is cut at an end fjall sees by itself; holes it does not.
+        // fjall itself detects data that is cut off at the end, but not holes.
         let holes = [Fate::Scattered, Fate::Zeroed];
         plans.iter_mut().for_each(|plan| plan.cut.data = holes[plan.number as usize % 2]);
     }
@@ -185,7 +185,7 @@ fn run_mutant(options: &Options, place: &Path, number: usize, mutant: Mutant) ->
     Ok((plans.len(), failures))
 }
 
-/// Lets the driver work in a process of its own and reads what the shim saw.
+/// Runs the driver in a process of its own and reads what the shim recorded.
 fn record(options: &Options, directory: &Path, mutant: Option<usize>, flood: bool) -> Result<Trace, String> {
     let (root, file) = (directory.join("root"), directory.join("trace"));
     fs::create_dir(&root).map_err(|error| error.to_string())?;
@@ -209,7 +209,7 @@ fn record(options: &Options, directory: &Path, mutant: Option<usize>, flood: boo
     Ok(trace)
 }
 
-/// The trace replayed whole must be the directory as it is: else the shim has not seen everything.
+/// The complete trace, replayed, must give the directory as it is: otherwise the shim has missed a change.
 fn check_complete(trace: &Trace, directory: &Path, root: &Path) -> Result<(), String> {
     let copy = directory.join("copy");
     let mut disk = Disk::new(trace);
@@ -220,8 +220,8 @@ fn check_complete(trace: &Trace, directory: &Path, root: &Path) -> Result<(), St
     difference.map_or(Ok(()), |what| Err(format!("the shim has missed something: {what}")))
 }
 
-/// The same number of images for each phase, in the order of the trace; if `is_late`, only between the removal of the last
-/// journal and the end of the first checkpoint after it.
+/// The same number of images for each phase, in the order of the trace; if `is_late`, only between the removal of the
+/// last journal and the end of the first checkpoint after it.
 fn plans(options: &Options, trace: &Trace, is_late: bool) -> Vec<Plan> {
     let mut by_phase: BTreeMap<Phase, Vec<usize>> = BTreeMap::new();
     let (from, to) = if is_late { late(trace) } else { (0, usize::MAX) };

@@ -1,30 +1,30 @@
-//! Where in a turn a crash falls: the trace, sorted into the phases that the report counts.
+//! Where in a turn a crash falls: the trace, divided into the phases that the report counts.
 //!
-//! Knows: which files are whose, and the driver's words. Refuses to know: what a crash does there.
+//! Knows what each file is for, and the driver's marks. Refuses to know what a crash does in a phase.
 
 use super::marks::Mark;
 use super::trace::{Change, Trace};
 
-/// What was going on when the process died.
+/// What was happening when the process died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Directories, the format file and an empty store are being made.
     Creation,
     /// An existing store is being started.
     Start,
-    /// Part of a batch stands in the journal.
+    /// Part of a batch is in the journal.
     BatchBegun,
-    /// All of a batch does, unsynced.
+    /// All of a batch is in the journal, unsynced.
     BatchWritten,
-    /// The batch is synced; who waits for it may or may not have heard.
+    /// The batch is synced; its waiters may have been told or not.
     BatchSynced,
-    /// The same three of a batch with a checkpoint, and the freeing of what it replaced.
+    /// As the three before, of a batch with a checkpoint; also the freeing of what it replaced.
     Checkpoint,
     /// A run is written, or its registration is.
     Run,
     /// A memtable becomes a table, or tables are merged.
     Flush,
-    /// A journal is begun or removed.
+    /// A journal is created or removed.
     Journal,
     /// The high-water mark is written.
     HighWater,
@@ -44,7 +44,7 @@ impl Phase {
         Self::HighWater,
     ];
 
-    /// For the report.
+    /// The name in the report.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Creation => "directory and store being made",
@@ -61,7 +61,7 @@ impl Phase {
     }
 }
 
-/// The phase of a crash right before change number N, for every N up to the number of changes.
+/// The phase of a crash directly before change number N, for every N up to the number of changes.
 pub(super) fn phases(trace: &Trace) -> Vec<Phase> {
     let mut phases = Vec::with_capacity(trace.changes.len() + 1);
     let mut state = State::default();
@@ -76,7 +76,7 @@ pub(super) fn phases(trace: &Trace) -> Vec<Phase> {
 #[derive(Default)]
 struct State {
     starting: Option<Phase>,
-    /// A batch is under way: with a checkpoint, with a registration.
+    /// The batch under way: whether it has a checkpoint, and whether it has a registration.
     batch: Option<(bool, bool)>,
     run: bool,
     freeing: bool,

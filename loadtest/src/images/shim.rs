@@ -1,6 +1,6 @@
-//! Builds the shim (`disk_shim.c`) with the C compiler and puts it before a process.
+//! Builds the shim (`disk_shim.c`) with the C compiler and preloads it into a process.
 //!
-//! Knows: the compiler's arguments and the shim's variables. Refuses to know: what is traced or which call fails.
+//! Knows the compiler's arguments and the shim's variables. Refuses to know what is traced or which call fails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,12 +29,12 @@ impl Shim {
         Ok(Self(library))
     }
 
-    /// To be preloaded.
+    /// The library to be preloaded.
     pub(crate) fn library(&self) -> &Path {
         &self.0
     }
 
-    /// Everything that this process does to the files under `root` goes into the file `trace`.
+    /// Has everything that this process does to the files under `root` recorded in the file `trace`.
     pub(crate) fn trace(&self, command: &mut Command, root: &Path, trace: &Path) {
         command.env("LD_PRELOAD", &self.0).env("DISK_ROOT", root).env("DISK_TRACE", trace);
     }

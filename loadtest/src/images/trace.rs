@@ -1,6 +1,6 @@
 //! The trace that the shim writes, read back: every change to the files under one directory, in order.
 //!
-//! Knows: the format at the head of `disk_shim.c`, and which node a path meant at each time. Refuses to know: what is
+//! Knows the format at the head of `disk_shim.c`, and which node a path meant at each time. Refuses to know what is
 //! durable (`disk`).
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use super::marks::{self, Mark};
 
 const HEAD_BYTES: usize = 1 + 3 * 8;
 
-/// A file or directory over its life, numbered from 0; 0 is the root.
+/// A file or directory over its whole life, numbered from 0; 0 is the root.
 pub(super) type Node = usize;
 
 /// One change.
@@ -19,17 +19,17 @@ pub(super) type Node = usize;
 pub(super) enum Change {
     /// An entry `name` in directory `parent` for a new file or directory.
     Made { parent: Node, name: String, node: Node, is_directory: bool },
-    /// Bytes of the trace that were written at an offset.
+    /// Bytes written at an offset, as a range of the trace.
     Written { node: Node, offset: u64, octets: Range<usize> },
-    /// A length that was set.
+    /// The length was set.
     Length { node: Node, length: u64 },
     /// Everything before in this node is on stable storage.
     Synced { node: Node },
-    /// Within one directory.
+    /// An entry was renamed within its directory.
     Renamed { parent: Node, from: String, to: String },
-    /// An entry that was removed.
+    /// An entry was removed.
     Removed { parent: Node, name: String },
-    /// A word of the driver.
+    /// A mark of the driver.
     Marked(Mark),
 }
 
@@ -37,9 +37,9 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Trace {
     octets: Vec<u8>,
-    /// In order.
+    /// All changes, in order.
     pub changes: Vec<Change>,
-    /// The path of each node when it was made, for people and for telling phases.
+    /// The path of each node when it was made, for people and to tell phases apart.
     pub paths: Vec<String>,
     /// Which nodes are directories.
     pub directories: Vec<bool>,
@@ -71,13 +71,13 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Bytes of the trace.
+    /// The bytes of the trace in this range.
     pub(super) fn octets(&self, range: &Range<usize>) -> &[u8] {
         &self.octets[range.clone()]
     }
 
     fn text(&self, range: Range<usize>) -> Result<String, String> {
-        String::from_utf8(self.octets[range].to_vec()).map_err(|_| "a path that is no text".to_owned())
+        String::from_utf8(self.octets[range].to_vec()).map_err(|_| "a path that is not UTF-8".to_owned())
     }
 
     fn take(&mut self, names: &mut Names, kind: u8, inode: u64, offset: u64, body: Range<usize>) -> Result<(), String> {
@@ -102,7 +102,7 @@ impl Trace {
             b'S' => Change::Synced { node: node(names)? },
             b'R' => {
                 let both = self.text(body)?;
-                let (from, to) = both.split_once('\0').ok_or("a renaming of one path")?;
+                let (from, to) = both.split_once('\0').ok_or("a rename with only one path")?;
                 let ((parent, old), (other, new)) = (split(names, from)?, split(names, to)?);
                 if parent != other {
                     return Err(format!("{from} was renamed to {to}, which is in another directory"));

@@ -1,7 +1,7 @@
-//! What became of every message, asked of the daemon itself (`/v1/records`, timelines) and compared with what clients were
-//! told and what the carrier saw. Judges; starts and breaks nothing.
+//! What happened to every message, asked of the daemon itself (`/v1/records`, timelines) and compared with what clients
+//! were told and what the carrier saw. Judges; starts and breaks nothing.
 //!
-//! The recipient of a message tells its serial, for no recipient occurs twice in these runs.
+//! The recipient of a message gives its serial, because no recipient occurs twice in these runs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::ground::{Ground, Smsc};
 use super::verdict::Verdict;
 use crate::send::report::Report;
 
-/// Records of one page.
+/// Records per page.
 const PAGE: u64 = 50_000;
 /// Ids of one lookup (the API's limit).
 const LOOKUP: usize = 1_000;
@@ -21,29 +21,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const DROPPED: &str = "otp";
 const DROPPED_REASON: &str = "in_doubt_dropped";
 
-/// What was found.
+/// The result of the audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Audit {
     pub acknowledged: u64,
     pub records: u64,
-    /// Acknowledged, and neither at the carrier nor dropped with its reason.
+    /// Acknowledged, but neither at the carrier nor given up.
     pub lost: u64,
     /// Acknowledged without a record.
     pub unrecorded: u64,
     /// Recorded more than once: accepted twice.
     pub accepted_twice: u64,
     pub unsettled: u64,
-    /// Times that the carrier took a message beyond the first.
+    /// How often the carrier took a message again after the first time.
     pub repeats: u64,
-    /// Repeated messages that never stood in the ledger.
+    /// Repeated messages that never were in the ledger.
     pub repeats_unlisted: u64,
-    /// Repeated messages of a class that drops.
+    /// Repeated messages of a class that drops messages in doubt.
     pub repeats_dropped_class: u64,
-    /// Given up because nobody knows of them.
+    /// Given up (state `dead`) for whatever reason.
     pub dropped: u64,
-    /// Given up for any other reason, or dropped though their class is not, or without having been in doubt.
+    /// Of these: given up for another reason than a doubt, in a class that does not drop, or without having been in doubt.
     pub dropped_wrongly: u64,
-    /// One of each kind of trouble, for the search.
+    /// One example of each kind of error, for the investigation.
     pub examples: Vec<String>,
 }
 
@@ -82,11 +82,11 @@ struct Event {
     event: String,
 }
 
-/// Serials of which more must be known than their record: id and class.
+/// Serials for which more than the record must be known, by id: serial and class.
 type Watched = HashMap<String, (u64, String)>;
 
 impl Audit {
-    /// Asks for everything; the daemon must be up and everything settled. `first`: the recipient of serial 0.
+    /// Queries everything; the daemon must be up and every message settled. `first`: the recipient of serial 0.
     pub(super) fn take(ground: &Ground, smsc: &mut Smsc, report: &Report, first: u64) -> Result<Self, String> {
         let upto = report.acknowledged.last().map_or(0, |(_, to)| *to);
         let repeated: BTreeSet<u64> = smsc.repeated(usize::MAX)?.into_iter().collect();
@@ -167,13 +167,13 @@ impl Audit {
         }
     }
 
-    /// Writes it down.
+    /// Adds the figures and claims to the verdict.
     pub(super) fn tell(&self, verdict: &mut Verdict) {
         verdict.figure("acknowledged", self.acknowledged);
         verdict.figure("records", self.records);
         verdict.figure("lost", self.lost);
         verdict.figure("submitted again", self.repeats);
-        verdict.figure("dropped, for nobody knows of them", self.dropped);
+        verdict.figure("given up", self.dropped);
         for example in &self.examples {
             verdict.figure("example", example.as_str());
         }
@@ -181,9 +181,9 @@ impl Audit {
         verdict.claim("nothing acknowledged was lost", self.lost == 0 && self.unrecorded == 0);
         verdict.claim("nothing was accepted twice", self.accepted_twice == 0);
         verdict.claim("every message reached a final state", self.unsettled == 0);
-        verdict.claim("what came twice stood in the ledger", self.repeats_unlisted == 0);
-        verdict.claim("nothing of a class that drops came twice", self.repeats_dropped_class == 0);
-        verdict.claim("what was dropped was in doubt, and its class drops", self.dropped_wrongly == 0);
+        verdict.claim("messages that came twice were in the ledger", self.repeats_unlisted == 0);
+        verdict.claim("no message of a class that drops came twice", self.repeats_dropped_class == 0);
+        verdict.claim("messages given up were in doubt, in a class that drops", self.dropped_wrongly == 0);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Scenario `backlog`: the carrier is down while messages pile up, the daemon is killed on top of them, and everything
-//! is delivered when the carrier comes back. Memory must not grow with the queue, nor the start.
+//! Scenario `backlog`: the carrier is down while messages pile up, then the daemon is killed, and everything is delivered
+//! when the carrier comes back. Neither memory nor the time of a start may grow with the queue.
 
 use std::time::{Duration, Instant};
 
@@ -18,22 +18,22 @@ pub(crate) struct Options {
     /// Messages
     #[arg(long, default_value_t = 10_000_000)]
     pub count: u64,
-    /// MiB that may be resident
+    /// MiB of memory that may be resident
     #[arg(long, default_value_t = 600)]
     pub rss_max: u64,
-    /// Seconds from the start after the kill until it is ready
+    /// Seconds from the start after the kill until the daemon is ready
     #[arg(long, default_value_t = 1.0)]
     pub ready_max: f64,
-    /// Send each request with an `Idempotency-Key`: its messages' keys are in memory for the length of the window
+    /// Send each request with an `Idempotency-Key`: the keys of its messages stay in memory for the length of the window
     #[arg(long)]
     pub keyed: bool,
-    /// Empty the page cache after the kill (root), and have the carrier back before the daemon starts: the first submit is
-    /// then timed from the start
+    /// Empty the page cache after the kill (needs root), and bring the carrier back before the daemon starts: the first
+    /// submit is then timed from the start
     #[arg(long)]
     pub cold: bool,
 }
 
-/// What was written goes to the disk, and nothing of it stays in memory.
+/// Writes all data to the disk and drops it from memory.
 fn forget_pages() -> Result<(), String> {
     rustix::fs::sync();
     let file = "/proc/sys/vm/drop_caches";

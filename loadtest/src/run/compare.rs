@@ -1,5 +1,5 @@
-//! Scenario `compare`: `million` with this build and another one, or with other tenants, in turn, A B B A A B B A …, and the
-//! ratio pair by pair, so that a machine whose speed drifts does not decide.
+//! Scenario `compare`: `million` alternately with this build and another one, or with other tenants, A B B A A B B A …,
+//! and the ratio of each pair, so that a machine whose speed drifts does not decide the result.
 
 use std::path::PathBuf;
 
@@ -7,40 +7,40 @@ use super::ground::GroundOptions;
 use super::million::{self, Pass};
 use super::verdict::Verdict;
 
-/// How sure the interval of the ratio is at least.
+/// The least confidence of the interval of the ratio.
 const CONFIDENCE: f64 = 0.90;
 
-/// What is compared.
+/// The options of the scenario.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)] // `million` brings its own of that name
 pub(crate) struct Options {
     #[command(flatten)]
     million: million::Options,
-    /// The other stentor binary, an older build for example; the same one by default
+    /// The other stentor binary, for example an older build; by default the same one
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// How many tenants the other one has; as many by default
+    /// How many tenants the other one has; by default as many
     #[arg(long)]
     against_tenants: Option<u32>,
     /// Pairs of passes
     #[arg(long, default_value_t = 20)]
     pairs: usize,
-    /// Fail when even the lower end of the ratio of CPU per message lies above that
+    /// Fail if even the lower end of the ratio of CPU per message is above this
     #[arg(long, default_value_t = 1.05)]
     ratio_max: f64,
-    /// Fail when even the upper end of the ratio of messages per second lies below that
+    /// Fail if even the upper end of the ratio of messages per second is below this
     #[arg(long, default_value_t = 0.0)]
     speed_min: f64,
 }
 
 impl Options {
-    /// What all scenarios are told.
+    /// The options that all scenarios have.
     pub(crate) fn ground(&self) -> &GroundOptions {
         &self.million.ground
     }
 }
 
-/// Plays the pairs. A pass whose own claims do not hold ends it.
+/// Plays the pairs. A pass whose own claims do not hold ends the scenario.
 pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut other = options.million.clone();
     if let Some(against) = &options.against {
@@ -70,8 +70,8 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let faster =
         format!("{:.3}, {:.0} % interval {slowest:.3} to {fastest:.3}", median(&mut speed), CONFIDENCE * 100.0);
     verdict.figure("ratio of end to end/s, median", faster);
-    verdict.claim(format!("the speed does not lie below {}", options.speed_min), fastest >= options.speed_min);
-    verdict.claim(format!("the ratio does not lie beyond {}", options.ratio_max), least <= options.ratio_max);
+    verdict.claim(format!("the ratio of speed is at least {}", options.speed_min), fastest >= options.speed_min);
+    verdict.claim(format!("the ratio of CPU per message is at most {}", options.ratio_max), least <= options.ratio_max);
     Ok(verdict)
 }
 
@@ -90,8 +90,9 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// Between which two of the values the true median lies with [`CONFIDENCE`], whatever the distribution: the k-th from either
-/// end, since each value lies below the median with probability 1/2 (the sign test's interval). With too few values, all of them.
+/// Between which two of the values the true median is with [`CONFIDENCE`], whatever the distribution: the k-th from
+/// either end, since each value is below the median with probability 1/2 (the interval of the sign test). With too few
+/// values, all of them.
 fn interval(values: &mut [f64]) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let count = values.len();

@@ -1,5 +1,6 @@
-//! Scenario `contract`: a carrier that does nothing wrong and holds to the letter of its contract. It throttles what comes a
-//! moment sooner than its rate permits; it takes one bind where two are asked for; it ends sessions in order with a full window.
+//! Scenario `contract`: a carrier that does nothing wrong but enforces its contract to the letter. It throttles a part
+//! that comes a moment sooner than its rate permits; it accepts one bind where two are configured; it unbinds sessions
+//! whose window is full.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,11 +12,11 @@ use super::verdict::Verdict;
 /// What the carrier is strict about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Clause {
-    /// Nothing may come sooner than 20 ms after what came before
+    /// No submit may come sooner than 20 ms after the one before
     Spacing,
-    /// One bind, where the configuration says two
+    /// One bind, where the configuration has two
     Bind,
-    /// Sessions are ended in order, with 100 submits unanswered
+    /// Sessions are unbound by the carrier, with 100 submits unanswered
     Goodbye,
 }
 
@@ -27,10 +28,10 @@ pub(crate) struct Options {
     /// What the carrier is strict about
     #[arg(long, value_enum)]
     clause: Clause,
-    /// Seconds for which a carrier that spaces strictly is watched
+    /// Seconds for which the carrier with strict spacing is watched
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Share of the contract that must be used of it
+    /// Share of the contract's rate that must be used
     #[arg(long, default_value_t = 0.9)]
     used_min: f64,
 }
@@ -68,7 +69,7 @@ fn spacing(options: &Options) -> Result<Verdict, String> {
     verdict.figure("taken", format!("{taken:.1} a second, {:.1} %", used * 100.0));
     verdict.figure("throttled", after.submits.throttled);
     verdict.claim(
-        format!("{:.0} % of the contract are used at least", options.used_min * 100.0),
+        format!("{:.0} % of the contract's rate are used at least", options.used_min * 100.0),
         used >= options.used_min,
     );
     verdict.claim("nothing came twice", after.messages.repeats == 0);
@@ -108,7 +109,7 @@ fn goodbye(options: &Options) -> Result<Verdict, String> {
     let report = ground
         .start_generator(&["--count", &COUNT.to_string(), "--rate", &COUNT.to_string()])?
         .finish(ground.stall())?;
-    // Answers take so long that the window is full again at once.
+    // Answers take so long that the window is soon full again.
     let full = ground.watch(&mut smsc, "full windows", |stats| stats.submits.received >= 3 * WINDOW)?;
     smsc.say_goodbye()?;
     let stats = ground.watch_delivered(&mut smsc, COUNT)?;

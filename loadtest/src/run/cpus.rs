@@ -1,4 +1,5 @@
-//! Sets of CPUs, as in `0-3,8`: read from the command line, and held while a process is started, which then stays on them.
+//! Sets of CPUs, as in `0-3,8`: read from the command line, and applied to this thread while a process is started,
+//! which inherits them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,14 +11,14 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cpus(BTreeSet<usize>);
 
-/// While it lives, this thread runs on those CPUs alone, and so does whatever it starts.
+/// While it exists, this thread runs only on those CPUs, and so does every process that it starts.
 #[derive(Debug)]
 pub(crate) struct Hold {
     before: CpuSet,
 }
 
 impl Cpus {
-    /// How many.
+    /// Number of CPUs.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -34,7 +35,7 @@ impl Cpus {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // It was so a moment ago; if a cgroup has taken them away since, the kernel chooses.
+        // The old set was valid a moment ago; if a cgroup has taken its CPUs away since, the kernel chooses others.
         let _ = sched_setaffinity(None, &self.before);
     }
 }
@@ -49,7 +50,7 @@ impl FromStr for Cpus {
             let (first, last) = piece.split_once('-').unwrap_or((piece, piece));
             match (number(first), number(last)) {
                 (Some(first), Some(last)) if first <= last => cpus.extend(first..=last),
-                _ => return Err(format!("`{piece}` is no CPU below {} and no range of such: 0-3,8", CpuSet::MAX_CPU)),
+                _ => return Err(format!("`{piece}` is not a CPU below {} or a range such as 0-3", CpuSet::MAX_CPU)),
             }
         }
         Ok(Self(cpus))

@@ -1,6 +1,6 @@
-//! Scenario `expiry`: the carrier is away, and messages of every class run out of time one after the other, in no order. What
-//! has expired must be shown, counted and its place freed within seconds, never before its time; the rest is delivered when
-//! the carrier comes.
+//! Scenario `expiry`: the carrier is away, and messages of every class expire one after the other, in no particular order. An
+//! expired message must be shown and counted as expired, and its place be free, within seconds, and never before its
+//! time; the rest is delivered when the carrier comes.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -23,18 +23,18 @@ pub(crate) struct Options {
     /// Messages
     #[arg(long, default_value_t = 1_000_000)]
     count: u64,
-    /// Their time runs out from this many seconds after they were taken…
+    /// They expire from this many seconds after they were accepted…
     #[arg(long, default_value_t = 20)]
     from: u64,
     /// … up to this many
     #[arg(long, default_value_t = 60)]
     upto: u64,
-    /// Seconds after its time by which a message must be shown and counted as expired, and its place be free
+    /// Seconds after its expiry within which a message must be shown and counted as expired, and its place be free
     #[arg(long, default_value_t = 6.0)]
     late_max: f64,
 }
 
-/// One message in so many does not expire while this runs.
+/// One message in so many does not expire during the scenario.
 const LASTING_EACH: u64 = 10;
 const LASTING_S: u64 = 3_600;
 const SENDERS: u64 = 4;
@@ -42,10 +42,10 @@ const CLASSES: [&str; 4] = ["emergency", "otp", "transactional", "marketing"];
 const FIRST_RECIPIENT: u64 = 4_915_110_000_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(200);
-/// Messages that are asked for at each look.
+/// Messages that are looked up at each check.
 const SHOWN_EACH: usize = 40;
 
-/// A message that was taken, and between which instants its time runs out.
+/// A message that was accepted, and between which instants it expires.
 #[derive(Clone, Debug)]
 struct Taken {
     id: String,
@@ -84,7 +84,7 @@ struct Event {
     event: String,
 }
 
-/// One look at the daemon.
+/// One check of the daemon.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     before: Instant,
@@ -97,7 +97,7 @@ fn is_lasting(number: u64) -> bool {
     number % LASTING_EACH == 3
 }
 
-/// Seconds that a message is worth sending: in no order.
+/// Validity of a message in seconds; it depends on the number, in no particular order.
 fn seconds(options: &Options, number: u64) -> u64 {
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
     if is_lasting(number) { LASTING_S } else { options.from + mixed % (options.upto - options.from).max(1) }
@@ -112,7 +112,7 @@ fn body(options: &Options, numbers: Range<u64>) -> String {
     numbers.map(line).collect()
 }
 
-/// Sends these messages; those that were taken, each with its number.
+/// Sends these messages; gives those that were accepted, each with its number.
 fn send(ground: &Ground, options: &Options, numbers: Range<u64>) -> Result<Vec<(u64, Taken)>, String> {
     let before = Instant::now();
     let text = body(options, numbers.clone());
@@ -120,7 +120,7 @@ fn send(ground: &Ground, options: &Options, numbers: Range<u64>) -> Result<Vec<(
         .map_err(|error| error.to_string())?;
     let after = Instant::now();
     if status != 202 {
-        // None of it was taken; which claim that breaks, the figures tell.
+        // None of them was accepted; the figures show which claim that breaks.
         return Ok(Vec::new());
     }
     let lines: Vec<Line> = serde_json::from_slice(&answer).map_err(|error| format!("HTTP {status}: {error}"))?;
@@ -131,7 +131,7 @@ fn send(ground: &Ground, options: &Options, numbers: Range<u64>) -> Result<Vec<(
     Ok(numbers.zip(lines).filter_map(taken).collect())
 }
 
-/// Sends them by several connections at once.
+/// Sends them over several connections at once.
 fn send_all(ground: &Ground, options: &Options, count: u64, first: u64) -> Result<Vec<(u64, Taken)>, String> {
     let batch = options.ground.batch();
     let sender = |own: u64| {
@@ -156,7 +156,7 @@ fn look(ground: &Ground) -> Result<Look, String> {
     Ok(Look { before, after: Instant::now(), expired, waiting: queues.depth + queues.scheduled })
 }
 
-/// How many of these do not show as expired, by an event of their own.
+/// How many of these are not shown as expired, with an event of that kind.
 fn not_shown(ground: &Ground, ids: &[&str]) -> Result<usize, String> {
     if ids.is_empty() {
         return Ok(0);
@@ -171,18 +171,19 @@ fn not_shown(ground: &Ground, ids: &[&str]) -> Result<usize, String> {
     Ok(ids.len() - shown.messages.iter().filter(ended).count())
 }
 
-/// How long after its time the first message that is not among the `done` stands there: by when all must be.
+/// How long after its expiry the first message that is not among the `done` still waits. `latest`: by when each must
+/// have expired.
 fn lag_s(latest: &[Instant], done: u64, at: Instant) -> f64 {
     let next = usize::try_from(done).ok().and_then(|done| latest.get(done));
     next.map_or(0.0, |due| at.saturating_duration_since(*due).as_secs_f64())
 }
 
-/// What was seen while everything expired.
+/// What was observed while everything expired.
 #[derive(Debug, Default)]
 struct Seen {
     counted_s: f64,
     freed_s: f64,
-    /// Messages counted, or missing from the queue, before their time.
+    /// Messages counted as expired, or missing from the queue, before their time.
     early: u64,
     asked: usize,
     not_shown: usize,
@@ -197,7 +198,7 @@ fn watch(ground: &Ground, options: &Options, expiring: &mut [Taken], lasting: u6
     let late = Duration::from_secs_f64(options.late_max);
     let end = latest.last().copied().unwrap_or_else(Instant::now) + late + Duration::from_secs(1);
     let mut asked = 0;
-    // What the daemon shows is up to a second old: until then it may not show all that was taken.
+    // The daemon's metrics are up to a second old: until then they may not show everything that was accepted.
     thread::sleep(Duration::from_secs(1));
     while Instant::now() < end {
         let Look { before, after, expired, waiting } = look(ground)?;
@@ -220,7 +221,7 @@ fn watch(ground: &Ground, options: &Options, expiring: &mut [Taken], lasting: u6
 /// Plays the scenario.
 pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
-    // So little that what comes afterwards finds room only where something has expired.
+    // So small that later messages find room only where others have expired.
     ground.set("LIMITS__QUEUE", &(options.count + options.count / 4).to_string());
     let (mut stentor, _) = ground.start_stentor()?;
     let begun = Instant::now();
@@ -236,7 +237,7 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let more = send_all(&ground, options, again, options.count)?;
     let more_lasting: BTreeSet<u64> = more.iter().map(|(number, _)| *number).filter(|one| is_lasting(*one)).collect();
     let left = lasting + more_lasting.len() as u64;
-    // The others of these expire before the carrier is there.
+    // The remaining ones expire before the carrier comes.
     thread::sleep(Duration::from_secs(options.upto) + Duration::from_secs_f64(options.late_max));
     let mut smsc = ground.start_smsc(&[])?;
     ground.watch(&mut smsc, "the rest", |stats| stats.submits.taken >= left)?;

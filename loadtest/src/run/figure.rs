@@ -1,5 +1,5 @@
-//! What was measured, as numbers with units: shown to people, written as JSON, and told apart by which way is better. Knows
-//! no scenario and no file.
+//! Figures with units: shown to people, written as JSON, with the direction in which each is better. Knows no scenario
+//! and no file.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::smsc::stats::Quantiles;
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Unit {
-    /// A mere count.
+    /// A count without a unit.
     #[serde(rename = "")]
     Count,
     #[serde(rename = "msg/s")]
@@ -26,23 +26,23 @@ pub(crate) enum Unit {
     Seconds,
     #[serde(rename = "bytes")]
     Bytes,
-    /// Of CPUs: 1 is one CPU, busy all the time.
+    /// Numbers of CPUs: 1 is one CPU, busy all the time.
     #[serde(rename = "CPUs")]
     Cpus,
 }
 
-/// Which way a figure is better.
+/// The direction in which a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Better {
     Higher,
     Lower,
-    /// It is told and never judged.
+    /// The figure is shown but not judged.
     Neither,
 }
 
 impl Unit {
-    /// How it is written behind a number.
+    /// The symbol after a number.
     pub(crate) const fn symbol(self) -> &'static str {
         match self {
             Self::Count => "",
@@ -56,7 +56,7 @@ impl Unit {
         }
     }
 
-    /// Which way a number of it is better.
+    /// The direction in which a number of this unit is better.
     pub(crate) const fn better(self) -> Better {
         match self {
             Self::PerSecond => Better::Higher,
@@ -67,7 +67,7 @@ impl Unit {
         }
     }
 
-    /// A number of it, for people.
+    /// A number with this unit, for people.
     pub(crate) fn show(self, value: f64) -> String {
         let unit = self.symbol();
         match self {
@@ -98,7 +98,7 @@ fn grouped(value: f64) -> String {
     shown
 }
 
-/// One thing that was measured.
+/// One value that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Value {
@@ -106,7 +106,7 @@ pub(crate) enum Value {
         value: f64,
         unit: Unit,
     },
-    /// Of a distribution.
+    /// Quantiles of a distribution.
     Quantiles {
         p50: f64,
         p99: f64,
@@ -189,7 +189,7 @@ impl From<&str> for Value {
     }
 }
 
-/// Quantiles in microseconds, told in milliseconds.
+/// Quantiles in microseconds, shown in milliseconds.
 pub(crate) fn quantiles_ms(quantiles: &Quantiles) -> Value {
     let ms = |us: u64| us as f64 / 1_000.0;
     Value::Quantiles {

@@ -1,5 +1,5 @@
-//! The ground of a scenario: a temporary directory, free ports on loopback, and the three kinds of process that play
-//! on it. Everything that it starts ends with it. Knows how to start and to ask, not what a scenario is about.
+//! The ground of a scenario: a temporary directory, free ports on loopback, and the three kinds of process that run
+//! there. Everything that it starts ends with it. Knows how to start and query them, not what a scenario is about.
 
 use std::env;
 use std::io::PipeWriter;
@@ -21,34 +21,34 @@ use crate::send::report::Report;
 use crate::smsc::Started;
 use crate::smsc::stats::Stats;
 
-/// How long a process may take to be ready, and a question to be answered.
+/// How long a process may take to be ready, and a query to be answered.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(5);
-/// How often the simulator is asked whether everything has arrived.
+/// How often the simulator is asked for its report.
 const WATCH_TICK: Duration = Duration::from_millis(100);
 
-/// The configuration for measurements, so that this program needs no checkout beside it.
+/// The configuration for measurements, built in so that this program needs no checkout.
 const CONFIG: &str = include_str!("../../../config/bench.toml");
-/// How old Stentor's own counts may be, and something more.
+/// How old Stentor's metrics may be, with some reserve.
 const METRICS_AGE_MAX: Duration = Duration::from_secs(5);
 
-/// What all scenarios are told on the command line.
+/// The command line options that all scenarios have.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct GroundOptions {
-    /// The stentor binary; the one beside this program by default
+    /// The stentor binary; by default the one beside this program
     #[arg(long, value_name = "FILE")]
     pub stentor: Option<PathBuf>,
     /// Its configuration; data directory, HTTP address and the carrier's port are replaced. By default `config/bench.toml`,
     /// which is built in
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Name of the carrier in it that the simulator plays
+    /// Name of the carrier in the configuration that the simulator plays
     #[arg(long, default_value = "bench")]
     carrier: String,
-    /// Where the temporary directory is made: choose a real disk, not memory
+    /// Where the temporary directory is made: choose a real disk, not a file system in memory
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Leave the directory with data and logs
+    /// Keep the directory with data and logs
     #[arg(long)]
     keep: bool,
     /// Connections of the generator
@@ -78,7 +78,7 @@ pub(crate) struct GroundOptions {
     /// Further keys of Stentor's configuration, as for [`Ground::set`].
     #[arg(skip)]
     pub settings: Vec<(String, String)>,
-    /// Told of every daemon, generator and simulator that is started.
+    /// Gets the process id of every daemon, generator and simulator that is started.
     #[arg(skip)]
     pub roster: Roster,
 }
@@ -89,7 +89,7 @@ impl GroundOptions {
         self.batch
     }
 
-    /// What Stentor's configuration says, before anything of it is replaced.
+    /// Stentor's configuration, before anything in it is replaced.
     pub(crate) fn read_config(&self) -> Result<String, String> {
         let Some(file) = &self.config else { return Ok(CONFIG.to_owned()) };
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
@@ -105,7 +105,7 @@ impl GroundOptions {
 #[derive(Debug)]
 pub(crate) struct Ground {
     options: GroundOptions,
-    /// Ended before the directory goes.
+    /// Dropped before the directory is removed.
     _guard: Guard,
     directory: TempDir,
     /// Stentor's configuration.
@@ -114,15 +114,15 @@ pub(crate) struct Ground {
     smpp: SocketAddr,
     /// Given to Stentor as `STENTOR__…`: key path without prefix, value.
     environment: Vec<(String, String)>,
-    /// Given to Stentor as they are.
+    /// Environment variables given to Stentor unchanged.
     variables: Vec<(String, String)>,
-    /// A program and its first arguments that start Stentor in their place; empty: nobody.
+    /// A program and its first arguments, by which Stentor is started; empty: directly.
     wrapper: Vec<String>,
-    /// The API key with which Stentor is asked; none where it knows no tenants.
+    /// The API key for queries to Stentor; `None` if it has no tenants.
     key: Option<String>,
-    /// API keys of generators, one in each line.
+    /// A file with the API keys of generators, one per line.
     bearers: Option<PathBuf>,
-    /// Where its stderr goes; none: to its log.
+    /// Where Stentor's stderr goes; `None`: to its log file.
     stderr: Option<PipeWriter>,
     started: u32,
 }
@@ -175,22 +175,22 @@ impl Ground {
         Ok(ground)
     }
 
-    /// Gives Stentor another key of its configuration, as in `("CARRIER__BENCH__RATE", "5000")`.
+    /// Sets another key of Stentor's configuration, as in `("CARRIER__BENCH__RATE", "5000")`.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.environment.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Gives Stentor an environment variable that is none of its configuration.
+    /// Sets an environment variable of Stentor that is not part of its configuration.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Takes such a variable back.
+    /// Removes such a variable.
     pub(crate) fn unset_variable(&mut self, name: &str) {
         self.variables.retain(|(known, _)| known != name);
     }
 
-    /// Puts libfaketime before Stentor, which is told by `FAKETIME` or a file what to do; the monotonic clock stays true.
+    /// Preloads libfaketime into Stentor, which is controlled by `FAKETIME` or a file; the monotonic clock stays correct.
     pub(crate) fn fake_wall_clock(&mut self) -> Result<(), String> {
         let library = ["x86_64", "aarch64"]
             .iter()
@@ -203,12 +203,12 @@ impl Ground {
         Ok(())
     }
 
-    /// Has Stentor started by another program, which must become it in the end (`exec`).
+    /// Has Stentor started by another program, which must finally become it (`exec`).
     pub(crate) fn set_wrapper(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
-    /// Gives Stentor this configuration in place of the one on the command line; the carrier of that name is the simulator's.
+    /// Gives Stentor this configuration instead of the one on the command line; the simulator plays the carrier of that name.
     pub(crate) fn use_config(&mut self, text: &str, carrier: &str) -> Result<(), String> {
         let file = self.path().join("stentor.toml");
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -217,8 +217,8 @@ impl Ground {
         Ok(())
     }
 
-    /// Gives Stentor so many tenants beside what its configuration says; 0: none, and no authentication. Requests of generators
-    /// are of each in turn, everything else is asked by the first, who may see all.
+    /// Adds so many tenants to Stentor's configuration; 0: none, and no authentication. Generators use the tenants in
+    /// turn for their requests; all other requests are made as the first tenant, which may see everything.
     pub(crate) fn use_tenants(&mut self, tenants: u32) -> Result<(), String> {
         if tenants == 0 {
             return Ok(());
@@ -240,8 +240,8 @@ impl Ground {
         Ok(())
     }
 
-    /// The same with a key that is somebody's: generators get it by a file that nobody else may read, so that no list of
-    /// processes shows it.
+    /// Uses the key of a real installation: generators get it in a file that only this user can read, so that it does
+    /// not appear in the list of processes.
     pub(crate) fn use_secret_key(&mut self, key: &str) -> Result<(), String> {
         let file = self.path().join("key");
         std::fs::write(&file, format!("{key}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -250,27 +250,27 @@ impl Ground {
         Ok(())
     }
 
-    /// From now on Stentor is asked with this API key.
+    /// From now on requests to Stentor use this API key.
     pub(crate) fn use_key(&mut self, key: &str) {
         self.key = Some(key.to_owned());
     }
 
-    /// The next Stentor's stderr goes here.
+    /// The stderr of the next Stentor goes here.
     pub(crate) fn hear_stderr(&mut self, pipe: PipeWriter) {
         self.stderr = Some(pipe);
     }
 
-    /// The file with the output of the Stentor that is started next.
+    /// The log file of the Stentor that is started next.
     pub(crate) fn next_log(&self) -> PathBuf {
         Process::log_in(self.path(), &format!("stentor-{}", self.started + 1))
     }
 
-    /// Where Stentor keeps its data.
+    /// Stentor's data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
     }
 
-    /// Gives the carrier another key of its configuration.
+    /// Sets another key of the carrier's configuration.
     pub(crate) fn set_carrier(&mut self, key: &str, value: &str) {
         self.set(&format!("CARRIER__{}__{key}", self.carrier_variable()), value);
     }
@@ -279,7 +279,7 @@ impl Ground {
         self.options.carrier.to_uppercase().replace('-', "_")
     }
 
-    /// Starts Stentor and waits until it is ready: the process, and the seconds that it took.
+    /// Starts Stentor and waits until it is ready; gives the process and the seconds that it took.
     pub(crate) fn start_stentor(&mut self) -> Result<(Process, f64), String> {
         let begun = Instant::now();
         let mut process = self.launch_stentor()?;
@@ -295,14 +295,14 @@ impl Ground {
         }
     }
 
-    /// One of Stentor's other commands, to be run against the one that serves.
+    /// One of Stentor's other commands, to be run against the serving process.
     pub(crate) fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
         let mut command = Command::new(self.options.binary()?);
         command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http)).env(guard::MARK, self.path());
         Ok(command)
     }
 
-    /// Starts Stentor, and does not wait.
+    /// Starts Stentor without waiting.
     pub(crate) fn launch_stentor(&mut self) -> Result<Process, String> {
         let binary = self.options.binary()?;
         let mut command = match self.wrapper.split_first() {
@@ -364,7 +364,7 @@ impl Ground {
         self.start_sender("send", &words)
     }
 
-    /// Starts a generator of that name, with nothing but these arguments.
+    /// Starts a generator of that name with only these arguments.
     pub(crate) fn start_sender(&self, name: &str, arguments: &[String]) -> Result<Generator, String> {
         let report = self.path().join(format!("{name}.json"));
         let mut command = Command::new(this_program()?);
@@ -380,13 +380,13 @@ impl Ground {
         Ok(Generator { process, report })
     }
 
-    /// Asks Stentor, with the API key if there is one: status and body.
+    /// Sends a `GET` to Stentor, with the API key if there is one; gives status and body.
     pub(crate) fn get(&self, target: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
         http::ask(self.http, &format!("GET {target}"), &self.authorization(), "", patience)
             .map_err(|error| format!("{target}: {error}"))
     }
 
-    /// The same with a body of JSON.
+    /// Sends a `POST` with a JSON body.
     pub(crate) fn post(&self, target: &str, body: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
         let headers = self.authorization() + "Content-Type: application/json\r\n";
         http::ask(self.http, &format!("POST {target}"), &headers, body, patience)
@@ -405,8 +405,8 @@ impl Ground {
         }
     }
 
-    /// Stentor's metrics, once they count that many accepted messages: they are up to a second old. What they say after some
-    /// seconds, if they never do.
+    /// Stentor's metrics, once they count `accepted` accepted messages: they are up to a second old. If they do not
+    /// after some seconds, gives them as they are.
     pub(crate) fn metrics_of(&self, accepted: u64) -> Metrics {
         let begun = Instant::now();
         loop {
@@ -419,7 +419,7 @@ impl Ground {
         }
     }
 
-    /// Waits until `is_done` says so about the simulator's report; gives up when nothing has changed for a while.
+    /// Waits until `is_done` is true for the simulator's report; gives up when nothing has changed for a while.
     pub(crate) fn watch(&self, smsc: &mut Smsc, what: &str, is_done: impl Fn(&Stats) -> bool) -> Result<Stats, String> {
         let mut changed = Instant::now();
         let mut last = (0, 0);
@@ -440,19 +440,19 @@ impl Ground {
         }
     }
 
-    /// Waits until that many messages were taken and every receipt was acknowledged.
+    /// Waits until that many messages were submitted and every receipt was acknowledged.
     pub(crate) fn watch_delivered(&self, smsc: &mut Smsc, messages: u64) -> Result<Stats, String> {
         self.watch(smsc, "delivery", |stats| {
             stats.messages.distinct >= messages && stats.receipts.acknowledged >= stats.receipts.planned
         })
     }
 
-    /// Stentor runs elsewhere: where it is asked, and where it looks for its carrier.
+    /// Stentor runs on another host: its HTTP address, and the address where it expects its carrier.
     pub(crate) fn use_target(&mut self, http: SocketAddr, smpp: SocketAddr) {
         (self.http, self.smpp) = (http, smpp);
     }
 
-    /// From now on generators have so many connections, and so many messages in a request.
+    /// From now on generators use so many connections, and so many messages per request.
     pub(crate) fn use_load(&mut self, connections: u64, batch: u64) {
         (self.options.connections, self.options.batch) = (connections, batch);
     }
@@ -462,12 +462,12 @@ impl Ground {
         self.http
     }
 
-    /// The port on which the carrier is expected.
+    /// The port on which Stentor expects its carrier.
     pub(crate) fn smpp_port(&self) -> u16 {
         self.smpp.port()
     }
 
-    /// Where data and logs lie.
+    /// The directory with data and logs.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -479,7 +479,7 @@ impl Ground {
 }
 
 impl Smsc {
-    /// Its report; with `expect` also how many of the serials below it never came.
+    /// Its report; with `expect` also how many of the serials below that never came.
     pub(crate) fn stats(&mut self, expect: Option<u64>) -> Result<Stats, String> {
         self.process.check_alive()?;
         let query = expect.map(|upto| format!("?expect={upto}")).unwrap_or_default();
@@ -496,17 +496,17 @@ impl Smsc {
         self.ask(&format!("/repeated?limit={limit}"))
     }
 
-    /// Changes some of its knobs.
+    /// Changes some settings of its behaviour.
     pub(crate) fn behave(&self, knobs: &str) -> Result<(), String> {
         self.tell("/behaviour", knobs)
     }
 
-    /// Has it ask every client to end its session.
+    /// Has it unbind every client.
     pub(crate) fn say_goodbye(&self) -> Result<(), String> {
         self.tell("/goodbye", "")
     }
 
-    /// Empties its books.
+    /// Empties its counts.
     pub(crate) fn reset(&self) -> Result<(), String> {
         self.tell("/reset", "")
     }
@@ -526,7 +526,7 @@ impl Smsc {
 }
 
 impl Generator {
-    /// Waits for its end, however long messages take: its report.
+    /// Waits for its end, however long its messages take; gives its report.
     pub(crate) fn finish(&mut self, timeout: Duration) -> Result<Report, String> {
         // Its exit code repeats what the report says.
         let _ = self.process.wait(timeout)?;

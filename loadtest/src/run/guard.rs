@@ -1,5 +1,5 @@
-//! Who cleans up when a run is killed itself: a shell beside it that waits for the run's end, and then ends what the run
-//! started, unmounts what it mounted, and removes its directory. Knows the run's directory, by which it finds both.
+//! Cleans up if a run is killed: a shell beside the run waits for its end, and then ends the processes that the run
+//! started, unmounts what it mounted, and removes its directory. It finds all of these by the run's directory.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,11 +8,11 @@ use std::os::unix::process::CommandExt as _;
 
 use super::fault::cgroup::Cgroup;
 
-/// In the environment of everything that a run starts and that outlasts a moment: its directory.
+/// Environment variable of all longer-lived processes that a run starts; contains the run's directory.
 pub(super) const MARK: &str = "LOADTEST_DIRECTORY";
 
-/// `$1`: the directory; `$2`: whether it goes as well; `$3`: the run's cgroup, if it made one. Its standard input ends
-/// with the run.
+/// `$1`: the directory; `$2`: whether it is removed as well; `$3`: the run's cgroup, if it made one. The standard input
+/// ends when the run ends.
 const SCRIPT: &str = r#"
 cat > /dev/null
 is_left=1
@@ -29,14 +29,14 @@ cut -d ' ' -f 2 /proc/mounts | grep -F "$1/" | sort -r | while read -r mount; do
 [ "$2" = keep ] || rm -rf "$1"
 "#;
 
-/// The shell; ended when dropped, for then the run has cleaned up by itself.
+/// The shell; killed when dropped, because then the run has cleaned up by itself.
 #[derive(Debug)]
 pub(super) struct Guard {
     shell: Child,
 }
 
 impl Guard {
-    /// Watches over a run in that directory.
+    /// Guards a run in that directory.
     pub(super) fn over(directory: &Path, is_kept: bool) -> Result<Self, String> {
         let cgroup = Cgroup::path().unwrap_or_default();
         let shell = Command::new("sh")
@@ -44,7 +44,7 @@ impl Guard {
             .arg(directory)
             .arg(if is_kept { "keep" } else { "remove" })
             .arg(cgroup)
-            // What interrupts the run from a terminal must not reach it.
+            // A signal from the terminal that interrupts the run must not reach the shell.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -56,7 +56,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Before its input ends: it has nothing to do.
+        // Killed before its input ends: there is nothing left to clean up.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }

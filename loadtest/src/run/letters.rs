@@ -1,15 +1,15 @@
-//! Messages whose texts must come out on the other side as they went in: one kind for each way a text can travel.
-//! Knows the public message format and what a foreign SMSC writes down of it; sends nothing itself.
+//! Messages whose texts must arrive exactly as they were sent: one kind for each way a text can travel. Knows the
+//! public message format and the journal of a foreign SMSC; sends nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// Kinds take turns by the number of the message.
+/// Kinds take turns by message number.
 const KINDS: u64 = 5;
 const FIRST_RECIPIENT: u64 = 4_915_110_000_000;
 
-/// What one message says.
+/// The content of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Letter {
     Text(String),
@@ -76,16 +76,16 @@ struct Event {
 pub(super) struct Received {
     /// By recipient and part reference: the parts.
     sets: BTreeMap<(String, u32), BTreeMap<u32, Event>>,
-    /// How often each place of each recipient's message was filled.
+    /// How often each part of each recipient's message arrived.
     places: BTreeMap<(String, u32), u64>,
-    /// Ids that it gave out and whose receipt was not taken yet.
+    /// Ids that the SMSC gave out and whose receipt was not acknowledged yet.
     unsettled: BTreeSet<String>,
     pub parts: u64,
     pub acknowledged: u64,
 }
 
 impl Received {
-    /// Reads a journal; a last line that is cut off is passed over.
+    /// Reads a journal; an incomplete last line is ignored.
     pub(super) fn read(journal: &str) -> Self {
         let mut received = Self::default();
         for event in journal.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
@@ -102,18 +102,18 @@ impl Received {
         received
     }
 
-    /// Parts whose receipt was not taken.
+    /// Parts whose receipt was not acknowledged.
     pub(super) fn owed(&self) -> u64 {
         self.unsettled.len() as u64
     }
 
-    /// Recipients (each has one message) of whom some part came more than once.
+    /// Recipients (each has one message) of which some part came more than once.
     pub(super) fn count_twice(&self) -> u64 {
         let twice = self.places.iter().filter(|(_, times)| **times > 1).map(|((to, _), _)| to);
         twice.collect::<BTreeSet<_>>().len() as u64
     }
 
-    /// Of the messages `0..count`, how many arrived whole and unchanged.
+    /// How many of the messages `0..count` arrived complete and unchanged.
     pub(super) fn count_equal(&self, count: u64) -> u64 {
         (0..count).filter(|number| self.has(*number)).count() as u64
     }

@@ -1,5 +1,5 @@
-//! What a scenario needs of the machine: root, tools, devices. Says what is missing before anything is started, and ends the
-//! program with a code of its own, so that a test can tell "cannot be tried here" from "does not hold".
+//! What a scenario needs on the machine: root, tools, devices. Reports what is missing before anything is started, and
+//! ends the program with an exit code of its own, so that a test can tell "cannot be tried here" from "does not hold".
 
 use std::env;
 use std::path::Path;
@@ -12,9 +12,9 @@ pub(super) const MISSING: i32 = 77;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     Root,
-    /// A program in the path, and Debian's package that brings it.
+    /// A program in the path, and the Debian package that contains it.
     Tool(&'static str, &'static str),
-    /// A file or device, and what it is for.
+    /// A file or device, and its purpose.
     File(&'static str, &'static str),
 }
 
@@ -43,7 +43,7 @@ fn in_path(name: &str) -> bool {
     env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|place| place.join(name).is_file())
 }
 
-/// Runs a tool to its end.
+/// Runs a tool until it ends.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let told = || format!("{program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{}: {error}", told()))?;

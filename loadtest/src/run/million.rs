@@ -1,4 +1,4 @@
-//! Scenario `million`: everything goes through once, as fast as it can, and is counted on the other side.
+//! Scenario `million`: all messages once, as fast as possible, counted at the carrier.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use super::verdict::Verdict;
 use crate::send::report::Report;
 use crate::smsc::stats::Stats;
 
-/// A clean stop is over by then.
+/// A clean stop takes no longer.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// Sizes and floors.
+/// Sizes and minimum rates.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -26,16 +26,16 @@ pub(crate) struct Options {
     /// Messages per second, open loop; without it as fast as answers come
     #[arg(long)]
     pub rate: Option<f64>,
-    /// Fail below that many acknowledged per second
+    /// Fail if fewer messages per second are acknowledged
     #[arg(long, default_value_t = 0.0)]
     pub accepted_min: f64,
-    /// Fail below that many per second from the first request to the last acknowledged receipt
+    /// Fail if there are fewer messages per second from the first request to the last acknowledged receipt
     #[arg(long, default_value_t = 0.0)]
     pub end_to_end_min: f64,
     /// The carrier's window in the configuration
     #[arg(long, default_value_t = 2_000)]
     pub window: u32,
-    /// Tenants whose messages they are, request by request in turn; 0: there are none, and no authentication
+    /// Tenants whose messages they are, in turn for each request; 0: no tenants, and no authentication
     #[arg(long, default_value_t = 0)]
     pub tenants: u32,
     /// Delay of the simulator's receipts in milliseconds
@@ -43,32 +43,32 @@ pub(crate) struct Options {
     pub receipt_delay: String,
 }
 
-/// What one pass cost.
+/// The cost of one pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pass {
-    /// Stentor's CPU time, µs a message.
+    /// Stentor's CPU time per message, µs.
     pub cpu_us: f64,
-    /// From the first request to the last acknowledged receipt.
+    /// Speed from the first request to the last acknowledged receipt.
     pub messages_per_s: f64,
     pub accepted_per_s: f64,
-    /// From the first request to the last acknowledged receipt.
+    /// Time from the first request to the last acknowledged receipt.
     pub seconds: f64,
     /// How late requests left, at p99: the generator's own share in open loop.
     pub late_ms: f64,
     /// From the offer to the submit, at p99.
     pub age_ms: f64,
-    /// Messages that became durable together; 0 where Stentor did not say.
+    /// Messages that became durable together; 0 if Stentor did not report it.
     pub messages_per_commit: f64,
-    /// Bytes written to storage for a message; 0 where that cannot be known.
+    /// Bytes written to storage per message; 0 if that is not known.
     pub bytes_per_message: f64,
 }
 
-/// What was seen while everything went through.
+/// What was observed during a pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
     pub report: Report,
     pub stats: Stats,
-    /// From the first request to the last acknowledged receipt.
+    /// Time from the first request to the last acknowledged receipt.
     pub seconds: f64,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     pass(options).map(|(verdict, _)| verdict)
 }
 
-/// Plays it, and says what it cost as numbers too.
+/// Plays the scenario, and gives its cost as numbers too.
 pub(crate) fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.use_tenants(options.tenants)?;
@@ -115,8 +115,8 @@ pub(crate) fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
     Ok((verdict, pass))
 }
 
-/// Offers everything, at a rate or as fast as answers come, and waits until all of it is delivered. `stentor` is looked after
-/// where it runs here.
+/// Offers everything, at a rate or as fast as answers come, and waits until all of it is delivered. `stentor` is the
+/// daemon's process, checked meanwhile, if it runs on this machine.
 pub(crate) fn flow(
     ground: &Ground,
     smsc: &mut Smsc,
@@ -137,7 +137,7 @@ pub(crate) fn flow(
     Ok(Flow { report, stats: smsc.stats(Some(count))?, seconds })
 }
 
-/// Tells what was seen of `count` messages from outside of Stentor, and by its own metrics.
+/// Adds what was observed of `count` messages from outside of Stentor, and by its own metrics.
 pub(crate) fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
     let Flow { report, stats, seconds } = flow;
     let messages_per_s = count as f64 / seconds.max(1e-9);
@@ -150,7 +150,7 @@ pub(crate) fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count:
     verdict.figure("end to end/s", Value::per_second(messages_per_s));
     verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
     verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
-    // In closed loop nothing is due before it leaves.
+    // In a closed loop no request is due before it leaves.
     if report.lateness_us.max > 0 {
         verdict.aside("left late p50/p99/p99.9/max", quantiles_ms(&report.lateness_us));
     }

@@ -1,5 +1,5 @@
-//! `loadtest run`: scenarios with real processes. Each starts Stentor, the simulator and the generator on loopback in
-//! a temporary directory, measures, and fails when what it claims is not so.
+//! `loadtest run`: scenarios with real processes. Each starts Stentor, the simulator and the generator on loopback in a
+//! temporary directory, measures, and fails if one of its claims does not hold.
 
 mod audit;
 pub(crate) mod backlog;
@@ -32,19 +32,19 @@ use std::fs;
 pub(crate) enum Scenario {
     /// All messages through once, as fast as possible
     Million(million::Options),
-    /// `million` in turn with another build of Stentor, and the ratio pair by pair
+    /// `million` alternately with another build of Stentor, and the ratio of each pair
     Compare(compare::Options),
-    /// A carrier that holds to the letter of its contract: strict spacing, one bind, sessions that it ends in order
+    /// A carrier that enforces its contract: strict spacing, one bind, sessions that it unbinds
     Contract(contract::Options),
-    /// SIGTERM or kill -9 in the middle, and a new start
+    /// SIGTERM or kill -9 in the middle, and a restart
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
     Backlog(backlog::Options),
-    /// Messages run out of time while the carrier is away
+    /// Messages expire while the carrier is away
     Expiry(expiry::Options),
     /// One fault again and again under load: kill -9, power cut, failing or full disk, and more
     Fault(fault::Options),
-    /// Strangers, clients and a carrier that want to end, stop or fill it, while somebody else goes on sending
+    /// Clients with and without a key and a carrier try to crash, stop or fill the daemon, while another tenant goes on sending
     Hostile(hostile::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
     Peer(peer::Options),
@@ -52,11 +52,11 @@ pub(crate) enum Scenario {
     Rough(rough::Options),
     /// A burst far above the carrier's rate
     Peak(peak::Options),
-    /// Most of what the machine can do, for long: memory, descriptors and disk must not grow
+    /// A large share of what the machine can do, for long: memory, descriptors and disk must not grow
     Soak(soak::Options),
 }
 
-/// Plays one scenario, prints its verdict, fails if a claim does not hold.
+/// Plays one scenario, prints its verdict, and fails if a claim does not hold.
 pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
     let (verdict, ground) = match scenario {
         Scenario::Million(options) => (million::play(options)?, &options.ground),

@@ -1,5 +1,5 @@
-//! Scenario `peak`: a burst far above the carrier's rate. All of it is answered, none of it lost, and the carrier sees
-//! no second with more parts than agreed, not even around a kill, and hardly less.
+//! Scenario `peak`: a burst far above the carrier's rate. All of it is answered, none of it lost; the carrier sees no
+//! second with more parts than agreed, not even around a kill, and hardly fewer.
 
 use std::time::Duration;
 

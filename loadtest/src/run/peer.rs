@@ -1,5 +1,5 @@
-//! Scenario `peer`: a foreign SMSC, node-smpp, instead of the simulator: texts of every kind must come out there as
-//! they went in, all receipts must be matched, TLS must bind, and a carrier that is killed in the middle loses nothing.
+//! Scenario `peer`: a foreign SMSC, node-smpp, instead of the simulator: texts of every kind must arrive there
+//! unchanged, all receipts must be matched, TLS must bind, and a carrier that is killed in the middle loses nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use super::verdict::Verdict;
 use crate::http::Connection;
 
 const LINES_PER_REQUEST: u64 = 100;
-/// As many as one lookup may ask for.
+/// Most ids per lookup.
 const IDS_PER_LOOKUP: usize = 1_000;
 const TICK: Duration = Duration::from_millis(200);
-/// The middle is watched closely: small rounds are over soon.
+/// The middle is checked often: small rounds end soon.
 const MIDDLE_TICK: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Messages
     #[arg(long, default_value_t = 10_000)]
     count: u64,
-    /// Script that starts the SMSC; gets --port, --journal and with --tls also --key and --cert
+    /// Script that starts the SMSC; gets --port and --journal, and with --tls also --key and --cert
     #[arg(long, value_name = "FILE", default_value = "loadtest/peers/node-smsc.sh")]
     smsc: PathBuf,
     /// Bind over TLS
@@ -57,7 +57,7 @@ struct Found {
 #[derive(Deserialize)]
 struct State {
     id: String,
-    /// Absent when the id is unknown.
+    /// Absent if the id is unknown.
     state: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
         smsc = start(&ground, 2)?;
     }
     let mut waiting = ids.clone();
-    // Whoever stays undelivered is named by the claims below.
+    // The claims below name the messages that stay undelivered.
     let ended = wait_until("delivery and its receipts", TICK, || {
         smsc.check_alive()?;
         stentor.check_alive()?;
@@ -133,7 +133,7 @@ fn wait_until(what: &str, tick: Duration, mut is_so: impl FnMut() -> Result<bool
     let begun = Instant::now();
     while !is_so()? {
         if begun.elapsed() > 2 * TIMEOUT {
-            return Err(format!("waiting in vain: {what}"));
+            return Err(format!("waited too long for {what}"));
         }
         thread::sleep(tick);
     }
@@ -158,7 +158,7 @@ fn offer(ground: &Ground, count: u64) -> Result<Vec<String>, String> {
     Ok(ids)
 }
 
-/// Asks how those that wait stand, and forgets the delivered ones.
+/// Asks for the states of the waiting messages, and removes the delivered ones.
 fn drop_delivered(ground: &Ground, waiting: &mut Vec<String>) -> Result<(), String> {
     let mut connection = Connection::connect(ground.http(), TIMEOUT).map_err(|error| error.to_string())?;
     let mut still = Vec::new();
@@ -179,7 +179,7 @@ fn drop_delivered(ground: &Ground, waiting: &mut Vec<String>) -> Result<(), Stri
     Ok(())
 }
 
-/// A certificate for 127.0.0.1: the SMSC's arguments; Stentor is told to trust it.
+/// Makes a certificate for 127.0.0.1; gives the SMSC's arguments. Stentor is told to trust it.
 fn make_certificate(ground: &mut Ground) -> Result<[String; 4], String> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
         .map_err(|error| format!("certificate: {error}"))?;

@@ -1,5 +1,5 @@
-//! One child process of a scenario: started, watched through /proc, signalled by its own pid, ended with its owner.
-//! Its output goes to a file. Knows nothing of what the process does.
+//! One child process of a scenario: started, watched through /proc, signalled by its pid, killed with its owner. Its
+//! output goes to a file. Knows nothing of what the process does.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ pub(crate) struct Process {
 pub(crate) struct Usage {
     /// User and system time of all its threads, in seconds.
     pub cpu_s: f64,
-    /// The most memory that was ever resident, in bytes.
+    /// The most memory that was resident so far, in bytes.
     pub rss_peak: u64,
-    /// Bytes that it had written to storage; what a file system in memory takes is none.
+    /// Bytes that it had written to storage; writes to a file system in memory do not count.
     pub written: u64,
 }
 
@@ -38,7 +38,7 @@ impl Process {
         Self::start_heard(name, directory, command, None)
     }
 
-    /// The same, but stderr goes to somebody else, who may write it to [`Self::log_in`].
+    /// As [`Self::start`], but stderr goes to a pipe whose reader may write it to [`Self::log_in`].
     pub(crate) fn start_heard(
         name: &str,
         directory: &Path,
@@ -59,23 +59,23 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Where the output of the process of that name goes.
+    /// The output file of the process with that name.
     pub(crate) fn log_in(directory: &Path, name: &str) -> PathBuf {
         directory.join(format!("{name}.log"))
     }
 
-    /// What it has written so far.
+    /// Its output so far.
     pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Sends a signal; one to a process that has ended is no error.
+    /// Sends a signal; it is no error if the process has ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        // The child is not reaped before `wait`, so that its pid cannot be anybody else's.
+        // The child is not reaped before `wait`, so no other process can have its pid.
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    /// Waits until every thread of a stopped process stands still, or is inside a call that cannot be interrupted.
+    /// Waits until every thread of a stopped process is stopped, or is inside a call that cannot be interrupted.
     pub(crate) fn wait_still(&self, timeout: Duration) -> Result<(), String> {
         let begun = Instant::now();
         while !self.is_still() {
@@ -89,14 +89,14 @@ impl Process {
 
     fn is_still(&self) -> bool {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
-        // The state stands behind the name, which may hold anything but ends with the last `)`.
+        // The state comes after the name, which may contain any characters but ends with the last `)`.
         let state = |stat: &str| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         tasks
             .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok())
             .all(|stat| matches!(state(&stat), Some('T' | 't' | 'D' | 'Z' | 'X')))
     }
 
-    /// Its end, if it comes within `timeout`.
+    /// Waits for its end, at most `timeout`.
     pub(crate) fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, String> {
         let begun = Instant::now();
         loop {
@@ -111,7 +111,7 @@ impl Process {
         }
     }
 
-    /// Fails with the end of its output if it has ended.
+    /// Fails, with the end of its output, if it has ended.
     pub(crate) fn check_alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -133,12 +133,12 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Descriptors that it has open; none once it has ended.
+    /// Number of its open descriptors; 0 once it has ended.
     pub(crate) fn fds(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
@@ -153,7 +153,7 @@ impl Process {
         }
     }
 
-    /// Its id; nobody else's before it was waited for.
+    /// Its pid; no other process can have it before this one was waited for.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

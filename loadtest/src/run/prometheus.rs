@@ -1,4 +1,4 @@
-//! Reads Stentor's `/metrics`: the text format, and the names that the scenarios look at, all in one place.
+//! Reads Stentor's `/metrics`: the text format, and the names that the scenarios use, all in one place.
 
 /// Messages acknowledged to clients (counter).
 pub(crate) const ACCEPTED: &str = "stentor_messages_accepted_total";
@@ -6,7 +6,7 @@ pub(crate) const ACCEPTED: &str = "stentor_messages_accepted_total";
 pub(crate) const FINAL: &str = "stentor_messages_final_total";
 /// Attempts that became in doubt since the start (counter).
 pub(crate) const IN_DOUBT: &str = "stentor_in_doubt_total";
-/// Messages in doubt, by shard (gauge).
+/// Messages in doubt (gauge).
 pub(crate) const DOUBTS: &str = "stentor_in_doubt_messages";
 /// CPU time of the longest poll of a task, and of the 999th of 1,000, in seconds (gauges).
 pub(crate) const POLL_LONGEST: &str = "stentor_executor_poll_longest_seconds";
@@ -24,7 +24,7 @@ pub(crate) const FDS: &str = "process_open_fds";
 pub(crate) const PROCESS_CPU: &str = "process_cpu_seconds_total";
 /// The build, in its label `version`.
 pub(crate) const BUILD: &str = "stentor_build_info";
-/// From the acknowledgement to the first byte at the wire, in seconds (histogram).
+/// From acceptance to the first byte on the wire, in seconds (histogram).
 pub(crate) const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
 /// Batches that became durable, of all shards.
 pub(crate) const COMMITS: &str = "stentor_commit_seconds_count";
@@ -41,13 +41,13 @@ struct Sample {
 }
 
 impl Metrics {
-    /// Reads the exposition; lines that are none are passed over.
+    /// Reads the exposition; lines that are not samples are ignored.
     pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         Self(lines.filter_map(parse_line).collect())
     }
 
-    /// The sum over all labels; `None` if there is no such metric.
+    /// The sum over all labels; `None` if the metric does not exist.
     pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         let mut values = self.0.iter().filter(|sample| sample.name == name).map(|sample| sample.value).peekable();
         values.peek()?;
@@ -62,12 +62,12 @@ impl Metrics {
         Some(values.sum())
     }
 
-    /// What that label of the first series of that name says.
+    /// The value of that label in the first series of that name.
     pub(crate) fn label(&self, name: &str, label: &str) -> Option<&str> {
         self.0.iter().find(|sample| sample.name == name)?.label(label)
     }
 
-    /// The same with what an earlier reading said taken off its counters and histograms.
+    /// The difference to an earlier reading, for counters and histograms; gauges keep their value.
     pub(crate) fn since(&self, before: &Self) -> Self {
         const COUNTED: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
         let rest = |sample: &Sample| {
@@ -79,7 +79,7 @@ impl Metrics {
         Self(self.0.iter().map(rest).collect())
     }
 
-    /// How many series there are of that name.
+    /// Number of series with that name.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.0.iter().filter(|sample| sample.name == name).count()
     }

@@ -1,5 +1,6 @@
-//! Scenario `restart`: the daemon is stopped or killed in the middle and started again, while the generator sends
-//! every unanswered batch anew with its key. Nothing acknowledged may be lost; what comes twice must be in doubt.
+//! Scenario `restart`: the daemon is stopped or killed in the middle and started again, while the generator retries
+//! every unanswered batch with its key. Nothing acknowledged may be lost; messages that come twice must have been in
+//! doubt.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::verdict::Verdict;
 use crate::send::report::Report;
 use crate::smsc::stats::Stats;
 
-/// A stop by SIGTERM takes no longer.
+/// Longest time of a stop by SIGTERM.
 const TERM_MAX: Duration = Duration::from_secs(10);
 
 /// How the daemon ends.
@@ -22,11 +23,11 @@ const TERM_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Ending {
     /// It drains and exits by itself.
     Term,
-    /// It has no say in it.
+    /// It is killed without a chance to clean up.
     Kill,
 }
 
-/// Sizes and moments.
+/// Sizes and times.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -34,16 +35,16 @@ pub(crate) struct Options {
     /// Messages
     #[arg(long, default_value_t = 1_000_000)]
     pub count: u64,
-    /// Messages offered per second: slow enough that requests and submits are both under way when it happens
+    /// Messages offered per second: slow enough that requests and submits are both under way when the daemon is stopped
     #[arg(long, default_value_t = 50_000.0)]
     pub rate: f64,
     /// TERM or KILL
     #[arg(long, default_value = "TERM", ignore_case = true)]
     pub signal: Ending,
-    /// How many times, spread evenly over the messages
+    /// How often, spread evenly over the messages
     #[arg(long, default_value_t = 1)]
     pub rounds: u64,
-    /// Submits that may be in doubt after each kill: windows and prepared queues of all binds
+    /// Submits that may be in doubt after each kill: windows and prepared queues of all binds together
     #[arg(long, default_value_t = 10_000)]
     pub in_doubt_max: u64,
 }

@@ -1,8 +1,8 @@
-//! Who takes part in a run: the process ids of daemon, generator and simulator, for somebody who watches them meanwhile.
+//! Who takes part in a run: the process ids of daemon, generator and simulator, for the sampler that watches them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a process is for.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Daemon,
@@ -10,14 +10,14 @@ pub(crate) enum Role {
     Simulator,
 }
 
-/// One process, in the order in which they were started. Its id may be another's once the run is over.
+/// One process; the list is in the order of the starts. Once the run is over, another process may have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub role: Role,
     pub pid: u32,
 }
 
-/// The list; clones share it.
+/// The list; its clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster(Arc<Mutex<Vec<Member>>>);
 

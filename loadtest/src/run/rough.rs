@@ -1,6 +1,6 @@
-//! Scenario `rough`: a carrier with every bad habit at once: throttling, passing errors, lost answers, closed
-//! connections, receipts that are early, doubled, foreign, on another bind and in another spelling than the response.
-//! Everything acknowledged is delivered all the same, and what comes twice was in doubt.
+//! Scenario `rough`: a carrier with every bad habit at once: throttling, temporary errors, lost answers, closed
+//! connections, and receipts that are early, doubled, foreign, on another bind or in another spelling than the
+//! response. Everything acknowledged is delivered all the same, and messages that come twice were in doubt.
 
 use std::time::Duration;
 

@@ -15,15 +15,15 @@ use super::prometheus::{FDS, RESIDENT};
 use super::verdict::Verdict;
 
 const TICK: Duration = Duration::from_secs(1);
-/// A day: whatever is waited for is watched otherwise.
+/// A day: timeout where the wait is limited in other ways.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
-/// Messages with which the machine is measured first: enough that it has to work from the backlog, as it could go on.
+/// Messages with which the machine is measured first: enough that it has to work from the backlog, and could do so for long.
 const MEASURED: u64 = 10_000_000;
-/// Memory may grow by so much beside a tenth: allocators breathe.
+/// Memory may grow by this, and by a tenth: allocators vary.
 const BREATH: u64 = 16 << 20;
-/// Tables that happen to be open at the end and not before.
+/// Tables that may be open at the end but not before.
 const FDS_BREATH: u64 = 16;
-/// What the log may hold beside the live data, for each shard (journals, tables that wait to be merged).
+/// Disk space beside the live data, for each shard (journals, tables that wait to be merged).
 const DISK_PER_SHARD: u64 = 256 << 20;
 const DISK_FACTOR: u64 = 3;
 
@@ -32,27 +32,27 @@ const DISK_FACTOR: u64 = 3;
 pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
-    /// How long
+    /// Duration in minutes
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
-    /// Which share of what the machine can do end to end
+    /// Share of what the machine can do end to end
     #[arg(long, default_value_t = 0.8)]
     share: f64,
-    /// Messages per second, in place of measuring what the machine can do
+    /// Messages per second, instead of measuring what the machine can do
     #[arg(long)]
     rate: Option<f64>,
-    /// How many times faster than time the daemon's wall clock runs: with 60 an hour of retention is a minute
+    /// How many times faster than real time the daemon's wall clock runs: with 60 an hour of retention is a minute
     #[arg(long, default_value_t = 60)]
     clock: u32,
     /// Milliseconds until a receipt comes
     #[arg(long, default_value = "100-2000")]
     receipt_delay: String,
-    /// Durable partitions
+    /// Number of shards
     #[arg(long, default_value_t = 2)]
     shards: u64,
 }
 
-/// One look at the daemon.
+/// One sample of the daemon.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
     resident: u64,
@@ -79,7 +79,7 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let (count_text, rate_text) = (count.to_string(), rate.to_string());
     let mut generator = ground.start_generator(&["--count", &count_text, "--rate", &rate_text])?;
     let looks = watch(&ground, &mut stentor, &mut generator.process)?;
-    // Live data is what a backup holds: taken while the state is still that of the load.
+    // Live data is what a backup contains: taken while the daemon is still in the state under load.
     let at_end = disk_used(&ground.data());
     let live = live_data(&ground)?;
     let report = generator.finish(LONG)?;
@@ -110,7 +110,7 @@ fn prepare(options: &Options) -> Result<Ground, String> {
     Ok(ground)
 }
 
-/// What the machine can do end to end, messages per second, with everything as it is going to be.
+/// What the machine can do end to end, in messages per second, in the same setting.
 fn measure(options: &Options) -> Result<f64, String> {
     let mut ground = prepare(options)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
@@ -122,7 +122,7 @@ fn measure(options: &Options) -> Result<f64, String> {
     Ok(MEASURED as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Looks every second until the generator has ended.
+/// Samples every second until the generator has ended.
 fn watch(ground: &Ground, stentor: &mut Process, generator: &mut Process) -> Result<Vec<Look>, String> {
     let mut looks = Vec::new();
     while generator.is_alive() {
@@ -138,8 +138,8 @@ fn watch(ground: &Ground, stentor: &mut Process, generator: &mut Process) -> Res
     Ok(looks)
 }
 
-/// Bytes of the file system that a data directory takes, but for the ballast, which is room and not data; files that vanish
-/// meanwhile take none.
+/// Disk space of a data directory, without the ballast, which is reserved room and not data; files that vanish
+/// meanwhile are not counted.
 fn disk_used(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries
@@ -152,7 +152,7 @@ fn disk_used(path: &Path) -> u64 {
         .sum()
 }
 
-/// Bytes of all keys and values that a backup holds just now, as the store keeps them.
+/// Bytes of all keys and values in a backup taken now, as the store keeps them.
 fn live_data(ground: &Ground) -> Result<u64, String> {
     let file = ground.path().join("backup").display().to_string();
     let told = |arguments: &[&str]| {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figure::{Better, Unit, Value};
 
-/// What a scenario found.
+/// The result of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Verdict {
     pub scenario: String,
@@ -21,17 +21,17 @@ struct Figure {
     name: String,
     #[serde(flatten)]
     value: Value,
-    /// It is about the tools or a bound of theirs, so no change of it speaks for or against Stentor.
+    /// The figure is about the tools, so its changes say nothing about Stentor.
     #[serde(skip)]
     is_aside: bool,
 }
 
-/// Something that was counted again and again, at even distances in time.
+/// Values that were counted at regular intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Series {
     pub name: String,
     pub unit: Unit,
-    /// Seconds from one value to the next.
+    /// Seconds between two values.
     pub interval_s: f64,
     pub values: Vec<f64>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Claim {
     pub holds: bool,
 }
 
-/// One number of a verdict; each quantile is one of its own.
+/// One number of a verdict; each quantile is a number of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Number {
     pub name: String,
@@ -63,7 +63,7 @@ impl Verdict {
         self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: false });
     }
 
-    /// Adds a figure about the tools, by which nobody is judged.
+    /// Adds a figure about the tools, which is not judged.
     pub(crate) fn aside(&mut self, name: &str, value: impl Into<Value>) {
         self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: true });
     }
@@ -74,12 +74,12 @@ impl Verdict {
         self.series.push(Series { name: name.to_owned(), unit: Unit::PerSecond, interval_s: 1.0, values });
     }
 
-    /// Adds a claim, worded so that it says what is true when it holds.
+    /// Adds a claim, worded as the statement that is true if it holds.
     pub(crate) fn claim(&mut self, text: impl fmt::Display, holds: bool) {
         self.claims.push(Claim { text: text.to_string(), holds });
     }
 
-    /// The first claim that does not hold as an error.
+    /// The first claim that does not hold, as an error.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self.claims.iter().find(|claim| !claim.holds) {
             Some(claim) => Err(format!("{}: not so: {}", self.scenario, claim.text)),
@@ -97,7 +97,7 @@ impl Verdict {
         &self.series
     }
 
-    /// All figures that are numbers. The tail beyond p99 is told and not judged: it is the luck of one run.
+    /// All figures that are numbers. The tail beyond p99 is shown but not judged: it is the luck of one run.
     pub(crate) fn numbers(&self) -> Vec<Number> {
         let mut numbers = Vec::new();
         for figure in &self.figures {
@@ -108,7 +108,7 @@ impl Verdict {
             match &figure.value {
                 Value::Number { value, unit } => push(figure.name.clone(), *value, *unit, true),
                 Value::Quantiles { p50, p99, p999, max, unit } => {
-                    // The name in the table lists them: `request p50/p99/p99.9/max`.
+                    // The name in the table lists the quantiles: `request p50/p99/p99.9/max`.
                     let name = figure.name.split(" p50").next().unwrap_or(&figure.name);
                     push(format!("{name} p50"), *p50, *unit, true);
                     push(format!("{name} p99"), *p99, *unit, true);

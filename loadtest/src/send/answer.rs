@@ -1,5 +1,5 @@
-//! What an answer of Stentor says about the lines of a batch. Reads the summary, the list of results and a problem
-//! document; knows no connection and does not decide what is tried again.
+//! What an answer of Stentor says about the lines of a batch. Reads the summary, the list of results and problem
+//! documents; knows no connection and does not decide what is retried.
 
 use std::io::ErrorKind;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::http::Response;
 
-/// The fate of one batch of lines.
+/// The outcome of one batch of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdicts {
     /// Lines acknowledged as new.
@@ -60,7 +60,7 @@ struct Problem {
     retryable: bool,
 }
 
-/// Reads the answer to a batch of that many lines.
+/// Reads the answer to a batch of `lines` lines.
 pub(super) fn read(response: &Response<'_>, lines: u64) -> Verdicts {
     let body = response.body;
     if (200..300).contains(&response.status) {
@@ -73,7 +73,7 @@ pub(super) fn read(response: &Response<'_>, lines: u64) -> Verdicts {
     all_refused(lines, code.unwrap_or_else(|| format!("http_{}", response.status)), is_retryable)
 }
 
-/// The verdict on a batch for which there was no connection: nothing of it was written.
+/// The outcome of a batch for which there was no connection: none of it was written.
 pub(super) fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
     let code = match error.kind() {
         ErrorKind::ConnectionRefused => "connection_refused",
@@ -83,7 +83,7 @@ pub(super) fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
     all_refused(lines, code.to_owned(), true)
 }
 
-/// The verdict on a batch that was never answered.
+/// The outcome of a batch that was never answered.
 pub(super) fn unanswered(lines: u64) -> Verdicts {
     all_refused(lines, "unanswered".to_owned(), true)
 }
@@ -124,12 +124,12 @@ impl Problem {
 }
 
 impl Verdicts {
-    /// Whether a further try of the same batch could help.
+    /// Whether sending the same batch again could help.
     pub(crate) fn is_retryable(&self) -> bool {
         self.refused.iter().any(|refused| refused.is_retryable)
     }
 
-    /// The acknowledged ones among the batch's serials, as ranges.
+    /// The acknowledged serials of the batch, as ranges.
     pub(crate) fn acknowledged(&self, serials: &std::ops::Range<u64>) -> Vec<(u64, u64)> {
         let mut holes: Vec<u64> = Vec::new();
         for refused in &self.refused {
@@ -149,7 +149,7 @@ impl Verdicts {
 mod tests {
     use super::*;
 
-    /// Accepted, duplicates, and of each refusal index, lines, code and whether it is retryable.
+    /// Accepted, duplicates, and for each refusal: index, lines, code, and whether it is retryable.
     type Expected<'a> = (u64, u64, &'a [(Option<u64>, u64, &'a str, bool)]);
 
     fn check(status: u16, body: &str, expected: Expected<'_>) {

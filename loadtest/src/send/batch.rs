@@ -9,26 +9,26 @@ use flate2::write::GzEncoder;
 use crate::mark::{MARK_LEN, Mark, write_digits};
 
 const FILLER: &str = "Your order is on its way and will be with you between nine and noon. Track it in the app. ";
-/// The longest class name with its quotes; shorter ones are padded with blanks, which JSON ignores.
+/// The longest class name with its quotes; shorter names are padded with blanks, which JSON ignores.
 const CLASS_WIDTH: usize = "\"transactional\"".len();
 const KEY_DIGITS: usize = 10;
 
-/// What all messages of a run have in common.
+/// The properties that all messages of a run share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Characters of each body, at least [`MARK_LEN`].
     pub length: usize,
     /// The first recipient, digits of an international number without `+`.
     pub first_recipient: u64,
-    /// How many recipients take turns.
+    /// Number of recipients, which take turns.
     pub recipients: u64,
-    /// `from` of every message; `None` leaves it to the server.
+    /// `from` of every message; `None`: the server's default.
     pub from: Option<String>,
-    /// Classes by weight; empty leaves the class to the server. One recipient always has the same class.
+    /// Classes by weight; empty: the server's default. One recipient always has the same class.
     pub classes: Vec<(String, u32)>,
     /// Whether each message has a `key`.
     pub keys: bool,
-    /// Whether receipts are asked for; `None` leaves it to the server.
+    /// Whether receipts are asked for; `None`: the server's default.
     pub receipt: Option<bool>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Renderer {
     shape: Shape,
     line_len: usize,
     recipient_digits: usize,
-    /// Where in a line each field to be patched begins.
+    /// The positions in a line at which the fields to be patched begin.
     recipient_at: usize,
     mark_at: usize,
     class_at: Option<usize>,
@@ -80,7 +80,7 @@ impl Renderer {
         let mark_at = line.len();
         line.resize(mark_at + MARK_LEN, b'0');
         line.extend(FILLER.bytes().cycle().take(shape.length.saturating_sub(MARK_LEN + 1)));
-        // A trailing blank could be trimmed by somebody; the length would then not be what was asked for.
+        // A trailing blank could be trimmed on the way, and the length would then be wrong.
         line.resize(mark_at + shape.length, b'.');
         line.extend_from_slice(b"\"}\n");
         Self {
@@ -99,7 +99,7 @@ impl Renderer {
         }
     }
 
-    /// Renders the messages `serials`, which must not be more than there is room for, and returns [`Renderer::body`].
+    /// Renders the messages `serials`, at most as many as there is room for, and returns [`Renderer::body`].
     pub(crate) fn render(&mut self, serials: std::ops::Range<u64>, offered_us: u64) -> &[u8] {
         for (serial, line) in serials.clone().zip(self.body.chunks_exact_mut(self.line_len)) {
             let recipient = serial % self.shape.recipients;
@@ -128,21 +128,21 @@ impl Renderer {
         self.body()
     }
 
-    /// The request body rendered last.
+    /// The request body that was rendered last.
     pub(crate) fn body(&self) -> &[u8] {
         if self.gzip { &self.packed } else { &self.body[..self.filled] }
     }
 }
 
 impl Shape {
-    /// Says what cannot be rendered.
+    /// Reports what cannot be rendered.
     pub(crate) fn check(&self) -> Result<(), String> {
         let known = ["emergency", "otp", "transactional", "marketing"];
         if self.length < MARK_LEN + 1 {
-            return Err(format!("--length: {} characters at least, for serial number and time", MARK_LEN + 1));
+            return Err(format!("--length: at least {} characters, for serial number and time", MARK_LEN + 1));
         }
         if self.recipients == 0 {
-            return Err("--recipients: one at least".to_owned());
+            return Err("--recipients: at least one is needed".to_owned());
         }
         if (self.first_recipient + self.recipients - 1).max(1).ilog10() != self.first_recipient.max(1).ilog10() {
             return Err("--recipients: the last number has more digits than the first".to_owned());

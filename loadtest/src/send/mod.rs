@@ -1,4 +1,4 @@
-//! `loadtest send`: offers messages to Stentor over HTTP, open loop at a fixed rate or as fast as they are answered.
+//! `loadtest send`: offers messages to Stentor over HTTP, in an open loop at a fixed rate or as fast as they are answered.
 
 mod answer;
 pub(crate) mod batch;
@@ -20,7 +20,7 @@ use report::{Books, Report};
 use schedule::{Plan, Schedule};
 use worker::{Errand, Worker};
 
-/// How often the main thread looks after its workers.
+/// How often the main thread checks its workers.
 const TICK: Duration = Duration::from_millis(50);
 
 /// The generator's command line.
@@ -29,10 +29,10 @@ pub(crate) struct Options {
     /// Where Stentor listens
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     to: String,
-    /// Messages in all; without it `--duration` ends the run
+    /// Total messages; without it `--duration` ends the run
     #[arg(long, required_unless_present = "duration")]
     count: Option<u64>,
-    /// Seconds
+    /// Duration in seconds
     #[arg(long)]
     duration: Option<f64>,
     /// Messages per second, open loop: sent when they are due, answered or not
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// As fast as answers come, closed loop
     #[arg(long)]
     saturate: bool,
-    /// Connections, a thread each
+    /// Connections, each with a thread
     #[arg(long, default_value_t = 16)]
     connections: u64,
     /// Messages per request
@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// The first recipient
     #[arg(long, default_value_t = 4_915_110_000_000)]
     first_recipient: u64,
-    /// Recipients that take turns; when they repeat, each stays on one connection, so that their order is defined
+    /// Number of recipients, which take turns; when they repeat, each stays on one connection, so that their order is defined
     #[arg(long, default_value_t = 80_000_000)]
     recipients: u64,
     /// Sender of every message
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// Give each message an idempotency key
     #[arg(long)]
     keys: bool,
-    /// Ask for receipts, or for none
+    /// Whether to ask for receipts; by default the server decides
     #[arg(long)]
     receipt: Option<bool>,
     /// Compress request bodies
@@ -77,19 +77,19 @@ pub(crate) struct Options {
     /// API key
     #[arg(long)]
     bearer: Option<String>,
-    /// API keys, one in each line; requests take them in turn. They go before `--bearer`
+    /// File with API keys, one per line; requests take them in turn, instead of `--bearer`
     #[arg(long, value_name = "FILE")]
     bearers: Option<PathBuf>,
     /// Send an `Idempotency-Key` with each request
     #[arg(long)]
     idempotent: bool,
-    /// Send unanswered and retryable requests again with the same `Idempotency-Key`
+    /// Retry unanswered and retryable requests with the same `Idempotency-Key`
     #[arg(long)]
     retry: bool,
-    /// How many seconds a request is tried again
+    /// For how many seconds a request is retried
     #[arg(long, default_value_t = 120.0)]
     patience: f64,
-    /// Seconds to wait for an answer
+    /// Timeout of an answer in seconds
     #[arg(long, default_value_t = 60.0)]
     timeout: f64,
     /// Write the result here as JSON
@@ -112,7 +112,7 @@ fn offer(options: &Options) -> Result<Report, String> {
     let shape = options.shape();
     shape.check()?;
     if options.connections == 0 || options.batch == 0 || options.rate.is_some_and(|rate| rate <= 0.0) {
-        return Err("--connections, --batch and --rate are greater than 0".to_owned());
+        return Err("--connections, --batch and --rate must be greater than 0".to_owned());
     }
     let started = Instant::now();
     let errand = Arc::new(options.errand(started)?);

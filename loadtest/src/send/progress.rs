@@ -1,10 +1,10 @@
-//! The progress bar: only when a person is looking.
+//! The progress bar, shown only if stderr is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Shows how many messages were acknowledged; silent when stderr is no terminal.
+/// Shows how many messages were acknowledged; silent if stderr is not a terminal.
 #[derive(Debug)]
 pub(super) struct Bar(ProgressBar);
 

@@ -1,4 +1,4 @@
-//! What a run of the generator found, as a table for people and as JSON for programs.
+//! The result of a run of the generator, as a table for people and as JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::answer::Verdicts;
 use crate::smsc::stats::Quantiles;
 
-/// Seconds of a run that are told one by one.
+/// Seconds of a run that are listed one by one.
 const SECONDS_MAX: usize = 3_600;
 
-/// The books of one worker; merged into a [`Report`] at the end.
+/// The counts of one worker; merged into a [`Report`] at the end.
 #[derive(Debug)]
 pub(crate) struct Books {
     latency_us: Histogram<u64>,
@@ -27,7 +27,7 @@ pub(crate) struct Report {
     pub offered: u64,
     /// Messages acknowledged as new.
     pub accepted: u64,
-    /// Messages acknowledged as known (after a repeated batch these are the ones whose first answer was lost).
+    /// Messages acknowledged as known (after a repeated batch: those whose first answer was lost).
     pub duplicates: u64,
     /// Messages refused or never answered, by code.
     pub errors: BTreeMap<String, u64>,
@@ -37,11 +37,11 @@ pub(crate) struct Report {
     pub reconnects: u64,
     pub seconds: f64,
     pub acknowledged_per_s: f64,
-    /// From the moment at which a request was due to its (last) answer.
+    /// Time from the moment at which a request was due to its (last) answer.
     pub latency_us: Quantiles,
     /// How late requests left: the generator's own share, and waiting for a free connection.
     pub lateness_us: Quantiles,
-    /// Request bodies as they went over the wire.
+    /// Size of the request bodies as sent, after compression.
     pub body_bytes: u64,
     /// Messages acknowledged in each second since the first was due; the first hour.
     #[serde(default)]
@@ -51,29 +51,29 @@ pub(crate) struct Report {
 }
 
 impl Books {
-    /// Empty books.
+    /// Empty counts.
     pub(crate) fn new() -> Self {
         let histogram =
             || Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
         Self { latency_us: histogram(), lateness_us: histogram(), report: Report::default() }
     }
 
-    /// Books how late a request left.
+    /// Records how late a request left.
     pub(crate) fn record_lateness(&mut self, us: u64) {
         self.lateness_us.saturating_record(us);
     }
 
-    /// Books one more try of a batch.
+    /// Counts one more try of a batch.
     pub(crate) fn record_retry(&mut self) {
         self.report.retries += 1;
     }
 
-    /// Books a connection that had to be opened again.
+    /// Counts a connection that had to be opened again.
     pub(crate) fn record_reconnect(&mut self) {
         self.report.reconnects += 1;
     }
 
-    /// Books messages that were acknowledged in that second of the run.
+    /// Counts messages that were acknowledged in that second of the run.
     pub(crate) fn record_second(&mut self, second: u64, messages: u64) {
         let index = usize::try_from(second).unwrap_or(usize::MAX);
         if index >= SECONDS_MAX {
@@ -86,7 +86,7 @@ impl Books {
         seconds[index] += messages;
     }
 
-    /// Books the end of a batch.
+    /// Records the outcome of a batch.
     pub(crate) fn record_batch(
         &mut self,
         serials: &std::ops::Range<u64>,
@@ -105,9 +105,9 @@ impl Books {
         self.report.acknowledged.extend(verdicts.acknowledged(serials));
     }
 
-    /// Adds another worker's books.
+    /// Adds the counts of another worker.
     pub(crate) fn merge(&mut self, other: Self) {
-        // Both histograms have the same bounds, so that adding cannot fail.
+        // Both histograms have the same bounds, so adding cannot fail.
         let _ = self.latency_us.add(other.latency_us);
         let _ = self.lateness_us.add(other.lateness_us);
         self.report.offered += other.report.offered;
@@ -125,7 +125,7 @@ impl Books {
         }
     }
 
-    /// The result after that many seconds.
+    /// The result after `seconds` seconds.
     pub(crate) fn close(mut self, seconds: f64) -> Report {
         self.report.seconds = seconds;
         self.report.acknowledged_per_s = self.report.acknowledged_count() as f64 / seconds.max(1e-9);
@@ -154,7 +154,7 @@ impl Report {
     }
 }
 
-/// Sorts ranges and joins those that touch.
+/// Sorts ranges and joins those that touch or overlap.
 fn join(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     ranges.sort_unstable();
     let mut joined: Vec<(u64, u64)> = Vec::new();

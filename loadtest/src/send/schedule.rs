@@ -1,14 +1,14 @@
-//! Which batch goes when, and over which connection. Open loop: a batch is due at its place in time whether or not
-//! earlier ones were answered, and its latency counts from there. Closed loop: it is due when a connection is free.
+//! Which batch is sent when, and over which connection. In an open loop a batch is due at its time whether or not
+//! earlier ones were answered, and its latency counts from there. In a closed loop it is due when a connection is free.
 //! Shared by all workers; knows no sockets.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How a run is laid out.
+/// The plan of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Plan {
-    /// Messages in all; `None` = until `duration` ends.
+    /// Total messages; `None`: until `duration` ends.
     pub count: Option<u64>,
     pub duration: Option<Duration>,
     /// Messages per second; `None` = closed loop.
@@ -25,13 +25,13 @@ pub(super) struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub batch: u64,
-    /// Its messages.
+    /// The serials of its messages.
     pub serials: std::ops::Range<u64>,
     /// When it is due; `None` = now.
     pub at: Option<Instant>,
 }
 
-/// Hands out batches until the plan is fulfilled or stopped.
+/// Hands out batches until the plan is complete or the run is stopped.
 #[derive(Debug)]
 pub(super) struct Schedule {
     plan: Plan,
@@ -46,12 +46,12 @@ impl Schedule {
         Self { plan, started, next: AtomicU64::new(0), stopped: AtomicBool::new(false) }
     }
 
-    /// No further batches.
+    /// Hands out no more batches.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody stopped the run.
+    /// Whether the run was stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -61,7 +61,7 @@ impl Schedule {
         self.started.elapsed()
     }
 
-    /// The next batch for this worker, who has had `had` so far.
+    /// The next batch for this worker, which has had `had` batches so far.
     pub(super) fn next(&self, worker: u64, had: u64) -> Option<Due> {
         let plan = &self.plan;
         let batch =

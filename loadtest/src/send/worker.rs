@@ -1,5 +1,5 @@
-//! One connection of the generator: takes batches from the schedule, waits until each is due, sends it and, if asked
-//! to, sends it again until it is answered. A repeated batch has the same bytes and the same `Idempotency-Key`.
+//! One connection of the generator: takes batches from the schedule, waits until each is due, sends it and, if
+//! configured, retries it until it is answered. A repeated batch has the same bytes and the same `Idempotency-Key`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::http::{Connection, Failure};
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What all workers share.
+/// The settings and state that all workers share.
 #[derive(Debug)]
 pub(super) struct Errand {
     pub address: SocketAddr,
-    /// Request line and the headers that never change, each line with its end.
+    /// Request line and the headers that never change, each line with its line end.
     pub head: String,
-    /// API keys: requests take them in turn. None: no authentication.
+    /// API keys, which requests take in turn; empty: no authentication.
     pub bearers: Vec<String>,
-    /// Tells the idempotency keys of this run from those of others; `None` = send none.
+    /// Separates the idempotency keys of this run from those of other runs; `None`: send no keys.
     pub key_prefix: Option<String>,
-    /// How long a batch is tried again; `None` = once only.
+    /// How long a batch is retried; `None`: not at all.
     pub patience: Option<Duration>,
     pub timeout: Duration,
     pub schedule: Schedule,
@@ -51,7 +51,7 @@ impl Worker {
         Self { errand, renderer, connection: None, has_connected: false, books: Books::new() }
     }
 
-    /// Works until the schedule has nothing left; its books, and when it ended.
+    /// Works until the schedule has nothing left; gives its counts, and when it ended.
     pub(super) fn run(mut self, number: u64) -> (Books, Instant) {
         let mut had = 0;
         while let Some(due) = self.errand.schedule.next(number, had) {

@@ -1,12 +1,12 @@
-//! One client's connection: its bytes, its bind, its receipts and its books. Knows nothing of other connections;
-//! what the PDUs mean is `session.rs`'s.
+//! One client's connection: its bytes, its bind, its receipts and its counts. Knows nothing of other connections;
+//! `session.rs` knows what the PDUs mean.
 
 use super::pace::Pace;
 use super::receipts::{ConnectionId, DeliverWindow};
 use super::stats::BindStats;
 use super::stream::Stream;
 
-/// What a client bound as.
+/// The kind of bind of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Transmitter,
@@ -20,7 +20,7 @@ impl Role {
         matches!(self, Self::Transmitter | Self::Transceiver)
     }
 
-    /// Whether receipts can go to it.
+    /// Whether it may be sent receipts.
     pub(super) const fn receives(self) -> bool {
         matches!(self, Self::Receiver | Self::Transceiver)
     }
@@ -50,15 +50,15 @@ pub(super) struct Connection {
     pub bound: Option<Bound>,
     pub receipts: DeliverWindow,
     pub pace: Pace,
-    /// To be read although the poll does not announce it again.
+    /// To be read again although the poll will not report it again.
     pub is_ready: bool,
     /// To be closed once its output is written.
     pub is_closing: bool,
-    /// Submits whose answer stands in the wheel.
+    /// Submits whose answer is still in the wheel.
     pub unanswered: u32,
-    /// Submits of the read being handled.
+    /// Submits in the input that is being handled.
     pub in_this_read: u32,
-    /// Those of them that are answered with this round's write.
+    /// Those of them whose answer is written in the present round.
     pub answered_in_this_read: u32,
     pub submits: u64,
     pub outstanding_max: u32,
@@ -66,7 +66,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A fresh connection, not bound; `window` bounds its unacknowledged receipts.
+    /// A new connection, not bound; `window` limits its unacknowledged receipts.
     pub(super) fn new(id: ConnectionId, stream: Stream, window: usize) -> Self {
         Self {
             id,
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// Its books; `None` before a bind. `system_id` is the account's name.
+    /// Its counts; `None` before a bind. `system_id` is the account's name.
     pub(super) fn stats(&self, system_id: &str, open: bool) -> Option<BindStats> {
         self.bound.map(|bound| BindStats {
             system_id: system_id.to_owned(),

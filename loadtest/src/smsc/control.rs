@@ -1,5 +1,5 @@
-//! The simulator's second port: a few HTTP calls by which a test or a person asks and changes it while it runs.
-//! Parses requests on its own thread and hands each as a command to the event loop; knows nothing of what they do.
+//! The simulator's second port: a few HTTP calls by which a test or a person queries and changes it while it runs.
+//! Parses requests on its own thread and passes each as a command to the event loop; does not know what they do.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use mio::Waker;
 const BODY_LEN_MAX: u64 = 64 * 1024;
 const LINES_MAX: usize = 100;
 
-/// Something asked of the simulator.
+/// A call to the simulator.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Request {
     /// `GET /stats?expect=N`
@@ -25,11 +25,11 @@ pub(super) enum Request {
     Repeated { limit: usize },
     /// `GET /behaviour`
     Behaviour,
-    /// `POST /behaviour`: the given knobs change, the others stay.
+    /// `POST /behaviour`: the given settings change, the others stay.
     ChangeBehaviour(serde_json::Value),
     /// `POST /disconnect`: every connection is closed at once.
     Disconnect,
-    /// `POST /goodbye`: every client is asked to end its session (`unbind`), and answered until it has.
+    /// `POST /goodbye`: every client is sent `unbind`, and its requests are answered until it has unbound.
     Goodbye,
     /// `POST /pause`: connections stay open, nothing is read or written.
     Pause,
@@ -37,18 +37,18 @@ pub(super) enum Request {
     Resume,
     /// `POST /refuse-binds`, `POST /accept-binds`
     RefuseBinds(bool),
-    /// `POST /reset`: books and pending receipts are emptied.
+    /// `POST /reset`: counts and pending receipts are emptied.
     Reset,
 }
 
-/// A request with the place for its answer: a JSON value, or what is wrong with the request.
+/// A request with the channel for its answer: a JSON value, or what is wrong with the request.
 #[derive(Debug)]
 pub(super) struct Command {
     pub request: Request,
     pub answer: Sender<Result<serde_json::Value, String>>,
 }
 
-/// Serves the port on a thread of its own until the process ends; commands come out of the returned end, each
+/// Serves the port on a thread of its own until the process ends; commands come out of the returned receiver, each
 /// announced through the waker.
 pub(super) fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Command> {
     let (commands, incoming) = channel();
@@ -56,7 +56,7 @@ pub(super) fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Comman
         for stream in listener.incoming().flatten() {
             let (commands, waker) = (commands.clone(), Arc::clone(&waker));
             thread::spawn(move || {
-                // A caller that goes away in the middle is nobody's concern.
+                // A caller that disconnects early needs no handling.
                 let _ = answer_one(&stream, &commands, &waker);
             });
         }

@@ -1,5 +1,5 @@
-//! `loadtest smsc`: a carrier made of TCP. Real binds, windows, receipts and faults; what it decides comes from
-//! [`stentor_core::sim::carrier`], what it saw is told as JSON.
+//! `loadtest smsc`: a carrier over TCP with real binds, windows, receipts and faults; [`stentor_core::sim::carrier`]
+//! makes the decisions, and the report is JSON.
 
 mod connection;
 mod control;
@@ -34,36 +34,36 @@ pub(crate) struct Options {
     /// SMPP address; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:2775")]
     listen: SocketAddr,
-    /// HTTP address for questions and changes (see the README); port 0 takes a free one
+    /// HTTP address for queries and changes (see the README); port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0")]
     control: SocketAddr,
     #[command(flatten)]
     tls: tls::TlsOptions,
-    /// The only system_id that may bind; any by default
+    /// The only system_id that may bind; by default any
     #[arg(long)]
     system_id: Option<String>,
-    /// The only password that may bind; any by default
+    /// The only password that may bind; by default any
     #[arg(long)]
     password: Option<String>,
-    /// Unanswered submits that a bind may have; more are throttled; 0 = any number
+    /// Most unanswered submits per bind; more are throttled; 0 = no limit
     #[arg(long, default_value_t = 0)]
     window: u32,
-    /// Binds that an account may have at a time; 0 = any number
+    /// Most binds of an account at a time; 0 = no limit
     #[arg(long, default_value_t = 0)]
     binds_max: u32,
-    /// Milliseconds that must lie between two submits; what comes sooner is throttled; 0 = any
+    /// Least milliseconds between two submits; a submit that comes sooner is throttled; 0 = no limit
     #[arg(long, value_name = "MS", default_value_t = 0)]
     spacing: u64,
-    /// Unacknowledged receipts that a bind may have
+    /// Most unacknowledged receipts per bind
     #[arg(long, default_value_t = 2_000)]
     receipt_window: usize,
-    /// Behaviour as JSON (`{"throttled_ppm":1000}`) or `@FILE`; the options below are laid over it
+    /// Behaviour as JSON (`{"throttled_ppm":1000}`) or `@FILE`; the options below override it
     #[arg(long, value_name = "JSON")]
     behaviour: Option<String>,
-    /// Recipients' last digits choose their fate (…0000 to …0013)
+    /// The recipient's last four digits choose the outcome (…0000 to …0013)
     #[arg(long)]
     magic: bool,
-    /// Parts per second taken; above it submits are throttled; 0 = any number
+    /// Most parts per second; more submits are throttled; 0 = no limit
     #[arg(long)]
     rate: Option<u32>,
     /// Delay of responses: milliseconds, or MIN-MAX
@@ -72,13 +72,13 @@ pub(crate) struct Options {
     /// Delay of receipts: milliseconds, or MIN-MAX
     #[arg(long, value_name = "MS", value_parser = parse_delay)]
     receipt_delay: Option<Delay>,
-    /// Seed of every decision and of the message ids; the time of day by default, so that ids never come back
+    /// Seed of every decision and of the message ids; by default the time of day, so that ids never repeat
     #[arg(long)]
     seed: Option<u64>,
-    /// Watch the order of messages per recipient
+    /// Check the order of messages per recipient
     #[arg(long)]
     order: bool,
-    /// Write the final report here too
+    /// Write the final report to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

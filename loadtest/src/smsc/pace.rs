@@ -1,7 +1,7 @@
-//! The worst sliding second of a stream of parts, as far as a receiver can know it. An arrival is only known to lie
-//! between the moment at which the socket was last seen empty and the moment at which it was read, so two figures
-//! are kept: `seen` judges by the moment of reading (a stall of the reader piles arrivals up and makes it too high),
-//! `proven` counts only parts that were certainly written within one second of each other. Constant memory per read.
+//! The worst sliding second of a stream of parts, as far as a receiver can know it. An arrival is only known to be
+//! between the moment at which the socket was last seen empty and the moment at which it was read, so two figures are
+//! kept: `seen` uses the moment of reading (if the reader stalls, arrivals pile up and it becomes too high), `proven`
+//! counts only parts that were certainly written within one second of each other. Each read costs constant memory.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// One read: that many parts arrived after `after_ns` and not later than `until_ns`.
+/// One read: `parts` parts arrived after `after_ns` and not later than `until_ns`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub after_ns: u64,
@@ -66,17 +66,17 @@ impl Pace {
         self.parts
     }
 
-    /// Parts in the worst second, judged by the moments of reading.
+    /// Parts in the worst second, by the moments of reading.
     pub(super) fn worst_seen(&self) -> u32 {
         self.seen.worst
     }
 
-    /// Parts that certainly fell into one second: never more than were written in the worst one.
+    /// Parts that certainly fell into one second: never more than were written in the worst second.
     pub(super) fn worst_proven(&self) -> u32 {
         self.proven.worst
     }
 
-    /// Width of the interval in which an arrival is known to lie, in microseconds, at this quantile (0 to 1).
+    /// Width of the interval in which an arrival is known to be, in microseconds, at this quantile (0 to 1).
     pub(super) fn jitter_us(&self, quantile: f64) -> u64 {
         self.uncertainty_us.value_at_quantile(quantile)
     }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(pace.parts(), 10_002);
     }
 
-    /// Against the definition, tried at every start.
+    /// Compared with the definition, tried for every start.
     #[test]
     fn agrees_with_counting_by_hand() {
         let arrivals: Vec<_> = (0..600_u64).map(|i| (i * 37, i * 37 + i * i % 53, (i * i % 7) as u32 + 1)).collect();

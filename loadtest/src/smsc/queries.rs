@@ -1,5 +1,5 @@
-//! What became of messages, for whoever asks by `query_sm` instead of waiting for receipts. Knows ids and times; refuses to
-//! know connections and PDUs.
+//! The states of messages, for clients that query them by `query_sm` instead of waiting for receipts. Knows ids and
+//! times; refuses to know connections and PDUs.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,21 +7,21 @@ use stentor_core::sim::carrier::Fate;
 
 use super::receipts::OwnedAddress;
 
-/// Messages that are known; of more the oldest is forgotten.
+/// Most messages that are remembered; the oldest is forgotten first.
 const KNOWN_MAX: usize = 1 << 20;
 
-/// How a message ends, and when.
+/// The final state of a message, and when it is reached.
 #[derive(Debug)]
 pub(super) struct End {
-    /// What becomes of it.
+    /// The final state.
     pub fate: Fate,
-    /// From then on, in milliseconds since the simulator's start.
+    /// When it is reached, in milliseconds since the simulator's start.
     pub due_ms: u64,
-    /// From whom it was sent.
+    /// The sender of the message.
     pub sender: OwnedAddress,
 }
 
-/// By id, as it was given in the response.
+/// The ends of messages, by id as it was given in the response.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     by_id: HashMap<Vec<u8>, End>,
@@ -39,7 +39,7 @@ impl Ends {
         }
     }
 
-    /// What is known of a message by now; nothing if it had another sender.
+    /// The state of a message at `now_ms`; `None` if it is unknown or had another sender.
     pub(super) fn find(&self, id: &[u8], sender: &[u8], now_ms: u64) -> Option<Fate> {
         let end = self.by_id.get(id).filter(|end| end.sender.borrow().digits == sender)?;
         Some(if end.due_ms <= now_ms { end.fate } else { Fate::Enroute })

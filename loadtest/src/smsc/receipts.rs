@@ -1,6 +1,6 @@
-//! Receipts on their way to a client: what is kept of each, and the window of those sent and not yet acknowledged.
-//! A receipt leaves a window only by its acknowledgement; what a lost connection leaves is handed back to be sent
-//! again, as carriers do. Knows no sockets and no timers.
+//! Receipts on their way to a client: the data of each, and the window of those sent and not yet acknowledged. A
+//! receipt leaves the window only when it is acknowledged; the unacknowledged ones of a lost connection are sent again,
+//! as carriers do. Knows no sockets and no timers.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use stentor_core::sim::carrier::{Fate, IssuedId, Way};
 
 use super::wire::Address;
 
-/// Names one connection for ever; indexes are used again, generations are not.
+/// Identifies one connection for ever; indices are reused, generations are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionId {
     pub index: u32,
@@ -26,7 +26,7 @@ pub(super) struct OwnedAddress {
 }
 
 impl OwnedAddress {
-    /// Copies an address; anything beyond 20 bytes (which the reader refuses) is cut.
+    /// Copies an address; bytes beyond 20 (which the reader refuses) are cut off.
     pub(super) fn new(address: &Address<'_>) -> Self {
         let length = address.digits.len().min(20);
         let mut digits = [0; 20];
@@ -34,7 +34,7 @@ impl OwnedAddress {
         Self { ton: address.ton, npi: address.npi, length: length as u8, digits }
     }
 
-    /// The address again.
+    /// The address as a borrowed view.
     pub(super) fn borrow(&self) -> Address<'_> {
         Address { ton: self.ton, npi: self.npi, digits: &self.digits[..usize::from(self.length)] }
     }
@@ -48,7 +48,7 @@ pub(super) struct Receipt {
     pub way: Way,
     /// When its message was submitted.
     pub submitted: Wall,
-    /// Over which connection.
+    /// The connection over which its message was submitted.
     pub origin: ConnectionId,
     /// Index of the account, whose other binds may carry it too.
     pub account: u32,
@@ -60,14 +60,14 @@ pub(super) struct Receipt {
 #[derive(Debug)]
 pub(super) struct DeliverWindow {
     queue: VecDeque<Receipt>,
-    /// Sent in order of sequence, the first of them with `base_sequence`; `true` = acknowledged.
+    /// Receipts in the order of their sequence numbers, the first with `base_sequence`; `true`: acknowledged.
     in_flight: VecDeque<(Receipt, bool)>,
     base_sequence: u32,
     window: usize,
 }
 
 impl DeliverWindow {
-    /// Nothing to send; at most `window` will stand unacknowledged.
+    /// Nothing to send; at most `window` receipts will be unacknowledged.
     pub(super) fn new(window: usize) -> Self {
         Self { queue: VecDeque::new(), in_flight: VecDeque::new(), base_sequence: 1, window: window.max(1) }
     }
@@ -77,7 +77,7 @@ impl DeliverWindow {
         self.queue.push_back(receipt);
     }
 
-    /// The next receipt to write now and its sequence number; `None` = nothing queued or the window is full.
+    /// The next receipt to write now and its sequence number; `None` if none is queued or the window is full.
     pub(super) fn poll(&mut self) -> Option<(u32, Receipt)> {
         if self.in_flight.len() >= self.window {
             return None;
@@ -88,7 +88,7 @@ impl DeliverWindow {
         Some((sequence, receipt))
     }
 
-    /// Takes an acknowledgement; the receipt it settles, `None` if none waits for it.
+    /// Handles an acknowledgement; gives the receipt that it settles, `None` if there is none.
     pub(super) fn handle_acknowledgement(&mut self, sequence: u32) -> Option<Receipt> {
         let index = sequence.checked_sub(self.base_sequence)? as usize;
         let (receipt, acknowledged) = self.in_flight.get_mut(index).filter(|(_, acknowledged)| !acknowledged)?;
@@ -101,7 +101,7 @@ impl DeliverWindow {
         Some(receipt)
     }
 
-    /// Everything not yet acknowledged, oldest first; the window is empty afterwards.
+    /// Takes everything that is not yet acknowledged, oldest first; the window is empty afterwards.
     pub(super) fn take_unsettled(&mut self) -> impl Iterator<Item = Receipt> {
         let sent = std::mem::take(&mut self.in_flight);
         let queued = std::mem::take(&mut self.queue);

@@ -1,6 +1,6 @@
-//! What the simulator does with each PDU, and everything that all connections share: carrier, books, accounts, the
-//! wheel of things to come. Touches one connection at a time and no socket; who is woken and written to is
-//! `simulator.rs`'s.
+//! What the simulator does with each PDU, and the state that all connections share: carrier, counts, accounts, the
+//! wheel of scheduled events. Handles one connection at a time and no socket; `simulator.rs` decides which connections
+//! are read and written.
 
 use std::collections::VecDeque;
 
@@ -17,9 +17,9 @@ use super::wheel::Wheel;
 use super::wire::{self, Cut, Deliver, Header, command, status};
 use crate::mark::read_digits;
 
-/// Receipts count up from 1 and do not come this far.
+/// Sequence number of `unbind`: those of receipts count up from 1 and do not reach it.
 const GOODBYE_SEQUENCE: u32 = 0x7FFF_FFFF;
-/// A receipt that the client refused comes again after this long.
+/// After this time a receipt that the client refused is sent again.
 const REFUSED_AGAIN_MS: u64 = 1_000;
 
 /// One reading of the clock.
@@ -38,7 +38,7 @@ impl Instant {
     }
 }
 
-/// Something that stands in the wheel.
+/// A scheduled event in the wheel.
 #[derive(Debug)]
 pub(super) enum Later {
     /// The answer to a submit.
@@ -47,35 +47,35 @@ pub(super) enum Later {
     Deliver(Receipt),
 }
 
-/// The binds of one `system_id` share receipts.
+/// An account: all binds with one `system_id`, which share receipts.
 #[derive(Debug)]
 pub(super) struct Account {
     pub system_id: String,
-    /// Connections that can take receipts.
+    /// Connections that accept receipts.
     pub receivers: Vec<ConnectionId>,
     /// Connections that are bound.
     pub bound: u32,
-    /// When the last submit was taken that came late enough after the one before.
+    /// When the last submit was taken that kept the spacing.
     pub spaced_ns: Option<u64>,
-    /// Receipts for which nobody is bound.
+    /// Receipts for which no connection is bound.
     pub orphans: VecDeque<Receipt>,
 }
 
-/// Who may bind, and how much may be outstanding.
+/// Which clients may bind, and how much may be outstanding.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
-    /// `None` = any.
+    /// The only permitted name; `None`: any.
     pub system_id: Option<String>,
     pub password: Option<String>,
     /// Unanswered submits per bind, beyond which submits are throttled; 0 = no limit.
     pub window: u32,
     /// Binds of one account at a time; 0 = no limit.
     pub binds_max: u32,
-    /// An account's submit that comes sooner than that after the last one is throttled; 0 = any time.
+    /// A submit of an account that comes sooner than this after the last one is throttled; 0: no limit.
     pub spacing_ns: u64,
 }
 
-/// Whether a connection goes on after a PDU.
+/// Whether a connection continues after a PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,
@@ -83,7 +83,7 @@ pub(super) enum Verdict {
     Close,
 }
 
-/// Everything that connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub carrier: FakeCarrier,
@@ -100,7 +100,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// An empty desk.
+    /// A desk without accounts.
     pub(super) fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch_order: bool) -> Self {
         Self {
             carrier: FakeCarrier::new(behaviour, seed),
@@ -117,7 +117,7 @@ impl Desk {
         }
     }
 
-    /// Handles every whole PDU that the connection has received and appends the answers to its output. Returns the
+    /// Handles every complete PDU that the connection has received and appends the answers to its output. Gives the
     /// number of submits among them.
     pub(super) fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Verdict) {
         let (input, range) = connection.stream.take_input();
@@ -223,7 +223,7 @@ impl Desk {
         self.submits.received += 1;
         connection.submits += 1;
         connection.in_this_read += 1;
-        // No answer of this round has left yet, so that all of them stand open at this moment.
+        // No answer of this round has been sent yet, so all of them are open at this moment.
         connection.answered_in_this_read += 1;
         let outstanding = connection.unanswered + connection.answered_in_this_read;
         connection.outstanding_max = connection.outstanding_max.max(outstanding);
@@ -282,7 +282,7 @@ impl Desk {
         Verdict::Continue
     }
 
-    /// What will be told of a submit to whoever asks.
+    /// Records what queries about a submit will be answered.
     fn note_end(&mut self, answer: &Answer, submit: &wire::Submit<'_>, due_ms: impl Fn(u64) -> u64) {
         let is_end = |plan: &&ReceiptPlan| Some(plan.id) == answer.taken && plan.fate != Fate::Enroute;
         let Some(plan) = answer.receipts().find(is_end) else { return };
@@ -328,7 +328,7 @@ impl Desk {
         is_spaced
     }
 
-    /// Asks the client to end the session; what it still sends is answered.
+    /// Sends `unbind` to the client; requests that it still sends are answered.
     pub(super) fn say_goodbye(&mut self, connection: &mut Connection) {
         wire::write_empty(&mut connection.stream.output, command::UNBIND, status::OK, GOODBYE_SEQUENCE);
     }
@@ -337,7 +337,7 @@ impl Desk {
         self.answer(connection, sequence, Reply::Refuse(status))
     }
 
-    /// Plays the carrier's reply to one submit.
+    /// Sends the carrier's reply to one submit.
     pub(super) fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Verdict {
         let out = &mut connection.stream.output;
         let dialect = self.carrier.behaviour().id_dialect;
@@ -391,7 +391,7 @@ impl Desk {
         }
     }
 
-    /// Takes back what a lost connection leaves: its receipts come again over another.
+    /// Takes back the receipts of a lost connection: they are sent again over another.
     pub(super) fn handle_lost(&mut self, connection: &mut Connection, at: Instant) {
         let Some(bound) = connection.bound else { return };
         if let Some(account) = self.accounts.get_mut(bound.account as usize) {
@@ -403,7 +403,7 @@ impl Desk {
         }
     }
 
-    /// Forgets messages, receipts to come and counts; connections and ids go on.
+    /// Forgets messages, pending receipts and counts; connections and ids continue.
     pub(super) fn reset(&mut self, watch_order: bool) {
         self.tally = Tally::new(watch_order);
         self.wheel.clear();

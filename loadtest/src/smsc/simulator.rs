@@ -1,6 +1,6 @@
 //! The simulator's one thread: waits for sockets, lets `session.rs` handle what was read, writes each connection once
-//! per round, plays what the wheel says is due. One thread is enough because a round handles thousands of PDUs with
-//! one read and one write per connection. Knows readiness and connections, not PDUs.
+//! per round, and runs the events of the wheel that are due. One thread is enough because a round handles thousands of
+//! PDUs with one read and one write per connection. Knows readiness and connections, not PDUs.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -24,18 +24,18 @@ use super::stream::{Reading, Stream};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
-/// The longest sleep: a signal that arrives just before it is noticed after it.
+/// The longest sleep: a signal that arrives directly before a sleep is noticed after it.
 const SLEEP_MAX_MS: u64 = 100;
-/// A client that lets so much stand unread gets no more receipts until it reads.
+/// A client with this many unread bytes gets no more receipts until it reads.
 const UNSENT_MAX: usize = 1 << 20;
-/// Closed binds whose books are kept.
+/// Closed binds whose counts are kept.
 const CLOSED_BINDS_MAX: usize = 1_000;
 
-/// What stays the same for a whole run.
+/// Settings that stay the same for a whole run.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
-    /// Unacknowledged receipts per bind.
+    /// Most unacknowledged receipts per bind.
     pub receipt_window: usize,
     pub watch_order: bool,
 }
@@ -85,12 +85,12 @@ impl Simulator {
         })
     }
 
-    /// The address that was bound.
+    /// The address that the socket was bound to.
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Interrupts the sleep, for the control thread.
+    /// Interrupts the sleep; for the control thread.
     pub(super) fn waker(&self) -> io::Result<Arc<Waker>> {
         Waker::new(self.poll.registry(), WAKER).map(Arc::new)
     }
@@ -117,7 +117,7 @@ impl Simulator {
             }
             while let Ok(command) = commands.try_recv() {
                 let answer = self.handle_command(command.request);
-                // Whoever asked may have gone.
+                // The caller may have disconnected.
                 let _ = command.answer.send(answer);
             }
             if !self.is_paused {
@@ -168,7 +168,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Reads every ready connection once, plays what is due, writes every connection that has something to write.
+    /// Reads every ready connection once, runs what is due, and writes every connection that has output.
     fn round(&mut self) {
         let begun_ns = self.now().mono_ns;
         let mut read_all = true;
@@ -218,7 +218,7 @@ impl Simulator {
         match verdict {
             Verdict::Continue => self.connections[index] = Some(connection),
             Verdict::Close => {
-                // What it has already got is answered as far as the socket takes it.
+                // Answers that are ready are sent as far as the socket accepts them.
                 let _ = connection.stream.flush();
                 self.close(&mut connection);
             }
@@ -231,7 +231,7 @@ impl Simulator {
         if self.closed_binds.len() < CLOSED_BINDS_MAX {
             self.closed_binds.extend(self.bind_stats(connection, false));
         }
-        // Dropping the socket closes it whether or not it could be taken out of the poll.
+        // Dropping the socket closes it, whether or not it could be removed from the poll.
         let _ = self.poll.registry().deregister(connection.stream.socket_mut());
     }
 
@@ -363,12 +363,12 @@ fn pace_stats(pace: &Pace) -> PaceStats {
     }
 }
 
-/// The behaviour with the given knobs changed.
+/// The behaviour with the given settings changed.
 fn overlay(behaviour: &Behaviour, change: serde_json::Value) -> Result<Behaviour, String> {
     let mut whole = serde_json::to_value(behaviour).map_err(|error| error.to_string())?;
     match (whole.as_object_mut(), change) {
         (Some(whole), serde_json::Value::Object(change)) => whole.extend(change),
-        (Some(_) | None, _) => return Err("an object of knobs is needed".to_owned()),
+        (Some(_) | None, _) => return Err("an object of settings is needed".to_owned()),
     }
     serde_json::from_value(whole).map_err(|error| error.to_string())
 }

@@ -1,5 +1,5 @@
-//! What the simulator tells about itself, as JSON: written at its end, answered on its control port, read back by the
-//! scenarios. Only words and units; counting is done elsewhere.
+//! The simulator's report as JSON: written at its end, answered on its control port, read by the scenarios. Only names
+//! and units; counting is done elsewhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,16 @@ pub(crate) struct Stats {
     pub receipts: ReceiptStats,
     pub pace: PaceStats,
     pub connections: ConnectionStats,
-    /// Every bind of this run, at most a thousand of them.
+    /// Every bind of this run, at most a thousand.
     pub binds: Vec<BindStats>,
 }
 
 /// `submit_sm` PDUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubmitStats {
-    /// Arrived, whatever became of them.
+    /// Arrived, whatever the outcome.
     pub received: u64,
-    /// Taken by the carrier, whether it said so or not.
+    /// Taken by the carrier, whether it answered so or not.
     pub taken: u64,
     /// Answered "throttled".
     pub throttled: u64,
@@ -30,25 +30,25 @@ pub(crate) struct SubmitStats {
     pub unanswered: u64,
     /// Sent beyond the window that the carrier permits.
     pub beyond_window: u64,
-    /// Not what the specification allows.
+    /// Not allowed by the specification.
     pub malformed: u64,
 }
 
-/// Messages, told apart by the serial number in their bodies.
+/// Messages, told apart by the serial numbers in their bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageStats {
     /// Taken at least once.
     pub distinct: u64,
-    /// Times that a message was taken beyond its first.
+    /// How often a message was taken again after the first time.
     pub repeats: u64,
     /// Parts without a serial number.
     pub unmarked: u64,
     /// First submits that came after that of a later message to the same recipient.
     pub overtaken: u64,
-    /// Of the serials below the `expect` of the question, how many never came.
+    /// How many serials below the query's `expect` never came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
-    /// From the offer of a message to its first submit.
+    /// Time from the offer of a message to its first submit.
     pub age_us: Quantiles,
 }
 
@@ -71,7 +71,7 @@ impl Quantiles {
 /// `deliver_sm` PDUs with receipts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReceiptStats {
-    /// Decided upon; what is neither acknowledged nor refused will still be sent (again).
+    /// Planned; those neither acknowledged nor refused will still be sent (again).
     pub planned: u64,
     /// Written to a connection, repetitions after a lost connection included.
     pub sent: u64,
@@ -79,24 +79,24 @@ pub(crate) struct ReceiptStats {
     pub acknowledged: u64,
     /// Acknowledged with another status; sent again a second later.
     pub refused: u64,
-    /// Questions what became of a message.
+    /// Queries about messages (`query_sm`).
     pub queries: u64,
-    /// Answers to these that told an end.
+    /// Answers to queries that told a final state.
     pub ends_told: u64,
 }
 
-/// The stream of submits against time.
+/// The rate of submits over time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PaceStats {
     pub parts: u64,
-    /// From the first to the last.
+    /// Time from the first to the last, in seconds.
     pub span_s: f64,
     pub mean_per_s: f64,
     /// Parts in the worst sliding second, by the moments of reading.
     pub worst_second_seen: u32,
-    /// Parts that were certainly written within one second.
+    /// Parts that were certainly written within one second of each other.
     pub worst_second_proven: u32,
-    /// How wide the interval is in which an arrival is known to lie.
+    /// Width of the interval in which an arrival is known to be.
     pub jitter_us: Quantiles,
     /// Parts in each second since the first; the first hour.
     pub per_second: Vec<u32>,
@@ -108,9 +108,9 @@ pub(crate) struct ConnectionStats {
     pub accepted: u64,
     pub bound: u64,
     pub binds_refused: u64,
-    /// Closed because their bytes were no SMPP.
+    /// Closed because their bytes were not SMPP.
     pub broken: u64,
-    /// Closed by the simulator, by behaviour or by command.
+    /// Closed by the simulator, because of its behaviour or a command.
     pub closed_by_us: u64,
     pub open: u64,
 }

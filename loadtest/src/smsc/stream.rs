@@ -14,11 +14,11 @@ const READ_LEN: usize = 256 * 1024;
 /// How a round of reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// The socket is empty; it will announce itself.
+    /// The socket is empty; the poll will report it again.
     Drained,
     /// There may be more.
     More,
-    /// The peer is gone.
+    /// The peer has closed the connection.
     Closed,
 }
 
@@ -26,11 +26,11 @@ pub(super) enum Reading {
 pub(super) struct Stream {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
-    /// Received and not yet consumed: `input[consumed..filled]`.
+    /// Received but not yet consumed: `input[consumed..filled]`.
     input: Vec<u8>,
     consumed: usize,
     filled: usize,
-    /// To be sent; append freely, then [`Stream::flush`].
+    /// To be sent; append here, then call [`Stream::flush`].
     pub output: Vec<u8>,
     written: usize,
 }
@@ -48,7 +48,7 @@ impl Stream {
         let tls = tls.map(|config| ServerConnection::new(Arc::clone(config)).map(Box::new)).transpose();
         let mut tls = tls.map_err(io::Error::other)?;
         if let Some(tls) = &mut tls {
-            // What may wait for the peer is bounded by the window of receipts, not here.
+            // The window of receipts limits what may wait for the peer, so there is no limit here.
             tls.set_buffer_limit(None);
         }
         Ok(Self {
@@ -62,7 +62,7 @@ impl Stream {
         })
     }
 
-    /// The socket, for registration.
+    /// The socket, to be registered in the poll.
     pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
         &mut self.socket
     }
@@ -91,18 +91,18 @@ impl Stream {
         }
     }
 
-    /// Hands out the received bytes; give them back with [`Stream::put_input`].
+    /// Lends out the received bytes; give them back with [`Stream::put_input`].
     pub(super) fn take_input(&mut self) -> (Vec<u8>, std::ops::Range<usize>) {
         (std::mem::take(&mut self.input), self.consumed..self.filled)
     }
 
-    /// Gives the input buffer back, of which everything before `consumed` is done with.
+    /// Gives the input buffer back; everything before `consumed` has been handled.
     pub(super) fn put_input(&mut self, input: Vec<u8>, consumed: usize) {
         self.input = input;
         self.consumed = consumed;
     }
 
-    /// Writes as much of the output as the socket takes. An error means that the connection is gone.
+    /// Writes as much of the output as the socket accepts. An error means that the connection has ended.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(&self.output)?;
@@ -130,7 +130,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Bytes that the peer has not taken yet (TLS keeps its own buffer and counts as none).
+    /// Bytes that the peer has not read yet (TLS keeps its own buffer, which is not counted).
     pub(super) fn unsent(&self) -> usize {
         self.output.len() - self.written
     }

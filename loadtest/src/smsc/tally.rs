@@ -1,6 +1,6 @@
-//! What arrived, told apart by the serial numbers in the bodies: how often each message was taken, what is missing,
-//! whether the messages to one recipient kept their order, how old each was. A byte per message and, when order is
-//! watched, sixteen per recipient. Knows no PDUs and no sockets.
+//! What arrived, told apart by the serial numbers in the bodies: how often each message was taken, which are missing,
+//! whether the messages to one recipient kept their order, how old each was. Uses a byte per message and, when order is
+//! checked, sixteen bytes per recipient. Knows no PDUs and no sockets.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use hdrhistogram::Histogram;
 
 use crate::mark::Mark;
 
-/// Serials above it are counted as unmarked: 1 Gi messages, a byte for each that came.
+/// Greater serials are counted as unmarked: 1 Gi messages, a byte for each that came.
 const SERIAL_MAX: u64 = 1 << 30;
 
-/// The books of one run.
+/// The counts of one run.
 #[derive(Debug)]
 pub(super) struct Tally {
     taken: Vec<u8>,
-    /// First submits by recipient: the highest serial so far. `None` when order is not watched.
+    /// By recipient: the highest serial of a first submit so far. `None` if order is not checked.
     latest: Option<HashMap<u64, u64, foldhash::fast::FixedState>>,
     age_us: Histogram<u64>,
     distinct: u64,
@@ -25,7 +25,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Empty books. `watch_order` costs a hash lookup for each message.
+    /// Empty counts. `watch_order` costs a hash lookup for each message.
     pub(super) fn new(watch_order: bool) -> Self {
         Self {
             taken: Vec::new(),
@@ -38,7 +38,7 @@ impl Tally {
         }
     }
 
-    /// Books one part that the carrier took. `text` is the part without user data header; only the first part of a
+    /// Counts one part that the carrier took. `text` is the part without user data header; only the first part of a
     /// message carries the mark, so the others count as unmarked.
     pub(super) fn record_taken(&mut self, recipient: u64, text: &[u8], wall_us: u64) {
         let Some(mark) = Mark::read(text).filter(|mark| mark.serial < SERIAL_MAX) else {
@@ -69,17 +69,17 @@ impl Tally {
         self.distinct
     }
 
-    /// Times that a message was taken beyond its first.
+    /// How often a message was taken again after the first time.
     pub(super) fn repeats(&self) -> u64 {
         self.repeats
     }
 
-    /// Parts without a mark: later parts of long messages, and foreign traffic.
+    /// Parts without a mark: later parts of long messages, and traffic from other clients.
     pub(super) fn unmarked(&self) -> u64 {
         self.unmarked
     }
 
-    /// Messages whose first submit came after that of a later message to the same recipient; 0 if not watched.
+    /// Messages whose first submit came after that of a later message to the same recipient; 0 if not checked.
     pub(super) fn overtaken(&self) -> u64 {
         self.overtaken
     }

@@ -1,4 +1,4 @@
-//! The simulator's certificate: read from files, or made up for this run. Refuses to know the protocol above it.
+//! The simulator's certificate: read from files, or generated for this run. Refuses to know the protocol above it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ pub(super) struct TlsOptions {
     /// Speak TLS on the SMPP port
     #[arg(long)]
     tls: bool,
-    /// Certificate chain (PEM); without it one for localhost and 127.0.0.1 is made up
+    /// Certificate chain (PEM); without it one for localhost and 127.0.0.1 is generated
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// Private key (PEM) of that certificate
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Write the made-up certificate here, for the client to trust
+    /// Write the generated certificate to this file, for the client to trust
     #[arg(long, value_name = "FILE")]
     tls_cert_out: Option<PathBuf>,
 }

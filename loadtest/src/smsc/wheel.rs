@@ -1,6 +1,6 @@
-//! Things to do later, at a millisecond's resolution: a wheel of 4,096 slots. Putting in and taking out cost a move
-//! each and, once the slots have grown, no allocation. Things due in the same millisecond come out in the order in
-//! which they went in. Knows no clock.
+//! Scheduled values, at a millisecond's resolution: a wheel of 4,096 slots. Inserting and removing cost a move each
+//! and, once the slots have grown, no allocation. Values due in the same millisecond come out in the order in which
+//! they were inserted. Knows no clock.
 
 const SLOTS: u64 = 4_096;
 /// How far ahead [`Wheel::next_ms`] looks.
@@ -10,7 +10,7 @@ const LOOKAHEAD_MS: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Wheel<T> {
     slots: Vec<Vec<(u64, T)>>,
-    /// Everything due before it was taken out.
+    /// Everything due before this time was taken out.
     cursor_ms: u64,
     len: usize,
 }
@@ -21,7 +21,7 @@ impl<T> Wheel<T> {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), cursor_ms: now_ms, len: 0 }
     }
 
-    /// Puts a value in; what is due in the past comes out at the next call.
+    /// Inserts a value; if it is due in the past it comes out at the next call.
     pub(super) fn insert(&mut self, due_ms: u64, value: T) {
         let due_ms = due_ms.max(self.cursor_ms);
         self.slots[(due_ms % SLOTS) as usize].push((due_ms, value));
@@ -34,7 +34,7 @@ impl<T> Wheel<T> {
             self.cursor_ms = self.cursor_ms.max(now_ms + 1);
             return;
         }
-        // After a long sleep one turn visits every slot.
+        // After a long sleep one round visits every slot.
         let first_ms = self.cursor_ms.max((now_ms + 1).saturating_sub(SLOTS));
         for tick in first_ms..=now_ms {
             let slot = &mut self.slots[(tick % SLOTS) as usize];
@@ -45,7 +45,7 @@ impl<T> Wheel<T> {
         self.cursor_ms = self.cursor_ms.max(now_ms + 1);
     }
 
-    /// A moment before which nothing is due, to sleep until; nothing need be due then. `None` = empty.
+    /// A time before which nothing is due, to sleep until; perhaps nothing is due even then. `None` if the wheel is empty.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let soon = self.cursor_ms..self.cursor_ms + LOOKAHEAD_MS;
         let is_occupied = |tick: &u64| !self.slots[(tick % SLOTS) as usize].is_empty();

@@ -1,9 +1,9 @@
-//! The bytes of SMPP 3.4 as an SMSC sees them: reads borrowed views, writes straight into the output buffer. Strict
-//! on purpose and written apart from Stentor's own codec, so that one judges the other. Knows no sockets and no policy.
+//! The bytes of SMPP 3.4 as an SMSC sees them: reads borrowed views, writes straight into the output buffer. Strict on
+//! purpose and independent of Stentor's own codec, so that each tests the other. Knows no sockets and no policy.
 
 /// Bytes of a PDU header.
 pub(super) const HEADER_LEN: usize = 16;
-/// A longer PDU breaks the connection.
+/// A longer PDU ends the connection.
 pub(super) const PDU_LEN_MAX: usize = 70_000;
 
 /// Command ids (SMPP 3.4 §5.1.2.1); a response is its request with the top bit set.
@@ -23,7 +23,7 @@ pub(super) mod command {
     pub(crate) const RESPONSE: u32 = 0x8000_0000;
 }
 
-/// Command statuses that the simulator itself answers (SMPP 3.4 §5.1.3); those of messages are the carrier's.
+/// Command statuses that the simulator itself answers (SMPP 3.4 §5.1.3); the carrier chooses those of messages.
 pub(super) mod status {
     pub(crate) const OK: u32 = 0x00;
     pub(crate) const INVALID_MESSAGE_LENGTH: u32 = 0x01;
@@ -52,18 +52,18 @@ pub(super) struct Header {
     pub sequence: u32,
 }
 
-/// What stands at the head of the input.
+/// The beginning of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut<'a> {
-    /// A whole PDU: its header and its body.
+    /// A complete PDU: its header and its body.
     Pdu(Header, &'a [u8]),
-    /// Not yet a whole PDU.
+    /// The PDU is not complete yet.
     Incomplete,
-    /// A length that no PDU has: the framing is lost.
+    /// The length is impossible for a PDU: the framing is lost.
     Broken,
 }
 
-/// Looks for one PDU at the head of `input`.
+/// Looks for one PDU at the beginning of `input`.
 pub(super) fn cut(input: &[u8]) -> Cut<'_> {
     let Some((head, _)) = input.split_first_chunk::<4>() else { return Cut::Incomplete };
     let length = u32::from_be_bytes(*head) as usize;
@@ -76,11 +76,11 @@ pub(super) fn cut(input: &[u8]) -> Cut<'_> {
     Cut::Pdu(Header { length, command: word(4), status: word(8), sequence: word(12) }, body)
 }
 
-/// Why a body is not what its command id says: the name of the first field that is wrong.
+/// A body does not match its command id; gives the name of the first wrong field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
 
-/// The parts of a bind request that matter here.
+/// The fields of a bind request that matter here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bind<'a> {
     pub system_id: &'a [u8],
@@ -97,7 +97,7 @@ pub(super) fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     Ok(bind)
 }
 
-/// An address as a PDU holds it.
+/// An address as in a PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address<'a> {
     pub ton: u8,
@@ -115,11 +115,11 @@ pub(super) struct Submit<'a> {
     pub data_coding: u8,
     /// `short_message` or `message_payload`, user data header included.
     pub user_data: &'a [u8],
-    /// The same without the user data header.
+    /// `user_data` without the user data header.
     pub text: &'a [u8],
 }
 
-/// Reads the body of a `submit_sm`, refusing whatever the specification does not allow.
+/// Reads the body of a `submit_sm`; refuses everything that the specification does not allow.
 pub(super) fn read_submit(body: &[u8]) -> Result<Submit<'_>, Malformed> {
     let mut reader = Reader(body);
     reader.c_octets(5, "service_type")?;
@@ -246,7 +246,7 @@ pub(super) fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
     if reader.0.is_empty() { Ok(query) } else { Err(Malformed("length")) }
 }
 
-/// Appends a `query_sm_resp` that tells a state; `final_date` is empty, or 16 bytes.
+/// Appends a `query_sm_resp` with a state; `final_date` is empty, or 16 bytes.
 pub(super) fn write_query_response(
     out: &mut Vec<u8>,
     sequence: u32,
@@ -271,7 +271,7 @@ pub(super) struct Deliver<'a> {
     pub esm_class: u8,
     /// At most 254 bytes.
     pub short_message: &'a [u8],
-    /// Optional parameters in wire form.
+    /// Optional parameters as on the wire.
     pub tlvs: &'a [u8],
 }
 

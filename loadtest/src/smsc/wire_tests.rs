@@ -1,8 +1,8 @@
-//! What a carrier reads out of a `submit_sm`, byte by byte.
+//! What the simulator reads from a `submit_sm`, byte by byte.
 
 use super::*;
 
-/// A well-formed `submit_sm` body; `tail` stands after `sm_default_msg_id`.
+/// A well-formed `submit_sm` body; `tail` follows `sm_default_msg_id`.
 fn submit_body(esm_class: u8, tail: &[u8]) -> Vec<u8> {
     let mut body = b"\0\x05\0STENTOR\0\x01\x014915110000000\0".to_vec();
     body.extend_from_slice(&[esm_class, 0, 0, 0, 0, 1, 0, 8, 0]);

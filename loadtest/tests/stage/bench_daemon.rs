@@ -1,5 +1,5 @@
-//! A real `stentor` over `config/bench.toml`: started on a directory, asked over HTTP, killed with its test; and its other
-//! commands.
+//! A real `stentor` with `config/bench.toml`: started on a directory, queried over HTTP, killed with its test; and its
+//! other commands.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,19 +12,19 @@ use serde_json::Value;
 
 use super::daemon::stentor;
 
-/// Runs a command of it to its end.
+/// Runs one of its commands to the end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(stentor()).args(arguments).output().expect("stentor runs")
 }
 
-/// A running daemon over `config/bench.toml`.
+/// A running daemon with `config/bench.toml`.
 pub(crate) struct Daemon {
     child: Child,
     pub http: SocketAddr,
 }
 
 impl Daemon {
-    /// Starts it on `data` with `carrier` behind it, and waits until it is ready. `settings` are further keys.
+    /// Starts it on `data` with `carrier` as its carrier, and waits until it is ready. `settings` are further keys.
     pub(crate) fn start(data: &Path, carrier: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let http = free_port();
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
@@ -38,7 +38,7 @@ impl Daemon {
         let mut daemon = Self { child: command.spawn().expect("stentor serve starts"), http };
         let begun = Instant::now();
         while daemon.try_call("GET", "/readyz", "").is_none_or(|(status, _)| status != 200) {
-            assert!(daemon.child.try_wait().expect("a child").is_none(), "it ended at its start");
+            assert!(daemon.child.try_wait().expect("a child").is_none(), "it ended during its start");
             assert!(begun.elapsed() < Duration::from_secs(60), "not ready");
             thread::sleep(Duration::from_millis(50));
         }
@@ -50,17 +50,17 @@ impl Daemon {
         format!("http://{}", self.http)
     }
 
-    /// Asks; the answer's status and body.
+    /// Sends a request; gives the answer's status and body.
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         self.try_call(method, path, body).expect("an answer")
     }
 
-    /// As [`Self::call`]; none while nobody listens, or when it dies meanwhile.
+    /// As [`Self::call`]; `None` if no process listens, or if it ends meanwhile.
     pub(crate) fn try_call(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         call(self.http, method, path, body)
     }
 
-    /// SIGKILL.
+    /// Ends it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a signal");
         self.child.wait().expect("an end");
@@ -69,13 +69,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Already gone after `kill`.
+        // It has already ended after `kill`.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// One exchange; none if there was no whole answer.
+/// One exchange; `None` if there was no complete answer.
 pub(crate) fn call(to: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;

@@ -1,4 +1,4 @@
-//! A real `stentor serve` in a directory of its own: started, asked over HTTP, signalled, started again.
+//! A real `stentor serve` in a directory of its own: started, queried over HTTP, signalled, started again.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,24 +10,24 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// How long anything may take before a test gives up.
+/// How long a test waits for anything before it gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(20);
 
-/// A daemon, running or not, and the directory that stays.
+/// A daemon, running or not, and its directory, which stays.
 pub(crate) struct Daemon {
     directory: tempfile::TempDir,
     http: SocketAddr,
     child: Option<Child>,
     starts: u32,
-    /// What its environment has beside this one's.
+    /// Its further environment variables.
     variables: Vec<(String, String)>,
-    /// What is started in its place and becomes it.
+    /// A program that is started instead and becomes the daemon.
     wrapper: Vec<String>,
 }
 
 impl Daemon {
-    /// One that is not started yet. `config` is the text below `[node]` and `[http]`.
+    /// A daemon that is not started yet. `config` is the text below `[node]` and `[http]`.
     pub(crate) fn new(node: &str, config: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let http = listener.local_addr().expect("address");
@@ -48,12 +48,12 @@ impl Daemon {
         self.directory.path().join("stentor.toml")
     }
 
-    /// Gives it, and its other commands, environment variables.
+    /// Sets environment variables for it and for its other commands.
     pub(crate) fn set_variables(&mut self, variables: &[(String, String)]) {
         self.variables = variables.to_vec();
     }
 
-    /// Starts it by another program, which becomes it.
+    /// Has it started by another program, which becomes it.
     pub(crate) fn set_wrapper(&mut self, wrapper: Vec<String>) {
         self.wrapper = wrapper;
     }
@@ -70,28 +70,28 @@ impl Daemon {
         self.until_ready();
     }
 
-    /// As [`Self::start`], from a shell that first does what `prelude` says.
+    /// As [`Self::start`], from a shell that first executes `prelude`.
     pub(crate) fn start_after(&mut self, prelude: &str) {
         let log = self.next_log();
         self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
         self.until_ready();
     }
 
-    /// As [`Self::start`], and it is ready when this command says so: where plain HTTP would not be answered.
+    /// As [`Self::start`], but it counts as ready when this command succeeds: for a daemon that does not answer plain HTTP.
     pub(crate) fn start_asked_by(&mut self, words: &[&str]) {
         let log = self.next_log();
         self.spawn(self.program(), log.try_clone().expect("log").into(), log.into());
         self.until("it is ready", || self.command(words).0 == Some(0));
     }
 
-    /// As [`Self::start`], with that for its stdout and stderr.
+    /// As [`Self::start`], with these as its stdout and stderr.
     pub(crate) fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
         self.spawn(self.program(), out, err);
         self.until_ready();
     }
 
-    /// A start after `prelude` that must fail: the exit code.
+    /// A start after `prelude` that must fail; gives the exit code.
     pub(crate) fn refuses_after(&mut self, prelude: &str) -> Option<i32> {
         let log = self.next_log();
         self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
@@ -120,7 +120,7 @@ impl Daemon {
         self.until("it is ready", || matches!(self.try_call("GET", "/readyz", &[], ""), Some((200, _))));
     }
 
-    /// Where it listens.
+    /// Its HTTP address.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
     }
@@ -129,12 +129,12 @@ impl Daemon {
         self.directory.path().join(format!("log-{}", self.starts))
     }
 
-    /// What it has logged since its last start.
+    /// Its log since the last start.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Waits until `is_so`; fails with the log if that never comes.
+    /// Waits until `is_so`; fails with the log after the time limit.
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {
@@ -148,7 +148,7 @@ impl Daemon {
         kill_process(Pid::from_child(child), signal).expect("signal");
     }
 
-    /// Signals it and waits for its end: how it ended, and after how long.
+    /// Signals it and waits for its end; gives how it ended, and after how long.
     pub(crate) fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         self.signal(signal);
@@ -156,7 +156,7 @@ impl Daemon {
         (status, begun.elapsed())
     }
 
-    /// A command of the same binary: its exit code and output.
+    /// Runs a command of the same binary; gives its exit code and output.
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let url = format!("http://{}", self.http);
         let mut command = Command::new(stentor());
@@ -166,7 +166,7 @@ impl Daemon {
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Status and document.
+    /// Sends a request; gives status and document.
     pub(crate) fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, Value) {
         self.try_call(method, path, headers, body).unwrap_or_else(|| panic!("{path}: no answer\n{}", self.log()))
     }
@@ -181,19 +181,19 @@ impl Daemon {
         document
     }
 
-    /// Sends a whole request and goes away without reading the answer.
+    /// Sends a complete request and disconnects without reading the answer.
     pub(crate) fn cut_off(&self, path: &str, headers: &[&str], body: &str) {
         let mut stream = TcpStream::connect(self.http).expect("connect");
         stream.write_all(request("POST", path, headers, body).as_bytes()).expect("write");
     }
 
-    /// The same; None if there is no answer.
+    /// As [`Self::call`]; `None` if there is no answer.
     pub(crate) fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
         ask(self.http, method, path, headers, body)
     }
 }
 
-/// Asks whoever listens there: status and document; None if there is no answer.
+/// Sends a request to that address; gives status and document, `None` if there is no answer.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -216,7 +216,7 @@ impl Drop for Daemon {
     }
 }
 
-/// The chunks of a body as one; none if it is cut off.
+/// Joins the chunks of a body; `None` if it is cut off.
 fn joined(mut chunks: &str) -> Option<String> {
     let mut body = String::new();
     loop {
@@ -244,7 +244,7 @@ fn in_shell(prelude: &str) -> Command {
     command
 }
 
-/// The binary: that of `STENTOR_BIN`, or built once, for cargo builds only a package's own for its tests.
+/// The binary: that of `STENTOR_BIN`, or built once, because cargo builds only a package's own binaries for its tests.
 pub(crate) fn stentor() -> PathBuf {
     if let Some(given) = std::env::var_os("STENTOR_BIN") {
         return given.into();

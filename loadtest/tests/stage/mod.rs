@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: processes that end with their test, a plain SMPP client and an HTTP sink.
+//! Tools of the end-to-end tests: processes that end with their test, a plain SMPP client and an HTTP sink.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::str::FromStr;
@@ -12,10 +12,10 @@ pub(crate) mod scenario;
 pub(crate) mod sink;
 pub(crate) mod smpp_client;
 
-/// How long a test waits for what must come.
+/// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `is_so`; a test never waits for a time.
+/// Waits until `is_so`; tests never sleep for a fixed time.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -24,13 +24,13 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The budget of a test that the environment names, else `default`.
+/// The number in the environment variable `name`, else `default`.
 ///
 /// # Panics
-/// When what it names is no number: a run of another size would look like the one that was meant.
+/// If the variable is not a number: otherwise a run of the default size would be taken for the one that was asked for.
 pub(crate) fn budget<N: FromStr>(name: &str, default: N) -> N {
     let Ok(text) = std::env::var(name) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
+    text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}"))
 }
 
 /// Messages per test: `STENTOR_E2E_MESSAGES`, else `default`.

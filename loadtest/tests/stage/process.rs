@@ -1,4 +1,4 @@
-//! Real `loadtest` processes: started, asked over their control port, ended with the test.
+//! Real `loadtest` processes: started, queried over their control port, ended with the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Smsc {
 }
 
 impl Smsc {
-    /// Starts one on free ports.
+    /// Starts one on free ports, with these further arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
             .args(["smsc", "--listen", "127.0.0.1:0"])
@@ -25,7 +25,7 @@ impl Smsc {
             .expect("loadtest smsc starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
-        stdout.read_line(&mut line).expect("it says where it listens");
+        stdout.read_line(&mut line).expect("it prints where it listens");
         let started: Value = serde_json::from_str(&line).expect("as JSON");
         let address = |name: &str| started[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
         Self { child, stdout, listening: address("listening"), control: address("control") }
@@ -40,12 +40,12 @@ impl Smsc {
         ticks.expect("utime and stime") as f64 / rustix::param::clock_ticks_per_second() as f64
     }
 
-    /// Asks the control port.
+    /// Sends a `GET` to the control port.
     pub(crate) fn get(&self, target: &str) -> Value {
         self.call("GET", target, "")
     }
 
-    /// Commands over the control port; the answer must be a success.
+    /// Sends a command to the control port; the answer must be a success.
     pub(crate) fn post(&self, target: &str, body: &str) {
         let answer = self.call("POST", target, body);
         assert_eq!(answer["done"], true, "{target}: {answer}");
@@ -61,7 +61,7 @@ impl Smsc {
         serde_json::from_str(body).expect("JSON")
     }
 
-    /// Sends SIGTERM; the report that it prints at its end.
+    /// Sends SIGTERM; gives the report that it prints at its end.
     pub(crate) fn stop(mut self) -> Value {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signal");
@@ -74,7 +74,7 @@ impl Smsc {
 
 impl Drop for Smsc {
     fn drop(&mut self) {
-        // Already gone after `stop`.
+        // It has already ended after `stop`.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

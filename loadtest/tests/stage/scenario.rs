@@ -1,11 +1,11 @@
-//! `loadtest run` as a user would type it, over `config/bench.toml` and the `stentor` of this build.
+//! `loadtest run` as a user would run it, with `config/bench.toml` and the `stentor` of this build.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::daemon::stentor;
 
-/// What it ends with when the machine lacks something.
+/// Its exit code if the machine lacks something.
 pub(crate) const MISSING: i32 = 77;
 
 /// `loadtest run` with these arguments, not started yet; its directories are made in `parent`.
@@ -17,7 +17,7 @@ pub(crate) fn command(arguments: &[&str], parent: &Path) -> Command {
     command
 }
 
-/// Plays a scenario, prints its table and fails by its exit code; false, aloud, if the machine lacks something.
+/// Plays a scenario, prints its table and fails by its exit code; false, with a message, if the machine lacks something.
 pub(crate) fn play(arguments: &[&str]) -> bool {
     let output = command(arguments, Path::new(env!("CARGO_TARGET_TMPDIR"))).output().expect("loadtest run starts");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());

@@ -1,5 +1,5 @@
-//! An HTTP server that takes batches and answers by a script: what the generator is tested against before and beside
-//! the real one.
+//! An HTTP server that accepts batches and answers by a script: the generator is tested against it before, and beside,
+//! the real daemon.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,11 +15,11 @@ pub(crate) enum Act {
     Refuse,
     /// Close the connection without an answer, after reading everything.
     HangUp,
-    /// 202 whose summary refuses the first line for good.
+    /// 202 with a summary that refuses the first line permanently.
     RefuseFirst,
 }
 
-/// One request as it came.
+/// One request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub key: Option<String>,

@@ -1,4 +1,4 @@
-//! The least SMPP client: blocking, PDUs as bytes. Written apart from the simulator's reader and from Stentor's codec.
+//! A minimal SMPP client: blocking, PDUs as bytes. Independent of the simulator's reader and of Stentor's codec.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -39,7 +39,7 @@ impl Client {
 }
 
 impl<S: Read + Write> Client<S> {
-    /// Binds; the status of the answer.
+    /// Binds; gives the status of the answer.
     pub(crate) fn try_bind(&mut self, command: u32, system_id: &str, password: &str) -> u32 {
         let body = format!("{system_id}\0{password}\0\0\x34\0\0\0");
         self.send(&pdu(command, 1, body.as_bytes()));
@@ -48,7 +48,7 @@ impl<S: Read + Write> Client<S> {
         answer.status
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub(crate) fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).expect("write");
     }
@@ -63,7 +63,7 @@ impl<S: Read + Write> Client<S> {
         Some(Pdu { command: word(4), status: word(8), sequence: word(12), body })
     }
 
-    /// Receives that many PDUs and acknowledges every `deliver_sm` among them.
+    /// Receives `count` PDUs and acknowledges every `deliver_sm` among them.
     pub(crate) fn receive_and_acknowledge(&mut self, count: usize) -> Vec<Pdu> {
         let mut received = Vec::new();
         let mut acknowledgements = Vec::new();
@@ -89,7 +89,7 @@ pub(crate) fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
     octets
 }
 
-/// A `submit_sm` that asks for a receipt; its text begins with the mark of that serial.
+/// A `submit_sm` that asks for a receipt; its text begins with the mark of `serial`.
 pub(crate) fn submit(sequence: u32, serial: u64, recipient: u64) -> Vec<u8> {
     let text = format!("#{serial:010} {:016} {}", 1_795_000_000_000_000_u64, "x".repeat(130));
     let mut body = format!("\0\x05\0TEST\0\x01\x01{recipient}\0").into_bytes();

@@ -1,5 +1,5 @@
-//! What can be made to go wrong by a switch on the page: each switch, its words, and the behaviour that it means.
-//! Knows no page and no carrier's innards. Magic numbers keep their fate whatever is switched, save for the throttle.
+//! The switches on the page that make the carrier misbehave: each switch, its words, and the behaviour that it means.
+//! Knows no page and no internals of the carrier. Magic numbers keep their outcome with any switch on, except for the throttle.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,24 +30,24 @@ const fn switch(name: &'static str, label: &'static str, explanation: &'static s
     Switch { name, label, explanation }
 }
 
-/// All of them, in the order of the page.
+/// All switches, in the order of the page.
 pub(super) const SWITCHES: [Switch; 7] = [
-    switch("throttle", "Throttle", "takes two parts a second and answers the rest 0x58, ESME_RTHROTTLED"),
-    switch("errors", "System errors", "answers every other part 0x08, ESME_RSYSERR: worth another try"),
+    switch("throttle", "Throttle", "accepts two parts per second and answers the rest 0x58, ESME_RTHROTTLED"),
+    switch("errors", "System errors", "answers every other part 0x08, ESME_RSYSERR: the daemon tries again"),
     switch("silence", "Silence", "never answers one part in three: those are in doubt"),
     switch("disconnect", "Disconnects", "closes the connection instead of answering one part in five"),
-    switch("unreachable", "Phones off", "takes everything, and receipts say UNDELIV"),
-    switch("lost_receipts", "Lost receipts", "takes everything, and no receipt ever comes"),
+    switch("unreachable", "Phones off", "accepts everything, and receipts say UNDELIV"),
+    switch("lost_receipts", "Lost receipts", "accepts everything, and no receipt ever comes"),
     switch("slow", "Slow answers", "answers after half a second to two, receipts after five to ten"),
 ];
 
-/// Parts a second while throttling.
+/// Parts per second while throttling.
 const THROTTLED_RATE: u32 = 2;
 
 const ALWAYS_PPM: u32 = 1_000_000;
 
 impl Chaos {
-    /// What the carrier does with these switches on.
+    /// The carrier's behaviour with these switches on.
     pub(super) fn behaviour(self) -> Behaviour {
         let calm = Behaviour::showcase();
         let ppm = |on: bool, ppm: u32| if on { ppm } else { 0 };

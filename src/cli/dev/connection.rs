@@ -1,7 +1,7 @@
 //! One connection to the simulated carrier: a blocking socket, a session, and the answers that are not due yet.
 //!
-//! Knows bytes and when to look up; what is answered, the [`Exchange`] decides. Lives on a thread of its own, which
-//! ends with the connection; what it could not tell goes back to the exchange.
+//! Knows bytes and when to wake; the [`Exchange`] decides the answers. Lives on a thread of its own, which
+//! ends with the connection; what could not be delivered goes back to the exchange.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,16 +15,16 @@ use stentor_smpp::pdu::{BindMode, QuerySmResp};
 use stentor_smpp::session::{Event, Options, Session};
 use stentor_smpp::status::CommandStatus;
 
-/// What it calls itself in a bind response.
+/// Its `system_id` in a bind response.
 const SYSTEM_ID: &[u8] = b"stentor-dev";
-/// Longest sleep, for deliveries that other connections or the page caused.
+/// Longest sleep in ms, because other connections or the page may cause deliveries.
 const LOOK_MS: u64 = 50;
-/// Deliveries on the way at once.
+/// Deliveries without a response at once.
 const WINDOW: u32 = 100;
-/// For a peer that does not read.
+/// Time limit of a write, for a peer that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs it to its end.
+/// Serves the connection until it ends.
 pub(super) fn run(stream: TcpStream, exchange: &Exchange) {
     let options = Options { window: WINDOW, ..Options::default() };
     let session = Session::server(&options, exchange.now().mono.0);
@@ -51,10 +51,10 @@ struct Connection<'x> {
     stream: TcpStream,
     exchange: &'x Exchange,
     session: Session<u64>,
-    /// By the instant at which they are due.
+    /// Answers by the time at which they are due.
     answers: BTreeMap<(Mono, u64), Due>,
     entered: u64,
-    /// Deliveries on the way, by the session's token.
+    /// Deliveries without a response yet, by the session's token.
     told: BTreeMap<u64, Delivery>,
     body: ReceiptBody,
 }
@@ -89,7 +89,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Until something is due; the socket refuses to wait for no time at all.
+    /// Time until something is due; never zero, which the socket refuses as a time limit.
     fn sleep(&self, next_delivery: Option<Mono>) -> Duration {
         let now = self.exchange.now().mono;
         let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
@@ -105,7 +105,7 @@ impl Connection<'_> {
             match event {
                 Event::BindRequest { mode, bind } => {
                     tracing::debug!(?mode, system_id = %String::from_utf8_lossy(bind.system_id), "bind");
-                    // Only a session that was not asked for a bind refuses to answer it.
+                    // Fails only if the session was not asked for a bind, which cannot be here.
                     let _ = self.session.answer_bind(CommandStatus::ROK, SYSTEM_ID, now.0);
                 }
                 Event::Submit { sequence, message, .. } => {
@@ -121,7 +121,7 @@ impl Connection<'_> {
                     tracing::debug!(%error, "malformed PDU");
                     token.into_iter().for_each(|token| self.settle(token, false));
                 }
-                // A session that ended meanwhile needs no answer.
+                // A session that has ended meanwhile needs no answer.
                 Event::Data { sequence, .. } => {
                     let _ = self.session.answer_data(sequence, CommandStatus::RINVCMDID, b"");
                 }
@@ -162,7 +162,7 @@ impl Connection<'_> {
         while let Some(first) = self.answers.first_entry().filter(|first| first.key().0 <= now) {
             match first.remove() {
                 Due::Resp { sequence, status, id } => {
-                    // A session that ended meanwhile needs no answer.
+                    // A session that has ended meanwhile needs no answer.
                     let _ = self.session.answer_submit(sequence, status, &id);
                 }
                 Due::HangUp => self.session.close(),
@@ -170,7 +170,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Says when the next delivery is due, if this connection can bring it.
+    /// Sends what is due; returns when the next delivery is due, if this connection can send it.
     fn deliver(&mut self) -> Option<Mono> {
         let can_deliver = self.session.bound().is_some_and(BindMode::can_deliver);
         while can_deliver && self.session.window_free() > 0 {
@@ -203,7 +203,7 @@ impl Connection<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut octets = Vec::new();
-        // Closing told all that was open; the rest of the events is the end itself.
+        // Closing reports everything that was open; the remaining events are only the end.
         self.handle_input(&[]);
         if self.session.poll_transmit(&mut octets) {
             self.stream.write_all(&octets)?;

@@ -1,8 +1,8 @@
-//! The simulated carrier as its connections and the page share it: what was taken, which receipts and texts of handsets
-//! wait, which switches are on. Knows the carrier's behaviour, its inbox and its memory; refuses to know sockets and sessions.
+//! The simulated carrier as its connections and the page share it: the messages it accepted, the receipts and handset texts
+//! that wait, the switches that are on. Knows the carrier's behaviour, its inbox and its memory; knows no sockets and sessions.
 //!
-//! One lock around all of it, held for one decision and never across a wait. What is delivered goes out over whichever bind
-//! asks first, so that a receipt survives the bind of its submit.
+//! One lock protects all of it, held for one decision and never across a wait. What is delivered goes out over the first bind
+//! that asks, so that a receipt survives the bind over which its message was submitted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,32 +22,31 @@ use stentor_smpp::tlv::Tlvs;
 
 /// Messages that the page can show.
 const KEPT_MAX: usize = 10_000;
-/// Receipts and texts that wait for a bind; the one due last goes first. More than ten minutes of what a laptop sends.
+/// Receipts and texts that may wait for a bind; beyond this the one due last is dropped. More than ten minutes of a laptop's load.
 const WAITING_MAX: usize = 1_000_000;
-/// Until what was refused is tried again.
+/// Time until a refused delivery is tried again.
 const REFUSED_PAUSE_MS: u64 = 1_000;
 
-/// What a connection answers to a submit, and when.
+/// A connection's answer to a submit, and when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// On the exchange's clock.
+    /// Time on the exchange's clock.
     pub(super) at: Mono,
-    /// What.
     pub(super) said: Said,
 }
 
-/// What a connection answers to a submit.
+/// A connection's answer to a submit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// `submit_sm_resp`.
+    /// A `submit_sm_resp`.
     Resp(CommandStatus, Vec<u8>),
-    /// Nothing, ever.
+    /// No answer, ever.
     Nothing,
     /// The connection is closed.
     HangUp,
 }
 
-/// A receipt that is due.
+/// A delivery receipt that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Receipt {
     id: IssuedId,
@@ -58,19 +57,19 @@ pub(super) struct Receipt {
     submitted_ms: u64,
 }
 
-/// What a connection delivers when it is due.
+/// What a connection delivers to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// What became of a part.
+    /// A part's delivery receipt.
     Receipt(Receipt),
-    /// What a handset wrote, and where it stands in the inbox.
+    /// A part that a handset wrote, and its place in the inbox.
     Text(Part, Place),
 }
 
-/// What the page is shown.
+/// What the page shows.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
-    /// Another one after a restart: numbers begin anew.
+    /// Changes with each restart, because the numbers of changes begin anew.
     epoch: u64,
     chaos: Chaos,
     kept: usize,
@@ -78,7 +77,7 @@ struct Shown<'a> {
     messages: Vec<&'a Arrived>,
 }
 
-/// See the head of this file.
+/// The simulated carrier. See the head of this file.
 #[derive(Debug)]
 pub(super) struct Exchange {
     clock: Clock,
@@ -95,14 +94,14 @@ struct State {
     waiting: BTreeMap<(Mono, u64), Delivery>,
     entered: u64,
     pace: Pace,
-    /// Parts that handsets wrote, ever: their ids.
+    /// Parts that handsets have ever written; gives them their ids.
     written: u64,
-    /// Parts that handsets wrote and that the daemon has not taken.
+    /// Parts that handsets wrote and that the daemon has not accepted yet.
     unheard: usize,
 }
 
 impl Exchange {
-    /// With what an earlier process remembered. The seed must be another one in each process: ids follow from it.
+    /// Begins with the memory of an earlier process. The seed must differ in each process, because ids follow from it.
     pub(super) fn new(clock: Clock, seed: u64, memory: Option<(Journal, Vec<Note>)>) -> Self {
         let (journal, notes) = memory.map_or((None, Vec::new()), |(journal, notes)| (Some(journal), notes));
         let chaos = Chaos::default();
@@ -121,25 +120,25 @@ impl Exchange {
         Self { clock, epoch: seed, state: Mutex::new(state) }
     }
 
-    /// The clock of all its instants.
+    /// The current time of its clock.
     pub(super) fn now(&self) -> Now {
         self.clock.now()
     }
 
-    /// Decides about a submit and takes it in if it is taken.
+    /// Decides on a submit and stores the message if it is accepted.
     pub(super) fn handle_submit(&self, message: &ShortMessage<'_>) -> Verdict {
         self.lock().handle_submit(message, self.clock.now())
     }
 
-    /// A phone writes. Every part of it will be delivered, or nothing of it is kept.
+    /// A phone writes a text. Either all its parts will be delivered, or none is kept.
     ///
     /// # Errors
-    /// It stays where it was written, and why.
+    /// The text was not kept, and why.
     pub(super) fn write(&self, text: &Text<'_>) -> Result<(), Refused> {
         self.lock().write(text, self.clock.now())
     }
 
-    /// What is due; none: when something will be, as far as is known.
+    /// The next delivery that is due, or when one will be, as far as is known.
     pub(super) fn poll_delivery(&self) -> Result<Delivery, Option<Mono>> {
         match self.lock().waiting.first_entry() {
             Some(first) if first.key().0 <= self.clock.mono() => Ok(first.remove()),
@@ -148,13 +147,13 @@ impl Exchange {
         }
     }
 
-    /// It could not be delivered, or was refused: it waits for another try.
+    /// The delivery failed or was refused: it waits for another try.
     pub(super) fn hand_back(&self, delivery: Delivery) {
         let at = self.clock.mono().after_ms(REFUSED_PAUSE_MS);
         self.lock().enter(at, delivery);
     }
 
-    /// It was delivered and answered.
+    /// The delivery was sent and answered.
     pub(super) fn handle_told(&self, delivery: &Delivery) {
         let mut state = self.lock();
         match delivery {
@@ -170,14 +169,14 @@ impl Exchange {
         }
     }
 
-    /// Writes the content of a receipt's `deliver_sm`; a text brings its own.
+    /// Writes the content of a receipt's `deliver_sm`; a text has its own.
     pub(super) fn write_body(&self, delivery: &Delivery, body: &mut ReceiptBody) {
         let Delivery::Receipt(receipt) = delivery else { return };
         let submitted = Wall(receipt.submitted_ms);
         body.write(receipt.id, receipt.fate, submitted, self.clock.now().wall, self.lock().carrier.behaviour());
     }
 
-    /// Switches, from the next submit on.
+    /// Sets the switches, from the next submit on.
     pub(super) fn set_chaos(&self, chaos: Chaos) {
         let mut state = self.lock();
         state.chaos = chaos;
@@ -189,12 +188,12 @@ impl Exchange {
         let state = self.lock();
         let (kept, arrived) = state.inbox.count();
         let messages = state.inbox.since(revision, max);
-        // Writing to memory cannot fail, and every key is a text.
+        // Writing to memory cannot fail, and every key is a string.
         serde_json::to_vec(&Shown { epoch: self.epoch, chaos: state.chaos, kept, arrived, messages })
             .unwrap_or_default()
     }
 
-    /// A holder that panicked left whole values behind: each is changed in one step.
+    /// A poisoned lock still holds complete values, because each is changed in one step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -286,7 +285,7 @@ impl State {
         }
     }
 
-    /// Plays an earlier process's notes again. What is due by now is due at once.
+    /// Replays an earlier process's notes. Deliveries whose time has passed are due at once.
     fn remember(&mut self, notes: Vec<Note>, now: Now) {
         let mut open: BTreeMap<u64, (Part, Place, Vec<Planned>)> = BTreeMap::new();
         let mut unheard: BTreeMap<u64, (Part, Place)> = BTreeMap::new();
@@ -331,10 +330,10 @@ fn receipt(part: &Part, place: Place, fate: Fate) -> Delivery {
 }
 
 impl Delivery {
-    /// Its `deliver_sm`. `body` is what [`Exchange::write_body`] wrote of it.
+    /// The `deliver_sm`. `body` is what [`Exchange::write_body`] wrote for it.
     pub(super) fn message<'a>(&'a self, body: &'a ReceiptBody) -> ShortMessage<'a> {
         match self {
-            // From the recipient back to the sender.
+            // A receipt goes from the recipient back to the sender.
             Self::Receipt(receipt) => ShortMessage {
                 source: address(&receipt.to),
                 destination: address(&receipt.from),
@@ -355,14 +354,14 @@ impl Delivery {
     }
 }
 
-/// As a person writes it.
+/// The address as people write it.
 fn number(address: &Address<'_>) -> String {
     let text: String = address.digits.iter().map(|octet| char::from(*octet)).filter(|c| !c.is_control()).collect();
     let international = address.ton == ton::INTERNATIONAL && !text.starts_with('+');
     if international { format!("+{text}") } else { text }
 }
 
-/// The other way round; what is not ASCII was none on the wire either and is cut off.
+/// The reverse of [`number`]; characters that are not ASCII, which the wire does not allow, are dropped.
 fn address(number: &str) -> Address<'_> {
     let ascii = number.find(|c: char| !c.is_ascii()).map_or(number, |at| &number[..at]);
     match ascii.strip_prefix('+') {

@@ -38,7 +38,7 @@ fn stop() -> Text<'static> {
     Text { from: "+4915100000000", to: "72345", text: "STOP" }
 }
 
-/// What the page shows: from whom, what, and what became of the first part.
+/// What the page shows: sender, text, and the outcome of the first part.
 fn written(exchange: &Exchange) -> Vec<[Value; 3]> {
     let document: Value = serde_json::from_slice(&exchange.shown(0, 2_000)).expect("JSON");
     let messages = document["messages"].as_array().expect("messages");
@@ -116,7 +116,7 @@ fn what_a_phone_writes_goes_to_the_number_it_was_written_to() {
     assert_eq!((message.source.ton, message.source.digits), (ton::INTERNATIONAL, &b"4915100000000"[..]));
     assert_eq!((message.destination.digits, message.short_message), (&b"72345"[..], &b"STOP"[..]));
     assert_eq!((message.esm_class, message.registered_delivery), (EsmClass::DEFAULT, 0));
-    // Refused, or its connection lost: it waits.
+    // Refused, or its connection was lost: it waits.
     exchange.hand_back(delivery);
     let [again] = &waiting(&exchange)[..] else { panic!("it is gone") };
     exchange.handle_told(again);

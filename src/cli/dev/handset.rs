@@ -1,5 +1,6 @@
-//! What a phone of the page writes to a number of ours: to whom, how long, how often, and the parts that the carrier
-//! delivers of it. Pure: the hour is an argument. Refuses to know sockets and pages, and what becomes of the parts.
+//! A text that a phone on the page writes to one of the daemon's numbers: its recipient, its length, how often phones may
+//! write, and the parts that the carrier delivers for it. Pure: the time is an argument. Knows no sockets and pages, and not
+//! what becomes of the parts.
 
 use std::collections::VecDeque;
 
@@ -7,67 +8,68 @@ use super::inbox::Part;
 use stentor_core::model::{Mono, Now, Quoted};
 use stentor_smpp::split::{CarrierText, Content, Plan, Segments, Splitting};
 
-/// Characters of one text. A person types less.
+/// Most characters of one text; people type less.
 pub(super) const TEXT_CHARS_MAX: usize = 1_000;
-/// Texts of all phones in any second.
+/// Most texts of all phones in any second.
 const TEXTS_PER_S_MAX: usize = 20;
-/// Parts that the daemon has not taken yet; more than one text has.
+/// Most parts that may wait for the daemon; a single text has fewer.
 pub(super) const PARTS_WAITING_MAX: usize = 1_000;
 
 /// ITU-T E.164: no number has more digits.
 const DIGITS_MAX: usize = 15;
-/// The shortest number of a phone, with its country's code.
+/// The shortest number of a phone, with its country code.
 const PHONE_DIGITS_MIN: usize = 7;
-/// The shortest number that is written to.
+/// The shortest number that can be written to.
 const SHORT_DIGITS_MIN: usize = 3;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// As posted.
+/// A text as posted by the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Text<'a> {
-    /// Number of the phone.
+    /// The phone's number.
     pub(super) from: &'a str,
-    /// Number of ours.
+    /// The daemon's number.
     pub(super) to: &'a str,
     /// What was written.
     pub(super) text: &'a str,
 }
 
-/// Why a text does not leave the phone.
+/// Why a text is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Something is wrong with it, in words for whoever wrote it.
+    /// Something is wrong with the text; in words for the person who wrote it.
     Flaw(String),
-    /// [`TEXTS_PER_S_MAX`].
+    /// More than [`TEXTS_PER_S_MAX`].
     TooOften,
-    /// [`PARTS_WAITING_MAX`].
+    /// [`PARTS_WAITING_MAX`] are reached.
     TooManyWait,
 }
 
 impl Text<'_> {
-    /// Its parts; the first has that id, and the others those behind it.
+    /// The text's parts; the first has id `first_id`, and the others the ids after it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub(super) fn parts(&self, now: Now, first_id: u64) -> Result<Vec<Part>, Refused> {
         let (from, to) = (dialled(self.from), dialled(self.to));
         if !from.strip_prefix('+').is_some_and(|digits| is_number(digits, PHONE_DIGITS_MIN)) {
-            let what = "a phone has an international number, such as +4915112340000";
+            let what = "a phone needs an international number, such as +4915112340000";
             return Err(Refused::Flaw(format!("{}: {what}", Quoted(self.from))));
         }
         if !is_number(to.strip_prefix('+').unwrap_or(&to), SHORT_DIGITS_MIN) {
-            let what = "a phone can write to numbers alone, such as 72345 or +4915112345678";
+            let what = "a phone can only write to numbers, such as 72345 or +4915112345678";
             return Err(Refused::Flaw(format!("{}: {what}", Quoted(self.to))));
         }
         let characters = self.text.chars().count();
         if !(1..=TEXT_CHARS_MAX).contains(&characters) {
-            return Err(Refused::Flaw(format!("a text has 1 to {TEXT_CHARS_MAX} characters, not {characters}")));
+            return Err(Refused::Flaw(format!("a text must have 1 to {TEXT_CHARS_MAX} characters, not {characters}")));
         }
-        // So long until the same numbers of parts come again: a text that repeats is not taken for one told twice.
+        // The reference number repeats only after a long time: a text written twice is not mistaken for one delivered twice.
         let carrier = CarrierText { splitting: Splitting::Udh16, ..CarrierText::default() };
         let content = Content::text(self.text);
-        let plan = Plan::new(&content, &carrier).map_err(|_| Refused::Flaw("this text cannot be coded".to_owned()))?;
+        let plan =
+            Plan::new(&content, &carrier).map_err(|_| Refused::Flaw("this text cannot be encoded".to_owned()))?;
         let mut segments = Segments::new(content, plan, (first_id & 0xFFFF) as u16);
         let (mut parts, mut user_data) = (Vec::new(), Vec::new());
         while let Some(part) = segments.next_into(&mut user_data) {
@@ -85,7 +87,7 @@ impl Text<'_> {
     }
 }
 
-/// Without what people write between digits.
+/// The number without the characters that people write between digits.
 fn dialled(typed: &str) -> String {
     typed.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c)).collect()
 }
@@ -94,12 +96,12 @@ fn is_number(digits: &str, digits_min: usize) -> bool {
     (digits_min..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// How often phones write: at most [`TEXTS_PER_S_MAX`] in any second, and no more are remembered.
+/// The times at which phones wrote, within the last second: at most [`TEXTS_PER_S_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Pace(VecDeque<Mono>);
 
 impl Pace {
-    /// Whether one more fits; then it counts.
+    /// Whether one more text is allowed; if so, it counts.
     pub(super) fn take(&mut self, now: Mono) -> bool {
         while self.0.front().is_some_and(|at| now.since(*at) >= SECOND_NS) {
             self.0.pop_front();
@@ -158,11 +160,11 @@ mod tests {
             ("+491511", "72345", "x", "international number"),
             ("+4915112340000000", "72345", "x", "international number"),
             ("+49151123ABCD", "72345", "x", "international number"),
-            (phone, "Stentor", "x", "\"Stentor\": a phone can write to numbers alone"),
-            (phone, "12", "x", "numbers alone"),
-            (phone, "1234567890123456", "x", "numbers alone"),
-            (phone, "+", "x", "numbers alone"),
-            (phone, "١٢٣٤", "x", "numbers alone"),
+            (phone, "Stentor", "x", "\"Stentor\": a phone can only write to numbers"),
+            (phone, "12", "x", "can only write to numbers"),
+            (phone, "1234567890123456", "x", "can only write to numbers"),
+            (phone, "+", "x", "can only write to numbers"),
+            (phone, "١٢٣٤", "x", "can only write to numbers"),
             (phone, "72345", "", "1 to 1000 characters, not 0"),
             (phone, "72345", &long, "1 to 1000 characters, not 1001"),
         ] {

@@ -1,9 +1,9 @@
-//! Bytes as pairs of lower-case hexadecimal digits, and back; as a serde form too.
+//! Bytes as pairs of lower-case hexadecimal digits, and back; also as a serde format.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Two digits a byte.
+/// Two digits per byte.
 pub(super) fn text(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

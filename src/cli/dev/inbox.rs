@@ -1,11 +1,11 @@
-//! What "arrived": the parts that the simulated carrier took, read and put together again as a handset would. And what
-//! handsets wrote, which stands among it.
+//! What "arrived": the parts that the simulated carrier accepted, decoded and put together again as a handset would; and the texts
+//! that handsets wrote.
 //!
-//! Knows texts, parts and receipts, and which of it changed since somebody last looked. Refuses to know sockets, time
-//! and the carrier: it is told.
+//! Knows texts, parts and receipts, and which messages changed since a given revision. Knows no sockets, no time
+//! and no carrier: others report to it.
 //!
-//! Invariants: at most `kept_max` messages, the oldest go first; each change has a number of its own, and what stands
-//! under it is the message as it is now.
+//! Invariants: there are at most `kept_max` messages, the oldest go first; each change has a number of its own, which leads
+//! to the message as it is now.
 
 use std::collections::BTreeMap;
 
@@ -20,39 +20,39 @@ use stentor_smpp::user_data::{Reassembly, decode_text, decode_user_data};
 /// Meaning of `data_coding` 0 in the configuration that `dev` writes.
 const ALPHABET: DefaultAlphabet = DefaultAlphabet::Gsm7;
 
-/// One part as it was taken.
+/// One part as it was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Part {
     /// Milliseconds since 1970.
     pub(super) at_ms: u64,
-    /// As a person writes it: `+` before international digits.
+    /// The number as people write it: with `+` before international digits.
     pub(super) to: String,
-    /// The same.
+    /// The number or name as people write it.
     pub(super) from: String,
-    /// As on the wire.
+    /// The value on the wire.
     pub(super) data_coding: u8,
-    /// The user data begins with a header.
+    /// Whether the user data begins with a header.
     pub(super) has_header: bool,
-    /// With its header.
+    /// The user data, with its header.
     #[serde(with = "hex")]
     pub(super) user_data: Vec<u8>,
-    /// What the carrier calls it.
+    /// The carrier's id for it.
     pub(super) id: u64,
 }
 
-/// Which way a part goes.
+/// The direction of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// To a handset.
     Arrives {
-        /// Whether a receipt will be noted.
+        /// Whether a receipt will be noted for it.
         awaits_receipt: bool,
     },
-    /// From a handset; that it was taken will be noted.
+    /// From a handset; it will be noted once the daemon has accepted it.
     Written,
 }
 
-/// Where a part stands.
+/// Where to find a part in the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     message: u64,
@@ -65,7 +65,7 @@ struct PartShown {
     number: u8,
     octets: usize,
     id: u64,
-    /// `none`, `waiting`, or the receipt's own word; of what a handset wrote `waiting` or `taken`.
+    /// `none`, `waiting`, or the receipt's own word; for a text from a handset `waiting` or `taken`.
     receipt: &'static str,
 }
 
@@ -74,14 +74,14 @@ struct PartShown {
 pub(super) struct Arrived {
     number: u64,
     revision: u64,
-    /// A handset wrote it: its number is in `from`.
+    /// Whether a handset wrote it: its number is in `from`.
     written: bool,
     at_ms: u64,
     to: String,
     from: String,
-    /// Once all parts are here, and if it is text.
+    /// Set once all parts have arrived, if the content is text.
     text: Option<String>,
-    /// The bytes instead, if it is none.
+    /// The bytes in hexadecimal, if the content is not text.
     octets: Option<String>,
     /// Destination and source port of binary data.
     ports: Option<(u16, u16)>,
@@ -93,7 +93,7 @@ pub(super) struct Arrived {
     key: Option<Key>,
 }
 
-/// Parts of one message have this in common (3GPP TS 23.040 §9.2.3.24.1).
+/// What the parts of one message have in common (3GPP TS 23.040 §9.2.3.24.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     written: bool,
@@ -108,16 +108,16 @@ struct Key {
 struct Gathering {
     message: u64,
     parts: Reassembly,
-    /// User data whose header speaks for all parts.
+    /// The user data of the part whose header counts for all parts.
     first: Vec<u8>,
 }
 
-/// See the head of this file.
+/// The inbox. See the head of this file.
 #[derive(Debug)]
 pub(super) struct Inbox {
     kept_max: usize,
     messages: BTreeMap<u64, Arrived>,
-    /// Number of the change → number of the message.
+    /// From the number of a change to the number of the message.
     changes: BTreeMap<u64, u64>,
     gathering: BTreeMap<Key, Gathering>,
     numbered: u64,
@@ -125,7 +125,7 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Empty.
+    /// An empty inbox.
     pub(super) fn new(kept_max: usize) -> Self {
         Self {
             kept_max,
@@ -137,7 +137,7 @@ impl Inbox {
         }
     }
 
-    /// Takes a part in.
+    /// Adds a part.
     pub(super) fn take(&mut self, part: &Part, way: Way) -> Place {
         let read = decode_user_data(DataCoding(part.data_coding), ALPHABET, part.has_header, &part.user_data);
         let shown = |number| PartShown {
@@ -157,7 +157,7 @@ impl Inbox {
         Place { message, part: of.number }
     }
 
-    /// A receipt was told for the part. What is final stays.
+    /// A receipt was sent for the part. A final state does not change any more.
     pub(super) fn note_receipt(&mut self, place: Place, fate: Fate) {
         let Some(part) = self.part(place) else { return };
         if fate != Fate::Enroute || part.receipt == "waiting" {
@@ -166,7 +166,7 @@ impl Inbox {
         self.change(place.message);
     }
 
-    /// What a handset wrote was taken.
+    /// The daemon accepted a part that a handset wrote.
     pub(super) fn note_taken(&mut self, place: Place) {
         if let Some(part) = self.part(place) {
             part.receipt = "taken";
@@ -180,7 +180,7 @@ impl Inbox {
         changed.filter_map(|(_, message)| self.messages.get(message)).collect()
     }
 
-    /// Messages kept, and messages that ever came.
+    /// Number of messages kept, and of messages that ever came.
     pub(super) fn count(&self) -> (usize, u64) {
         (self.messages.len(), self.numbered)
     }

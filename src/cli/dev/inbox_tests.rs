@@ -1,4 +1,4 @@
-//! The inbox, told parts and receipts by hand.
+//! The inbox, given parts and receipts directly.
 
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
-//! The simulated carrier's memory across restarts: what it took, which receipts it told, and what handsets
-//! wrote, one JSON line each.
+//! The simulated carrier's memory across restarts: the parts it accepted, the receipts it sent, and the texts of
+//! handsets, one JSON line each.
 //!
-//! A real carrier does not forget because its client was killed; so that kill and restart show the daemon's durability
-//! and not the simulator's forgetfulness, this one does not either. It promises less than the daemon: nothing is
+//! A real carrier does not forget because its client was killed. So that a kill and restart shows the daemon's durability
+//! and not the simulator's forgetfulness, this one does not forget either. It promises less than the daemon: nothing is
 //! synced, so it survives a kill of the process, not of the machine.
 //!
-//! Bounded: at [`OCTETS_MAX`] the file becomes `….1`, in the place of an older one, and both are read at the start.
+//! Bounded: at [`OCTETS_MAX`] the file is renamed to `….1`, replacing an older one, and both are read at the start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,49 +17,41 @@ use super::inbox::Part;
 use crate::disk::private;
 use stentor_core::sim::carrier::Fate;
 
-/// Of one file; a part takes about 400.
+/// Largest size of one file; a part takes about 400 bytes.
 const OCTETS_MAX: u64 = 16 << 20;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Note {
-    /// A part was taken; these receipts follow.
+    /// A part was accepted; these receipts will follow.
     Taken {
-        /// The part.
         part: Part,
-        /// To come.
+        /// The receipts to send.
         receipts: Vec<Planned>,
     },
-    /// A receipt was told and answered.
+    /// A receipt was sent and answered.
     Told {
-        /// The part's id.
         id: u64,
-        /// What it said.
+        /// The receipt's final state.
         fate: Word,
     },
-    /// A handset wrote a part; its id is of another row than those of parts that were taken.
-    Written {
-        /// The part.
-        part: Part,
-    },
+    /// A handset wrote a part. Its ids are counted apart from those of accepted parts.
+    Written { part: Part },
     /// A part that a handset wrote was delivered and answered.
-    Heard {
-        /// The part's id.
-        id: u64,
-    },
+    Heard { id: u64 },
 }
 
-/// A receipt to come.
+/// A receipt that will be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Planned {
     /// Milliseconds since 1970.
     pub(super) at_ms: u64,
-    /// What it will say.
+    /// The final state that it will report.
     pub(super) fate: Word,
 }
 
-/// A fate as it is written.
+/// A fate in its written form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub(super) struct Word(pub(super) Fate);
@@ -70,7 +62,11 @@ impl TryFrom<String> for Word {
     type Error = String;
 
     fn try_from(word: String) -> Result<Self, String> {
-        FATES.into_iter().find(|fate| fate.word() == word).map(Self).ok_or_else(|| format!("no fate is called {word}"))
+        FATES
+            .into_iter()
+            .find(|fate| fate.word() == word)
+            .map(Self)
+            .ok_or_else(|| format!("there is no fate called {word}"))
     }
 }
 
@@ -80,7 +76,7 @@ impl From<Word> for &'static str {
     }
 }
 
-/// Open for writing.
+/// The journal, open for writing.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -91,7 +87,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens it, and hands back what it holds, oldest first. Lines that cannot be read are passed over: the last one
+    /// Opens the journal and returns what it holds, oldest first. Lines that cannot be read are skipped: the last one
     /// may be torn, and another version may have written others.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Note>)> {
         Self::open_bounded(path, OCTETS_MAX)
@@ -107,13 +103,13 @@ impl Journal {
             }
         }
         let mut file = private::file(path, OpenOptions::new().append(true).create(true))?;
-        // Ends a line that a kill tore; an empty one is passed over.
+        // Ends a line that a kill tore; empty lines are skipped when reading.
         file.write_all(b"\n")?;
         let octets = file.metadata()?.len();
         Ok((Self { path: path.to_owned(), file, octets, octets_max, failed: false }, notes))
     }
 
-    /// Writes a note. Failing costs the memory across a restart and nothing else, so it is logged, once.
+    /// Writes a note. A failure only costs the memory across a restart, so it is logged, once.
     pub(super) fn write(&mut self, note: &Note) {
         if let Err(error) = self.try_write(note)
             && !self.failed

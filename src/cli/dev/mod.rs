@@ -1,9 +1,9 @@
 //! `stentor dev`: everything in one process, nothing to configure.
 //!
-//! A simulated carrier on a loopback port (`smsc`, `connection`, `exchange`), its inbox with a page on which the messages
-//! that "arrived" are read and phones write (`inbox`, `handset`, `preview`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
-//! (`journal`), and the real daemon in front of it, under the configuration that `settings` writes. The daemon knows
-//! nothing of all this but the pages that it is given: what is tried here is what runs in production.
+//! A simulated carrier on a loopback port (`smsc`, `connection`, `exchange`), its inbox with a page that shows the messages that
+//! "arrived" and lets phones write (`inbox`, `handset`, `preview`, `pages`), switches that make it misbehave (`chaos`), its memory
+//! across restarts (`journal`), and the real daemon in front of it, with the configuration that `settings` writes. The daemon knows
+//! nothing of all this except the pages that it is given: what is tried here is what runs in production.
 
 mod chaos;
 mod connection;
@@ -33,7 +33,7 @@ use crate::host::clock::Clock;
 use crate::runtime::daemon::Daemon;
 use crate::{host::logging, runtime::signals};
 
-/// What was typed.
+/// The arguments of `stentor dev`.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// HTTP address; if its port is taken, the next free one is used
@@ -42,7 +42,7 @@ pub(super) struct Typed {
     /// Where messages are kept between runs
     #[arg(long, value_name = "DIR", default_value = "./dev-data")]
     data: PathBuf,
-    /// Forget what earlier runs kept there
+    /// Delete what earlier runs kept there
     #[arg(long)]
     fresh: bool,
 }
@@ -53,7 +53,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
     let place = Place::new(&typed.data);
     place.prepare(typed.fresh).map_err(refused)?;
     let listen = settings::free_address(typed.listen).map_err(refused)?;
-    // The carrier's threads start before the daemon's: its signals must not find them unblocked.
+    // Before the carrier's threads start: a signal that finds a thread that does not block it would end the process.
     signals::block().map_err(|error| refused(format!("cannot block signals: {error}")))?;
     let exchange = exchange(&place).map_err(refused)?;
     let carrier = smsc::start(Arc::clone(&exchange))
@@ -64,13 +64,13 @@ pub(super) fn run(typed: &Typed) -> Ended {
     let pages = pages::pages(exchange).map_err(|error| Failure::new(Exit::OS, format!("random numbers: {error}")))?;
     let daemon = Daemon::start(config, Some(pages)).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     let address = daemon.addresses().first().copied().unwrap_or(listen);
-    // Somebody who closed stdout still has the sandbox.
+    // With stdout closed the sandbox still runs.
     let _ = greet(&mut io::stdout(), address, typed);
     Ok(Exit(daemon.join(None, &|what| logging::last_words(&format!("stentor: {what}")))))
 }
 
-/// The journal belongs to the sandbox whose daemon holds the lock, so a second one must not come so far as to write
-/// into it: its daemon will refuse, but only later.
+/// The journal belongs to the sandbox whose daemon holds the lock, so a second sandbox must not get as far as writing
+/// to it: its daemon will refuse to start, but only later.
 fn exchange(place: &Place) -> Result<Arc<Exchange>, String> {
     let clock = Clock::start();
     let memory = Journal::open(&place.journal()).map_err(|error| format!("{}: {error}", place.journal().display()))?;

@@ -1,7 +1,7 @@
 //! The pages that `dev` adds to the daemon's own: the inbox and the calls behind it.
 //!
-//! Knows paths, headers and the embedded assets; what is shown, the [`Exchange`] tells. Nothing comes from elsewhere,
-//! nothing is written inline, and a page of another origin can change nothing: it does not know the token.
+//! Knows paths, headers and the embedded assets; the [`Exchange`] supplies the contents. Nothing is loaded from elsewhere,
+//! nothing is inline, and a page of another origin can change nothing, because it does not know the token.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use crate::runtime::daemon::Extra;
 use stentor_core::model::Clipped;
 use stentor_core::sim::carrier::Magic;
 
-/// Messages of one answer; who sees as many asks again.
+/// Messages of one answer; a page that gets this many asks again.
 const SHOWN_MAX: usize = 500;
-/// Bytes of a posted document; ours have under 300, or a text.
+/// Largest posted document; the page's own have under 300 bytes, or a text.
 const POSTED_OCTETS_MAX: usize = 16 << 10;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -31,7 +31,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/json";
 
-/// Beside what every answer has.
+/// Headers beside those that every answer has.
 const SECURITY: [(&str, &str); 4] = [
     (
         "content-security-policy",
@@ -51,7 +51,7 @@ const TEXTS: [(&str, &str, &str); 5] = [
     ("/dev/icon.svg", SVG, include_str!("../assets/icon.svg")),
 ];
 
-/// What `POST /dev/behaviour` wants.
+/// The body of `POST /dev/behaviour`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switching {
@@ -59,7 +59,7 @@ struct Switching {
     chaos: Chaos,
 }
 
-/// What `POST /dev/handset` wants: a phone writes.
+/// The body of `POST /dev/handset`: a phone writes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Writing {
@@ -69,14 +69,14 @@ struct Writing {
     text: String,
 }
 
-/// What `POST /dev/preview` wants: a text that somebody is typing. It changes nothing, and so needs no token.
+/// The body of `POST /dev/preview`: a text that is being typed. The call changes nothing, and so needs no token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Previewing {
     text: String,
 }
 
-/// The pages over this exchange, for the daemon to ask.
+/// The pages over this exchange, for the daemon to call.
 ///
 /// # Errors
 /// When the system has no random numbers.
@@ -85,7 +85,7 @@ pub(super) fn pages(exchange: Arc<Exchange>) -> Result<Extra, getrandom::Error> 
     Ok(Arc::new(move |method, path, query, body| answer(&exchange, &token, method, path, (query, body))))
 }
 
-/// Nobody guesses it.
+/// A random token that cannot be guessed.
 fn token() -> Result<String, getrandom::Error> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
@@ -106,7 +106,7 @@ fn answer(
     Some(match (path, method) {
         ("/dev/messages", _) if reads => match after(query) {
             Some(after) => ok(JSON, exchange.shown(after, SHOWN_MAX).into()),
-            None => refused(StatusCode::UNPROCESSABLE_ENTITY, "the query is not after=NUMBER"),
+            None => refused(StatusCode::UNPROCESSABLE_ENTITY, "the query must be after=NUMBER"),
         },
         ("/dev/sandbox", _) if reads => ok(JSON, sandbox(token).into()),
         ("/dev/messages" | "/dev/sandbox", _) => not_allowed("GET, HEAD"),
@@ -118,12 +118,12 @@ fn answer(
     })
 }
 
-/// The one parameter of `/dev/messages`; absent: 0.
+/// The only parameter of `/dev/messages`; 0 if absent.
 fn after(query: &str) -> Option<u64> {
     if query.is_empty() { Some(0) } else { query.strip_prefix("after=")?.parse().ok() }
 }
 
-/// What does not change while the process lives.
+/// What the page needs and what does not change while the process lives.
 fn sandbox(token: &str) -> String {
     let magic = Magic::ALL
         .iter()
@@ -163,7 +163,7 @@ fn write(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
         Ok(()) => ok(JSON, json!({"written": true}).to_string().into()),
         Err(Refused::Flaw(flaw)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &flaw),
         Err(Refused::TooOften) => {
-            let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "phones write too fast; wait a second");
+            let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "phones write too often; wait a second");
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             answer
         }
@@ -183,7 +183,7 @@ fn posted<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
 }
 
 fn foreign_token() -> Response<Bytes> {
-    refused(StatusCode::FORBIDDEN, "the token is of another process; load the page again")
+    refused(StatusCode::FORBIDDEN, "the token is from another process; reload the page")
 }
 
 fn ok(kind: &'static str, body: Bytes) -> Response<Bytes> {

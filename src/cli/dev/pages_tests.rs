@@ -102,7 +102,7 @@ fn a_phone_writes_and_what_it_wrote_stands_in_the_inbox() {
         [&shown["written"], &shown["from"], &shown["to"], &shown["text"]],
         [true.into(), json!("+4915112340000"), json!("72345"), json!("STOP")].each_ref()
     );
-    // The longest text there is fits, however it is written.
+    // The longest text fits, however its characters are escaped.
     assert_eq!(post(token, "+4915112340000", "72345", &"\u{1F44B}".repeat(TEXT_CHARS_MAX)), 200);
     let too_often = (0..100).map(|_| post(token, "+4915112340000", "72345", "STOP")).find(|status| *status != 200);
     assert_eq!(too_often, Some(429));
@@ -128,7 +128,7 @@ fn the_page_is_told_all_switches_and_all_magic_numbers() {
     }
 }
 
-/// What the policy forbids the browser must not find in the assets, and what they name must exist.
+/// The browser forbids what the policy does not allow, so the assets must not contain it, and files that they name must exist.
 #[test]
 fn assets_are_self_contained_and_consistent() {
     let [html, css, script] = ["/", "/dev/inbox.css", "/dev/inbox.js"]
@@ -145,7 +145,7 @@ fn assets_are_self_contained_and_consistent() {
     for (attribute, text) in [("src=\"", html), ("href=\"", html)] {
         for path in text.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
             let of_api = crate::http::openapi::document(1).contains(&format!("\"{path}\":{{"));
-            // Not in the API's document: the sandbox's own, and what is about the API itself.
+            // Not in the API's document: the sandbox's own paths, and those about the API itself.
             let beside = ["/dev/messages", "/v1/openapi.json", "/metrics"];
             let here = TEXTS.iter().any(|(known, ..)| *known == path) || beside.contains(&path);
             assert!(here || of_api, "{path}");

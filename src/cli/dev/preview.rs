@@ -1,5 +1,5 @@
-//! What a text will cost, told while somebody types it on the page. Knows the words for it; `smpp` counts, and so the page is
-//! told what the sandbox's carrier will be told.
+//! What a text will cost, shown while it is typed on the page. Knows the words for it; `smpp` counts, so the page shows the same
+//! as the sandbox's carrier will get.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use stentor_smpp::gsm7::Unrepresentable;
 use stentor_smpp::split::PARTS_MAX;
 use stentor_smpp::udh::Concatenation;
 
-/// `units`: the text's length as carriers count it. `room`: units that fit each of the `parts`. `because`: the first character
-/// that wants UCS-2. The carrier is the one that [`super::settings`] writes, with every default.
+/// `units`: the text's length as carriers count it. `room`: units that fit into each of the `parts`. `because`: the first character
+/// that requires UCS-2. The carrier is the one that [`super::settings`] writes, with every default.
 pub(super) fn of(text: &str) -> Value {
     let options = TextOptions::default();
     let strict = TextOptions { encoding: Encoding::Gsm7, ..options };

@@ -1,5 +1,5 @@
-//! What `dev` decides so that nothing has to be configured: where it listens, where it keeps things, and the
-//! configuration that the daemon is given. Knows the files that it makes, and deletes no others.
+//! What `dev` decides so that nothing has to be configured: where it listens, where it keeps its files, and the
+//! daemon's configuration. Knows the files that it makes, and deletes no others.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,12 +12,12 @@ use crate::disk::private;
 
 /// Ports that are tried when the wanted one is taken.
 const PORTS_TRIED: u16 = 50;
-/// Cores of the sandbox: one process among others on somebody's laptop.
+/// Cores of the sandbox, which is one process among others on a laptop.
 const CORES_MAX: usize = 2;
-/// Fixed, so that a data directory moves between machines.
+/// Fixed, so that a data directory can be moved between machines.
 const SHARDS: u16 = 2;
 
-/// What a sandbox keeps in its directory.
+/// The sandbox's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     directory: PathBuf,
@@ -28,17 +28,17 @@ impl Place {
         Self { directory: directory.to_owned() }
     }
 
-    /// The daemon's data.
+    /// The daemon's data directory.
     pub(super) fn store(&self) -> PathBuf {
         self.directory.join("stentor")
     }
 
-    /// The simulated carrier's memory.
+    /// The file of the simulated carrier's memory.
     pub(super) fn journal(&self) -> PathBuf {
         self.directory.join("carrier.ndjson")
     }
 
-    /// Makes the directory; with `fresh`, without what an earlier sandbox kept there. The error is for the operator.
+    /// Makes the directory; with `fresh`, deletes what an earlier sandbox kept there. The error is for the operator.
     pub(super) fn prepare(&self, fresh: bool) -> Result<(), String> {
         let failed = |error: io::Error| format!("{}: {error}", self.directory.display());
         if fresh {
@@ -50,7 +50,7 @@ impl Place {
     fn clear(&self) -> io::Result<()> {
         let store = self.store();
         if fs::exists(&store)? && !fs::exists(store.join("stentor.format"))? && fs::read_dir(&store)?.next().is_some() {
-            let what = format!("{} is no data of Stentor's; it is not deleted", store.display());
+            let what = format!("{} is not Stentor's data and is not deleted", store.display());
             return Err(io::Error::new(ErrorKind::AlreadyExists, what));
         }
         let held = fs::File::open(store.join("lock")).map(|lock| matches!(lock.try_lock(), Err(_held)));
@@ -70,8 +70,8 @@ fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The wanted address, or the next free port behind it. Between this look and the daemon's own listening somebody else
-/// may take it; then the start fails and says so.
+/// The wanted address, or the next free port after it. Another process may take it before the daemon listens; then the start
+/// fails and says so.
 pub(super) fn free_address(wanted: SocketAddr) -> Result<SocketAddr, String> {
     let ports = wanted.port()..=wanted.port().saturating_add(PORTS_TRIED);
     for port in ports {
@@ -82,10 +82,10 @@ pub(super) fn free_address(wanted: SocketAddr) -> Result<SocketAddr, String> {
             Err(error) => return Err(format!("cannot listen on {address}: {error}")),
         }
     }
-    Err(format!("{wanted} and the {PORTS_TRIED} ports behind it are taken"))
+    Err(format!("{wanted} and the next {PORTS_TRIED} ports are taken"))
 }
 
-/// The configuration as it would stand in a file. Waits are short: somebody is watching.
+/// The configuration as the text of a file. Waits are short, because a person is watching.
 pub(super) fn text(listen: SocketAddr, carrier: SocketAddr, store: &Path) -> String {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(CORES_MAX));
     let store = toml::Value::String(store.display().to_string());
@@ -128,7 +128,7 @@ carriers = [{{ name = "sandbox" }}]
     )
 }
 
-/// What is meant by [`text`]; the environment may change keys of it, as with any configuration.
+/// Parses [`text`]; the environment may change its keys, as with any configuration.
 pub(super) fn config(text: &str) -> Result<Config, Problems> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -202,6 +202,6 @@ mod tests {
         assert!(place.prepare(true).expect_err("in use").contains("another process uses it"));
         drop(lock);
         fs::remove_file(place.store().join("stentor.format")).expect("removed");
-        assert!(place.prepare(true).expect_err("not ours").contains("no data of Stentor's"));
+        assert!(place.prepare(true).expect_err("not ours").contains("not Stentor's data"));
     }
 }

@@ -1,5 +1,5 @@
-//! The simulated carrier's door: a listener on loopback, and a thread for each connection.
-//! Knows sockets and threads; what is spoken is the [`connection`]'s.
+//! The simulated carrier's listener on loopback, with a thread for each connection.
+//! Knows sockets and threads; [`connection`] speaks the protocol.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,13 +13,13 @@ use super::exchange::Exchange;
 
 /// Connections at once; one more is closed.
 const CONNECTIONS_MAX: usize = 64;
-/// After an accept that failed: descriptors may be there again.
+/// Pause after an accept that failed, until descriptors may be free again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on a free port until the process ends; says where.
+/// Listens on a free port until the process ends; returns the address.
 ///
 /// # Errors
-/// No port or no thread could be had.
+/// No port or no thread was available.
 pub(super) fn start(exchange: Arc<Exchange>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
@@ -53,7 +53,7 @@ fn accept(listener: &TcpListener, exchange: &Arc<Exchange>) {
     }
 }
 
-/// One open connection, counted as long as this lives.
+/// Counts an open connection as long as it lives.
 struct Open(Arc<AtomicUsize>);
 
 impl Open {

@@ -1,4 +1,4 @@
-//! The simulated carrier over real sockets, asked by a small SMPP client.
+//! The simulated carrier over real sockets, called by a small SMPP client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use stentor_smpp::pdu::{Address, Bind, BindMode, EsmClass, INTERFACE_VERSION_3_4
 use stentor_smpp::session::{Event, Options, Session};
 use stentor_smpp::status::CommandStatus;
 
-/// Far above what any step takes.
+/// Far more than any step takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A small SMPP client: what happened is kept in words.
+/// A small SMPP client that records what happens in words.
 struct Client {
     stream: TcpStream,
     session: Session<u32>,
@@ -54,7 +54,7 @@ impl Client {
         self.session.submit(token, &message, self.clock.mono().0).expect("submitted");
     }
 
-    /// Talks until `count` entries begin with `word`.
+    /// Exchanges PDUs until `count` entries begin with `word`.
     fn until_seen(&mut self, word: &str, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.seen.iter().filter(|seen| seen.starts_with(word)).count() < count {
@@ -155,7 +155,7 @@ fn magic_numbers_are_played() {
     assert_eq!(client.words(), ["closed"]);
 }
 
-/// The transmitter cannot take it, and the receiver did not submit it.
+/// The transmitter cannot receive it, and the receiver did not submit the message.
 #[test]
 fn a_receipt_comes_over_whichever_bind_can_receive() {
     let (_, address) = started();
@@ -177,7 +177,7 @@ fn a_receipt_whose_bind_was_lost_is_told_again() {
     drop(first);
     let mut second = Client::bind(address, BindMode::Transceiver);
     second.until("receipt DELIVRD");
-    // The answer to the receipt is on its way when the next exchange shows that it came.
+    // The response to the receipt has arrived by the time that the next exchange shows it.
     second.submit(2, "4915112345678", None, b"b");
     second.until("answer 2");
     assert_eq!(shown(&exchange)["messages"][0]["parts"][0]["receipt"], "DELIVRD");
@@ -190,7 +190,7 @@ fn what_a_phone_writes_comes_over_a_bind_and_is_noted_when_taken() {
     let mut client = Client::bind(address, BindMode::Transceiver);
     client.until("text STOP");
     assert_eq!(client.words(), ["bound", "text STOP"]);
-    // The answer to it is on its way when the next exchange shows that it came.
+    // The response has arrived by the time that the next exchange shows it.
     client.submit(2, "4915112345678", None, b"b");
     client.until("answer 2");
     assert_eq!(shown(&exchange)["messages"][0]["parts"][0]["receipt"], "taken");

@@ -1,4 +1,4 @@
-//! The room as a whole: text and environment in, meaning or problems out.
+//! The configuration as a whole: text and environment in, resolved values or problems out.
 
 mod broken;
 mod overlay;
@@ -9,7 +9,7 @@ mod spoken;
 
 use super::{Config, Problems};
 
-/// The smallest file that means something.
+/// The smallest file that loads.
 const LEAST: &str = r#"
 [[carrier]]
 name = "one"
@@ -28,7 +28,7 @@ fn parse_under(text: &str, environment: &[(&str, &str)]) -> Result<Config, Probl
     Config::parse("t.toml", text, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
-/// `LEAST` with more in front of it, so that line numbers in `more` start at 1.
+/// `LEAST` with `more` in front of it, so that line numbers in `more` start at 1.
 fn with(more: &str) -> String {
     format!("{more}{LEAST}")
 }

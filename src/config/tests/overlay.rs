@@ -1,14 +1,14 @@
-//! The environment over the file.
+//! Environment variables that override the file.
 
 use super::super::Config;
 use super::{LEAST, parse, parse_under};
 
-/// What a variable makes of the smallest file, or what is said about it.
+/// The smallest file with one variable set: the configuration, or its problems as printed.
 fn under(name: &str, value: &str) -> Result<Config, String> {
     parse_under(LEAST, &[(name, value)]).map_err(|problems| problems.to_string())
 }
 
-/// What is said about a variable.
+/// The problem that a variable causes, as printed.
 fn complaint(name: &str, value: &str) -> String {
     under(name, value).expect_err("it is refused")
 }
@@ -84,17 +84,17 @@ fn problems_name_the_variable() {
         (
             "STENTOR__HTTP",
             "x",
-            "environment variable STENTOR__HTTP: is a table: name one of its keys, or give it whole as { … }",
+            "environment variable STENTOR__HTTP: is a table: append __KEY to set one key, or write the whole table as { key = value, … }",
         ),
         (
             "STENTOR__",
             "x",
-            "environment variable STENTOR__: ``: unknown key; known are node, http, defaults, limits, retry, log, carrier, route, tenant, test",
+            "environment variable STENTOR__: ``: unknown key; the known ones are node, http, defaults, limits, retry, log, carrier, route, tenant, test",
         ),
         (
             "STENTOR__HTTP__LISTEN__X",
             "x",
-            "environment variable STENTOR__HTTP__LISTEN__X: `listen` holds no further keys",
+            "environment variable STENTOR__HTTP__LISTEN__X: `listen` is not a table: remove what follows it in the variable's name",
         ),
         (
             "STENTOR__CARRIER__ON__WINDOW",
@@ -104,17 +104,17 @@ fn problems_name_the_variable() {
         (
             "STENTOR__CARRIER__ONE",
             "1",
-            "environment variable STENTOR__CARRIER__ONE: name one of its keys: STENTOR__CARRIER__ONE__KEY",
+            "environment variable STENTOR__CARRIER__ONE: is a table: append one of its keys, as in STENTOR__CARRIER__ONE__KEY",
         ),
         (
             "STENTOR__TENANT__X__RATE",
             "1",
-            "environment variable STENTOR__TENANT__X__RATE: there is no [[tenant]] in the file",
+            "environment variable STENTOR__TENANT__X__RATE: the file has no [[tenant]], and a variable cannot add one: add it to the file",
         ),
         (
             "STENTOR__TEST__X",
             "1",
-            "environment variable STENTOR__TEST__X: `test` is a list whose elements have no names; give it whole",
+            "environment variable STENTOR__TEST__X: `test` is a list whose elements have no names: set the whole list as [ … ]",
         ),
         (
             "STENTOR__CARRIER__ONE__WINDOW",
@@ -134,7 +134,7 @@ fn problems_name_the_variable() {
         (
             "STENTOR__HTTP__LISTEN",
             "0.0.0.0:80",
-            "environment variable STENTOR__HTTP__LISTEN: http.listen: without a [[tenant]] there is no authentication, so only loopback addresses may be listened on",
+            "environment variable STENTOR__HTTP__LISTEN: http.listen: without a [[tenant]] there is no authentication, so only loopback addresses are allowed: listen on 127.0.0.1 or [::1], or add a [[tenant]]",
         ),
     ];
     for (name, value, expected) in cases {

@@ -1,4 +1,4 @@
-//! The files in `config/`: the reference tells every key and every default truly, the others mean what they say.
+//! The files in `config/`: the reference lists every key with its true default, and the other files load as intended.
 
 use super::super::diff::needs_restart;
 use super::super::shape::Shape;
@@ -9,7 +9,7 @@ const REFERENCE: &str = include_str!("../../../config/stentor.toml");
 const BENCH: &str = include_str!("../../../config/bench.toml");
 const SMPP: &str = include_str!("../../../config/smpp.toml");
 
-/// The reference with the comment marks taken from its defaults, and from its examples too if asked.
+/// The reference with the comment marks of its defaults removed, and those of its examples too if `examples` is true.
 fn uncommented(examples: bool) -> String {
     let line = |line: &'static str| match line.strip_prefix("#? ") {
         Some(example) if examples => example,
@@ -46,14 +46,14 @@ fn leaves(path: &str, shape: &Shape, found: &mut Vec<String>) {
     }
 }
 
-/// Every leaf of a value in the same form.
+/// Every leaf of a value, in the same form.
 fn written(path: &str, value: &toml::Value, shape: &Shape, found: &mut Vec<String>) {
     if let (toml::Value::Table(table), Shape::Table(_)) = (value, shape) {
         for (key, value) in table {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             match shape.key(key) {
                 Some(inside) => written(&path, value, inside, found),
-                None => found.push(format!("{path} is no key")),
+                None => found.push(format!("{path} is not a known key")),
             }
         }
     } else if let (toml::Value::Array(array), Shape::List(inside)) = (value, shape)

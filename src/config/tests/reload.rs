@@ -1,4 +1,4 @@
-//! What a reload would change, and the tests that a file brings along.
+//! What a reload would change, and the `[[test]]` tables of a file.
 
 use super::super::{Decision, diff};
 use super::{LEAST, parse, with};
@@ -29,7 +29,7 @@ name = "t"
 keys = ["0123456789abcdef"]
 "#;
 
-/// The differences after replacing texts in `TWO`.
+/// The changes, as printed, after each `(old, new)` is replaced in `TWO`.
 fn changes(replace: &[(&str, &str)]) -> Vec<String> {
     let mut text = TWO.to_owned();
     for (old, new) in replace {
@@ -43,7 +43,7 @@ fn changes(replace: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn changes_are_told_by_key() {
     assert_eq!(changes(&[]), [""; 0]);
-    assert_eq!(changes(&[("\"60s\"", "\"1m\"")]), [""; 0], "the same, typed otherwise");
+    assert_eq!(changes(&[("\"60s\"", "\"1m\"")]), [""; 0], "the same duration, written differently");
     assert_eq!(
         changes(&[("window = 5", "window = 6\nrate = 9"), ("weight = 5", "weight = 4"), ("\"60s\"", "\"2m\"")]),
         [

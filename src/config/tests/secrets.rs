@@ -1,4 +1,4 @@
-//! Secrets: where they come from, and that they go nowhere.
+//! Secrets: the sources they are read from, and that no output shows them.
 
 use super::super::Config;
 use super::{LEAST, parse, parse_under};
@@ -27,13 +27,17 @@ fn come_by_value_file_and_credential() {
 #[test]
 fn say_what_is_missing() {
     let cases = [
-        ("\"\"", "the secret is empty"),
+        ("\"\"", "the secret is empty: write a value, or leave the secret out"),
         ("{ file = \"/nonexistent/pw\" }", "cannot read /nonexistent/pw: No such file or directory (os error 2)"),
         (
             "{ credential = \"pw\" }",
-            "credential `pw`: CREDENTIALS_DIRECTORY, where systemd puts it by LoadCredential=, is not set",
+            "credential `pw` cannot be read: CREDENTIALS_DIRECTORY is not set; add LoadCredential=pw:/path to the systemd \
+             unit, or use { file = \"/path\" }",
         ),
-        ("{ credential = \"../pw\" }", "`../pw` is not the name of a credential"),
+        (
+            "{ credential = \"../pw\" }",
+            "`../pw` is not a credential name: write the file's name alone, without / or a leading .",
+        ),
     ];
     for (password, expected) in cases {
         let problems = parse(&with_password(password)).expect_err("it is refused");

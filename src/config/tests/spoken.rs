@@ -1,4 +1,4 @@
-//! Numbers and names as they are written in the file, and as they leave: senders, ranges of numbers, what a carrier dictates.
+//! Numbers and names as written in the file and as sent to carriers: senders, number ranges, values that a carrier assigns.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ fn senders_are_told_as_they_leave_however_they_are_written() {
     let config = parse(&text).expect("it loads");
     assert_eq!(config.defaults.from.as_deref(), Some("49151123"));
     let tenant = &config.tenants[0];
-    assert_eq!(tenant.from.as_deref(), Some("4915112345678"), "which is among its senders");
+    assert_eq!(tenant.from.as_deref(), Some("4915112345678"), "it is among the tenant's senders");
     assert_eq!(tenant.senders, ["49151*", "SHOP*", "491601234567"]);
     let route = &config.routes[0];
     assert_eq!(
@@ -29,10 +29,10 @@ fn a_sender_that_is_no_number_is_told_why() {
     let wrong = parse(&with("[defaults]\nfrom = \"+72345\"\n")).expect_err("no such number").to_string();
     assert_eq!(
         wrong,
-        "t.toml:2:8: defaults.from: \"+72345\" is no sender: 4 digits after +7; numbers there have 10 or 14"
+        "t.toml:2:8: defaults.from: \"+72345\" is not a valid sender: 4 digits after +7; numbers there have 10 or 14"
     );
     let wrong = parse(&with("[defaults]\nfrom = \" - \"\n")).expect_err("nothing in it").to_string();
-    assert!(wrong.ends_with("a letter or digit among them"), "{wrong}");
+    assert!(wrong.ends_with("with a letter or digit among them"), "{wrong}");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn ranges_of_numbers_are_known_to_senders_too() {
         "{ prefix = \"12345678\", digits = [7] }",
     ] {
         let told = parse(&with(&format!("[defaults]\nnumber_ranges = [{wrong}]\n"))).expect_err(wrong).to_string();
-        assert!(told.starts_with("t.toml:2:18: defaults.number_ranges[0]: no such numbers"), "{told}");
+        assert!(told.starts_with("t.toml:2:18: defaults.number_ranges[0]: no number can match"), "{told}");
     }
     let told = parse(&with("[defaults]\nnumber_ranges = [{ digits = [10] }]\n")).expect_err("no prefix").to_string();
     assert!(told.contains("`prefix` is missing"), "{told}");
@@ -69,16 +69,16 @@ fn what_a_carrier_dictates_is_taken_beyond_the_specification() {
     assert_eq!(
         told,
         [
-            "system_id: 20 octets, of which SMPP 3.4 allows 15; they are sent all the same",
-            "password: 12 octets, of which SMPP 3.4 allows 8; they are sent all the same",
+            "system_id: 20 bytes, more than the 15 that SMPP 3.4 allows; sent in full",
+            "password: 12 bytes, more than the 8 that SMPP 3.4 allows; sent in full",
         ]
     );
     let long = "x".repeat(256);
     let told = parse(&with_account("me", &long)).expect_err("more than the PDU takes").to_string();
-    assert_eq!(told, "t.toml:6:12: carrier.one.password: 256 octets, of which 255 can be sent");
+    assert_eq!(told, "t.toml:6:12: carrier.one.password: is 256 bytes long; at most 255 can be sent");
 }
 
-/// Refusals of a file with tenants that have these numbers, each told by its place and its words.
+/// The problems, as printed, of a file whose tenants have these numbers.
 fn refused(tenants: &[&str]) -> Vec<String> {
     let table = |(at, numbers): (usize, &&str)| {
         format!("[[tenant]]\nname = \"t{at}\"\nkeys = [\"{}\"]\nnumbers = [{numbers}]\n", format!("{at}").repeat(16))
@@ -90,7 +90,7 @@ fn refused(tenants: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_number_that_no_handset_can_write_to_is_refused() {
-    let ends = "is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\"";
+    let ends = "is not a number: write up to 20 digits such as \"+4915112345678\" or \"72345\"";
     let wrong = ["", "+", "00", "0049 151", "+49-151", "ACME", "++49", "123456789012345678901", "\u{663}\u{664}"];
     for number in wrong {
         let told = refused(&[&format!("\"72345\", \"{number}\"")]);
@@ -104,10 +104,10 @@ fn a_number_has_one_owner_however_it_is_written() {
     for (one, other) in [("72345", "72345"), ("+4915112345678", "4915112345678"), ("004915112345678", "+4915112345678")]
     {
         let told = refused(&[&format!("\"{one}\""), &format!("\"1\", \"{other}\"")]);
-        let what = "tenant.t1.numbers[1]: the same number stands a second time, first at tenant `t0`";
+        let what = "tenant.t1.numbers[1]: this number already belongs to tenant `t0`: list it once";
         assert_eq!(told, [format!("t.toml:16:17: {what}")]);
         let told = refused(&[&format!("\"{one}\", \"{other}\"")]);
-        assert!(told[0].contains("tenant.t0.numbers[1]: the same number stands a second time"), "{told:?}");
+        assert!(told[0].contains("tenant.t0.numbers[1]: this number already belongs to tenant `t0`"), "{told:?}");
     }
 }
 
@@ -118,5 +118,6 @@ fn tenants_have_so_many_numbers_and_no_more() {
     assert_eq!(refused(&[&first, &second]), Vec::<String>::new());
     let told = refused(&[&first, &second, &numbers(10_000..10_500)]);
     let [told] = &told[..] else { panic!("told {} times", told.len()) };
-    assert!(told.ends_with("tenant.t2.numbers[0]: tenants may have 10000 numbers in all; here are more"), "{told}");
+    let what = "tenant.t2.numbers[0]: all tenants together may have 10000 numbers: remove this one and those after it";
+    assert!(told.ends_with(what), "{told}");
 }

@@ -1,79 +1,81 @@
-//! A message as somebody wants it sent, in the words of the domain: what every door makes of what was typed, and what
-//! [`judge`](super::judge()) reads. Knows no spelling of any door.
+//! A message as a client wants it sent, in the words of the domain: every door (HTTP, command line …) fills one in from
+//! its own input, and [`judge`](super::judge()) reads it. Knows no door's syntax.
 
 use super::objection::Objection;
 use crate::model::{Class, Encoding, Wall, limits::REFERENCE_BYTES_MAX};
 
-/// SMPP parameters that a message may bring.
+/// Most SMPP parameters that one message may bring.
 pub const TLVS_MAX: usize = 16;
-/// Bytes of one TLV's value.
+/// Longest value of one TLV, bytes.
 pub const TLV_BYTES_MAX: usize = 1_000;
-/// TLVs that carry what the message itself says (SMPP 3.4 §5.3.2), `sar_*` and `message_payload`; and
-/// `user_message_reference`, by which a receipt finds its part: one from outside would lead to another's.
+/// Tags that a client may not set, because the message's own fields say the same (SMPP 3.4 §5.3.2): `sar_*` and
+/// `message_payload`; and `user_message_reference`, by which a receipt finds its part: a value chosen by the client
+/// would lead to another message's part.
 const TLVS_OURS: [u16; 5] = [0x0204, 0x020C, 0x020E, 0x020F, 0x0424];
 
-/// See the head of this file. What is not said stays open: then the tenant's or the installation's defaults hold.
+/// A message as a client wants it sent. A field that is `None` was not given: the tenant's or the installation's
+/// default applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draft<'m> {
-    /// Recipient, as people type it.
+    /// Recipient, as typed.
     pub to: Option<&'m str>,
-    /// Sender, as people type it.
+    /// Sender, as typed.
     pub from: Option<&'m str>,
-    /// What is to be sent.
+    /// Text or data; a message without one is refused.
     pub body: Option<Body<'m>>,
-    /// Urgency.
+    /// Traffic class.
     pub class: Option<Class>,
-    /// Its idempotency key.
+    /// The message's own idempotency key.
     pub key: Option<&'m str>,
-    /// Not before.
+    /// Do not send before this time.
     pub send_at: Option<Wall>,
-    /// Not after.
+    /// Do not send after this time.
     pub expiry: Option<Expiry>,
-    /// Coding asked for.
+    /// Coding that the client asks for.
     pub encoding: Option<Encoding>,
-    /// Shown at once, not kept by the handset.
+    /// Show the message at once; the handset does not keep it (message class 0).
     pub flash: Option<bool>,
-    /// A receipt is asked for.
+    /// Whether a receipt is asked for.
     pub receipt: Option<bool>,
-    /// More parts are too many.
+    /// Refuse the message if it needs more parts than this.
     pub parts_max: Option<u64>,
     /// The client's own reference.
     pub reference: Option<&'m str>,
-    /// Of a [`TagList`].
+    /// Comma-separated tags, made with a [`TagList`].
     pub tags: &'m str,
-    /// Of a [`TlvList`].
+    /// SMPP parameters, made with a [`TlvList`].
     pub tlvs: &'m [u8],
 }
 
-/// Text or bytes.
+/// What a message carries: text or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'m> {
-    /// For people.
+    /// Text for people to read, UTF-8.
     Text(&'m str),
-    /// For machines, with a user data header, or an empty one.
+    /// Bytes for machines, with a user data header (empty: none).
     Data { octets: &'m [u8], udh: &'m [u8] },
 }
 
-/// When a message is worth nothing any more.
+/// When a message is no longer worth sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// So many ms after it is due.
+    /// This many ms after it is due.
     In(u64),
-    /// Then.
+    /// At this time.
     At(Wall),
 }
 
-/// Tags as a message keeps them: one text, with commas between them. Kept from message to message.
+/// Tags as a message keeps them: one text, with commas between the tags. The buffer is reused from message to message.
 #[derive(Debug, Default)]
 pub struct TagList(String);
 
 impl TagList {
-    /// No tags.
+    /// Removes all tags.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// One more.
+    /// Adds a tag.
     ///
     /// # Errors
     /// [`Objection::Tag`], [`Objection::TagsTooLong`].
@@ -91,13 +93,14 @@ impl TagList {
         Ok(())
     }
 
-    /// All of them.
+    /// All tags, comma separated.
     pub fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// SMPP parameters as a message keeps them: tag, length, value, one after the other. Kept from message to message.
+/// SMPP parameters as a message keeps them: tag, length, value, one after the other. The buffer is reused from message
+/// to message.
 #[derive(Debug, Default)]
 pub struct TlvList {
     octets: Vec<u8>,
@@ -105,13 +108,13 @@ pub struct TlvList {
 }
 
 impl TlvList {
-    /// None.
+    /// Removes all parameters.
     pub fn clear(&mut self) {
         self.octets.clear();
         self.count = 0;
     }
 
-    /// One more.
+    /// Adds a parameter.
     ///
     /// # Errors
     /// [`Objection::TooManyTlvs`], [`Objection::TlvReserved`], [`Objection::TlvTooLong`].
@@ -132,7 +135,7 @@ impl TlvList {
         Ok(())
     }
 
-    /// All of them.
+    /// All parameters, encoded.
     pub fn octets(&self) -> &[u8] {
         &self.octets
     }

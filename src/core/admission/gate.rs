@@ -1,23 +1,23 @@
-//! What a shard asks before it takes a message: is it closed, is there room on the disk and in the queue, is there time
-//! left. What was taken before is said first, whatever holds now: a client that tries again must not hear "too late" of a
-//! message that was sent.
+//! The checks of a shard before it takes a new message: whether it is draining, whether disk and queue have room,
+//! whether the message still has time. A key that is already known is answered before these checks: a client that
+//! repeats a request must not hear "too late" about a message that was sent.
 
 use super::{key_window::Seen, places::Places, shares::Over};
 use crate::model::{Address, DiskRoom, Head, Refusal, TenantId, Wall};
 
-/// What holds for everybody at this moment.
+/// The state of the process that applies to every tenant at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gate {
     /// The wall clock.
     pub now: Wall,
-    /// The process is going to stop.
+    /// The process is about to stop and takes nothing new.
     pub is_draining: bool,
-    /// The disk.
+    /// How much room the disk has.
     pub disk: DiskRoom,
 }
 
-/// What one tenant may bring in now, and how much of it it has brought. A frame is one tenant's, so the books are looked at
-/// once a frame.
+/// How many messages one tenant may bring in now, and how many of them it has brought. A frame belongs to one tenant,
+/// so the tenant's counts are read once per frame.
 #[derive(Debug, Default)]
 pub struct Allowance {
     tenant: Option<TenantId>,
@@ -26,17 +26,17 @@ pub struct Allowance {
     taken: u64,
 }
 
-/// What is to be said of a message whose key is known, or cannot be remembered.
+/// The answer for a message whose key is known, or cannot be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// It was taken under this address, then.
+    /// The same message was taken under this address, at this time.
     Before(Address, Wall),
-    /// It is not taken.
+    /// The message is refused.
     Refused(Refusal),
 }
 
 impl Gate {
-    /// Why a message that nobody has seen before is not taken, if it is not.
+    /// The reason to refuse a message whose key is not known; `None`: it is taken.
     pub fn refusal(&self, head: &Head, allowance: &Allowance) -> Option<Refusal> {
         if self.is_draining {
             Some(Refusal::Draining)
@@ -54,30 +54,30 @@ impl Gate {
         }
     }
 
-    /// Why nothing is written down, if nothing is.
+    /// The reason to record nothing at all, not even keys; `None`: records are written.
     pub fn refusal_of_keys(&self) -> Option<Refusal> {
         if self.disk.is_low() { Some(Refusal::DiskFull) } else { None }
     }
 }
 
 impl Allowance {
-    /// What a tenant may bring in while so many places are taken.
+    /// The allowance of a tenant while `taken` places of the queue are taken.
     pub fn of(tenant: TenantId, places: &mut Places, taken: u64) -> Self {
         let (messages, over) = places.room(tenant, taken);
         Self { tenant: Some(tenant), messages, over, taken: 0 }
     }
 
-    /// Whether it is that tenant's.
+    /// Whether this is the allowance of that tenant.
     pub fn is_of(&self, tenant: TenantId) -> bool {
         self.tenant == Some(tenant)
     }
 
-    /// A message was taken.
+    /// Counts one message as taken.
     pub const fn take(&mut self) {
         self.taken += 1;
     }
 
-    /// What was taken waits from now on.
+    /// Enters what was taken into `places`: from now on these messages wait.
     pub fn close(&mut self, places: &mut Places) {
         places.enter(self.tenant.unwrap_or_default(), std::mem::take(&mut self.taken));
     }

@@ -1,13 +1,15 @@
-//! The messages of one request on their way to shards: what is meant is charged to its tenant and put into frames. Who
-//! carries frames and results is somebody else.
+//! The messages of one request on their way to shards: each accepted message is charged to its tenant and put into a
+//! frame for its shard. Does not carry frames or results: the door does.
 //!
-//! A message with a key may have been taken before, and that was paid for then: where the quota is used up it goes to its shard
-//! unpaid, to hear whether it was. What was paid for and turns out to be known in the same frame pays for one of these.
+//! A message with a key may have been taken before, and then it was paid for at that time. So when the quota is used
+//! up, a message with a key still goes to its shard, unpaid, to learn whether it was taken before. A paid message that
+//! turns out to be known pays for one of the unpaid messages of its frame.
 //!
 //! Invariants:
 //! 1. A message that is taken has one place in one frame, and is charged once at most.
-//! 2. A frame is a small part of a shard's turn: the shard takes it as one event, and between two events others have theirs.
-//! 3. Of one request and one shard, frames and the messages in them stand in the order of the request.
+//! 2. A frame is a small part of a shard's turn: the shard handles it as one event, and other events are handled
+//!    between two frames.
+//! 3. The frames of one request to one shard, and the messages in them, keep the order of the request.
 
 use super::{
     judge::Meant,
@@ -16,9 +18,9 @@ use super::{
 use crate::model::invariant::WALKED_MAX;
 use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, Sound, holds, limits};
 
-/// Messages of one frame at most: about a third of a millisecond of a shard.
+/// Most messages in one frame: a shard needs about a third of a millisecond for them.
 pub const FRAME_MESSAGES_MAX: usize = 1_024;
-/// Bytes of content in one frame at most, unless one message alone is larger.
+/// Most bytes of content in one frame, unless one message alone is larger.
 pub const FRAME_BYTES_MAX: usize = 256 << 10;
 
 const _: () =
@@ -27,54 +29,54 @@ const _: () =
 /// Messages for one shard.
 #[derive(Debug)]
 pub struct Parcel {
-    /// Which.
+    /// The shard that it goes to.
     pub shard: ShardId,
-    /// Its `reply` is for the door to fill in.
+    /// The frame; the door fills in its `reply`.
     pub frame: Frame,
 }
 
 impl Parcel {
-    /// What it takes in memory.
+    /// Bytes of memory that it takes.
     pub fn held_bytes(&self) -> usize {
         let Frame { heads, keys, arena, .. } = &self.frame;
         heads.capacity() * size_of::<Head>() + keys.capacity() * size_of::<Line>() + arena.capacity()
     }
 }
 
-/// Where a message stands that was taken.
+/// The position of a message that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Among the parcels.
+    /// Index of the parcel in the request's list of parcels.
     pub parcel: u32,
-    /// In its frame.
+    /// Index of the message in the parcel's frame.
     pub index: u32,
 }
 
-/// Where a message is to go, and by what it is known again.
+/// The shard and route of a message, and its fingerprint.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its recipient's.
+    /// The shard of its recipient.
     pub shard: ShardId,
-    /// That leads to it.
+    /// The route that the message was assigned.
     pub route: RouteId,
-    /// Of its key, if it has one.
+    /// Fingerprint of its key, if it has one.
     pub print: Option<KeyPrint>,
 }
 
-/// What a whole request probably holds.
+/// An estimate of what a whole request holds, used to reserve memory and to borrow from the limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Outlook {
-    /// Messages; 1: certainly no more than one.
+    /// Messages; 1 means certainly no more than one.
     pub messages: usize,
-    /// Bytes of content.
+    /// Bytes of content, all messages together.
     pub octets: usize,
 }
 
-/// See the head of this file.
+/// Collects the messages of one request into parcels, and charges them.
 #[derive(Debug)]
 pub struct Intake {
     parcels: Vec<Parcel>,
-    /// The parcel that a shard's messages go to; one past the last if it has none yet.
+    /// By shard: the index of the parcel that takes the shard's next message; [`NOT_OPEN`] if the shard has none yet.
     open: Vec<u32>,
     charge: Charge,
     taken: u64,
@@ -83,15 +85,16 @@ pub struct Intake {
 const NOT_OPEN: u32 = u32::MAX;
 
 impl Intake {
-    /// For a request of the tenant whose meter this is, to so many shards.
+    /// Starts a request of the tenant that `meter` belongs to, for an installation of `shards` shards.
     pub fn new(meter: &Meter, shards: u8) -> Self {
         Self { parcels: Vec::new(), open: vec![NOT_OPEN; usize::from(shards)], charge: meter.open(), taken: 0 }
     }
 
-    /// Takes a message. `outlook` is asked where room is made.
+    /// Takes a message. `outlook` is called only when memory is reserved or more is borrowed from the limits.
     ///
     /// # Errors
-    /// [`UsedUp`]: it is not taken, and none after it but what may have been taken before.
+    /// [`UsedUp`]: the message is not taken. Later messages of the request are taken only if they have a key and the limit
+    /// is the quota.
     pub fn take(
         &mut self,
         meant: &Meant<'_>,
@@ -121,7 +124,7 @@ impl Intake {
         Ok(Place { parcel, index })
     }
 
-    /// The parcel that the shard's next message goes to.
+    /// The parcel that takes the shard's next message.
     fn parcel_for(&mut self, shard: ShardId, outlook: impl FnOnce() -> Outlook) -> u32 {
         let shards = self.open.len();
         let current = self.open[usize::from(shard.0)];
@@ -139,7 +142,7 @@ impl Intake {
         self.open[usize::from(shard.0)]
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     fn check(&self) -> Sound {
         let unpaid: u64 = self.parcels.iter().map(|parcel| u64::from(parcel.frame.unpaid)).sum();
         let messages: u64 = self.parcels.iter().map(|parcel| parcel.frame.heads.len() as u64).sum();
@@ -155,21 +158,21 @@ impl Intake {
             let (messages, octets) = (frame.heads.len(), frame.arena.len());
             let last_octets = frame.heads.last().map_or(0, |head| head.content_len as usize);
             let is_small = messages <= FRAME_MESSAGES_MAX && octets.saturating_sub(last_octets) < FRAME_BYTES_MAX;
-            holds!(2, is_small, "a frame has {messages} messages, {octets} octets, the last of them {last_octets}");
+            holds!(2, is_small, "a frame has {messages} messages, {octets} bytes, the last of them {last_octets}");
             let mut octets = 0;
             for head in &frame.heads {
                 let from = head.content_at;
                 holds!(3, from == octets, "what comes next in a frame was said at {from}, not at {octets}");
                 octets += head.content_len;
             }
-            holds!(1, octets as usize == frame.arena.len(), "a frame has {octets} octets of its messages");
+            holds!(1, octets as usize == frame.arena.len(), "a frame has {octets} bytes of its messages");
             let is_in_order = frame.keys.is_sorted_by(|a, b| a.index < b.index);
             holds!(3, is_in_order, "the keys of a frame are not in order");
         }
         Ok(())
     }
 
-    /// The limit by which nothing more is paid for, if there is one.
+    /// The limit that is used up, so that nothing more is charged; `None`: no limit is reached.
     pub const fn used_up(&self) -> Option<UsedUp> {
         self.charge.used_up()
     }
@@ -179,14 +182,14 @@ impl Intake {
         self.taken
     }
 
-    /// What it takes in memory.
+    /// Bytes of memory that it takes.
     pub fn held_bytes(&self) -> usize {
         self.parcels.iter().map(Parcel::held_bytes).sum()
     }
 
-    /// The request brings nothing more: its frames, and what they are charged.
+    /// Ends the request: its frames, and the charge for them.
     pub fn finish(self) -> (Vec<Parcel>, Charge) {
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
         let Self { mut parcels, open, mut charge, .. } = self;
         let mut frames = vec![0_u32; open.len()];
         for Parcel { shard, .. } in &parcels {
@@ -246,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Messages for two shards are in; then something breaks.
+    /// As after messages for two shards; then `breaks` damages something. Gives the number of the broken invariant.
     fn broken(breaks: impl FnOnce(&mut Intake)) -> Option<u8> {
         let mut intake = Intake::new(&Meter::default(), 2);
         for number in 0..2_000 {
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn breaking_invariant_2_is_noticed() {
-        // As if nobody had looked how full it is.
+        // As if the limit of a frame had not been checked.
         let more = |intake: &mut Intake| {
             let full = intake.parcels.iter().position(|parcel| parcel.frame.heads.len() == FRAME_MESSAGES_MAX);
             let (from, to) = (2, full.expect("one is full"));
@@ -309,7 +312,7 @@ mod tests {
         let (parcels, charge) = intake.finish();
         assert_eq!((parcels[0].frame.heads.len(), meter.used(NOW.wall)), (5, 5));
         drop(charge);
-        assert_eq!(meter.used(NOW.wall), 0, "nobody was asked to take them");
+        assert_eq!(meter.used(NOW.wall), 0, "no shard was asked for them");
         let keyed = Target { print: Some(KeyPrint { key: 1, content: 0 }), ..to(0) };
         let mut intake = Intake::new(&meter, 1);
         let places: Vec<_> = (0..7).map(|number| intake.take(&meant(number), keyed, NOW, || MANY)).collect();

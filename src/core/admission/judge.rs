@@ -1,5 +1,5 @@
-//! One message: from what is wanted to what is meant, or to what is wrong with it. Pure: the clock and the rules are
-//! arguments. Knows no door, no frame and no shard; where the message goes is asked elsewhere.
+//! Judges one message: turns a draft into an accepted message, or into what is wrong with it. Pure: the clock and the
+//! rules are arguments. Knows no door, no frame and no shard; the shard and the route are chosen elsewhere.
 
 use super::{
     draft::{Body, Draft, Expiry},
@@ -17,21 +17,21 @@ use {
     },
 };
 
-/// Furthest `send_at`.
+/// How far ahead `send_at` may be.
 const AHEAD_MAX_MS: u64 = 366 * 86_400_000;
-/// Longest time between `send_at` (or now) and expiry: what carriers keep at most.
+/// Longest time between `send_at` (or now) and expiry: carriers keep messages no longer than this.
 const VALIDITY_MAX_MS: u64 = 14 * 86_400_000;
 
-/// What a message gets when neither it nor its tenant says otherwise.
+/// Values for a message when neither it nor its tenant sets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
-    /// Urgency.
+    /// Traffic class.
     pub class: Class,
-    /// Sender; empty: the carrier's own.
+    /// Sender; empty: the carrier's default.
     pub from: SenderId,
-    /// How long it is worth sending.
+    /// Time from `send_at` (or now) to expiry, ms.
     pub expires_in_ms: u64,
-    /// More parts are too many, unless the message allows more.
+    /// Most parts of a message, unless the message sets its own limit.
     pub parts_max: u8,
 }
 
@@ -41,32 +41,32 @@ impl Default for Defaults {
     }
 }
 
-/// What messages are judged by.
+/// The rules by which messages are judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'r> {
     /// The wall clock.
     pub now: Wall,
-    /// Whose messages they are.
+    /// The tenant that sends the messages.
     pub tenant: &'r Tenant,
-    /// What holds where nothing is said.
+    /// Values for fields that were not given.
     pub defaults: &'r Defaults,
-    /// Reads numbers.
+    /// The numbering plan, which reads numbers.
     pub numbering: &'r Numbering,
 }
 
-/// A message as it is meant. Its head lacks route, time of acceptance and place in an arena.
+/// An accepted message. Route, time of acceptance and place in an arena are not yet set in its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meant<'m> {
-    /// What decisions read.
+    /// The fixed part, which decisions read.
     pub head: Head,
-    /// What it says.
+    /// Sender, body and the other fields that no decision reads.
     pub content: Content<'m>,
 }
 
 /// Judges a message.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first objection, in the order of the checks.
 pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Objection> {
     let to = recipient(draft, rules)?;
     let from = sender_of(draft, rules)?;
@@ -95,13 +95,14 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     Ok(Meant { head, content })
 }
 
-/// All that is wrong with a message, in the order of [`judge()`], each thing once; none: it is as it should be.
+/// Everything that is wrong with a message, in the order in which [`judge()`] checks it, each objection once; empty for
+/// a good message.
 pub fn objections(draft: &Draft<'_>, rules: &Rules<'_>) -> Vec<Objection> {
     let cut = |draft: &Draft<'_>| {
         let (encoding, body, udh) = body(draft)?;
         parts(draft, rules, encoding, body, udh)
     };
-    // What comes after a thing that is wrong is looked at as if that had not been said.
+    // After an objection the checks go on as if the offending field had not been given.
     let undue = Draft { send_at: None, ..*draft };
     let uncut = Draft { parts_max: Some(u64::from(u8::MAX)), ..*draft };
     let mut found = Vec::new();
@@ -146,7 +147,8 @@ fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection
     if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Objection::SenderNotAllowed(sender)) }
 }
 
-/// `send_at` (0: at once) and `expires_at`. Validity runs from `send_at`, so that a message of the past is not sent anew.
+/// `send_at` (0: at once) and `expires_at`. The validity runs from `send_at` even if that lies in the past, so that an
+/// old message is not sent as if it were new.
 fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection> {
     let now = rules.now;
     if draft.send_at.is_some_and(|at| at > now + AHEAD_MAX_MS) {
@@ -166,7 +168,7 @@ fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection
     Ok((draft.send_at.filter(|at| *at > now).unwrap_or_default(), expires_at))
 }
 
-/// The coding asked for, what is to be coded, and the header that goes before it.
+/// The coding that was asked for, the body to encode, and the user data header before it.
 fn body<'m>(draft: &Draft<'m>) -> Result<(Encoding, split::Body<'m>, &'m [u8]), Objection> {
     let checked = |octets: usize| match octets {
         1..=limits::BODY_BYTES_MAX => Ok(()),

@@ -1,5 +1,5 @@
-//! What is wanted, and what is meant by it or wrong with it, whichever door it came by. How HTTP says each of them:
-//! `http/spelling_tests.rs`.
+//! Tests of [`judge()`] that hold for every door: drafts, and the accepted message or objection for each. The HTTP
+//! wording of each objection is tested in `http/spelling_tests.rs`.
 
 use super::*;
 use crate::{

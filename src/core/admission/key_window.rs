@@ -1,9 +1,11 @@
-//! The window of idempotency fingerprints: exact, bounded, never silently shorter. When it is full, keyed messages are
-//! refused by name until the oldest fingerprint is old enough to go. Tenants have shares of it ([`Shares`]).
+//! The window of idempotency fingerprints: exact, bounded, and never silently shorter than promised. When it is full,
+//! messages with a key are refused with a named reason until the oldest fingerprint has expired. Tenants have shares of
+//! it ([`Shares`]).
 //!
-//! Age is told by a clock that does not jump: who sets the wall clock a day ahead does not make a day's keys old.
+//! Ages are measured by a clock that does not jump: setting the wall clock a day ahead does not make the keys a day
+//! old.
 //!
-//! A ring of entries in the order of arrival and a table of indices into it: 45 to 50 bytes an entry.
+//! Built from a ring of entries in the order of arrival and a table of indices into it: 45 to 50 bytes an entry.
 
 use std::collections::VecDeque;
 
@@ -11,37 +13,37 @@ use crate::model::{Address, KeyPrint, Pieces, TenantId, Wall};
 
 use super::shares::{Over, Shares};
 
-/// What is known of a key.
+/// What the window knows of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Nothing: it is recorded now.
+    /// The key is not known; it is recorded now.
     New,
-    /// The same content was taken under this address, then.
+    /// The same content was taken under this address, at this time.
     Same(Address, Wall),
-    /// Another content was taken under this key.
+    /// Other content was taken under this key.
     Other,
-    /// Nothing is known of it, and nothing can be remembered.
+    /// The key is not known, and the window is full.
     Full,
-    /// Nothing is known of it, and nothing more can be remembered for this tenant: what is left is kept for others.
+    /// The key is not known, and the tenant has used its share: what is left is kept for other tenants.
     ShareFull,
 }
 
-/// When something is claimed.
+/// The time of a claim, by two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// As a message's id tells it.
+    /// Wall clock, as in the message's id.
     pub wall: Wall,
-    /// As ages are told, ms: it goes as the wall clock does, and does not jump with it.
+    /// Clock for ages, ms: it runs at the pace of the wall clock, but does not jump with it.
     pub steady_ms: u64,
 }
 
 impl Moment {
-    /// By a wall clock that is so far ahead, ms.
+    /// The moment when the wall clock shows `wall` and is `ahead_ms` ahead of the clock for ages.
     pub const fn of(wall: Wall, ahead_ms: i64) -> Self {
         Self { wall, steady_ms: wall.0.wrapping_sub(ahead_ms as u64) }
     }
 
-    /// How far the wall clock is ahead, ms.
+    /// How far the wall clock is ahead of the clock for ages, ms.
     pub const fn ahead_ms(self) -> i64 {
         self.wall.0.wrapping_sub(self.steady_ms) as i64
     }
@@ -49,11 +51,11 @@ impl Moment {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Two halves rather than a u128, whose alignment would cost 8 bytes.
+    /// The 128 bits of the key as two halves: a u128 has an alignment that would cost 8 bytes.
     key: (u64, u64),
     content: u64,
     address: Address,
-    /// When, as ages are told, in the upper 48 bits; whose, in the lower 16.
+    /// Upper 48 bits: when it was claimed, by the clock for ages (ms). Lower 16 bits: the tenant's account.
     stamp: u64,
 }
 
@@ -74,19 +76,19 @@ impl Entry {
 
 const TENANT_BITS: u32 = 16;
 
-/// Under which number a tenant's fingerprints are counted: those from 65,535 on are counted together.
+/// The number under which a tenant's fingerprints are counted: tenants from 65,535 on share one count.
 fn account(tenant: TenantId) -> TenantId {
     tenant.min(TenantId((1 << TENANT_BITS) - 1))
 }
 
-/// See the head of this file.
+/// The fingerprints of one shard; see the top of this file.
 #[derive(Clone, Debug)]
 pub struct KeyWindow {
     ring: VecDeque<Entry>,
-    /// Entries that left the ring at its front: index + `gone` = number.
+    /// Entries that have left the ring at its front: index in the ring + `gone` = number of the entry.
     gone: u32,
     table: Pieces<u32, 1024>,
-    /// How far the wall clock was ahead, from which number on: another one for each jump.
+    /// How far the wall clock was ahead (ms), from which entry number on: one more pair for each jump.
     ahead_ms: VecDeque<(u32, i64)>,
     shares: Shares,
     window_ms: u64,
@@ -99,28 +101,28 @@ impl KeyWindow {
         Self { ring: VecDeque::new(), gone: 0, table: Pieces::default(), ahead_ms: VecDeque::new(), shares, window_ms }
     }
 
-    /// The tenants that share it from now on, by weight; none: it is everybody's.
+    /// Sets the tenants that share the window, by weight; with none, every tenant may use all of it.
     pub fn share_out(&mut self, weights: &[(TenantId, u32)]) {
         let weights: Vec<_> = weights.iter().map(|(tenant, weight)| (account(*tenant), *weight)).collect();
         self.shares.share_out(self.shares.total(), &weights);
     }
 
-    /// Fingerprints of a tenant in it.
+    /// How many fingerprints of a tenant are in the window.
     pub fn len_of(&self, tenant: TenantId) -> u64 {
         self.shares.used_by(account(tenant))
     }
 
-    /// Fingerprints in it.
+    /// How many fingerprints are in the window.
     pub fn len(&self) -> usize {
         self.ring.len()
     }
 
-    /// Whether none is in it.
+    /// Whether the window is empty.
     pub fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }
 
-    /// Asks for a tenant's key and, if it is new, records it under `address`.
+    /// Looks up a tenant's key and, if it is new, records it under `address`.
     pub fn claim(&mut self, print: KeyPrint, tenant: TenantId, address: Address, now: Moment) -> Seen {
         if let Some(seen) = self.look(print, now) {
             return seen;
@@ -135,7 +137,7 @@ impl KeyWindow {
         }
     }
 
-    /// What is known of a key, without recording it.
+    /// Looks up a key without recording it; `None`: it is not known.
     pub fn look(&mut self, print: KeyPrint, now: Moment) -> Option<Seen> {
         self.expire(now);
         let (number, entry) = self.find(halves(print.key))?;
@@ -145,7 +147,7 @@ impl KeyWindow {
         })
     }
 
-    /// Puts back what a commit recorded at `at`; in the order of commits.
+    /// Puts back a fingerprint that a commit recorded at `at`. To be called in the order of commits.
     pub fn restore(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Moment) {
         let number = self.gone.wrapping_add(self.ring.len() as u32);
         if self.ahead_ms.back().is_none_or(|(_, known)| *known != at.ahead_ms()) {
@@ -157,7 +159,7 @@ impl KeyWindow {
         self.table.insert_unique(hash(halves(print.key)), number, |number| rehash(ring, gone, *number));
     }
 
-    /// When it was claimed by the wall clock.
+    /// The wall clock's time at which the entry was claimed.
     fn wall_of(&self, number: u32, entry: &Entry) -> Wall {
         let index = |number: u32| number.wrapping_sub(self.gone) as i32;
         let later = self.ahead_ms.partition_point(|(from, _)| index(*from) <= index(number));
@@ -184,7 +186,8 @@ impl KeyWindow {
             if self.ahead_ms.get(1).is_some_and(|(from, _)| *from == self.gone) {
                 self.ahead_ms.pop_front();
             }
-            // Not so far behind that numbers which go round would be taken for later ones.
+            // Entry numbers wrap around. So the mark is kept near the front: one far behind would look like a later
+            // number.
             if let Some((from, _)) = self.ahead_ms.front_mut() {
                 *from = self.gone;
             }
@@ -192,7 +195,7 @@ impl KeyWindow {
     }
 }
 
-/// The key is a keyed hash already: any half of it is uniform.
+/// The key is already a keyed hash: each half of it is uniform.
 const fn hash(key: (u64, u64)) -> u64 {
     key.1
 }
@@ -212,7 +215,7 @@ mod tests {
     const A: TenantId = TenantId(1);
     const B: TenantId = TenantId(2);
 
-    /// By a clock that has not jumped.
+    /// A moment by a clock that has not jumped.
     fn at(wall: u64) -> Moment {
         Moment { wall: Wall(wall), steady_ms: wall }
     }
@@ -293,7 +296,7 @@ mod tests {
         assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), at(10_002)), Seen::New);
     }
 
-    /// Core B5: who set the clock a day ahead made all keys old.
+    /// Core B5: a clock that was set a day ahead made all keys old.
     #[test]
     fn a_jump_of_the_clock_makes_no_key_old_and_an_id_tells_the_clock_of_its_time() {
         let mut window = KeyWindow::new(100, 86_400_000);

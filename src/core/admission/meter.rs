@@ -1,13 +1,13 @@
-//! How many messages a tenant may bring in: so many in any second (its rate), so many in a period of the calendar (its
-//! quota). All cores ask one meter. Each takes first and looks then, so whatever they take in one instant, together they
-//! never get more than there is. Knows no clock.
+//! How many messages a tenant may bring in: per second (its rate), and per period of the calendar (its quota). All
+//! cores share one meter. Each core first adds what it wants and then checks the sum, so cores that ask at the same
+//! instant never get more than the limit together. Reads no clock: times are arguments.
 //!
 //! A request holds a [`Charge`], which borrows from the meter in blocks. Invariants:
-//! 1. What a charge has taken of the quota and nobody has asked a shard for goes back when the charge is dropped.
-//! 2. A charge that is settled has taken of the quota exactly what was admitted. What the rate counted stays counted: it
-//!    is for what comes in, taken or not.
+//! 1. Quota that a charge has taken, but for which no shard was asked, goes back when the charge is dropped.
+//! 2. A charge that is settled has taken from the quota exactly what was admitted. Messages counted for the rate stay
+//!    counted: the rate limits what comes in, whether it is admitted or not.
 //!
-//! Counts are in memory: both limits begin anew with the process.
+//! Counts are in memory: both limits start from zero with the process.
 
 use std::sync::{
     Arc,
@@ -16,41 +16,41 @@ use std::sync::{
 
 use crate::model::{Now, Period, Wall};
 
-/// A second is counted in so many slots...
+/// The rate counts a second in this many slots...
 const SLOTS: u64 = 16;
-/// ... of this length, and the one that is being filled: 1,088 ms at most are looked back on.
+/// ... of this length, plus the one being filled: at most the last 1,088 ms are counted.
 const SLOT_NS: u64 = 64_000_000;
-/// Bits of a slot that count; above them stands when.
+/// Bits of a slot that hold the count; the bits above them hold the slot's tick.
 const SLOT_BITS: u32 = 28;
-/// Bits of the quota's count that count; above them stands the number of the period.
+/// Bits of the quota's count; the bits above them hold the number of the period.
 const QUOTA_BITS: u32 = 42;
-/// More than any tenant brings in in a month.
+/// Largest quota: more than any tenant brings in in a month.
 const QUOTA_MAX: u64 = (1 << QUOTA_BITS) - 1;
-/// Messages that a request borrows at once, at most.
+/// Most messages that a request borrows at once.
 const BLOCK: u64 = 256;
 
 const _: () = assert!(SLOTS * SLOT_NS >= 1_000_000_000);
 
-/// So many messages per calendar period, UTC.
+/// A number of messages per calendar period, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Messages.
+    /// Messages per period.
     pub messages: u64,
-    /// In each of these.
+    /// The period.
     pub period: Period,
 }
 
 /// One of a tenant's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Messages in any second.
+    /// The limit on messages in any second.
     Rate,
-    /// Messages in a period of the calendar.
+    /// The limit on messages in a calendar period.
     Quota,
 }
 
 impl Limit {
-    /// As it is called in the configuration.
+    /// Its key in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rate => "rate",
@@ -59,47 +59,47 @@ impl Limit {
     }
 }
 
-/// How a quota stands.
+/// The state of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Messages in a period.
+    /// Messages allowed in a period.
     pub messages: u64,
-    /// Of them, those that may still come in.
+    /// Messages that may still come in during this period.
     pub left: u64,
     /// Seconds until the next period begins; at least 1.
     pub renewed_in_s: u32,
 }
 
-/// Nothing more may come in now.
+/// A limit is reached: nothing more may come in now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedUp {
-    /// By which limit.
+    /// The limit that is reached.
     pub limit: Limit,
-    /// Seconds until there is more; at least 1.
+    /// Seconds until more may come in; at least 1.
     pub more_in_s: u32,
 }
 
-/// What one tenant has brought in, against its limits. A clone counts with it.
+/// Counts what one tenant has brought in against its limits. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     rate: Option<u32>,
     quota: Option<Quota>,
-    /// None as long as there never was a limit.
+    /// `None` as long as no limit was ever set.
     counts: Option<Arc<Counts>>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Of the rate.
+    /// The counts of the rate, by slot.
     slots: [AtomicU64; SLOTS as usize + 1],
     quota: AtomicU64,
 }
 
-/// What a request was lent.
+/// What a request has borrowed from the limits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Loan {
     messages: u64,
-    /// By which of the rate's slots, and in which of the quota's periods, it was counted.
+    /// The tick of the rate, and below it the period of the quota, in which the loan was counted.
     tick: u64,
     period: u64,
 }
@@ -110,31 +110,32 @@ impl Meter {
         Self { rate, quota, counts: (rate.is_some() || quota.is_some()).then(Arc::default) }
     }
 
-    /// The same under other limits: what was counted still counts, also what requests under way settle later.
+    /// The same counts under other limits: what was counted still counts, and so does what running requests settle
+    /// later.
     pub fn renewed(&self, rate: Option<u32>, quota: Option<Quota>) -> Self {
         let new = Self::new(rate, quota);
         Self { counts: self.counts.clone().or(new.counts), ..new }
     }
 
-    /// For a request that begins.
+    /// Opens a charge for a new request.
     pub fn open(&self) -> Charge {
         Charge { meter: self.clone(), loan: Loan::default(), counted: 0, taken: 0, asked: 0, used_up: None }
     }
 
-    /// Messages that count against the quota at `now`, borrowed ones among them.
+    /// Messages that count against the quota at `now`, including borrowed ones.
     pub fn used(&self, now: Wall) -> u64 {
         let (Some(quota), Some(counts)) = (self.quota, &self.counts) else { return 0 };
         used_in(counts.quota.load(SeqCst), quota.period.of(now).0).1
     }
 
-    /// How the quota stands, if there is one; what requests under way have borrowed is gone.
+    /// The state of the quota, if there is one. What running requests have borrowed counts as used.
     pub fn standing(&self, now: Wall) -> Option<Standing> {
         let Quota { messages, period } = self.quota?;
         let renewed_in_s = period.of(now).1.since(now).div_ceil(1_000).max(1) as u32;
         Some(Standing { messages, left: messages.saturating_sub(self.used(now)), renewed_in_s })
     }
 
-    /// Lends up to `wanted` messages, at least one.
+    /// Lends up to `wanted` messages and at least one, or says which limit is reached.
     fn lend(&self, wanted: u64, now: Now) -> Result<Loan, UsedUp> {
         let mut loan = Loan { messages: u64::MAX, ..Loan::default() };
         let Some(counts) = self.counts.as_deref() else { return Ok(loan) };
@@ -161,18 +162,18 @@ impl Meter {
 }
 
 impl Counts {
-    /// How many of `wanted` there are, and the tick by which they are counted.
+    /// How many of `wanted` fit into the rate, and the tick in which they are counted.
     fn take_of_rate(&self, rate: u32, wanted: u64, now: Now) -> (u64, u64) {
         let (rate, now) = (u64::from(rate), now.mono.0 / SLOT_NS);
         let wanted = wanted.min(rate);
         let tick = self.count(now, wanted);
-        // Whoever looks last sees what all others have taken and kept.
+        // The core that reads last sees what all others have taken and kept.
         let over = self.of_late(now).saturating_sub(rate).min(wanted);
         self.give_back_to_rate(tick, over);
         (wanted - over, tick)
     }
 
-    /// Into the slot of `now`, or of a newer tick that has taken its place.
+    /// Adds to the slot of `now`, or of a newer tick that has already reused the slot; gives the tick.
     fn count(&self, now: u64, messages: u64) -> u64 {
         let Some(slot) = self.slots.get((now % (SLOTS + 1)) as usize) else { return now };
         let mut tick = now;
@@ -198,7 +199,8 @@ impl Counts {
         counts.map(|packed| packed & ((1 << SLOT_BITS) - 1)).sum()
     }
 
-    /// How many of `wanted` there are, the number of the period in which they are counted, and when the next one begins.
+    /// How many of `wanted` fit into the quota, the number of the period in which they are counted, and when the next
+    /// one begins.
     fn take_of_quota(&self, quota: Quota, wanted: u64, now: Wall) -> (u64, u64, Wall) {
         let (number, next) = quota.period.of(now);
         let (mut messages, mut period) = (0, number);
@@ -213,14 +215,15 @@ impl Counts {
     }
 
     fn give_back_to_quota(&self, period: u64, messages: u64) {
-        // A clock that is set back over more than one period begins that one anew: then less is counted than was lent.
+        // When the clock is set back by more than one period, the count starts again: then less may be counted than was
+        // lent.
         let less = |packed: u64| packed - messages.min(packed & QUOTA_MAX);
         update(&self.quota, |packed| if packed >> QUOTA_BITS == period { less(packed) } else { packed });
     }
 }
 
-/// The period that counts while the clock shows the one of that number, and what is used of it. A clock that is set back
-/// over the end of a period does not begin that period anew.
+/// The period to count in while the clock shows period `number`, and what is used of it. A clock that is set back over
+/// the end of a period does not start the earlier period again.
 const fn used_in(packed: u64, number: u64) -> (u64, u64) {
     let period = packed >> QUOTA_BITS;
     if period == number || period == number + 1 { (period, packed & QUOTA_MAX) } else { (number, 0) }
@@ -233,25 +236,25 @@ fn update(count: &AtomicU64, mut next: impl FnMut(u64) -> u64) {
     }
 }
 
-/// What one request takes of its tenant's limits. See the head of this file.
+/// What one request takes from its tenant's limits. See the invariants at the top of this file.
 #[derive(Debug)]
 pub struct Charge {
     meter: Meter,
-    /// What is left of what was lent last.
+    /// What is left of the last loan.
     loan: Loan,
-    /// Of the quota, in the loan's period.
+    /// Messages counted against the quota in the loan's period.
     counted: u64,
     taken: u64,
-    /// Of what was taken, what shards were asked for.
+    /// How many of the taken messages were sent to shards.
     asked: u64,
     used_up: Option<UsedUp>,
 }
 
 impl Charge {
-    /// Takes one message. `more`: how many the request probably still brings, with this one.
+    /// Takes one message. `more`: an estimate of how many messages the request still brings, including this one.
     ///
     /// # Errors
-    /// [`UsedUp`], and so it stays for this request: of its messages the first ones are taken.
+    /// [`UsedUp`]. It is final for this request, so of its messages the first ones are taken.
     pub fn take(&mut self, now: Now, more: impl FnOnce() -> u64) -> Result<(), UsedUp> {
         if self.loan.messages == 0 {
             self.borrow(more(), now)?;
@@ -261,12 +264,12 @@ impl Charge {
         Ok(())
     }
 
-    /// Messages that it has taken.
+    /// Messages that the request has taken.
     pub const fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// The limit that has ended it, if one has.
+    /// The limit that ended the charge, if one did.
     pub const fn used_up(&self) -> Option<UsedUp> {
         self.used_up
     }
@@ -285,7 +288,7 @@ impl Charge {
         Ok(())
     }
 
-    /// The request brings nothing more: what it borrowed and did not take goes back.
+    /// Ends the request: what it borrowed and did not take goes back.
     pub fn close(&mut self) {
         let rest = std::mem::take(&mut self.loan.messages);
         if let (Some(counts), Some(_)) = (&self.meter.counts, self.meter.rate) {
@@ -294,12 +297,12 @@ impl Charge {
         self.give_back(rest);
     }
 
-    /// A shard is asked for so many of the messages: they stay charged unless the charge is settled.
+    /// Notes that a shard is asked for this many of the messages: they stay charged unless the charge is settled.
     pub const fn ask(&mut self, messages: u64) {
         self.asked += messages;
     }
 
-    /// So many of the messages were admitted, and that is what the quota is charged with.
+    /// Charges the quota with the messages that were admitted, and gives the rest back.
     pub fn settle(mut self, admitted: u64) {
         self.close();
         debug_assert!(admitted <= self.taken, "{admitted} were admitted, and only {} paid for", self.taken);
@@ -307,7 +310,7 @@ impl Charge {
         self.asked = self.taken;
     }
 
-    /// What was counted in a period that is over is not given back: nobody counts in it any more.
+    /// What was counted in a past period is not given back: that period's count is no longer used.
     fn give_back(&mut self, messages: u64) {
         let messages = messages.min(self.counted);
         if let (Some(counts), 1..) = (&self.meter.counts, messages) {

@@ -1,11 +1,11 @@
-//! Rates and quotas as they are promised: never more, and charged is what was admitted.
+//! Tests of rates and quotas: never more than the limit comes in, and exactly what is admitted is charged.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::Mono;
 
-/// 2026-07-01 12:00 UTC, and so much later.
+/// `ms` after 2026-07-01 12:00 UTC.
 fn at(ms: u64) -> Now {
     Now { mono: Mono(ms * 1_000_000), wall: Wall(1_782_907_200_000 + ms) }
 }
@@ -14,7 +14,7 @@ const fn hourly(messages: u64) -> Option<Quota> {
     Some(Quota { messages, period: Period::Hour })
 }
 
-/// A request of so many messages, all of which are asked for: how many the meter let in.
+/// A request that brings this many messages and sends all of them to shards: how many the meter let in.
 fn bring(meter: &Meter, messages: u64, now: Now) -> (u64, Charge) {
     let mut charge = meter.open();
     let taken = (0..messages).take_while(|at| charge.take(now, || messages - at).is_ok()).count() as u64;
@@ -78,7 +78,7 @@ fn charged_is_what_was_admitted() {
     charge.settle(20);
     assert_eq!(used(), 20);
     drop(bring(&meter, 10, at(0)).1);
-    assert_eq!(used(), 30, "nobody knows what became of it");
+    assert_eq!(used(), 30, "the outcome is not known");
     let mut charge = meter.open();
     assert!((0..50).all(|_| charge.take(at(0), || 1_000).is_ok()));
     assert_eq!(used(), 100, "a block was borrowed");
@@ -116,7 +116,7 @@ fn other_limits_count_on() {
 }
 
 proptest! {
-    /// Requests that overlap, of which some are settled, some forgotten: against a plain count.
+    /// Overlapping requests, some settled and some dropped, compared with a plain count.
     #[test]
     fn never_more_than_the_quota_and_never_another_count(
         requests in prop::collection::vec((0_u64..40, 0_u64..40, 0_usize..4, 0_u64..2_000), 1..60),

@@ -1,11 +1,11 @@
-//! *Whether*: what a tenant may send, what a message may look like, how many may come in, and what a shard still has room
-//! for. Doors ask before there is a frame, shards before there is a place in a queue; the answers are values, which each door
-//! says in its own words. Knows no door, no carrier and no disk.
+//! *Whether*: what a tenant may send, what a message may look like, how many may come in, and what a shard still has
+//! room for. Doors ask before they make a frame, shards before they give a place in the queue. The answers are values,
+//! which each door puts into its own words. Knows no door, no carrier and no disk.
 //!
-//! At a door: [`Draft`] (what is wanted) → [`judge()`] (what is meant, by the rules of [`numbering`] and of a [`Tenant`]) →
-//! [`Printer`] (by what it is known again) → [`Intake`] (charged, and in frames).
-//! At a shard: [`KeyWindow`] (was it taken before?), [`Gate`] (is it taken now?), [`Places`] (whose messages wait). Both share
-//! out what there is by [`Shares`].
+//! At a door: [`Draft`] (what the client wants) → [`judge()`] (an accepted message, by the rules of [`numbering`] and
+//! of a [`Tenant`]) → [`Printer`] (its fingerprint) → [`Intake`] (charged, and in frames).
+//! At a shard: [`KeyWindow`] (was it taken before?), [`Gate`] (is it taken now?), [`Places`] (how many messages of each
+//! tenant wait). `KeyWindow` and `Places` share out what they have by [`Shares`].
 
 pub mod draft;
 pub mod gate;

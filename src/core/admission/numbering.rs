@@ -1,9 +1,9 @@
-//! The numbering plan: from a number as people type it to a recipient, or to the rule that it breaks.
+//! The numbering plan: turns a number as people type it into a recipient, or into the rule that it breaks.
 //!
-//! International numbers are judged by a table of country codes and lengths in a few ns; what is dialled within a
-//! country, or carries a trunk prefix after its country code, goes through Google's library (0.9 µs). A number that
-//! passes is *possible*, not assigned: numbers are opened faster than any table learns of them.
-//! Knows no carrier and no price; refuses to guess a network from a number, for numbers are ported.
+//! International numbers are checked against a table of country codes and lengths in a few ns; a number that is dialled
+//! within a country, or has a trunk prefix after its country code, goes through Google's library (0.9 µs). A number
+//! that passes is *possible*, not necessarily assigned: new number ranges open faster than any table learns of them.
+//! Knows no carrier and no price; does not guess a network from a number, because numbers are ported.
 
 use std::fmt;
 
@@ -16,18 +16,18 @@ mod table;
 
 use table::PLANS;
 
-/// What is known of one country calling code.
+/// What the table knows of one country calling code.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
-    /// 1 to 999.
+    /// The calling code, 1 to 999.
     code: u16,
-    /// Bit n: numbers of n digits after the code exist.
+    /// Bit n is set if numbers with n digits after the code exist.
     lengths: u32,
-    /// A number may begin with 0 after the code; elsewhere such a 0 is a trunk prefix that was left in.
+    /// A number may begin with 0 after the code; where it may not, such a 0 is a trunk prefix that was left in.
     leading_zero: bool,
-    /// ISO 3166 of the (largest) country; `00` for what belongs to none.
+    /// ISO 3166 code of the (largest) country; `00` for a code that belongs to no country.
     region: [u8; 2],
-    /// Other countries have the same code.
+    /// Other countries share the code.
     shared: bool,
 }
 
@@ -45,7 +45,7 @@ impl Plan {
     }
 }
 
-/// First three digits → 1 + place in [`PLANS`]; 0: no such code.
+/// First three digits → 1 + index in [`PLANS`]; 0: there is no such code.
 const PLAN_OF: [u8; 1_000] = {
     let mut places = [0; 1_000];
     let mut place = 0;
@@ -65,7 +65,7 @@ const PLAN_OF: [u8; 1_000] = {
 
 const _: () = assert!(PLANS.len() < u8::MAX as usize);
 
-/// More digits than any number has, with room for prefixes; all of them fit 64 bits.
+/// More digits than any number has, with room for prefixes; a number of this length still fits 64 bits.
 const TYPED_DIGITS_MAX: usize = 19;
 
 const POWERS: [u64; TYPED_DIGITS_MAX + 1] = {
@@ -78,41 +78,41 @@ const POWERS: [u64; TYPED_DIGITS_MAX + 1] = {
     powers
 };
 
-/// Which rule a number breaks.
+/// The rule that a number breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberError {
-    /// No digit in it.
+    /// It contains no digit.
     Empty,
-    /// Something that is neither digit, `+` at the front, space nor one of `-./()`.
+    /// It contains something that is neither a digit, a `+` at the front, a space nor one of `-./()`.
     BadCharacter(char),
-    /// In national format, and no country is assumed.
+    /// It is in national format, and no home country is configured.
     NotInternational,
-    /// No country has a code that begins so.
+    /// No country code begins with these digits.
     UnknownCountryCode(u16),
-    /// No number of this country has so many digits.
+    /// No number of this country has that many digits.
     WrongLength {
-        /// Its calling code.
+        /// The calling code.
         code: u16,
         /// Digits after the code.
         digits: u8,
-        /// Bit n: numbers of n digits after the code exist.
+        /// Bit n is set if numbers with n digits after the code exist.
         lengths: u32,
     },
-    /// The 0 that is dialled within the country stands after its code, and without it there is no number left.
+    /// The 0 that is dialled only within the country follows the country code, and without it no number is left.
     TrunkPrefix(u16),
-    /// More digits than any number.
+    /// It has more digits than any number.
     TooLong,
-    /// Not a number that can be dialled within this country (ISO 3166).
+    /// It cannot be dialled within this country (ISO 3166).
     NotDiallable([u8; 2]),
 }
 
 impl fmt::Display for NumberError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => out.write_str("there is no digit in it"),
+            Self::Empty => out.write_str("it contains no digit"),
             Self::BadCharacter(character) => {
                 let mut octets = [0; 4];
-                write!(out, "{} has no place in a telephone number", Quoted(character.encode_utf8(&mut octets)))
+                write!(out, "{} is not allowed in a phone number", Quoted(character.encode_utf8(&mut octets)))
             }
             Self::NotInternational => {
                 out.write_str("begin with + and the country's code: no country is assumed here (`defaults.country`)")
@@ -133,7 +133,7 @@ impl fmt::Display for NumberError {
 
 impl std::error::Error for NumberError {}
 
-/// Lengths in words, bit n for n: `10`, `5 or 8`, `4 to 13`, `6, 8 or 10 to 12`.
+/// Number lengths in words; bit n is set for length n: `10`, `5 or 8`, `4 to 13`, `6, 8 or 10 to 12`.
 struct Lengths(u32);
 
 impl fmt::Display for Lengths {
@@ -143,7 +143,7 @@ impl fmt::Display for Lengths {
         while rest != 0 {
             let from = rest.trailing_zeros();
             let run = (rest >> from).trailing_ones();
-            // Two in a row are two, not a range.
+            // Two neighbours are written as two lengths, not as a range.
             let taken = if run == 2 { 1 } else { run };
             rest &= !(((1 << taken) - 1) << from);
             let between = match (is_first, rest) {
@@ -161,18 +161,18 @@ impl fmt::Display for Lengths {
     }
 }
 
-/// Numbers that begin so may have lengths that their country's plan does not know.
+/// Extra numbers: those with this prefix may have lengths that their country's plan does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberRange {
     prefix: u64,
     prefix_digits: u8,
-    /// Bit n: n digits in all.
+    /// Bit n is set for numbers of n digits in all.
     lengths: u16,
 }
 
 impl NumberRange {
-    /// Numbers that begin with these digits (country's code first, without `+`) and have one of these lengths, the
-    /// country's code counted. None if no number can be so.
+    /// Numbers that begin with these digits (country code first, without `+`) and have one of these lengths, including
+    /// the country code. `None` if no number can match.
     pub fn new(prefix: &str, lengths: &[u8]) -> Option<Self> {
         let prefix_digits = prefix.len();
         let is_prefix = (1..=Msisdn::DIGITS_MAX).contains(&prefix_digits)
@@ -197,8 +197,8 @@ impl NumberRange {
     }
 }
 
-/// SIM cards of machines: longer than people's numbers, and absent from Google's metadata. From the plans of the
-/// regulators: Belgium 77, France 700, Norway 58, Spain 590, Sweden 710 and 719.
+/// SIM cards of machines: longer than people's numbers, and absent from Google's metadata. From the regulators'
+/// numbering plans: Belgium 77, France 700, Norway 58, Spain 590, Sweden 710 and 719.
 const MACHINES: [NumberRange; 6] = [
     NumberRange::of(32_77, 1 << 15),
     NumberRange::of(33_700, 1 << 14 | 1 << 15),
@@ -212,7 +212,7 @@ const MACHINES: [NumberRange; 6] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCountry(pub String);
 
-/// Reads numbers. One per core: the library keeps compiled patterns.
+/// Reads numbers. Each core has its own: the library keeps compiled patterns.
 pub struct Numbering {
     home: Option<Region>,
     ranges: Vec<NumberRange>,
@@ -225,7 +225,7 @@ impl fmt::Debug for Numbering {
     }
 }
 
-/// Digits as typed, leading zeros counted.
+/// A number as typed: its digits, and how many there are, including leading zeros.
 #[derive(Clone, Copy, Debug)]
 struct Typed {
     number: u64,
@@ -234,7 +234,7 @@ struct Typed {
 }
 
 impl Numbering {
-    /// Numbers without `+` are read as dialled in `home` (ISO 3166), or as international ones if there is none.
+    /// Numbers without `+` are read as dialled in `home` (ISO 3166), or as international ones if `home` is `None`.
     ///
     /// # Errors
     /// [`UnknownCountry`].
@@ -249,17 +249,17 @@ impl Numbering {
         Ok(Self { home: home.map(|(_, region)| region), ranges: Vec::new(), library })
     }
 
-    /// The same with numbers that no table knows yet.
+    /// Adds ranges of numbers that no table has yet.
     #[must_use]
     pub fn with_ranges(mut self, ranges: Vec<NumberRange>) -> Self {
         self.ranges = ranges;
         self
     }
 
-    /// The recipient that was typed.
+    /// Reads a recipient.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first rule that the number breaks.
     pub fn parse(&self, typed: &str) -> Result<Msisdn, NumberError> {
         let Typed { number, digits, plus } = scan(typed)?;
         if let Some(home) = self.home.filter(|_| !plus) {
@@ -301,7 +301,7 @@ impl Numbering {
         self.planned(number, digits).or_else(|why| self.in_a_range(number, digits).ok_or(why))
     }
 
-    /// What the plans do not know, and a range does.
+    /// The number if a configured or built-in range has it; the table of plans does not know these.
     fn in_a_range(&self, number: u64, digits: usize) -> Option<Msisdn> {
         let mut ranges = MACHINES.iter().chain(&self.ranges);
         ranges.any(|range| range.holds(number, digits)).then(|| Msisdn::from_number(number)).flatten()
@@ -316,7 +316,7 @@ impl Numbering {
         Msisdn::from_number(number).ok_or(NumberError::TooLong)
     }
 
-    /// `+49 (0) 151 …`: how the library reads it, which knows where the 0 is one to be dropped.
+    /// `+49 (0) 151 …`: asks the library, which knows in which countries the 0 must be dropped.
     fn without_trunk_prefix(&self, number: u64, digits: usize, plan: Plan) -> Result<Msisdn, NumberError> {
         let typed = format!("+{number:0digits$}");
         let refused = NumberError::TrunkPrefix(plan.code);
@@ -340,7 +340,7 @@ impl Numbering {
         as_planned().or_else(|why| self.in_a_range(number, digits).ok_or(why))
     }
 
-    /// The number with its country code, and how many digits that are.
+    /// The number with its country code, and how many digits it has.
     fn ask_library(&self, typed: &str, home: Option<Region>) -> Option<(u64, usize)> {
         let found = self.library.parse(typed, home).ok()?;
         let code = u64::try_from(found.country_code).ok().filter(|code| (1..1_000).contains(code))?;
@@ -386,7 +386,7 @@ const fn count_digits(number: u64) -> usize {
     }
 }
 
-/// The plan of a number, and how many digits stand after its code (at least one).
+/// The plan of a number, and how many digits follow its country code (at least one).
 fn check_front(number: u64, digits: usize) -> Result<(Plan, usize), NumberError> {
     if digits < Msisdn::DIGITS_MIN {
         return Err(match plan_of(number * POWERS[Msisdn::DIGITS_MIN - digits], Msisdn::DIGITS_MIN) {
@@ -398,7 +398,7 @@ fn check_front(number: u64, digits: usize) -> Result<(Plan, usize), NumberError>
     Ok((plan, digits - plan.code_digits()))
 }
 
-/// Up to three leading digits.
+/// Up to three leading digits of the number.
 fn leading(number: u64, digits: usize) -> u16 {
     (number / POWERS[digits.saturating_sub(3)]) as u16
 }

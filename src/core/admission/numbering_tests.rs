@@ -1,4 +1,4 @@
-//! Numbers as people write them, and what is made of them.
+//! Tests of the numbering plan: numbers as people write them, and the recipient or rule that comes out.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Building one takes as long as reading 10,000 numbers.
+/// Shared by all tests: building one takes as long as reading 10,000 numbers.
 static ABROAD: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(None).expect("metadata"));
 static GERMANY: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(Some("DE")).expect("metadata"));
 

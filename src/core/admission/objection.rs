@@ -1,63 +1,63 @@
-//! Why a message cannot be taken as it is wanted: values, so that each door says it in its own words.
+//! Why a message cannot be taken as the client wants it: values, so that each door uses its own words.
 
 use super::numbering::NumberError;
 use crate::model::{SenderId, sender::SenderError};
 use stentor_smpp::{split::TextError, udh::HeaderError};
 
-/// A thing that is wrong with a message.
+/// One thing that is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objection {
     /// It has no recipient.
     NoRecipient,
-    /// The recipient is no number.
+    /// The recipient is not a valid number.
     Recipient(NumberError),
-    /// The tenant may not send there.
+    /// The tenant may not send to the recipient's country.
     Country,
-    /// The sender is none.
+    /// The sender is not a valid sender.
     Sender(SenderError),
-    /// The sender is to be a number, and cannot be one.
+    /// The sender looks like a number, but is not a valid one.
     SenderNumber(NumberError),
     /// The tenant may not use this sender.
     SenderNotAllowed(SenderId),
-    /// A key of so many bytes.
+    /// The key has this many bytes, which is not allowed.
     Key(usize),
-    /// It is due too far ahead.
+    /// `send_at` is too far ahead.
     DueTooLate,
-    /// It would be worth sending for too long.
+    /// The time between `send_at` and expiry is too long.
     ValidTooLong,
-    /// It would expire before it is due.
+    /// The message would expire before it is due.
     ExpiresTooEarly,
-    /// A reference of so many bytes.
+    /// The reference has this many bytes, which is too long.
     Reference(usize),
-    /// A tag that is empty, or has a character that no tag has.
+    /// A tag is empty or has a character that tags may not have.
     Tag,
     /// All tags together are too long.
     TagsTooLong,
-    /// More SMPP parameters than allowed.
+    /// It has more SMPP parameters than allowed.
     TooManyTlvs,
-    /// This SMPP parameter says what the message itself says.
+    /// This SMPP parameter is reserved: Stentor sets it from the message's other fields.
     TlvReserved(u16),
-    /// The value of an SMPP parameter has so many bytes.
+    /// The value of an SMPP parameter has this many bytes, which is too long.
     TlvTooLong(usize),
     /// It has neither text nor data.
     NoBody,
-    /// A text is to be coded as data.
+    /// The body is text, but the coding asked for is for data.
     TextAsBinary,
-    /// Data is to be coded as a text.
+    /// The body is data, but the coding asked for is for text.
     DataAsText,
-    /// The body has so many bytes: none, or too many.
+    /// The body has this many bytes: none, or too many.
     BodyLength(usize),
     /// The user data header is malformed.
     Header(HeaderError),
-    /// No number of parts that a message can have.
+    /// The limit of parts is not between 1 and 255.
     PartsMax,
-    /// It takes more parts than are allowed.
+    /// The message needs more parts than allowed.
     TooManyParts {
-        /// So many.
+        /// Parts that it needs.
         needed: u32,
-        /// So many are.
+        /// Parts that are allowed.
         allowed: u8,
     },
-    /// It cannot be coded, or split.
+    /// The text cannot be encoded or split.
     Text(TextError),
 }

@@ -1,51 +1,54 @@
-//! Whose messages wait: places in the shard's queue by tenant, so that each keeps its share ([`Shares`]).
+//! The places in a shard's queue, counted by tenant, so that each tenant keeps its share ([`Shares`]).
 //!
-//! A message has a place from its admission, or from coming back, until it is taken from its list or is cancelled or expires
-//! in it; one that is cancelled in the delay queue, until its time has come. Everything that makes a message wait calls
-//! [`Places::enter`], everything that ends its waiting [`Places::leave`]; beside them only [`Places::heal`] changes a count. How
-//! much waits in all is counted by the queue itself, and told to [`Places::room`]: what belongs to no tenant (waits of the
-//! ledger, what was there before there were tenants) is the rest.
+//! A message has a place from its admission, or from the moment it returns to the queue, until it is taken from its
+//! list, or is cancelled or expires there; one that is cancelled in the delay queue keeps its place until its time has
+//! come. Everything that makes a message wait calls [`Places::enter`], everything that ends its waiting calls
+//! [`Places::leave`]; apart from these only [`Places::heal`] changes a count. The queue itself counts how much waits in
+//! all, and passes that to [`Places::room`]: what belongs to no tenant (waits of the ledger, messages from before
+//! tenants were configured) is the difference.
 //!
-//! The counts are durable with the commit that changes them ([`Places::take_changed`]): a start finds them as they were.
+//! The counts are durable with the commit that changes them ([`Places::take_changed`]), so a start finds them as they
+//! were.
 
 use crate::model::TenantId;
 
 use super::shares::{Over, Shares};
 
-/// Of whom no share is kept.
+/// Messages of this tenant number belong to no configured tenant: no share is kept for them.
 const NOBODY: TenantId = TenantId(0);
 
-/// Entries in lists, also of what has ended, for each message that may wait.
+/// Most list entries, including those of ended messages, for each message that may wait.
 const ENTRIES_PER_PLACE_MAX: u64 = 16;
 
-/// See the head of this file.
+/// The counts of waiting messages by tenant; see the top of this file.
 #[derive(Debug)]
 pub struct Places {
     shares: Shares,
-    /// Something has changed that no commit holds yet.
+    /// A count has changed since the last commit.
     is_changed: bool,
 }
 
 impl Places {
-    /// So many places, shared by weight.
+    /// `total` places, shared by weight.
     pub fn new(total: u64, weights: &[(TenantId, u32)]) -> Self {
         let mut shares = Shares::new(total);
         shares.share_out(total, weights);
         Self { shares, is_changed: false }
     }
 
-    /// Other limits from now on.
+    /// Sets other limits from now on.
     pub fn share_out(&mut self, total: u64, weights: &[(TenantId, u32)]) {
         self.shares.share_out(total, weights);
     }
 
-    /// How many messages of a tenant may be admitted while `waiting` wait in all, and what it is over when it brings more.
+    /// How many messages of a tenant may be admitted while `waiting` messages wait in all, and which limit it is over
+    /// if it brings more.
     pub fn room(&mut self, tenant: TenantId, waiting: u64) -> (u64, Over) {
         self.settle(waiting);
         self.shares.room(tenant)
     }
 
-    /// Messages of a tenant begin to wait.
+    /// Counts messages of a tenant that begin to wait.
     pub fn enter(&mut self, tenant: TenantId, messages: u64) {
         if tenant != NOBODY && messages > 0 {
             self.shares.take(tenant, messages);
@@ -53,7 +56,7 @@ impl Places {
         }
     }
 
-    /// A message of a tenant waits no more.
+    /// Counts a message of a tenant that no longer waits.
     pub fn leave(&mut self, tenant: TenantId) {
         if tenant != NOBODY {
             self.shares.give_back(tenant, 1);
@@ -61,42 +64,43 @@ impl Places {
         }
     }
 
-    /// Messages that wait, by tenant.
+    /// Waiting messages by tenant.
     pub fn iter(&self) -> impl Iterator<Item = (TenantId, u64)> + '_ {
         self.shares.iter().filter(|(tenant, _)| *tenant != NOBODY)
     }
 
-    /// How many places count as taken, with so many messages that wait and so many entries in lists. Entries of what has
-    /// ended are passed over as soon as they stand at the head of their list; where something that waits for long stands
-    /// before them they take room on the disk, and with too many of them all is full.
+    /// How many places count as taken, for this many waiting messages and this many entries in lists. Entries of ended
+    /// messages are skipped as soon as they reach the head of their list. Behind something that waits for long they
+    /// stay and use the disk, so too many of them make the queue full.
     pub const fn taken(&self, messages: u64, entries: u64) -> u64 {
         let total = self.shares.total();
         if entries >= total.saturating_mul(ENTRIES_PER_PLACE_MAX) { total } else { messages }
     }
 
-    /// What the next commit has to hold: the messages of each tenant that wait, if they have changed.
+    /// What the next commit has to record: how many messages of each tenant wait, if that has changed.
     pub fn take_changed(&mut self) -> Option<Vec<(u32, u64)>> {
         std::mem::take(&mut self.is_changed)
             .then(|| self.iter().map(|(tenant, messages)| (tenant.0, messages)).collect())
     }
 
-    /// As the last commit left it.
+    /// Restores the counts that the last commit recorded.
     pub fn restore(&mut self, waiting: &[(u32, u64)]) {
         for &(tenant, messages) in waiting {
             self.shares.take(TenantId(tenant), messages);
         }
     }
 
-    /// Tenants cannot use more places than messages wait. What is too much, since whose a message was could not be told when it
-    /// left, is taken off.
+    /// Lowers the counts so that tenants together do not use more places than messages wait. They can be too high
+    /// because, for some messages that left, the tenant was not known.
     pub fn heal(&mut self, waiting: u64) {
         if self.shares.used() > waiting {
             self.settle(waiting);
         }
     }
 
-    /// What tenants do not use of `waiting` belongs to nobody. They cannot use more than that: a damaged segment does not say
-    /// any more whose messages it held, and what is too much is then taken off whoever has most.
+    /// Sets the part of `waiting` that belongs to no tenant to what the tenants do not use. Tenants cannot use more
+    /// than `waiting`: a damaged segment no longer says which tenant its messages had, so an excess is taken off the
+    /// tenant that has most.
     fn settle(&mut self, waiting: u64) {
         self.shares.give_back(NOBODY, self.shares.used_by(NOBODY));
         while self.shares.used() > waiting {
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nobodys_takes_room_and_is_no_tenants() {
+    fn what_is_no_tenants_takes_room_and_is_no_tenants() {
         let mut places = Places::new(100, &[(A, 1), (B, 1)]);
         places.enter(NOBODY, 5);
         places.enter(A, 60);
@@ -146,7 +150,7 @@ mod tests {
         assert!(again.take_changed().is_none());
     }
 
-    /// Nobody can say whose the messages of a damaged segment were.
+    /// When a segment is damaged, the tenants of its messages are not known.
     #[test]
     fn no_tenant_is_charged_for_what_does_not_wait() {
         let mut places = Places::new(100, &[(A, 1), (B, 1)]);

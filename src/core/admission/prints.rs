@@ -1,8 +1,9 @@
-//! Fingerprints of idempotency keys: keyed hashes, since strangers choose the keys. They go to disk, so the function
-//! (XXH3 with the installation's seed) and the bytes that it reads never change. Knows no window and no shard.
+//! Fingerprints of idempotency keys: keyed hashes, because clients, who may be hostile, choose the keys. They go to
+//! disk, so the function (XXH3 with the installation's seed) and the bytes that it reads never change. Knows no window
+//! and no shard.
 //!
-//! Three scopes that never meet: a message's key within tenant and recipient, a request's key within its tenant, and the
-//! keys that a request's lines without one of their own get from it.
+//! Three scopes that never collide: a message's key within tenant and recipient, a request's key within its tenant, and
+//! the keys derived from a request's key for those of its lines that have no key of their own.
 
 use std::fmt;
 
@@ -22,29 +23,29 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// `seed`: the installation's, for ever.
+    /// `seed` belongs to the installation and never changes.
     pub const fn new(seed: u64) -> Self {
         Self { seed }
     }
 
-    /// Of a message with a key of its own. `said`: [`said`].
+    /// Fingerprint of a message with a key of its own. `said`: the bytes that [`said`] writes.
     pub fn message(self, tenant: TenantId, to: Msisdn, key: &str, said: &[u8]) -> KeyPrint {
         self.print(OF_MESSAGE, &[&tenant.0.to_le_bytes(), &to.number().to_le_bytes(), key.as_bytes()], said)
     }
 
-    /// Of a request with an `Idempotency-Key`; its body is added piece by piece.
+    /// Fingerprint of a request with an `Idempotency-Key`; its body is added piece by piece.
     pub fn request(self, tenant: TenantId, key: &[u8]) -> RequestPrint {
         let key = self.key(OF_REQUEST, &[&tenant.0.to_le_bytes(), key]);
         RequestPrint { key, content: Box::new(Xxh3::with_seed(self.seed)) }
     }
 
-    /// Of a line without a key in such a request; lines are numbered from 0.
+    /// Fingerprint of a line without a key in such a request; lines are numbered from 0.
     pub fn line(self, request: KeyPrint, line: u64, said: &[u8]) -> KeyPrint {
         self.print(OF_LINE, &[&request.key.to_le_bytes(), &line.to_le_bytes()], said)
     }
 
-    /// Of a message that has a key, or whose request has one; it stands in that request's place `line`. `room` is for
-    /// what it says.
+    /// Fingerprint of a message that has a key, or whose request has one (`line` is its position in the request);
+    /// `None` if neither has. `room` is a buffer for the message's content.
     pub fn of(
         self,
         draft: &Draft<'_>,
@@ -84,7 +85,7 @@ impl Printer {
     }
 }
 
-/// A request's fingerprint while its body is read over: a body of many megabytes is not hashed in one go.
+/// A request's fingerprint, computed while its body is read: a body of many megabytes is not hashed in one go.
 pub struct RequestPrint {
     key: u128,
     content: Box<Xxh3>,
@@ -97,19 +98,20 @@ impl fmt::Debug for RequestPrint {
 }
 
 impl RequestPrint {
-    /// The next bytes of the body.
+    /// Adds the next bytes of the body.
     pub fn add(&mut self, octets: &[u8]) {
         self.content.update(octets);
     }
 
-    /// That was the body.
+    /// Ends the body and gives the fingerprint.
     pub fn end(self) -> KeyPrint {
         KeyPrint { key: self.key, content: self.content.digest() }
     }
 }
 
-/// Everything that the sender said but the recipient and the key, which are the scope: each field that is there, with its
-/// number and length. What was left out stays out, so that another default does not make another message of it.
+/// Writes everything that the client gave, except recipient and key, which are the scope: each given field with its
+/// number and length. A field that was not given is left out, so that a changed default does not turn the same request
+/// into another message.
 pub fn said(draft: &Draft<'_>, out: &mut Vec<u8>) {
     let mut put = |number: u8, octets: Option<&[u8]>| {
         if let Some(octets) = octets {
@@ -182,7 +184,7 @@ mod tests {
         assert_eq!(format!("{:032x} {:016x}", request.key, request.content), GOLDEN_REQUEST);
     }
 
-    /// By the reference implementation (xxHash 0.8), over the bytes that are named above.
+    /// From the reference implementation (xxHash 0.8), over the bytes described above.
     const GOLDEN_MESSAGE: &str = "67cc040048b09926b51cb066fb0293c2 3b36c17bf481bd67";
     const GOLDEN_REQUEST: &str = "10a355c2583f01af82fafcb1fbabb63f 9606931cd3142da1";
 

@@ -1,19 +1,19 @@
-//! Senders as people type them: a number is read as a recipient's is, a name is taken as it stands.
+//! Senders as people type them: a number is read like a recipient's, a name is taken as it is.
 //!
-//! Knows what makes a number of a sender. Refuses to know what a number must look like (`numbering`), and a name
+//! Knows when a sender is a number. Refuses to know what a valid number looks like (`numbering`), and a valid name
 //! (`model::sender`).
 
 use super::numbering::{NumberError, Numbering};
 use super::objection::Objection;
 use crate::model::SenderId;
 
-/// What begins with `+` or `00` is a number. `24/7` is a name, and `72345` a short code.
+/// Whether the text is a number: it begins with `+` or `00`. `24/7` is a name, and `72345` a short code.
 fn is_number(typed: &str) -> bool {
     let typed = typed.trim_start_matches(' ');
     typed.starts_with('+') || typed.starts_with("00")
 }
 
-/// The sender that was typed.
+/// Reads a sender.
 ///
 /// # Errors
 /// [`Objection::Sender`] or [`Objection::SenderNumber`].
@@ -25,10 +25,11 @@ pub fn read(typed: &str, numbering: &Numbering) -> Result<SenderId, Objection> {
     SenderId::parse(&number.to_string()).map_err(Objection::Sender)
 }
 
-/// A pattern of senders as they are compared: a whole sender as it leaves, or its beginning and `*`.
+/// Reads a pattern of senders into the form in which senders are compared: a whole sender as it is sent, or its
+/// beginning and `*`.
 ///
 /// # Errors
-/// As [`read`]; of a beginning only its characters are judged.
+/// As [`read`]; of a beginning only the characters are checked.
 pub fn pattern(typed: &str, numbering: &Numbering) -> Result<String, Objection> {
     let Some(beginning) = typed.strip_suffix('*') else {
         return read(typed, numbering).map(|sender| sender.as_str().to_owned());

@@ -1,25 +1,25 @@
-//! What tenants may take of something that is shared: places in the queue, fingerprints, bytes of memory, connections. One
-//! rule for all of them, and the counts that it reads; what a unit is, only the caller knows.
+//! What tenants may take of a shared resource: places in the queue, fingerprints, bytes of memory, connections. Holds
+//! the one rule for all of them and the counts that it reads; only the caller knows what a unit is.
 //!
-//! The rule: a tenant over its share is refused only in the last tenth of the total; a tenant under its share is refused
-//! only when nothing is left. So nobody is held back while there is plenty, and the last tenth is for those who have had
-//! less than their share. A share is the total × the tenant's weight over the sum of the weights.
+//! The rule: a tenant over its share is refused only in the last tenth of the total; a tenant under its share is
+//! refused only when nothing is left. So no tenant is held back while there is plenty, and the last tenth is for
+//! tenants that have had less than their share. A share is the total × the tenant's weight / the sum of the weights.
 //!
 //! Invariants:
 //! 1. [`Shares::used`] is the sum of what each tenant uses.
-//! 2. Memory holds the tenants that have a weight and those that still use something: a tenant that is removed stays until
-//!    it has given everything back.
+//! 2. Memory holds the tenants that have a weight and those that still use something: a removed tenant stays until it
+//!    has given everything back.
 
 use crate::model::invariant::WALKED_MAX;
 use crate::model::{Sound, TenantId, holds};
 
-/// Who is over what.
+/// The limit that a tenant would exceed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Over {
-    /// Nothing is left for anybody.
+    /// The total: nothing is left for any tenant.
     #[default]
     Total,
-    /// The tenant has more than its share, and what is left is kept for those who have less.
+    /// Its share: what is left is kept for tenants that have less than theirs.
     Share,
 }
 
@@ -31,24 +31,25 @@ struct Account {
     used: u64,
 }
 
-/// See the head of this file.
+/// The counts of one resource by tenant; see the top of this file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shares {
     total: u64,
     used: u64,
-    /// Whether there are tenants at all. Without any, everything is everybody's.
+    /// Whether there are tenants. Without tenants, everything may be taken by any caller.
     shared: bool,
-    /// In the order of tenants.
+    /// Ascending by tenant.
     accounts: Vec<Account>,
 }
 
 impl Shares {
-    /// Of that total, every unit of which anybody may take: there are no tenants.
+    /// A resource of `total` units without tenants: any caller may take every unit.
     pub fn new(total: u64) -> Self {
         Self { total, ..Self::default() }
     }
 
-    /// Shared out from now on by `weights`; by none: not at all. What is in use stays in use, whoever's it is.
+    /// Shares the total by `weights` from now on; with no weights it is not shared. What is in use stays in use, even
+    /// for tenants without a weight.
     pub fn share_out(&mut self, total: u64, weights: &[(TenantId, u32)]) {
         (self.total, self.shared) = (total, !weights.is_empty());
         for account in &mut self.accounts {
@@ -63,13 +64,13 @@ impl Shares {
             account.share = portion(total, account.weight, sum);
         }
         self.accounts.retain(|account| account.weight > 0 || account.used > 0);
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         if self.accounts.len() > WALKED_MAX {
             return Ok(());
@@ -83,22 +84,23 @@ impl Shares {
         Ok(())
     }
 
-    /// How much there is in all.
+    /// The total, in units.
     pub const fn total(&self) -> u64 {
         self.total
     }
 
-    /// How much of it is in use.
+    /// Units in use.
     pub const fn used(&self) -> u64 {
         self.used
     }
 
-    /// How much of it a tenant uses.
+    /// Units that a tenant uses.
     pub fn used_by(&self, tenant: TenantId) -> u64 {
         self.find(tenant).map_or(0, |at| self.accounts[at].used)
     }
 
-    /// What a tenant may have in any case, as long as anything is left; 0 for one that nobody knows (any more).
+    /// Units that a tenant may have in any case, as long as any are left; 0 for a tenant that is not (or no longer)
+    /// known.
     pub fn share_of(&self, tenant: TenantId) -> u64 {
         if !self.shared {
             return self.total;
@@ -106,12 +108,12 @@ impl Shares {
         self.find(tenant).map_or(0, |at| self.accounts[at].share)
     }
 
-    /// Every tenant that uses something, and how much.
+    /// Every tenant that uses something, and how many units.
     pub fn iter(&self) -> impl Iterator<Item = (TenantId, u64)> + '_ {
         self.accounts.iter().filter(|account| account.used > 0).map(|account| (account.tenant, account.used))
     }
 
-    /// How many units a tenant may take now, and what it is over when it takes more.
+    /// How many units a tenant may take now, and which limit it exceeds if it takes more.
     pub fn room(&self, tenant: TenantId) -> (u64, Over) {
         let left = self.total.saturating_sub(self.used);
         let open = (self.total - self.total / LAST).saturating_sub(self.used);
@@ -120,28 +122,29 @@ impl Shares {
         (room, if room < left { Over::Share } else { Over::Total })
     }
 
-    /// Whether a tenant may take so many units now.
+    /// Whether a tenant may take that many units now.
     ///
     /// # Errors
-    /// What it would be over.
+    /// The limit that it would exceed.
     pub fn may_take(&self, tenant: TenantId, units: u64) -> Result<(), Over> {
         let (room, over) = self.room(tenant);
         if units <= room { Ok(()) } else { Err(over) }
     }
 
-    /// A tenant has taken so many units. Whether it may is asked of [`Self::may_take`]; what was promised already, or is
-    /// found at a start, is taken whatever is left.
+    /// Records that a tenant has taken units. It does not check the limits, [`Self::may_take`] does; what was promised
+    /// already, or is found at a start, is recorded however little is left.
     pub fn take(&mut self, tenant: TenantId, units: u64) {
         if units == 0 {
             return;
         }
         self.account(tenant).used += units;
         self.used += units;
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
     }
 
-    /// A tenant gives back so many units that it took. Not more than it has: where a damaged segment does not say any more whose
-    /// messages it held, what they took is taken off somebody ([`super::places`]), and they may end all the same.
+    /// Records that a tenant gives back units that it took. At most as many as it has are taken off: for a damaged
+    /// segment, whose messages have no known tenant, [`super::places`] takes the excess off some tenant, and the messages
+    /// of that tenant end later all the same.
     pub fn give_back(&mut self, tenant: TenantId, units: u64) {
         let Some(at) = self.find(tenant) else { return };
         let account = &mut self.accounts[at];
@@ -151,7 +154,7 @@ impl Shares {
         if account.used == 0 && account.weight == 0 {
             self.accounts.remove(at);
         }
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
     }
 
     fn find(&self, tenant: TenantId) -> Option<usize> {
@@ -167,7 +170,7 @@ impl Shares {
     }
 }
 
-/// One part in so many of the total is kept for tenants under their share.
+/// One part in this many of the total is kept for tenants under their share.
 const LAST: u64 = 10;
 
 fn portion(total: u64, weight: u32, sum: u64) -> u64 {
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn over_its_share_a_tenant_stops_at_the_last_tenth_which_is_for_those_under_theirs() {
         let mut shares = shares(1_000, &[(A, 1), (B, 1)]);
-        assert_eq!(shares.room(A), (900, Over::Share), "nobody is held back while there is plenty");
+        assert_eq!(shares.room(A), (900, Over::Share), "no tenant is held back while there is plenty");
         shares.take(A, 900);
         assert_eq!((shares.may_take(A, 1), shares.room(B)), (Err(Over::Share), (100, Over::Total)));
         shares.take(B, 100);
@@ -220,7 +223,7 @@ mod tests {
     #[test]
     fn breaking_invariant_2_is_noticed() {
         let mut shares = shares(10, &[(A, 1), (B, 1)]);
-        // As if it had not looked what a tenant without weight still uses.
+        // As if the check for what a tenant without a weight still uses were missing.
         shares.accounts[0].weight = 0;
         assert_eq!(broken(&shares), Some(2));
         shares.accounts[0] = shares.accounts[1];
@@ -282,7 +285,7 @@ mod tests {
         assert_eq!((shares.used(), shares.used_by(A)), (0, 0));
     }
 
-    /// The rule as it is promised, in its own words, over many states.
+    /// The rule as the top of the file states it, checked over many states.
     #[test]
     fn the_rule_holds_whatever_happened_before() {
         let mut prng = Prng::new(9);

@@ -1,4 +1,5 @@
-//! What a tenant may do: as whom it may send, where to, how much. Who calls, and as which tenant, is the doors' to find out.
+//! What a tenant may do: as which sender, to which countries and how much it may send. Doors find out who the caller is
+//! and which tenant it belongs to.
 
 use super::{
     meter::{Meter, Quota},
@@ -9,39 +10,40 @@ use crate::model::{Msisdn, SenderId, TenantId};
 /// A tenant as it is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantOptions {
-    /// Its number, for ever bound to its name.
+    /// Its number, bound to its name for ever.
     pub id: TenantId,
-    /// Its name; empty for the nameless one.
+    /// Its name; empty for the nameless tenant.
     pub name: String,
-    /// Sender of messages that name none; empty: the installation's.
+    /// Sender of messages that give none; empty: the installation's default.
     pub from: SenderId,
-    /// Senders that it may use; empty: any. Ending in `*`: what begins so.
+    /// Senders that it may use; empty: any. An entry that ends in `*` allows all senders that begin with the text
+    /// before it.
     pub senders: Vec<String>,
-    /// Messages in every sliding second.
+    /// Most messages in any second; `None`: no limit.
     pub rate: Option<u32>,
-    /// Messages per calendar period.
+    /// Most messages per calendar period; `None`: no limit.
     pub quota: Option<Quota>,
     /// Countries that it may send to, ISO 3166; empty: any.
     pub countries: Vec<String>,
 }
 
-/// A tenant at work.
+/// A tenant with its meter.
 #[derive(Debug, Default)]
 pub struct Tenant {
-    /// As it is configured.
+    /// Its configuration.
     pub options: TenantOptions,
-    /// What it brought in.
+    /// Counts what it has brought in.
     pub meter: Meter,
 }
 
 impl Tenant {
-    /// A tenant that has brought in nothing.
+    /// A tenant that has brought in nothing yet.
     pub fn new(options: TenantOptions) -> Self {
         let meter = Meter::new(options.rate, options.quota);
         Self { options, meter }
     }
 
-    /// The same tenant configured anew: what it brought in already still counts.
+    /// The same tenant with another configuration: what it has already brought in still counts.
     pub fn renewed(&self, options: TenantOptions) -> Self {
         let meter = self.meter.renewed(options.rate, options.quota);
         Self { options, meter }

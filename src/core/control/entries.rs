@@ -1,11 +1,12 @@
-//! What control holds as of one version: immutable once it is published, and shared by reference.
+//! The entries that control holds as of one version: immutable once they are published, and shared by reference.
 //!
-//! A reader that acted on version v looks at [`Entries::changed`] of its kind. If that is not beyond v, nothing of the kind has
-//! changed. If it is, the reader goes through [`Entries::iter`]: entries of versions beyond v are new or have changed, and what
-//! it knows and does not meet was removed. So a removal leaves nothing behind but the version of its kind.
+//! A reader that last acted on version v looks at [`Entries::changed`] of its kind. If that is not above v, nothing of
+//! the kind has changed. If it is, the reader goes through [`Entries::iter`]: entries with a version above v are new or
+//! have changed, and what the reader knows but does not find there was removed. So a removal leaves no trace except the
+//! version of its kind.
 //!
-//! A copy shares every kind with its original until one of them changes that kind, which then costs as much as the kind is
-//! large: once a commit, and never on an executor.
+//! A copy shares every kind with its original until one of them changes that kind. The change then costs as much as the
+//! kind is large: once per commit, and never on an executor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use crate::store::record::{decode, encode};
 
 use super::kind::Kind;
 
-/// A value, and since when it is that.
+/// A value, and the version that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The version at which it was put.
+    /// The version that put it.
     pub version: u64,
     /// The bytes of the kind's record.
     pub value: Arc<[u8]>,
@@ -27,14 +28,14 @@ pub struct Entry {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Shelf {
-    /// The version at which something was put or removed last.
+    /// The version of the last change: something of the kind was put or removed.
     changed: u64,
     /// Bytes of keys and values.
     octets: u64,
     entries: BTreeMap<Vec<u8>, Entry>,
 }
 
-/// See the head of this file.
+/// All entries of control as of one version; see the top of this file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     version: u64,
@@ -42,22 +43,22 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Grows with every commit; 0 before the first one. It is never used again for something else.
+    /// The version: grows with every commit; 0 before the first one. A version is never used again for other content.
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// The version at which something of the kind was put or removed last; 0 for never.
+    /// The version of the last change of the kind; 0: it never changed.
     pub fn changed(&self, kind: Kind) -> u64 {
         self.shelf(kind).changed
     }
 
-    /// The entry of that key.
+    /// The entry under that key.
     pub fn get(&self, kind: Kind, key: &[u8]) -> Option<&Entry> {
         self.shelf(kind).entries.get(key)
     }
 
-    /// The entries of a kind by key, ascending.
+    /// The entries of a kind, ascending by key.
     pub fn iter(&self, kind: Kind) -> impl Iterator<Item = (&[u8], &Entry)> {
         self.shelf(kind).entries.iter().map(|(key, entry)| (&**key, entry))
     }
@@ -72,7 +73,7 @@ impl Entries {
         self.shelf(kind).octets
     }
 
-    /// Everything as the store keeps it, for a backup: entries by key, ascending.
+    /// All entries in the store's encoding, for a backup: ascending by key.
     pub fn stored(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         Kind::ALL.into_iter().flat_map(|kind| {
             self.iter(kind).map(move |(key, entry)| {
@@ -82,7 +83,7 @@ impl Entries {
         })
     }
 
-    /// Likewise what stands in `meta`: key and value.
+    /// The record in `meta` in the store's encoding: key and value.
     pub fn stored_version(&self) -> (Vec<u8>, Vec<u8>) {
         (Key::Control.bytes(), encode(&self.record()))
     }
@@ -92,7 +93,7 @@ impl Entries {
         ControlRecord { version: self.version, changed: changed.into_iter().filter(|(_, at)| *at > 0).collect() }
     }
 
-    /// The number of that name, from 1.
+    /// The number given to that name, from 1.
     pub(super) fn number(&self, kind: Kind, name: &str) -> Option<u16> {
         number_of(self.get(kind, name.as_bytes())?)
     }
@@ -113,7 +114,7 @@ impl Entries {
         self.shelf_mut(kind).changed = version;
     }
 
-    /// Puts an entry, or takes it away; gives the one that was there.
+    /// Puts an entry, or removes it (`None`); gives the one that was there before.
     pub(super) fn set(&mut self, kind: Kind, key: &[u8], entry: Option<Entry>) -> Option<Entry> {
         let shelf = self.shelf_mut(kind);
         let octets = |entry: &Entry| (key.len() + entry.value.len()) as u64;
@@ -127,7 +128,7 @@ impl Entries {
     }
 }
 
-/// The number in a name's entry; none if its value is no number.
+/// The number in a name's entry; `None` if its value cannot be read as one.
 pub(super) fn number_of(entry: &Entry) -> Option<u16> {
     decode::<crate::store::control::NumberRecord>(&entry.value).ok().map(|number| number.0)
 }

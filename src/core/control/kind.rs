@@ -1,33 +1,33 @@
-//! The kinds of entries, and how much of each there may be.
+//! The kinds of entries in control, and how much of each it may hold.
 //!
 //! To add a kind: a number that was never used, its bound, a record for its value in `store/control.rs`, and the row in
 //! `docs/STORAGE.md`.
 
 use std::fmt;
 
-/// What an entry is about.
+/// The kind of an entry: what it describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
-    /// A route's name and its number.
+    /// A route: its name and number.
     Route = 1,
-    /// A carrier's name and its number.
+    /// A carrier: its name and number.
     Carrier = 2,
-    /// The name of a group of carriers and its number.
+    /// A group of carriers: its name and number.
     Group = 3,
-    /// A tenant's name and its number.
+    /// A tenant: its name and number.
     Tenant = 4,
-    /// The configuration that is applied.
+    /// The configuration that is in force.
     Configuration = 5,
-    /// How far each of a tenant's readers of records has come.
+    /// For each tenant: how far each of its readers of records has come.
     Readers = 6,
 }
 
 impl Kind {
-    /// How many there are.
+    /// How many kinds there are.
     pub const COUNT: usize = 6;
 
-    /// All of them, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Route, Self::Carrier, Self::Group, Self::Tenant, Self::Configuration, Self::Readers];
 
@@ -41,12 +41,12 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// Its place in [`Self::ALL`].
+    /// Its index in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize - 1
     }
 
-    /// Whether its entries are names with numbers, which stay for ever.
+    /// Whether its entries are names with numbers. Such entries are never removed.
     pub const fn is_numbered(self) -> bool {
         match self {
             Self::Route | Self::Carrier | Self::Group | Self::Tenant => true,
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// What several of it are called.
+    /// The kind's name in messages, in the plural.
     pub const fn plural(self) -> &'static str {
         match self {
             Self::Route => "routes",
@@ -67,34 +67,34 @@ impl Kind {
     }
 }
 
-/// So many entries, and so many bytes of their keys and values together.
+/// A limit: entries, and bytes of their keys and values together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// Entries.
+    /// Most entries.
     pub entries: u32,
-    /// Bytes.
+    /// Most bytes of keys and values.
     pub octets: u64,
 }
 
 impl Bound {
-    /// The greater of each.
+    /// The larger of the two limits, for entries and for bytes separately.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self { entries: self.entries.max(other.entries), octets: self.octets.max(other.octets) }
     }
 }
 
-/// Bytes of a key, at most.
+/// Longest key, bytes.
 pub const KEY_OCTETS_MAX: usize = 255;
-/// Bytes of a value, at most.
+/// Longest value, bytes.
 pub const VALUE_OCTETS_MAX: usize = 64 << 10;
 
-/// How much there may be. What a start finds beyond stays; nothing is added to it.
+/// How much control may hold. If a start finds more, it stays; but nothing is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Of each kind, by its place.
+    /// By kind, in the order of [`Kind::ALL`].
     pub kinds: [Bound; Kind::COUNT],
-    /// Of all kinds together. It is less than their sum: few installations need much of everything.
+    /// All kinds together. Less than the sum of the kinds: few installations need much of every kind.
     pub all: Bound,
 }
 
@@ -110,29 +110,29 @@ impl Default for Bounds {
     }
 }
 
-/// Numbers of a kind, at most: records hold them in 16 bits, and 0 is nobody.
+/// Most numbers of a kind: records hold them in 16 bits, and 0 means "none".
 pub(super) const NUMBERS_MAX: u32 = u16::MAX as u32;
 
-/// Why nothing of a request was changed.
+/// Why a request was refused; nothing of it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// A key is empty or longer than [`KEY_OCTETS_MAX`].
     Key(Kind, usize),
     /// A value is longer than [`VALUE_OCTETS_MAX`].
     Value(Kind, usize),
-    /// There would be more entries of the kind than there may be.
+    /// The kind would have more entries than it may.
     KindEntries(Kind, u32),
-    /// There would be more bytes of the kind than there may be.
+    /// The kind would have more bytes than it may.
     KindOctets(Kind, u64),
-    /// There would be more entries than there may be.
+    /// Control would have more entries than it may.
     AllEntries(u32),
-    /// There would be more bytes than there may be.
+    /// Control would have more bytes than it may.
     AllOctets(u64),
-    /// A name's number stays: the kind is neither put nor removed.
+    /// The kind is numbered: its entries can be neither put nor removed.
     Numbered(Kind),
-    /// Entries of the kind have no numbers.
+    /// The kind is not numbered: its entries get no numbers.
     NotNumbered(Kind),
-    /// The entry is not any more what was seen of it.
+    /// The entry is no longer the one that the caller saw.
     Changed(Kind),
 }
 
@@ -140,25 +140,25 @@ impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(kind, octets) => {
-                write!(out, "{}: a key has 1 to {KEY_OCTETS_MAX} octets, not {octets}", kind.plural())
+                write!(out, "{}: a key has 1 to {KEY_OCTETS_MAX} bytes, not {octets}", kind.plural())
             }
             Self::Value(kind, octets) => {
-                write!(out, "{}: a value has at most {VALUE_OCTETS_MAX} octets, not {octets}", kind.plural())
+                write!(out, "{}: a value has at most {VALUE_OCTETS_MAX} bytes, not {octets}", kind.plural())
             }
             Self::KindEntries(kind, most) if kind.is_numbered() => write!(
                 out,
                 "{}: there are no more than {most} numbers, and a name that was ever used keeps its number",
                 kind.plural()
             ),
-            Self::KindEntries(kind, most) => write!(out, "{}: there may be at most {most}", kind.plural()),
+            Self::KindEntries(kind, most) => write!(out, "{}: at most {most} are allowed", kind.plural()),
             Self::KindOctets(kind, most) => {
-                write!(out, "{}: all together may have at most {most} octets", kind.plural())
+                write!(out, "{}: all of them together may have at most {most} bytes", kind.plural())
             }
             Self::AllEntries(most) => write!(out, "control holds at most {most} entries"),
-            Self::AllOctets(most) => write!(out, "control holds at most {most} octets"),
-            Self::Numbered(kind) => write!(out, "{}: a number that was given stays", kind.plural()),
-            Self::NotNumbered(kind) => write!(out, "{}: they have no numbers", kind.plural()),
-            Self::Changed(kind) => write!(out, "{}: somebody else has changed it meanwhile", kind.plural()),
+            Self::AllOctets(most) => write!(out, "control holds at most {most} bytes"),
+            Self::Numbered(kind) => write!(out, "{}: a name keeps its number for ever", kind.plural()),
+            Self::NotNumbered(kind) => write!(out, "{}: entries of this kind have no numbers", kind.plural()),
+            Self::Changed(kind) => write!(out, "{}: another request has changed it meanwhile", kind.plural()),
         }
     }
 }

@@ -1,21 +1,23 @@
-//! Control: one more durable identity with a store and a turn of its own, for what is not per recipient. Today it keeps which
-//! number stands for which name, and the version of the catalog; readers of records, pauses, templates, broadcasts and
-//! tenants' counters are further kinds of its entries.
+//! Control: a durable identity beside the shards, with its own store and turn, for data that does not belong to a
+//! recipient. Today it keeps the numbers of names, the version of the catalog and the positions of readers of records;
+//! pauses, templates, broadcasts and tenants' counters are planned as further kinds of entries.
 //!
-//! Knows: entries by kind and key, their bounds, which version is durable. Refuses to know: what the value of an entry means
-//! (but for numbers), which routes and carriers there are, who asks.
+//! Knows: entries by kind and key, their bounds, which version is durable. Refuses to know: what the value of an entry
+//! means (except numbers), which routes and carriers exist, who sends a request.
 //!
-//! The shape is that of a shard, and so is the order of calls: [`Control::handle`] takes what is wanted and decides;
-//! [`Control::poll_commit`] gives the batch to be committed, one at a time; [`Control::handle_committed`] says that it is
-//! durable; [`Control::poll_effect`] gives what may be done then. What comes while a batch is under way gathers into the next.
+//! Control works like a shard and is called in the same order: [`Control::handle`] takes a request and decides;
+//! [`Control::poll_commit`] gives the batch to commit, one at a time; [`Control::handle_committed`] reports that it is
+//! durable; [`Control::poll_effect`] gives what may be done then. Requests that come while a batch is being committed
+//! go into the next one.
 //!
 //! Invariants:
 //! 1. Nothing is published, and no request answered, before the batch that holds it is durable.
-//! 2. The version grows by one with each batch. What is published is the version of a durable batch, so none is seen twice
-//!    with different content.
+//! 2. The version grows by one with each batch. Only the version of a durable batch is published, so no reader sees one
+//!    version with two different contents.
 //! 3. A request is applied whole or not at all.
-//! 4. Numbers of a kind are 1, 2, 3 … in the order in which names came; a name keeps its number, and stays.
-//! 5. No kind, nor all of them, grow beyond their bound ([`Bounds`]); what a start finds beyond it does not grow.
+//! 4. Numbers of a kind are 1, 2, 3 … in the order in which names came; a name keeps its number and is never removed.
+//! 5. Neither a kind nor all kinds together grow beyond their bound ([`Bounds`]); what a start finds beyond it does not
+//!    grow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -34,68 +36,68 @@ pub use entries::{Entries, Entry};
 pub use kind::{Bound, Bounds, KEY_OCTETS_MAX, Kind, Refused, VALUE_OCTETS_MAX};
 pub use names::{Names, applied};
 
-/// One wish of a request.
+/// One change of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The key has this value from now on; also where it has it already.
+    /// Sets the key to this value, also if it has that value already.
     Put {
-        /// Not a numbered one.
+        /// A kind that is not numbered.
         kind: Kind,
         /// 1 to [`KEY_OCTETS_MAX`] bytes.
         key: Vec<u8>,
         /// The bytes of the kind's record.
         value: Vec<u8>,
     },
-    /// The key has no value from now on; nothing changes where it has none.
+    /// Removes the key; nothing changes if it is not there.
     Remove {
-        /// Not a numbered one.
+        /// A kind that is not numbered.
         kind: Kind,
-        /// As it was put.
+        /// The key as it was put.
         key: Vec<u8>,
     },
-    /// The key has this value from now on, or none, if its entry is still the one that was seen: for who decides by what it
-    /// has read.
+    /// Sets the key to this value, or removes it, but only if its entry is still the one that the caller saw: for
+    /// callers that decide by what they have read.
     Replace {
-        /// Not a numbered one.
+        /// A kind that is not numbered.
         kind: Kind,
         /// As in `Put`.
         key: Vec<u8>,
-        /// The version of the entry that was seen; 0: there was none.
+        /// The version of the entry that the caller saw; 0: there was no entry.
         seen: u64,
-        /// As in `Put`; none: the entry is removed.
+        /// As in `Put`; `None`: the entry is removed.
         value: Option<Vec<u8>>,
     },
-    /// The name has a number from now on; nothing changes where it has one.
+    /// Gives the name a number; nothing changes if it has one.
     Number {
-        /// A numbered one.
+        /// A numbered kind.
         kind: Kind,
         /// 1 to [`KEY_OCTETS_MAX`] bytes.
         name: String,
     },
 }
 
-/// Something happens.
+/// What control reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlEvent {
-    /// Somebody wants changes, all or none of them.
+    /// A request for changes: all of them are made or none.
     Change {
-        /// Comes back in the reply.
+        /// The caller's own number, which comes back in the reply.
         ticket: u64,
-        /// In order.
+        /// The changes, applied in this order.
         changes: Vec<Change>,
     },
 }
 
-/// Something may be done.
+/// What the caller may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Everybody acts on these entries from now on. Comes before the replies of what is in them.
+    /// All readers use these entries from now on. Comes before the replies to the requests that they contain.
     Publish(Arc<Entries>),
-    /// The request of that ticket is durable and published, from which version on; or nothing of it was done.
+    /// The answer to the request with that ticket: durable and published since this version, or refused as a whole.
     Reply(u64, Result<u64, Refused>),
 }
 
-/// Entries on disk that no control has written. One line for the operator.
+/// Entries on disk that control never wrote. One line for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage(pub String);
 
@@ -109,30 +111,31 @@ impl std::error::Error for Damage {}
 
 type Address = (Kind, Vec<u8>);
 
-/// See the head of this file.
+/// Control's state; see the top of this file.
 #[derive(Debug, Default)]
 pub struct Control {
     bounds: Bounds,
-    /// Bounds, or what the start has found beyond them.
+    /// The bounds, or what the start found where that is more.
     most: Bounds,
-    /// With everything that was decided; its version is that of the last batch that was handed out.
+    /// All changes decided so far; the version is that of the last batch given out.
     decided: Entries,
-    /// Decided since that batch: the new value, or that the entry is gone.
+    /// Changes decided since that batch: the new value, or `None` if the entry is removed.
     gathered: BTreeMap<Address, Option<Arc<[u8]>>>,
-    /// Handed out and not durable.
+    /// The entries of the batch that is being committed.
     under_way: Option<Arc<Entries>>,
     published: Arc<Entries>,
-    /// What is published has not been told.
+    /// Entries were published, and no [`Effect::Publish`] has been given out for them yet.
     is_untold: bool,
-    /// In the order of requests, each with the version that must be durable before.
+    /// Replies in the order of requests: ticket, the version that must be durable first, and the refusal if there is
+    /// one.
     replies: VecDeque<(u64, u64, Option<Refused>)>,
 }
 
 impl Control {
-    /// Goes on where the store ends.
+    /// Continues from what the store holds.
     ///
     /// # Errors
-    /// [`Damage`]: kinds that this version does not know, numbers that are missing or there twice.
+    /// [`Damage`]: kinds that this version does not know, or numbers that are missing or given twice.
     pub fn recover(found: FoundControl, bounds: Bounds) -> Result<Self, Damage> {
         let mut entries = Entries::default();
         entries.set_version(found.record.version);
@@ -152,7 +155,7 @@ impl Control {
         Ok(control)
     }
 
-    /// How much there is, each beside its bound.
+    /// For each kind and for all: what it holds combined with its bound, by `with`.
     fn held(&self, with: impl Fn(Bound, Bound) -> Bound) -> Bounds {
         let of = |kind| Bound { entries: self.decided.len(kind) as u32, octets: self.decided.octets(kind) };
         let (mut kinds, mut all) = (self.most.kinds, Bound::default());
@@ -164,10 +167,10 @@ impl Control {
         Bounds { kinds, all: with(all, self.most.all) }
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let [decided, published] = [&self.decided, &*self.published].map(Entries::version);
         let under_way = self.under_way.as_ref().map(|entries| entries.version());
@@ -179,7 +182,7 @@ impl Control {
         for kind in Kind::ALL.into_iter().filter(|kind| self.decided.len(*kind) <= WALKED_MAX) {
             let octets =
                 self.decided.iter(kind).map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>() as u64;
-            holds!(5, octets == self.decided.octets(kind), "{kind:?}: {octets} octets are not what is counted");
+            holds!(5, octets == self.decided.octets(kind), "{kind:?}: {octets} bytes are not what is counted");
             if kind.is_numbered() {
                 let given = check_numbers(&self.decided, kind);
                 holds!(4, given.is_ok(), "{given:?}");
@@ -192,30 +195,31 @@ impl Control {
         Ok(())
     }
 
-    /// What everybody may act on: durable, and as it was published last.
+    /// The entries that readers may use: the last ones that were published, and durable.
     pub const fn published(&self) -> &Arc<Entries> {
         &self.published
     }
 
-    /// Nothing is gathered, under way or to be told.
+    /// Whether nothing is gathered, being committed, or waiting to be published or answered.
     pub fn is_idle(&self) -> bool {
         self.gathered.is_empty() && self.under_way.is_none() && !self.is_untold && self.replies.is_empty()
     }
 
-    /// Something happens.
+    /// Handles a request.
     pub fn handle(&mut self, event: ControlEvent) {
         match event {
             ControlEvent::Change { ticket, changes } => {
                 let refused = self.change(changes).err();
-                // What is the case already may be so since a batch that is not durable.
+                // The state that a request finds may come from a batch that is not durable yet, even if the request
+                // changes nothing.
                 let waits_for = self.decided.version() + u64::from(!self.gathered.is_empty());
                 self.replies.push_back((ticket, waits_for, refused));
             }
         }
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
     }
 
-    /// The next batch, if something was decided and none is under way.
+    /// The next batch, if there are changes and no other batch is being committed.
     pub fn poll_commit(&mut self) -> Option<ControlBatch> {
         if self.under_way.is_some() || self.gathered.is_empty() {
             return None;
@@ -225,12 +229,12 @@ impl Control {
         let gathered = std::mem::take(&mut self.gathered);
         gathered.keys().for_each(|(kind, _)| self.decided.set_changed(*kind, version));
         self.under_way = Some(Arc::new(self.decided.clone()));
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
         let changes = gathered.into_iter().map(|((kind, key), value)| (kind.code(), key, value)).collect();
         Some(ControlBatch { record: self.decided.record(), changes })
     }
 
-    /// The batch of that version is durable.
+    /// Reports that the batch of that version is durable.
     pub fn handle_committed(&mut self, version: u64) {
         let durable = self.under_way.take_if(|entries| entries.version() == version);
         debug_assert!(durable.is_some(), "version {version} is not under way");
@@ -238,10 +242,10 @@ impl Control {
             self.published = entries;
             self.is_untold = true;
         }
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "see the top of this file");
     }
 
-    /// What may be done next.
+    /// What may be done next; `None`: nothing for now.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if std::mem::take(&mut self.is_untold) {
             return Some(Effect::Publish(Arc::clone(&self.published)));
@@ -255,7 +259,7 @@ impl Control {
         self.decided.version() + 1
     }
 
-    /// All of them, or none.
+    /// Makes all of the changes, or none.
     fn change(&mut self, changes: Vec<Change>) -> Result<(), Refused> {
         let mut undo = Vec::new();
         let done = changes.into_iter().try_for_each(|change| self.apply(change, &mut undo));
@@ -311,7 +315,7 @@ impl Control {
         Ok(())
     }
 
-    /// Whether there is room for the entry, in the place of the one that is there.
+    /// Whether there is room for the entry; it replaces the one under its key.
     fn judge(&self, kind: Kind, key: &[u8], entry: &Entry) -> Result<(), Refused> {
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(Refused::Key(kind, key.len()));
@@ -327,7 +331,7 @@ impl Control {
         let of = |kind: Kind| (self.decided.len(kind) as u64, self.decided.octets(kind));
         let sum = |(entries, octets), kind| (entries + of(kind).0, octets + of(kind).1);
         let (own, whole) = (of(kind), Kind::ALL.into_iter().fold((0, 0), sum));
-        // What makes nothing larger is never refused, not even where a start found more than there may be.
+        // A change that makes nothing larger is never refused, not even if the start found more than the bound allows.
         let over = |held: u64, added: u64, freed: u64, most: u64| added > freed && held + added - freed > most;
         let own_bound = kinds[kind.index()];
         if over(own.0, more, 0, own_bound.entries.into()) {
@@ -346,10 +350,10 @@ impl Control {
     }
 }
 
-/// An address, the entry that was there, and what had been gathered for it.
+/// For undoing a change: the address, the entry that was there, and what had been gathered for it.
 type Undo = (Address, Option<Entry>, Option<Option<Arc<[u8]>>>);
 
-/// Numbers that were given go from 1 on without a gap.
+/// Checks that the numbers given so far run from 1 on without a gap.
 fn check_numbers(entries: &Entries, kind: Kind) -> Result<(), Damage> {
     let mut holders: BTreeMap<u16, &[u8]> = BTreeMap::new();
     for (name, entry) in entries.iter(kind) {

@@ -1,4 +1,4 @@
-//! The names that a configuration uses, and the numbers that stand for them in every record, for ever.
+//! The names that a configuration uses, and the numbers that stand for them in every record.
 
 use crate::store::control::{ConfigurationRecord, NumberRecord};
 use crate::store::record::encode;
@@ -9,7 +9,7 @@ use super::entries::{Entries, Entry};
 use super::kind::{Kind, Refused};
 use super::{Change, Control, ControlEvent, Effect};
 
-/// The names that a configuration uses.
+/// The names that a configuration uses, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Routes.
@@ -23,7 +23,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// What gives each of them a number, where it has none.
+    /// The changes that give a number to each name that has none yet.
     pub fn changes(&self) -> Vec<Change> {
         let kinds = [
             (Kind::Route, &self.routes),
@@ -36,7 +36,8 @@ impl Names {
     }
 }
 
-/// Notes that a configuration, read at that time, is applied: its catalog has a version of its own then.
+/// The change that records that a configuration, read at that time, is in force: so every new configuration has a
+/// version.
 pub fn applied(at: Wall) -> Change {
     let value = encode(&ConfigurationRecord { at: at.0 });
     Change::Put { kind: Kind::Configuration, key: b"applied".to_vec(), value }
@@ -63,11 +64,11 @@ impl Entries {
         self.number(Kind::Tenant, name).map(u32::from)
     }
 
-    /// Numbers as an installation gives them that has used these names, one list after the other, and no others. They are committed nowhere: for
-    /// those who only try a configuration out.
+    /// The numbers that an installation gives if it has used only these names, one list after the other. Nothing is
+    /// committed: this is for commands that only try a configuration out.
     ///
     /// # Errors
-    /// [`Refused`] as it would be.
+    /// [`Refused`], as control would answer.
     pub fn tried(names: &[Names]) -> Result<Self, Refused> {
         let mut control = Control::default();
         for names in names {
@@ -85,7 +86,7 @@ impl Entries {
     }
 }
 
-/// The entry of a name with that number.
+/// The entry of a name that has this number.
 pub(super) fn numbered(number: u16, version: u64) -> Entry {
     Entry { version, value: encode(&NumberRecord(number)).into() }
 }

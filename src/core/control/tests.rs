@@ -1,4 +1,4 @@
-//! Control against its promises, over a store in memory.
+//! Tests of control over a store in memory.
 
 use crate::model::Wall;
 use crate::store::Backend;
@@ -7,7 +7,7 @@ use crate::store::memory::{Drops, MemoryStore};
 
 use super::*;
 
-/// A control and its store.
+/// Control together with its store.
 struct Bench {
     control: Control,
     store: MemoryStore,
@@ -24,7 +24,7 @@ impl Bench {
         Self { control, store, tickets: 0 }
     }
 
-    /// A new life over what is durable.
+    /// A new process over what is durable.
     fn again(self) -> Self {
         Self::over(self.store, self.control.bounds)
     }
@@ -46,7 +46,7 @@ impl Bench {
         std::iter::from_fn(|| self.control.poll_effect()).collect()
     }
 
-    /// A request, committed and answered.
+    /// Makes a request and commits it; gives its answer.
     fn settle(&mut self, changes: Vec<Change>) -> Result<u64, Refused> {
         let ticket = self.ask(changes);
         if let Some(version) = self.commit() {
@@ -75,7 +75,8 @@ fn small() -> Bounds {
     Bounds { kinds: [Bound { entries: 3, octets: 24 }; Kind::COUNT], all: Bound { entries: 5, octets: 40 } }
 }
 
-/// Two routes and a setting, and another under way; what is wrong after such a change.
+/// Two routes and a setting are durable, and another setting is being committed; gives the number of the invariant that
+/// `change` breaks.
 fn breach(change: fn(&mut Control)) -> u8 {
     let mut bench = Bench::new(small());
     assert_eq!(bench.settle(vec![number(Kind::Route, "a"), number(Kind::Route, "b"), put("k", "v")]), Ok(1));
@@ -153,10 +154,10 @@ fn who_decides_by_an_entry_is_refused_when_it_has_changed() {
         value: value.map(Into::into),
     };
     let changed = Err(Refused::Changed(Kind::Readers));
-    assert_eq!(bench.settle(vec![replace(1, Some("a"))]), changed, "there is none");
+    assert_eq!(bench.settle(vec![replace(1, Some("a"))]), changed, "there is no entry");
     assert_eq!(bench.settle(vec![replace(0, Some("a"))]), Ok(1));
     assert_eq!(bench.settle(vec![replace(0, Some("b"))]), changed);
-    // Two who have seen the same, before anything of it is durable.
+    // Two callers have seen the same entry, before either change is durable.
     let (first, second) = (bench.ask(vec![replace(1, Some("b"))]), bench.ask(vec![replace(1, Some("c"))]));
     let version = bench.commit().expect("a batch");
     bench.control.handle_committed(version);
@@ -176,7 +177,7 @@ fn nothing_is_said_before_it_is_durable() {
     let first = bench.ask(vec![number(Kind::Route, "a")]);
     let version = bench.commit().expect("a batch");
     assert_eq!((bench.effects(), bench.control.published().version()), (vec![], 0));
-    // The same name again, while its number is under way; then something new, which must wait for the next batch.
+    // The same name again while its number is being committed; then something new, which must wait for the next batch.
     let second = bench.ask(vec![number(Kind::Route, "a")]);
     let third = bench.ask(vec![put("k", "v")]);
     assert_eq!((bench.commit(), bench.effects()), (None, vec![]), "one batch at a time");
@@ -232,7 +233,7 @@ fn a_request_is_applied_whole_or_not_at_all() {
     assert_eq!(bench.settle(wish), Err(Refused::Key(Kind::Configuration, 0)));
     assert_eq!(bench.commit(), None, "nothing of it was gathered");
     assert_eq!(bench.control.published(), &before);
-    // Beside one that is gathered already.
+    // A refused request next to one that is already gathered.
     bench.ask(vec![put("a", "4"), remove("b")]);
     bench.ask(vec![put("b", "5"), put("a", "6"), put("", "empty")]);
     assert_eq!(bench.commit(), Some(2));

@@ -1,5 +1,5 @@
-//! Attempts that wait for their outcome, what is in doubt, and the progress of messages of several parts. The shard begins
-//! no attempt when too many are open or in the ledger; progress and what was once in doubt keep their own bounds.
+//! Open attempts, messages in doubt, and the progress of messages of several parts. The shard begins no attempt while too many
+//! are open or in the ledger; the progress table and the list of messages once in doubt have their own bounds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,56 +11,54 @@ use super::doubt::{Doubts, InDoubt, part_reference};
 use super::once::OnceInDoubt;
 use super::progress::{Noted, ProgressTable, Taken};
 
-/// A recorded attempt without its outcome yet.
+/// A recorded attempt that has no outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
-    /// Which attempt, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u8,
-    /// How often its message had been in doubt before.
+    /// How often its message was in doubt before.
     pub doubts: Doubts,
-    /// The reference that its parts share.
+    /// Concatenation reference, the same in all its parts.
     pub reference: u16,
-    /// Where it was sent.
+    /// The carrier to which it was sent.
     pub carrier: CarrierId,
-    /// Where it returns to.
+    /// The lane to which the message returns if it is to be sent again.
     pub lane: Lane,
-    /// To whom.
     pub recipient: Msisdn,
-    /// Whose.
     pub tenant: TenantId,
-    /// Parts, as counted at ingest.
+    /// Number of parts, as counted at ingest.
     pub parts: u8,
     /// When it was recorded.
     pub at: Wall,
-    /// Its segment, unless this attempt was found at a start.
+    /// The segment of its message; `None` if the attempt was restored at a start.
     pub segment: Option<Arc<Segment>>,
-    /// Parts whose outcome came, in this attempt.
+    /// Number of parts of this attempt that have an outcome.
     pub outcomes: u8,
-    /// Parts already answered before this attempt.
+    /// Number of parts that the carrier had taken before this attempt.
     pub resumed: u8,
-    /// What is known of it so far.
+    /// The gravest outcome so far.
     pub verdict: Verdict,
-    /// All its parts have their outcomes.
+    /// Whether all parts have their outcomes.
     pub answered: bool,
-    /// The bind on which its last unanswered part went, by number.
+    /// Number of the bind on which the last unanswered part was sent.
     pub lost_on: Option<u16>,
-    /// The carrier took a part, and there was no room to remember which: it cannot be tried again without sending that twice.
+    /// The carrier took a part, but there was no room to remember which. A further attempt would send that part twice.
     pub unnoted: bool,
 }
 
-/// The gravest outcome among the parts so far, in this order.
+/// The gravest outcome among the parts so far; the variants are in the order of gravity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// All answered parts were taken.
+    /// The carrier took all parts that have an outcome.
     #[default]
     Accepted,
-    /// A part never left.
+    /// A part was not written.
     NotWritten(NotWritten),
-    /// The content cannot be coded.
+    /// The content cannot be encoded.
     Unencodable,
-    /// A part was refused, and this was said.
+    /// The carrier refused a part with this error.
     Refused(CarrierError),
-    /// A part went without an answer.
+    /// A part was sent and not answered.
     Unanswered(Unanswered),
 }
 
@@ -86,25 +84,26 @@ impl Verdict {
     }
 }
 
-/// Everything of a shard that is under way at links.
+/// All open attempts and messages in doubt of a shard.
 #[derive(Clone, Debug)]
 pub struct Attempts {
     open: Map<Address, OpenAttempt>,
-    /// By address, so that the ledger has one order. With those that somebody vouched for.
+    /// Messages in doubt. In order of address, so that the ledger has a fixed order. Includes the entries that the operator vouched
+    /// for ([`InDoubt::vouched`]), which do not count as in the ledger.
     pub doubts: BTreeMap<Address, InDoubt>,
     /// Messages of several parts.
     pub progress: ProgressTable,
-    /// Messages that were in doubt of late, settled or not: their carriers may have taken them under ids that nobody
-    /// knows, and may still send the receipts.
+    /// Messages that were recently in doubt, settled or not. Their carriers may have taken them under unknown ids, and may still
+    /// send the receipts.
     once: OnceInDoubt,
-    /// Attempts that are open, by recipient; made when somebody asks, since few ever do, and kept from then on until what was
-    /// in doubt is forgotten next.
+    /// Number of open attempts by recipient. Built when it is first needed, which is rare, then kept up to date until
+    /// [`Self::forget_once_in_doubt`] drops it.
     open_to: Option<Map<Msisdn, u32>>,
     hash_seed: u64,
 }
 
 impl Attempts {
-    /// None. `progress_octets_max` and `once_max` bound what is remembered beside open attempts and the ledger.
+    /// Without attempts. `progress_octets_max` bounds the progress table, `once_max` the list of messages once in doubt.
     pub fn new(hash_seed: u64, progress_octets_max: usize, once_max: usize) -> Self {
         Self {
             open_to: None,
@@ -116,7 +115,7 @@ impl Attempts {
         }
     }
 
-    /// How many wait for their outcome.
+    /// Number of attempts that wait for their outcome.
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
@@ -141,7 +140,7 @@ impl Attempts {
         }
     }
 
-    /// Whether an attempt to that recipient is open. One pass over all of them, the first time; then none.
+    /// Whether an attempt to this recipient is open. The first call goes through all open attempts; later calls do not.
     fn is_open_to(&mut self, recipient: Msisdn) -> bool {
         let open_to = self.open_to.get_or_insert_with(|| {
             let mut open_to = map(self.hash_seed);
@@ -151,8 +150,9 @@ impl Attempts {
         open_to.contains_key(&recipient)
     }
 
-    /// Whether a receipt from this number, with an id that nobody knows, may be about a message of ours: one to it waits for
-    /// its answer, or was in doubt of late. 0: it names none in international form, so any may be meant that is under way.
+    /// Whether a receipt from this number with an unknown id may be about a message of ours: a message to the number has an open
+    /// attempt, or was recently in doubt. 0 stands for a number that is not in international form: then the receipt may be
+    /// about any message that is under way.
     pub fn is_under_way_to(&mut self, number: u64) -> bool {
         if number == 0 {
             return self.open_count() > 0 || !self.doubts.is_empty();
@@ -161,7 +161,7 @@ impl Attempts {
             .is_some_and(|recipient| self.once.of(recipient).next().is_some() || self.is_open_to(recipient))
     }
 
-    /// Whether a message to that recipient, other than this one, waits for its answer or was in doubt of late.
+    /// Whether another message to this recipient has an open attempt or was recently in doubt.
     pub fn is_under_way_beside(&mut self, recipient: Msisdn, address: Address) -> bool {
         self.once.of(recipient).any(|known| known != address) || {
             let own = self.open.get(&address).is_some_and(|open| open.recipient == recipient);
@@ -175,27 +175,27 @@ impl Attempts {
         self.open.get(&address)
     }
 
-    /// Takes an attempt out: an event has ended it.
+    /// Removes an attempt that an event has ended.
     pub fn remove(&mut self, address: Address) -> Option<OpenAttempt> {
         let removed = self.open.remove(&address)?;
         self.note_closed(removed.recipient);
         Some(removed)
     }
 
-    /// The messages of open attempts, in no order.
+    /// The messages of all open attempts, in no particular order.
     pub fn open(&self) -> impl Iterator<Item = Address> {
         self.open.keys().copied()
     }
 
-    /// All open attempts by address: for checkpoints and recovery.
+    /// All open attempts in order of address, for checkpoints and recovery.
     pub fn sorted(&self) -> Vec<(Address, &OpenAttempt)> {
         let mut all: Vec<_> = self.open.iter().map(|(address, attempt)| (*address, attempt)).collect();
         all.sort_unstable_by_key(|(address, _)| *address);
         all
     }
 
-    /// Counts one outcome in; the attempt, once all its parts have theirs. `None` also for an outcome of an attempt that is not
-    /// open any more. It stays open until an event ends it.
+    /// Adds one outcome to its attempt. Returns the attempt once all its parts have outcomes; it stays open until an event ends
+    /// it. `None` as well if the attempt is no longer open.
     pub fn settle(&mut self, outcome: &Outcome) -> Option<&OpenAttempt> {
         let open = self.open.get_mut(&outcome.address)?;
         if open.attempt != outcome.attempt {
@@ -216,7 +216,7 @@ impl Attempts {
         Some(open)
     }
 
-    /// Notes that the carrier took a part of several.
+    /// Records that the carrier took one of several parts.
     pub fn part_accepted(&mut self, address: Address, taken: Taken) -> Noted {
         let noted = self.progress.note(address, taken);
         if noted == Noted::NoRoom
@@ -227,19 +227,20 @@ impl Attempts {
         noted
     }
 
-    /// Lets progress go that only waits for receipts; how much went, and what of it may still stand in a list.
+    /// Removes progress that only waits for receipts. Returns how many entries were removed, and those of them whose message may
+    /// still be in a list; see [`ProgressTable::make_room`].
     pub fn make_room_for_parts(&mut self, void_max: usize) -> (usize, Vec<Address>) {
         let Self { open, doubts, progress, .. } = self;
         progress.make_room(|address| open.contains_key(&address) || doubts.contains_key(&address), void_max)
     }
 
-    /// Lets progress of before `horizon` go that only waits for receipts: [`ProgressTable::expire`].
+    /// Removes progress from before `horizon` that only waits for receipts; see [`ProgressTable::expire`].
     pub fn expire_parts(&mut self, horizon: Wall, first_kept: Address) {
         let Self { open, doubts, progress, .. } = self;
         progress.expire(horizon, first_kept, |address| open.contains_key(&address) || doubts.contains_key(&address));
     }
 
-    /// A message goes in doubt; `kept` in the ledger, unless its message has ended.
+    /// A message is in doubt from now on. `kept`: it enters the ledger; false if the message has ended already.
     pub fn doubt(&mut self, address: Address, doubt: InDoubt, kept: bool) {
         self.once.insert(doubt.recipient, address, doubt.since);
         if kept {
@@ -247,9 +248,10 @@ impl Attempts {
         }
     }
 
-    /// The message to `recipient` that a receipt with an unknown id must be about: the only one that is in doubt, or was
-    /// of late, and none that still waits for its answer, which a receipt may outrun. A message of several parts
-    /// never: nobody knows which of them it is.
+    /// The message to `recipient` that a receipt with an unknown id must be about: the only one that is, or recently was, in
+    /// doubt. `None` if an attempt to the recipient is open, since its receipt may come before its answer; if the list of such
+    /// messages is full, since others may have been forgotten; and for a message of several parts, since it is unknown which
+    /// part is meant.
     pub fn sole_doubt(&mut self, recipient: Msisdn) -> Option<(Address, InDoubt)> {
         if self.once.is_full() {
             return None;
@@ -262,7 +264,7 @@ impl Attempts {
         (!self.is_open_to(recipient)).then_some((sole, doubt))
     }
 
-    /// The part that a receipt from `recipient` with this reference is about: (message, entry, part).
+    /// The part in doubt that a receipt from `recipient` with this `user_message_reference` is about: (message, entry, part).
     pub fn referenced_doubt(&self, recipient: Msisdn, reference: u16) -> Option<(Address, InDoubt, u8)> {
         self.once.of(recipient).filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(
             |(address, doubt)| {
@@ -274,12 +276,12 @@ impl Attempts {
         )
     }
 
-    /// Entries of the ledger: what nobody vouched for.
+    /// The entries of the ledger: messages in doubt that the operator has not vouched for.
     pub fn ledger(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
         self.doubts.iter().filter(|(_, doubt)| !doubt.vouched)
     }
 
-    /// The same from an address on.
+    /// The entries of the ledger from this address on.
     pub fn ledger_from(&self, from: Address) -> impl Iterator<Item = (&Address, &InDoubt)> {
         self.doubts.range(from..).filter(|(_, doubt)| !doubt.vouched)
     }
@@ -289,17 +291,17 @@ impl Attempts {
         self.doubts.get(&address).filter(|doubt| !doubt.vouched).copied()
     }
 
-    /// Messages that were in doubt of late, with their recipients and since when.
+    /// Messages that were recently in doubt: recipient, message, since when.
     pub fn once_in_doubt(&self) -> impl Iterator<Item = (Msisdn, Address, Wall)> {
         self.once.iter()
     }
 
-    /// Puts one of them back.
+    /// Restores one of these from a checkpoint.
     pub fn restore_once_in_doubt(&mut self, recipient: Msisdn, address: Address, since: Wall) {
         self.once.insert(recipient, address, since);
     }
 
-    /// Forgets those of before `horizon`: their receipts will not come any more.
+    /// Forgets the messages that were in doubt before `horizon`: their receipts will not come any more.
     pub fn forget_once_in_doubt(&mut self, horizon: Wall) {
         self.open_to = None;
         self.once.expire(horizon);
@@ -425,7 +427,7 @@ mod tests {
         assert_eq!(attempts.sole_doubt(recipient), None, "which part?");
     }
 
-    /// Core A13: each answer that a connection lost took along looked through all attempts that were open.
+    /// Core A13: for each answer that was lost with a connection, the code used to go through all open attempts.
     #[test]
     fn who_is_written_to_is_known_without_looking_through_all_attempts() {
         let recipient = |n: u64| Msisdn::from_number(4_915_110_000_000 + n).expect("a number");
@@ -435,7 +437,7 @@ mod tests {
         attempts.doubt(Address::new(9, 9), InDoubt { recipient: recipient(2), ..doubt_of(1) }, true);
         assert!(attempts.sole_doubt(recipient(2)).is_some());
         assert_eq!(attempts.open_to.as_ref().map(Map::len), Some(1), "looked through once");
-        // From then on it is kept true, also by what replaces an attempt of the same message.
+        // From then on it is kept up to date, also when an attempt replaces another one of the same message.
         attempts.insert(Address::new(1, 2), to(2));
         attempts.insert(Address::new(1, 2), to(3));
         attempts.insert(Address::new(1, 3), to(3));

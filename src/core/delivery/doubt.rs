@@ -1,25 +1,23 @@
-//! The ledger's words: an attempt of which nobody knows whether the carrier has it, where it was lost, and how it left the
-//! ledger. How both go to disk is told in `event.rs`.
+//! The types of the ledger of messages in doubt: an entry, how its attempt was lost, and how it left the ledger. A message is in
+//! doubt while it is unknown whether the carrier has it. `event.rs` defines the bytes of these types on disk.
 
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, TenantId, Wall};
 use crate::traffic::{Trial, Unanswered};
 
-/// An entry of the ledger: nobody knows whether the carrier has this message.
+/// A message of which it is unknown whether the carrier has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InDoubt {
-    /// Which attempt.
+    /// Number of the attempt that is in doubt, from 1.
     pub attempt: u8,
-    /// The reference that its parts share.
+    /// Concatenation reference, the same in all its parts.
     pub reference: u16,
-    /// Where it was sent.
+    /// The carrier to which it was sent.
     pub carrier: CarrierId,
-    /// Where it returns to if it is sent again.
+    /// The lane to which the message returns if it is sent again.
     pub lane: Lane,
-    /// To whom.
     pub recipient: Msisdn,
-    /// Whose.
     pub tenant: TenantId,
-    /// Parts, as counted at ingest.
+    /// Number of parts, as counted at ingest.
     pub parts: u8,
     /// When the attempt was recorded.
     pub sent_at: Wall,
@@ -27,35 +25,37 @@ pub struct InDoubt {
     pub since: Wall,
     /// Why, and on which bind.
     pub lost: Lost,
-    /// When its class's policy sends it again or gives it up; an entry of the delay queue that fires earlier belongs to an older doubt.
+    /// When the policy of its class sends it again or gives it up. An entry of the delay queue that fires earlier belongs to an
+    /// older doubt.
     pub decided_at: Wall,
-    /// Somebody says that the carrier has it: in the ledger no more, and kept for the receipt whose id nobody knows.
+    /// The operator said that the carrier has it. It is no longer in the ledger, but is kept to be matched with a receipt whose
+    /// id is unknown.
     pub vouched: bool,
     /// How often the message was in doubt, this time included.
     pub doubts: Doubts,
 }
 
 impl InDoubt {
-    /// Nobody decides by the clock: [`Self::decided_at`] of what is held.
+    /// [`Self::decided_at`] of a message that is held: it is never decided by time.
     pub const HELD: Wall = Wall(u64::MAX);
 }
 
-/// How often a message was in doubt by what its carrier did, and so how it goes next. The first time it was one of many whose
-/// session was lost, and the cause may be any of them. So it goes again beside nothing else, or first in a small group, and alone
-/// if that loses its session too. Only what is lost alone speaks against the message.
+/// How often a message was in doubt because of its carrier; this decides how it is sent next. The first time it was one of many
+/// messages whose session was lost, and any of them may be the cause. So it is sent again alone, or first in a small group, and
+/// then alone if the group loses its session too. Only a session that is lost with the message alone on it counts against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Doubts {
-    /// How often.
+    /// Number of times that it was in doubt because of its carrier; stops at 127.
     pub lost: u8,
-    /// The second time it was, or will be, one of a group.
+    /// The second time it was, or will be, sent in a group.
     pub grouped: bool,
 }
 
 impl Doubts {
-    /// The count stops here: no policy permits as many.
+    /// The count stops here, as it is stored in 7 bits; no policy permits so many.
     const LOST_MAX: u8 = 0x7F;
 
-    /// It is in doubt once more. What we did ourselves does not count.
+    /// The value after one more loss. A loss that we caused ourselves does not count.
     #[must_use]
     pub fn after(self, lost: Lost) -> Self {
         if !lost.reason.is_by_carrier() {
@@ -65,7 +65,7 @@ impl Doubts {
         Self { lost: self.lost.saturating_add(1).min(Self::LOST_MAX), grouped }
     }
 
-    /// Beside what it goes next; `None`: beside whatever there is.
+    /// Which messages may be beside it when it is sent next; `None`: any.
     pub const fn trial(self) -> Option<Trial> {
         match (self.lost, self.grouped) {
             (0, _) => None,
@@ -74,28 +74,28 @@ impl Doubts {
         }
     }
 
-    /// How often a session was lost while it was alone.
+    /// How often a session was lost while the message was alone on it.
     pub const fn alone(self) -> u8 {
         self.lost.saturating_sub(1 + self.grouped as u8)
     }
 
-    /// On disk.
+    /// The byte on disk.
     pub const fn pack(self) -> u8 {
         (self.grouped as u8) << 7 | self.lost
     }
 
-    /// Back from [`Self::pack`].
+    /// Reverses [`Self::pack`].
     pub const fn unpack(packed: u8) -> Self {
         Self { lost: packed & Self::LOST_MAX, grouped: packed >> 7 != 0 }
     }
 }
 
-/// A bind of a link, as people count them.
+/// A bind of a carrier, as the operator sees it numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LostBind {
-    /// The core of its link.
+    /// The core on which its link runs.
     pub core: u8,
-    /// Its number there.
+    /// Its number on that link.
     pub number: u16,
 }
 
@@ -104,11 +104,11 @@ pub struct LostBind {
 pub struct Lost {
     /// Why there is no answer.
     pub reason: Unanswered,
-    /// On which bind the last unanswered part went; after a crash nobody knows.
+    /// The bind on which the last unanswered part was sent; `None` if unknown, such as after a crash.
     pub bind: Option<LostBind>,
-    /// Its class's policy was `hold`.
+    /// The policy of its class was `hold`.
     pub held: bool,
-    /// It was not among the first that its session left unanswered: it goes again in a group, and not alone.
+    /// It was not among the first messages that its session left unanswered: it is sent again in a group, not alone.
     pub grouped: bool,
 }
 
@@ -116,28 +116,28 @@ pub struct Lost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Resolution {
-    /// The carrier answered after all.
+    /// The carrier's answer came late.
     LateAnswer = 1,
-    /// By a receipt whose id nobody knew, of which it was the only one that it could be about.
+    /// A receipt with an unknown id came, and this was the only message that it could be about.
     Receipt = 2,
-    /// By a receipt that carried the reference of one of its parts.
+    /// A receipt came that carried the `user_message_reference` of one of its parts.
     Reference = 3,
-    /// Its class's policy sent it again.
+    /// The policy of its class sent it again.
     PolicyResend = 4,
-    /// Its class's policy gave it up.
+    /// The policy of its class gave it up.
     PolicyDrop = 5,
-    /// Somebody wanted it sent again.
+    /// The operator had it sent again.
     HandResend = 6,
-    /// Somebody gave it up.
+    /// The operator gave it up.
     HandDrop = 7,
-    /// Somebody says that the carrier has it.
+    /// The operator said that the carrier has it.
     HandSent = 8,
-    /// Its time was over while it was held: the message ended as expired.
+    /// It expired while it was held: the message ended as expired.
     Expired = 9,
 }
 
 impl Resolution {
-    /// Every way, in the order of its number less one.
+    /// Every resolution; the index of each is its number minus one.
     pub const ALL: [Self; 9] = [
         Self::LateAnswer,
         Self::Receipt,
@@ -165,34 +165,30 @@ impl Resolution {
         }
     }
 
-    /// Place in [`Self::ALL`].
+    /// Index in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize - 1
     }
 
-    /// As read back from disk.
+    /// The resolution with this number on disk.
     pub fn from_index(index: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|how| *how as u8 == index)
     }
 }
 
-/// Which entries of the ledger are meant; nothing set: all.
+/// A selection of entries of the ledger. An entry must match every field that is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DoubtFilter {
-    /// Of this tenant.
     pub tenant: Option<TenantId>,
-    /// At this carrier.
     pub carrier: Option<CarrierId>,
-    /// Of this class.
     pub class: Option<Class>,
-    /// For this reason.
     pub reason: Option<Unanswered>,
-    /// In doubt not before.
+    /// Only messages that are in doubt since this time or later.
     pub since: Option<Wall>,
 }
 
 impl DoubtFilter {
-    /// Whether an entry is meant.
+    /// Whether an entry matches.
     pub fn takes(&self, doubt: &InDoubt) -> bool {
         self.tenant.is_none_or(|tenant| tenant == doubt.tenant)
             && self.carrier.is_none_or(|carrier| carrier == doubt.carrier)
@@ -202,8 +198,8 @@ impl DoubtFilter {
     }
 }
 
-/// The 16 bits that a carrier is given with a part, as `user_message_reference`, and may carry back in its receipt. A
-/// function of the part, so that nothing need be remembered of it.
+/// The `user_message_reference` of a part, 16 bits, which the carrier may send back in the receipt. It is computed from the
+/// part, so that it need not be stored.
 pub const fn part_reference(address: Address, attempt: u8, part: u8) -> u16 {
     let mixed = crate::model::prng::mix(address.packed() ^ (attempt as u64) << 56 ^ (part as u64) << 48);
     (mixed >> 48) as u16

@@ -1,5 +1,5 @@
-//! What can happen to a message: the vocabulary of its timeline, and the bytes that it has on disk. No other file knows these
-//! bytes; what an event means stands in [`super::view`].
+//! The events of a message: the entries of its timeline, and their bytes on disk. No other file knows these bytes; the meaning
+//! of the events is defined in [`super::view`].
 
 use std::fmt;
 
@@ -11,130 +11,96 @@ use crate::traffic::{NotWritten, Unanswered};
 
 use super::doubt::{Lost, LostBind, Resolution};
 
-/// Something that happened to a message. Admission is no event: the segment itself says it.
+/// Something that happened to a message. Admission is not an event: it is recorded by the segment that holds the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// To which message.
+    /// The message.
     pub address: Address,
-    /// When.
     pub at: Wall,
-    /// What.
     pub what: Happened,
 }
 
-/// What happened, with what belongs to it.
+/// A kind of event with its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
-    /// Its `send_at` or the end of its wait has come.
+    /// Its `send_at`, or the end of a pause before a retry, has come: it is ready to be sent.
     Due {
-        /// It was unsent in the backup that its shard was restored from, and goes to what was.
+        /// The message was unsent in the backup from which its shard was restored, and waits in the list of such messages.
         from_backup: bool,
     },
-    /// An attempt is recorded.
+    /// An attempt to send it was recorded.
     Attempt {
-        /// To whom.
         carrier: CarrierId,
-        /// Which, from 1.
+        /// Number of the attempt, from 1.
         attempt: u8,
     },
     /// The carrier took one of several parts.
     PartAccepted {
-        /// Which, from 1.
+        /// Number of the part, from 1.
         part: u8,
-        /// How many there are.
+        /// Number of parts of the message.
         parts: u8,
     },
     /// The carrier took all parts.
     Submitted {
-        /// How many there are.
+        /// Number of parts.
         parts: u8,
         /// A receipt is wanted.
         awaits_receipt: bool,
-        /// In what it was sent.
+        /// The encoding in which it was sent.
         coding: Coding,
     },
-    /// The attempt ended before anything left; ready again.
-    Returned {
-        /// Why it did not leave.
-        why: NotWritten,
-    },
-    /// The carrier refused it for now.
-    Refused {
-        /// What its answer says.
-        error: CarrierError,
-    },
-    /// Parts went without an answer.
-    InDoubt {
-        /// How they were lost.
-        lost: Lost,
-    },
-    /// In doubt no more: ready again.
-    Resent {
-        /// Who decided so.
-        by: Resolution,
-    },
+    /// The attempt ended before anything was sent; the message is ready again.
+    Returned { why: NotWritten },
+    /// The carrier refused it with an error after which it is tried again.
+    Refused { error: CarrierError },
+    /// Parts were sent and not answered: it is unknown whether the carrier has the message.
+    InDoubt { lost: Lost },
+    /// It is no longer in doubt: it is ready to be sent again.
+    Resent { by: Resolution },
     /// A receipt says that one of several parts was delivered.
     PartDelivered {
-        /// Which, from 1.
+        /// Number of the part, from 1.
         part: u8,
     },
-    /// A receipt that is not final.
-    Intermediate {
-        /// What it says.
-        receipt: ReceiptState,
-    },
-    /// A receipt after the final state.
-    Late {
-        /// What it says.
-        receipt: ReceiptState,
-    },
-    /// Final: a receipt says so.
+    /// A receipt with a state that is not final.
+    Intermediate { receipt: ReceiptState },
+    /// A receipt that came after the final state.
+    Late { receipt: ReceiptState },
+    /// Final: delivered, according to a receipt.
     Delivered {
-        /// The receipt's error code, if it gives one all the same.
+        /// The error code in the receipt, which some carriers send in spite of the delivery.
         error: Option<CarrierError>,
     },
-    /// Final: a receipt says so.
-    Undelivered {
-        /// What the receipt says.
-        error: CarrierError,
-    },
-    /// Final: its time was over.
+    /// Final: not delivered, according to a receipt.
+    Undelivered { error: CarrierError },
+    /// Final: the message expired.
     Expired {
-        /// At the carrier: what the receipt says. `None`: here.
+        /// The error in the receipt, if it expired at the carrier; `None`: it expired here.
         error: Option<CarrierError>,
     },
     /// Final: the carrier refused it for good, by its answer or by a receipt.
-    Rejected {
-        /// What the answer or the receipt says.
-        error: CarrierError,
-    },
-    /// Final: somebody cancelled it.
+    Rejected { error: CarrierError },
+    /// Final: its tenant cancelled it.
     Cancelled {
-        /// The tenant whose place it holds until it is passed over; 0: nobody's.
+        /// The tenant in whose queue share it still counts until it is due in the delay queue; 0: its place was freed at once.
         place_of: TenantId,
     },
-    /// Final: given up.
+    /// Final: it was given up.
     Dead {
-        /// Why.
         reason: DeadLetterReason,
-        /// Who decided so, if it was in doubt.
+        /// How it was decided, if it was in doubt.
         by: Option<Resolution>,
     },
-    /// In doubt no more: the carrier has it.
-    Resolved {
-        /// Who says so.
-        by: Resolution,
-    },
-    /// Final: the carrier has it, and its receipt did not come while one was waited for.
+    /// It is no longer in doubt: the carrier has it.
+    Resolved { by: Resolution },
+    /// Final: the carrier has it, and no receipt came in the time for which the shard waited.
     NoReceipt,
-    /// Its route is gone, and it waits in the lane of another one.
-    Rerouted {
-        /// Which.
-        route: RouteId,
-    },
+    /// Its route was removed, and it now waits in the lane of this one.
+    Rerouted { route: RouteId },
 }
 
-/// Kinds of events: what a timeline calls them, without what belongs to them.
+/// The kinds of events, without details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     Due,
@@ -160,7 +126,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Those that end a message; nothing but notes follow.
+    /// The kinds that end a message. Only notes ([`Self::Late`], for example) can follow.
     pub const FINALS: [Self; 7] = [
         Self::Delivered,
         Self::Undelivered,
@@ -197,33 +163,33 @@ impl EventKind {
         }
     }
 
-    /// A message with this event has reached its end.
+    /// Whether this kind of event ends a message.
     pub fn is_final(self) -> bool {
         Self::FINALS.contains(&self)
     }
 }
 
-/// Bytes of an error on disk at most: family and origin, the length of the text, the text, the number.
+/// Maximum size of an error on disk: family and origin, the length of the text, the text, the number.
 pub const ERROR_OCTETS_MAX: usize = 1 + 1 + ErrorText::OCTETS_MAX + 4;
-/// Bytes of an event on disk at most, without its message and its time: its number, and an error or a number.
+/// Maximum size of an event on disk, without its message and its time: its kind, and an error or a number.
 pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
 
-/// Bytes that an event or an error has on disk; their length goes before them.
+/// The bytes of an event or an error on disk. The first byte of the array is their length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packed([u8; 1 + EVENT_OCTETS_MAX]);
 
 impl Packed {
-    /// The bytes.
+    /// The bytes without their length.
     pub fn octets(&self) -> &[u8] {
         &self.with_len()[1..]
     }
 
-    /// The bytes behind the byte of their length.
+    /// The byte of their length, and the bytes.
     pub fn with_len(&self) -> &[u8] {
         &self.0[..=usize::from(self.0[0])]
     }
 
-    /// Appends what there is room for: [`EVENT_OCTETS_MAX`] is the sum of all that is ever appended.
+    /// Appends bytes while there is room. There always is: [`EVENT_OCTETS_MAX`] is the maximum total of all appends.
     fn append(&mut self, octets: &[u8]) {
         for octet in octets {
             let len = self.0[0] + 1;
@@ -234,7 +200,7 @@ impl Packed {
         }
     }
 
-    /// Appends a number, little endian, without the zeros at its end.
+    /// Appends a number in little-endian order, without trailing zero bytes.
     fn append_number(&mut self, number: u32) {
         let octets = number.to_le_bytes();
         self.append(&octets[..octets_of(number)]);
@@ -250,7 +216,7 @@ impl Packed {
     }
 }
 
-/// Bytes of a number without the zeros at its end.
+/// Size of a number without trailing zero bytes.
 const fn octets_of(number: u32) -> usize {
     4 - number.leading_zeros() as usize / 8
 }
@@ -274,21 +240,21 @@ fn error(octets: &[u8]) -> Option<CarrierError> {
 }
 
 impl CarrierError {
-    /// Family and origin in one byte; if it has a code, the length of its text, the text, and its number without the zeros
-    /// at its end.
+    /// Family and origin in one byte; if the error has a code, then the length of its text, the text, and its number without
+    /// trailing zero bytes.
     pub fn pack(self) -> Packed {
         let mut packed = Packed::default();
         packed.append_error(self);
         packed
     }
 
-    /// Back from [`Self::pack`]; `None` for bytes that it never gives.
+    /// Reverses [`Self::pack`]; `None` for bytes that it never writes.
     pub fn unpack(octets: &[u8]) -> Option<Self> {
         error(octets).filter(|error| error.pack().octets() == octets)
     }
 }
 
-/// Bytes that no event has: damage, or a version that does not exist yet.
+/// Bytes that are no valid event: they are damaged, or written by a newer version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownEvent(pub Vec<u8>);
 
@@ -296,21 +262,20 @@ impl fmt::Display for UnknownEvent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.split_first() {
             Some((number, rest)) => write!(out, "no event has number {number} and {rest:?}"),
-            None => write!(out, "an event without octets"),
+            None => write!(out, "an event of no bytes"),
         }
     }
 }
 
-/// What an event has on disk beside its number.
+/// The details of an event on disk, after the number of its kind.
 enum Detail {
     Number(u32),
     Error(CarrierError),
-    /// An error, or nothing.
+    /// An error, or no bytes.
     Perhaps(Option<CarrierError>),
 }
 
 impl Happened {
-    /// Its kind.
     pub const fn kind(self) -> EventKind {
         match self {
             Self::Due { .. } => EventKind::Due,
@@ -336,7 +301,7 @@ impl Happened {
         }
     }
 
-    /// A number that is never used again for something else, and what belongs to it.
+    /// The event on disk: the number of its kind, and its details. The number of a kind is never reused for another kind.
     pub fn pack(self) -> Packed {
         let (number, detail) = self.detail();
         let mut packed = Packed::default();
@@ -349,7 +314,8 @@ impl Happened {
         packed
     }
 
-    /// Whether [`Self::pack`] gives these bytes, of which the first is its number; without packing what most events are.
+    /// Whether [`Self::pack`] gives these bytes, of which the first is the number of this kind. Most events are compared without
+    /// packing them.
     fn packs_as(self, octets: &[u8]) -> bool {
         let rest = octets.get(1..).unwrap_or_default();
         match self.detail().1 {
@@ -386,12 +352,12 @@ impl Happened {
         }
     }
 
-    /// Back from [`Self::pack`].
+    /// Reverses [`Self::pack`].
     ///
     /// # Errors
-    /// [`UnknownEvent`] for bytes that it never gives.
+    /// [`UnknownEvent`] for bytes that it never writes.
     pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
-        // What is left over in the bytes belongs to nothing.
+        // An event with unused bytes at its end is not valid: it must pack to exactly these bytes.
         let happened = Self::read(octets).filter(|happened| happened.packs_as(octets));
         happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
     }
@@ -434,7 +400,7 @@ impl Happened {
 }
 
 impl Lost {
-    /// Bits 0–2 reason, 3 held, 4–15 and 24–28 bind + 1 (0: not known), 16–23 core, 29 grouped.
+    /// Bits 0–2 reason, 3 held, 4–15 and 24–28 bind + 1 (0: unknown), 16–23 core, 29 grouped.
     pub fn pack(self) -> u32 {
         let place = self.bind.map_or(0, |bind| {
             let number = u32::from(bind.number) + 1;
@@ -443,7 +409,7 @@ impl Lost {
         u32::from(self.grouped) << 29 | place | u32::from(self.held) << 3 | self.reason as u32
     }
 
-    /// Back from [`Self::pack`]; `None` for what it never gives.
+    /// Reverses [`Self::pack`]; `None` for a number that it never gives.
     pub fn unpack(packed: u32) -> Option<Self> {
         let number = (packed >> 24 & 0x1F) << 12 | (packed >> 4 & 0xFFF);
         let bind = number.checked_sub(1).and_then(|number| u16::try_from(number).ok());
@@ -520,7 +486,7 @@ mod tests {
         assert_eq!(read, Some(error(permanent, receipt, "27", 27)));
     }
 
-    /// Numbers and places of bits are part of the format.
+    /// The numbers of kinds and the positions of bits are part of the format on disk.
     #[test]
     fn golden_octets_of_events() {
         let lost = Lost {

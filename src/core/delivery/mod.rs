@@ -1,5 +1,5 @@
-//! *What became of it*: what a message's events mean, which attempt is open, what follows from an outcome. Knows neither
-//! records nor links; decides and returns values.
+//! The course of a delivery: what a message's events mean, which attempts are open, what follows from an outcome. Knows
+//! neither records nor links; makes decisions and returns them as values.
 
 pub mod attempt;
 pub mod doubt;

@@ -1,6 +1,8 @@
-//! Messages that were in doubt of late, settled or not: their carriers may have taken them under ids that nobody knows, and
-//! may still send the receipts. Bounded: the oldest is forgotten first, and while something may be forgotten nobody can say
-//! that a message is the only one.
+//! The list of messages that were recently in doubt, settled or not. Their carriers may have taken them under unknown ids, and
+//! may still send the receipts.
+//!
+//! The list is bounded: the oldest message is forgotten first. While messages may have been forgotten, it is unknown whether a
+//! message to a recipient is the only one.
 //!
 //! Invariant: both indexes hold the same messages, each once.
 
@@ -8,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Address, Msisdn, Wall};
 
-/// See the head of this file.
+/// Messages that were recently in doubt.
 #[derive(Clone, Debug)]
 pub struct OnceInDoubt {
     since: BTreeMap<(Msisdn, Address), Wall>,
@@ -17,12 +19,12 @@ pub struct OnceInDoubt {
 }
 
 impl OnceInDoubt {
-    /// None, of so many at most.
+    /// An empty list for at most `messages_max` messages.
     pub const fn new(messages_max: usize) -> Self {
         Self { since: BTreeMap::new(), by_age: BTreeSet::new(), messages_max }
     }
 
-    /// A message is in doubt since then; one that is known already, since then again.
+    /// Adds a message that is in doubt since `since`; updates the time if the message is in the list already.
     pub fn insert(&mut self, recipient: Msisdn, address: Address, since: Wall) {
         if let Some(before) = self.since.insert((recipient, address), since) {
             self.by_age.remove(&(before, recipient, address));
@@ -34,24 +36,24 @@ impl OnceInDoubt {
         }
     }
 
-    /// Whether older ones may have been forgotten. The oldest goes first, and nothing leaves but by age: so as soon as
-    /// one has left by age, so had all that were forgotten.
+    /// Whether older messages may have been forgotten to make room. The oldest message is always the first to go, so once a
+    /// message has left by age ([`Self::expire`]), all that were forgotten before would have left by age as well.
     pub fn is_full(&self) -> bool {
         self.by_age.len() >= self.messages_max
     }
 
-    /// Those to one recipient.
+    /// The messages to one recipient.
     pub fn of(&self, recipient: Msisdn) -> impl Iterator<Item = Address> {
         let (first, last) = (Address::from_packed(0), Address::from_packed(u64::MAX));
         self.since.range((recipient, first)..=(recipient, last)).map(|((_, address), _)| *address)
     }
 
-    /// All, with their recipients and since when.
+    /// All messages: recipient, message, since when.
     pub fn iter(&self) -> impl Iterator<Item = (Msisdn, Address, Wall)> {
         self.since.iter().map(|((recipient, address), since)| (*recipient, *address, *since))
     }
 
-    /// Forgets those of before `horizon`.
+    /// Forgets the messages that were in doubt before `horizon`.
     pub fn expire(&mut self, horizon: Wall) {
         while let Some(&(since, recipient, address)) = self.by_age.first()
             && since < horizon

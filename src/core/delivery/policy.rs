@@ -1,13 +1,13 @@
-//! What follows from an attempt's end: retry with backoff, give up, or wait in doubt. Decisions as values.
+//! The decisions after the end of an attempt: retry after a back-off, give up, or wait in doubt. Decisions are values.
 
 use crate::model::{CarrierError, Class, DeadLetterReason, ErrorFamily, Prng, Wall};
 
-/// What a class does with a message that is in doubt.
+/// What is done with a class's messages that are in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DoubtPolicy {
     /// Send it again after `in_doubt_wait`; it may arrive twice.
     Resend,
-    /// Keep it in the ledger until somebody decides.
+    /// Keep it in the ledger until the operator decides.
     Hold,
     /// Give it up; it may never arrive.
     Drop,
@@ -16,14 +16,14 @@ pub enum DoubtPolicy {
 /// How often and how soon a message is tried again after errors of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Attempts before it is given up, the first one counted; the attempt counter is a byte, so at most 255.
+    /// Maximum number of attempts, the first included. The attempt counter is a byte, so at most 255.
     pub attempts_max: u8,
     /// Pause after the first refusal, ms; doubles each time.
     pub backoff_min_ms: u64,
     /// Longest pause, ms.
     pub backoff_max_ms: u64,
-    /// Up to so many thousandths of each pause are taken off by chance, so that what failed together does not return
-    /// together.
+    /// A random share of each pause, up to so many thousandths, is taken off, so that messages that failed together are not
+    /// tried again together.
     pub jitter_permille: u16,
 }
 
@@ -38,19 +38,20 @@ impl Backoff {
     }
 }
 
-/// How refused messages are tried again, by family of error. What is permanent is not; throttling costs no attempt at
-/// the link, and where it ends an attempt after all it is trouble that passes.
+/// How refused messages are tried again, by family of error. After a permanent error a message is not tried again. The link
+/// repeats throttled parts itself, without consuming an attempt; if throttling ends an attempt after all, it counts as
+/// transient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Trouble that passes.
+    /// A temporary error of the carrier.
     pub transient: Backoff,
     /// The session was in the wrong state.
     pub session: Backoff,
-    /// The account is refused.
+    /// The carrier refused the account.
     pub credential: Backoff,
-    /// The carrier could not read what was written.
+    /// The carrier could not read our PDU.
     pub our_bug: Backoff,
-    /// A code that nobody knows.
+    /// An error code without a known meaning.
     pub unknown: Backoff,
 }
 
@@ -58,7 +59,7 @@ const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
 
 impl Default for RetryPolicy {
-    /// What holds where the configuration says nothing.
+    /// The values for everything that is not configured.
     fn default() -> Self {
         let backoff = |attempts_max, backoff_min_ms, backoff_max_ms| Backoff {
             attempts_max,
@@ -76,23 +77,23 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A refusal: what was said, and which attempt it ended.
+/// The refusal of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What the carrier said; its family decides.
+    /// The error from the carrier; its family alone decides.
     pub error: CarrierError,
     /// Number of the attempt, from 1.
     pub attempt: u8,
 }
 
-/// What is to be done with a message whose attempt was refused.
+/// The decision on a message whose attempt was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Ready again at that time.
+    /// It is ready to be sent again at this time.
     RetryAt(Wall),
-    /// Final: refused for good.
+    /// Final: it was refused for good.
     Rejected,
-    /// Final: given up.
+    /// Final: it is given up.
     Dead(DeadLetterReason),
 }
 
@@ -102,7 +103,7 @@ impl RetryPolicy {
         Self { transient: backoff, session: backoff, credential: backoff, our_bug: backoff, unknown: backoff }
     }
 
-    /// What follows from a refusal at `now`.
+    /// Decides on a message that was refused at `now`.
     pub fn after_refusal(&self, refused: Refused, now: Wall, expires_at: Wall, chance: &mut Prng) -> Disposition {
         let Some(backoff) = self.backoff(refused.error.family) else {
             return Disposition::Rejected;
@@ -114,7 +115,7 @@ impl RetryPolicy {
         if at >= expires_at { Disposition::Dead(DeadLetterReason::ExpiredHere) } else { Disposition::RetryAt(at) }
     }
 
-    /// `None`: never again.
+    /// The back-off of a family; `None`: the message is not tried again.
     const fn backoff(&self, family: ErrorFamily) -> Option<&Backoff> {
         match family {
             ErrorFamily::Throttle | ErrorFamily::Transient => Some(&self.transient),
@@ -127,14 +128,14 @@ impl RetryPolicy {
     }
 }
 
-/// How often a session may be lost with a message alone on it before that is not sent again, where the configuration says nothing.
+/// After how many losses of a session with this message alone on it the message is not sent again, unless configured otherwise.
 pub const DOUBTS_MAX: u8 = 3;
 
-/// Before what was in doubt once more is sent again, ms: a carrier that is silent for so long is not taken for one that a message
-/// has silenced.
+/// Minimum wait before a message that is in doubt for the second time or more is sent again, ms. So a carrier that is silent for
+/// less than this time is not mistaken for one that the message made silent.
 pub const DOUBTED_AGAIN_MS: u64 = 10 * MINUTE_MS;
 
-/// The default policy of a class in doubt: a one-time password that may have arrived is not sent twice.
+/// The default policy of a class for messages in doubt. A one-time password that may have arrived is not sent twice.
 pub const fn doubt_default(class: Class) -> DoubtPolicy {
     match class {
         Class::Otp => DoubtPolicy::Drop,
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(end, Disposition::Dead(DeadLetterReason::ExpiredHere));
     }
 
-    /// The code is for people: only the family decides.
+    /// The code is for the operator: only the family decides.
     #[test]
     fn nothing_but_the_family_decides() {
         let policy = RetryPolicy::uniform(backoff(3, 1_000, 1_500, 0));

@@ -1,9 +1,10 @@
-//! Messages of several parts: what the carrier took of each, what receipts said. Bounded by the bytes that all of it takes
-//! in a checkpoint; at the bound those go first that only wait for receipts.
+//! The progress of messages of several parts: which parts the carrier took, and what receipts said. Bounded by the bytes that
+//! the table takes in a checkpoint; at the bound, entries that only wait for receipts are removed first.
 //!
 //! Invariants:
-//! 1. `octets` is the sum of what the entries take at most, and never above its bound.
-//! 2. What goes for want of room has all its parts at the carrier, or is final: nothing is sent again because of it.
+//! 1. `octets` is the sum of the maximum sizes of the entries, and never above its bound.
+//! 2. A message whose entry is removed to make room has all its parts at the carrier, or is final. So no part is sent again
+//!    because of a removal.
 
 use std::collections::BTreeMap;
 
@@ -11,78 +12,76 @@ use crate::model::invariant::WALKED_MAX;
 use crate::model::{Address, CarrierId, Sound, Wall, holds};
 use crate::traffic::PartSet;
 
-/// A message of several parts: what the carrier took, what receipts said.
+/// The progress of one message of several parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The carrier that holds the accepted parts.
     pub carrier: CarrierId,
-    /// The reference that they share.
+    /// Concatenation reference, the same in all parts.
     pub reference: u16,
-    /// How many there are.
+    /// Number of parts.
     pub parts: u8,
-    /// Taken by the carrier.
+    /// Parts that the carrier took.
     pub accepted: PartSet,
-    /// Called delivered by receipts.
+    /// Parts that were delivered according to receipts.
     pub delivered: PartSet,
     /// Parts that had a final receipt of any kind.
     pub settled: PartSet,
     /// The message is final already: further receipts are late.
     pub closed: bool,
-    /// Since when, for pruning by age.
+    /// When the entry was made; entries are removed by this age.
     pub since: Wall,
 }
 
 impl Progress {
-    /// Every part had its final receipt.
+    /// Whether every part had its final receipt.
     pub fn is_all_settled(&self) -> bool {
         self.settled.len() >= u32::from(self.parts)
     }
 
-    /// Every part is with the carrier: the message stands in no list.
+    /// Whether the carrier has every part. Such a message waits in no list to be sent.
     fn is_all_accepted(&self) -> bool {
         self.accepted.len() >= u32::from(self.parts)
     }
 }
 
-/// What became of the word that the carrier took a part.
+/// The result of recording that the carrier took a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
-    /// It was not known.
+    /// It was new and is recorded.
     News,
-    /// It was.
+    /// It was recorded before.
     Known,
-    /// It is news, and there is no room to remember it.
+    /// There is no room to record it.
     NoRoom,
 }
 
 /// A part that the carrier took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// By whom.
     pub carrier: CarrierId,
-    /// The reference that the parts share.
+    /// Concatenation reference, the same in all parts.
     pub reference: u16,
-    /// Part number, from 1.
+    /// Number of the part, from 1.
     pub part: u8,
-    /// Parts of the message at this carrier.
+    /// Number of parts of the message at this carrier.
     pub parts: u8,
-    /// When.
     pub at: Wall,
 }
 
-/// See the head of this file.
+/// The progress of all messages of several parts of a shard.
 #[derive(Clone, Debug)]
 pub struct ProgressTable {
     entries: BTreeMap<Address, Progress>,
     octets: usize,
     octets_max: usize,
-    /// Where the last look for something that may go has ended.
+    /// Where the last search for removable entries ended.
     swept_to: Address,
 }
 
-/// Entries that one look for room passes over at most.
+/// Maximum number of entries that one search for room visits.
 const SWEEP_MAX: usize = 1_024;
-/// What an entry takes apart from its parts, bytes, and each part: it may stand in three lists.
+/// Maximum size of an entry without its parts, bytes. Each part adds [`PART_OCTETS`], as it may be in three sets.
 pub const ENTRY_OCTETS: usize = 46;
 const PART_OCTETS: usize = 3;
 
@@ -91,15 +90,15 @@ const fn octets_of(parts: u8) -> usize {
 }
 
 impl ProgressTable {
-    /// Empty, for entries of so many bytes together.
+    /// An empty table whose entries may take `octets_max` bytes together.
     pub const fn new(octets_max: usize) -> Self {
         Self { entries: BTreeMap::new(), octets: 0, octets_max, swept_to: Address::from_packed(0) }
     }
 
-    /// Whether the invariants hold of what is here.
+    /// Checks invariant 1.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The invariant, if it does not hold.
     pub fn check(&self) -> Sound {
         holds!(1, self.octets <= self.octets_max, "{} octets of {}", self.octets, self.octets_max);
         if self.entries.len() > WALKED_MAX {
@@ -110,53 +109,50 @@ impl ProgressTable {
         Ok(())
     }
 
-    /// Whether that one may go for want of room.
+    /// Checks invariant 2 for an entry that is about to be removed.
     fn check_goes(&self, address: Address) -> Sound {
         let has_rest = self.entries.get(&address).filter(|progress| !progress.closed && !progress.is_all_accepted());
         holds!(2, has_rest.is_none(), "{address} has parts left to send: {has_rest:?}");
         Ok(())
     }
 
-    /// How many messages it knows.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// None.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Of one message.
     pub fn get(&self, address: &Address) -> Option<&Progress> {
         self.entries.get(address)
     }
 
-    /// The same, to be changed; but for its number of parts, which is [`Self::note`]'s.
+    /// The entry of a message, to be changed. The caller must not change its number of parts; only [`Self::note`] does.
     pub fn get_mut(&mut self, address: &Address) -> Option<&mut Progress> {
         self.entries.get_mut(address)
     }
 
-    /// By address.
+    /// All entries in order of address.
     pub fn iter(&self) -> impl Iterator<Item = (&Address, &Progress)> {
         self.entries.iter()
     }
 
-    /// Forgets one.
     pub fn remove(&mut self, address: &Address) -> Option<Progress> {
         let gone = self.entries.remove(address)?;
         self.octets -= octets_of(gone.parts);
         Some(gone)
     }
 
-    /// Puts one back, as a checkpoint has it.
+    /// Restores an entry from a checkpoint.
     pub fn restore(&mut self, address: Address, progress: Progress) {
         self.remove(&address);
         self.octets += octets_of(progress.parts);
         self.entries.insert(address, progress);
     }
 
-    /// Notes that a part was taken. What it knew under another reference, or at another carrier, counts no more.
+    /// Records that the carrier took a part. Earlier parts under another reference, or at another carrier, are forgotten.
     pub fn note(&mut self, address: Address, taken: Taken) -> Noted {
         let Taken { carrier, reference, part, parts, at } = taken;
         let before = self.entries.get(&address).map_or(0, |known| octets_of(known.parts));
@@ -182,17 +178,19 @@ impl ProgressTable {
         }
         progress.parts = parts;
         let is_news = progress.accepted.insert(part);
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "the sizes do not add up");
         if is_news { Noted::News } else { Noted::Known }
     }
 
-    /// Whether a message of so many parts finds no place.
+    /// Whether there is no room for a message of so many parts.
     pub const fn is_full(&self, parts: u8) -> bool {
         self.octets + octets_of(parts) > self.octets_max
     }
 
-    /// Looks at the next few entries, oldest first, and lets those go that only wait for receipts. Of those that are final
-    /// without having all their parts at the carrier at most `void_max`; they are told, for they may still stand in a list.
+    /// Visits the next entries, in order of address and so oldest first, and removes those that only wait for receipts. Also
+    /// removes at most `void_max` entries of messages that are final although the carrier does not have all their parts.
+    /// Returns the number of removed entries, and the messages of the latter kind, because they may still be in a list to be
+    /// sent.
     pub fn make_room(&mut self, is_under_way: impl Fn(Address) -> bool, void_max: usize) -> (usize, Vec<Address>) {
         let (mut waiting, mut void) = (Vec::new(), Vec::new());
         let behind = self.entries.range(self.swept_to..);
@@ -208,16 +206,16 @@ impl ProgressTable {
             }
         }
         for address in waiting.iter().chain(&void) {
-            debug_assert_eq!(self.check_goes(*address), Ok(()), "see the head of this file");
+            debug_assert_eq!(self.check_goes(*address), Ok(()), "a part would be sent again");
             self.remove(address);
         }
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "the sizes do not add up");
         (waiting.len() + void.len(), void)
     }
 
-    /// Forgets those of before `horizon` that only wait for receipts, which will not come any more; not a message that has parts
-    /// left to send, however old it is. One that is final without having all its parts at the carrier may still stand in a
-    /// list: it stays until its segment, those before `first_kept`, is gone.
+    /// Removes entries from before `horizon` that only wait for receipts, which will not come any more. A message with parts
+    /// left to send is kept, however old it is. A final message of which the carrier does not have all parts may still be in a
+    /// list to be sent: it is kept until its segment is dropped, that is, until its address is before `first_kept`.
     pub fn expire(&mut self, horizon: Wall, first_kept: Address, is_under_way: impl Fn(Address) -> bool) {
         let octets = &mut self.octets;
         self.entries.retain(|address, progress| {
@@ -226,7 +224,7 @@ impl ProgressTable {
             *octets -= if goes { octets_of(progress.parts) } else { 0 };
             !goes
         });
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "the sizes do not add up");
     }
 }
 
@@ -253,7 +251,7 @@ mod tests {
             assert_eq!((table.note(at(slot), taken(1)), table.note(at(slot), taken(1))), (Noted::News, Noted::Known));
         }
         assert_eq!(table.note(at(9), taken(1)), Noted::NoRoom);
-        // Half of each is out: nobody may forget that.
+        // One of two parts of each is sent: this must not be forgotten.
         assert_eq!(table.make_room(|_| false, 9), (0, vec![]));
         for slot in [1, 2] {
             assert_eq!(table.note(at(slot), taken(2)), Noted::News);
@@ -261,7 +259,7 @@ mod tests {
         assert_eq!(table.make_room(|address| address == at(1), 9), (1, vec![]));
         assert!(table.get(&at(1)).is_some() && table.get(&at(2)).is_none());
         assert_eq!(table.note(at(9), taken(1)), Noted::News);
-        // Final, with a part that the carrier does not have: it may stand in a list.
+        // Final, with a part that the carrier does not have: it may still be in a list to be sent.
         table.get_mut(&at(3)).expect("there").closed = true;
         assert_eq!(table.make_room(|address| address == at(1), 0), (0, vec![]));
         assert_eq!(table.make_room(|address| address == at(1), 1), (1, vec![at(3)]));
@@ -276,13 +274,13 @@ mod tests {
     fn breaking_invariant_1_is_noticed() {
         let mut table = ProgressTable::new(1_000);
         table.note(at(1), taken(1));
-        // The number of parts is not its caller's to change.
+        // Callers must not change the number of parts.
         table.get_mut(&at(1)).expect("there").parts = 3;
         assert_eq!(broken(table.check()), Some(1));
         let mut table = ProgressTable::new(octets_of(2));
         table.note(at(1), taken(1));
         let known = *table.get(&at(1)).expect("there");
-        // As if nobody had asked whether there is room.
+        // As if the code had not checked whether there is room.
         table.restore(at(2), known);
         assert_eq!(broken(table.check()), Some(1));
     }
@@ -320,7 +318,7 @@ mod tests {
         assert!(table.get(&at(3)).is_none(), "it only waited for its receipts");
         table.get_mut(&at(1)).expect("there").closed = true;
         table.expire(Wall(6), at(1), |_| false);
-        assert!(table.get(&at(1)).is_some(), "it may still stand in a list");
+        assert!(table.get(&at(1)).is_some(), "it may still be in a list to be sent");
         table.expire(Wall(6), at(2), |_| false);
         assert_eq!((table.len(), table.octets), (1, octets_of(2)));
         table.remove(&at(2));

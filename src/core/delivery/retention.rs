@@ -1,28 +1,28 @@
-//! How long histories are kept: what counts as settled, and when a segment may be dropped. The store counts and drops by it,
-//! and knows no reason of its own.
+//! The retention of histories: when a message counts as settled, and when a segment may be dropped. The store counts and drops
+//! segments by these rules and has none of its own.
 
 use crate::model::Wall;
 
 use super::event::Happened;
 
-/// How long a message that a carrier took waits for its receipt where nobody says otherwise, ms.
+/// How long a message that a carrier took waits for its receipt, unless it is configured otherwise, ms.
 pub const RECEIPT_WAIT_MS: u64 = 72 * 3_600_000;
 
-/// See the head of this file.
+/// The configured retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// How long a history is kept after its last event, ms.
     pub kept_ms: u64,
 }
 
-/// Whether nothing more is to come of a message to whom this has happened.
+/// Whether no more events are expected for a message with this history.
 pub fn is_settled(history: impl IntoIterator<Item = Happened>) -> bool {
     history.into_iter().any(Happened::settles)
 }
 
 impl Retention {
-    /// Whether a segment may be dropped that holds so many messages, of which so many are settled, and whose newest event is of
-    /// that time.
+    /// Whether a segment may be dropped. `messages`: number of its messages; `settled`: how many of them are settled; `newest`:
+    /// time of its newest event.
     pub const fn may_drop(&self, messages: u32, settled: u32, newest: Wall, now: Wall) -> bool {
         settled >= messages && now.since(newest) > self.kept_ms
     }

@@ -1,4 +1,4 @@
-//! One event of each kind, and more: what the tests of whoever keeps, reads or shows events are made of.
+//! Sample events of every kind, for the tests of all code that stores, reads or shows events.
 
 use crate::model::{
     CarrierError, CarrierId, Coding, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, Prng, ReceiptState,
@@ -9,7 +9,7 @@ use crate::traffic::{NotWritten, Unanswered};
 use super::doubt::{Lost, LostBind, Resolution};
 use super::event::Happened;
 
-/// A number, and what belongs to it: of all that there is where that is little, else the ends and some by chance.
+/// Numbers from which the details of events are made: boundary values and random ones.
 fn numbers() -> Vec<u32> {
     let mut chance = Prng::new(5);
     let mut numbers = vec![0, 1, 0x7F, 0x80, 0xFF, 0x100, 0xFFFF, 0x1_0000, 0x7FFF_FFFF, 0x8000_0000, u32::MAX];
@@ -17,24 +17,23 @@ fn numbers() -> Vec<u32> {
     numbers
 }
 
-/// An error with a code.
 pub fn error(family: ErrorFamily, origin: ErrorOrigin, text: &str, number: u32) -> CarrierError {
     CarrierError { family, origin, text: ErrorText::cut(text.as_bytes()), number }
 }
 
-/// An answer's with that status, which passes.
+/// The error of an answer with this command status, of the transient family.
 pub const fn busy(status: u32) -> CarrierError {
     CarrierError::of_answer(ErrorFamily::Transient, status)
 }
 
-/// Errors of each family and origin, with that number.
+/// One error of each family and origin, with this number.
 fn errors(number: u32) -> impl Iterator<Item = CarrierError> {
     let texts = ["", "0", "27", "nul", "0x1F", "ABSENT_S", "a ~?"];
     let kinds = ErrorFamily::ALL.into_iter().flat_map(|family| ErrorOrigin::ALL.map(|origin| (family, origin)));
     kinds.zip(texts.into_iter().cycle()).map(move |((family, origin), text)| error(family, origin, text, number))
 }
 
-/// Events of every kind, with whatever may belong to them.
+/// Events of every kind, with many combinations of details.
 pub fn samples() -> Vec<Happened> {
     let mut samples = Vec::new();
     for n in numbers() {

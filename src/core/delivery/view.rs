@@ -1,5 +1,5 @@
-//! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
-//! API, expiry, the retention of segments and the simulator's oracle all ask here.
+//! The meaning of events: the state of a message and its timeline. Events get their meaning only here: the API, expiry, the
+//! retention of segments and the simulator's oracle all use this file.
 
 use crate::model::{CarrierError, CarrierId, Coding, DeadLetterReason, Head, MessageState, RouteId, Wall};
 
@@ -8,57 +8,51 @@ use super::event::{Event, EventKind, Happened};
 /// What the API shows of a message, apart from its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageView {
-    /// Where it stands.
     pub state: MessageState,
-    /// Attempts that were recorded and consumed.
+    /// Number of recorded attempts, without those that returned unsent.
     pub attempts: u32,
-    /// Parts at the carrier, or as counted at ingest.
+    /// Number of parts at the carrier; until that is known, as counted at ingest.
     pub parts: u8,
-    /// Parts that receipts called delivered.
+    /// Number of parts delivered according to receipts.
     pub parts_delivered: u32,
-    /// Route in whose lane it was put when its own was gone; `None`: it has kept its own.
+    /// The route to which it was moved when its own was removed; `None`: it still has its own.
     pub route: Option<RouteId>,
     /// Carrier of the last attempt.
     pub carrier: Option<CarrierId>,
-    /// In what the carrier had taken all parts.
+    /// The encoding in which the carrier took it; unknown before the carrier has taken all parts.
     pub coding: Coding,
-    /// When the carrier had taken all parts.
+    /// When the carrier had taken all parts, or when it turned out that it has them.
     pub submitted_at: Option<Wall>,
-    /// When it reached its end.
+    /// When it reached its final state.
     pub final_at: Option<Wall>,
-    /// The last error that a carrier gave.
+    /// The last error from a carrier.
     pub error: Option<CarrierError>,
     /// Why it was given up.
     pub reason: Option<DeadLetterReason>,
-    /// All that happened, in order.
+    /// All events, in order.
     pub timeline: Vec<TimelineEntry>,
 }
 
 /// One line of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
-    /// When.
     pub at: Wall,
-    /// What.
     pub what: Happened,
 }
 
-/// What a line of the timeline tells beside its name.
+/// The value of a detail in a line of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A number.
     Number(u32),
     /// One of the names that the API documents.
     Name(&'static str),
-    /// A carrier.
     Carrier(CarrierId),
-    /// A route.
     Route(RouteId),
-    /// What a carrier said against it.
+    /// An error from a carrier.
     Error(CarrierError),
 }
 
-/// Reads a message's events, in the order of their commits, as they stand at `now`.
+/// The view of a message at `now`, from its events in the order of their commits.
 pub fn view(head: &Head, events: &[Event], now: Wall) -> MessageView {
     let waits = head.send_at > head.accepted_at;
     let mut view = MessageView {
@@ -82,7 +76,7 @@ pub fn view(head: &Head, events: &[Event], now: Wall) -> MessageView {
 }
 
 impl Happened {
-    /// The state that it leads to; `None` if it leaves the state as it is.
+    /// The state of a message after this event; `None` if the event does not change it.
     pub const fn leads_to(self) -> Option<MessageState> {
         match self {
             Self::Due { .. } | Self::Returned { .. } | Self::Resent { .. } => Some(MessageState::Queued),
@@ -104,23 +98,23 @@ impl Happened {
         }
     }
 
-    /// Nothing but notes in the timeline can follow.
+    /// Whether the message has reached its end: only notes in the timeline can follow.
     pub fn is_final(self) -> bool {
         matches!(self, Self::NoReceipt) || self.leads_to().is_some_and(MessageState::is_final)
     }
 
-    /// Nothing more is to come of the message: it has reached its end, or its carrier has it and no receipt is wanted.
+    /// Whether no more events are expected: the message has reached its end, or its carrier has it and no receipt is wanted.
     pub fn settles(self) -> bool {
         self.is_final() || matches!(self, Self::Submitted { awaits_receipt: false, .. })
     }
 
-    /// Its carrier has the message, or it has reached its end: nothing of it is unsent.
+    /// Whether nothing of the message is left to send: its carrier has it, or it has reached its end.
     pub fn is_sent(self) -> bool {
         self.is_final() || self.leads_to() == Some(MessageState::Submitted)
     }
 
-    /// Whether a message with that event, since its shard was restored, stands with the new ones: not in a list of what was
-    /// unsent in the backup.
+    /// Whether a message with this event, after its shard was restored from a backup, waits among the new messages, and not in the
+    /// list of those that were unsent in the backup.
     pub const fn leaves_backup(self) -> bool {
         match self {
             Self::Due { from_backup } => !from_backup,
@@ -130,7 +124,7 @@ impl Happened {
 }
 
 impl MessageView {
-    /// It has reached its end, or its carrier has it and no receipt is wanted: nothing but notes in the timeline can follow.
+    /// Whether it has reached its end, or its carrier has it and no receipt is wanted: only notes in the timeline can follow.
     pub const fn is_final(&self) -> bool {
         self.final_at.is_some()
     }
@@ -177,12 +171,11 @@ impl MessageView {
 }
 
 impl TimelineEntry {
-    /// Its kind.
     pub const fn kind(&self) -> EventKind {
         self.what.kind()
     }
 
-    /// What it tells beside its name, in this order.
+    /// Its details: name and value, in the order in which the API shows them.
     pub fn facts(&self) -> impl Iterator<Item = (&'static str, Fact)> {
         let number = |name, number: u8| Some((name, Fact::Number(number.into())));
         let name = |key, name| Some((key, Fact::Name(name)));

@@ -1,56 +1,56 @@
 //! A limit in parts per sliding second, judged on the instants of write.
 //!
 //! Knows: when parts left, at most how many may leave now, and when the next one may. Refuses to know binds, windows,
-//! priorities. It is told the time; two limits are combined by taking the lesser allowance and charging both.
+//! priorities. It is told the time. To combine two limits, take the smaller allowance and charge both.
 //!
 //! Invariants:
-//! 1. In any half-open interval of [`WINDOW_NS`] at most R parts are admitted, whatever the calls' jitter, whatever was
-//!    changed in between, except those that the caller itself reported by [`SlidingLimit::charge`].
+//! 1. In any half-open interval of [`WINDOW_NS`] at most R parts are admitted, whatever the calls' jitter and whatever
+//!    was changed in between, except those that the caller itself reported by [`SlidingLimit::charge`].
 //! 2. An instant on record is never earlier than the true one, and at most [`MERGE_NS`] later.
-//! 3. Memory is bound by the window, not by R: instants are kept as runs, at most `WINDOW_NS / MERGE_NS` of them and two,
-//!    and one for each part below that.
+//! 3. Memory is bound by the window, not by R: instants are kept as runs, at most `WINDOW_NS / MERGE_NS` of them and
+//!    two, and at most as many as there are parts.
 //!
 //! Exactness comes from the record of instants; evenness from a schedule on top of it (the generic cell rate algorithm,
-//! ITU-T I.371 annex A), whose steps are counted in quanta, so that a link wakes at most a thousand times a second
-//! and writes several parts at once. For a peer that spaces strictly it can be made *punctual*: then nothing is made up for,
-//! and slow rates are not counted in quanta.
+//! ITU-T I.371 annex A), whose steps are counted in quanta, so that a link wakes at most a thousand times a second and
+//! writes several parts at once. For a peer that enforces the spacing of parts it can be made *punctual*: then a late
+//! call does not catch up, and slow rates are not counted in quanta.
 
 use std::collections::VecDeque;
 
 use crate::model::invariant::WALKED_MAX;
 use crate::model::{Mono, Sound, holds};
 
-/// One second and a guard: the time that may pass between our taking an instant and the bytes being on the wire.
+/// One second and a guard: the time that may pass from our recording an instant until the bytes are on the wire.
 pub const WINDOW_NS: u64 = 1_000_000_000 + GUARD_NS;
 
-/// See [`WINDOW_NS`].
+/// The guard in [`WINDOW_NS`].
 pub const GUARD_NS: u64 = 10_000_000;
 
 /// The schedule moves in steps of this length.
 pub const QUANTUM_NS: u64 = 1_000_000;
 
-/// How far the schedule may lie behind: what a late call may make up for, and the burst after idleness.
+/// How far the schedule may be behind: what a late call may catch up, and the burst after idleness.
 const LATENESS_NS: u64 = 10_000_000;
 
 /// Instants closer than this share one entry, under the latest of them.
 const MERGE_NS: u64 = 250_000;
 
-/// One begins where another is as old as this; the oldest may have begun before the window, and the newest has just begun.
+/// A run begins where the one before is this old; the oldest may have begun before the window, and the newest has just begun.
 const RUNS_MAX: u64 = WINDOW_NS / MERGE_NS + 2;
 
 const _: () = assert!(MERGE_NS < QUANTUM_NS && QUANTUM_NS < LATENESS_NS && LATENESS_NS <= GUARD_NS);
 
-/// At most R parts in any second. Lives on the core of the link that owns it.
+/// At most R parts in any second. Used only on the core of the link that owns it.
 #[derive(Clone, Debug)]
 pub struct SlidingLimit {
     rate: u32,
-    /// Time between two parts on the schedule; rounded down, for the record of instants is what is exact.
+    /// Time between two parts on the schedule; rounded down, because the record of instants ensures exactness.
     interval_ns: u64,
     /// When the next part is due on the schedule.
     due: Mono,
     silent_until: Mono,
     punctual_until: Mono,
-    /// While it is punctual parts are farther apart than the rate says, by so much of a thousand.
+    /// While it is punctual, parts are farther apart than the rate requires, by this many thousandths.
     eased_permille: u64,
     runs: VecDeque<Run>,
     /// Parts in `runs`.
@@ -58,11 +58,11 @@ pub struct SlidingLimit {
     /// Parts taken that have not reached the wire in time; they count as if they left now.
     stalled: u32,
     latest: Mono,
-    /// What `runs` stand for. For the check alone: empty but in debug builds.
+    /// The exact instants behind `runs`. Only for the check: empty except in debug builds.
     truth: VecDeque<Taken>,
 }
 
-/// Parts that left, or are said to have left, at exactly that instant.
+/// Parts that left, or are counted as leaving, at exactly that instant.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     at: Mono,
@@ -80,7 +80,8 @@ struct Run {
 }
 
 impl SlidingLimit {
-    /// `rate` parts per second; 0 is taken as 1, for a limit of nothing is a pause and said otherwise.
+    /// A limit of `rate` parts per second; 0 is taken as 1, because a rate of 0 would be a pause, which is expressed in
+    /// other ways.
     pub fn new(rate: u32) -> Self {
         let rate = rate.max(1);
         Self {
@@ -103,20 +104,21 @@ impl SlidingLimit {
         self.rate
     }
 
-    /// Another rate from now on; what has left stays on record and counts against it.
+    /// Changes the rate from now on; parts that have left stay on record and count against it.
     pub fn set_rate(&mut self, rate: u32) {
         self.rate = rate.max(1);
         self.interval_ns = interval(self.rate);
         self.due = self.due.min(self.latest.after_ns(self.interval_ns));
     }
 
-    /// Nothing leaves before `until`. An earlier end than one already said changes nothing.
+    /// No part leaves before `until`. An end earlier than the present one changes nothing.
     pub fn silence(&mut self, until: Mono) {
         self.silent_until = self.silent_until.max(until);
     }
 
-    /// Until then no two parts are closer than the rate says, or, of a rate with several in a quantum, than a quantum: what a
-    /// late call has missed is lost. And they are farther apart by so much of a thousand, for what jitters on its way.
+    /// Until `until` no two parts are closer than the rate says or, where several parts fall into a quantum, than a
+    /// quantum: what a late call has missed is lost. They are also farther apart by `eased_permille` thousandths, to
+    /// allow for jitter on their way.
     pub fn be_punctual(&mut self, until: Mono, eased_permille: u32) {
         self.punctual_until = self.punctual_until.max(until);
         self.eased_permille = eased_permille.into();
@@ -128,7 +130,7 @@ impl SlidingLimit {
         self.interval_ns.saturating_add(self.interval_ns / 1_000 * eased + self.interval_ns % 1_000 * eased / 1_000)
     }
 
-    /// The moment up to which the schedule has come, and how far a part may lie behind it.
+    /// The moment up to which the schedule has come, and how far a part may be behind it.
     const fn step(&self, now: Mono) -> (u64, u64) {
         if now.0 >= self.punctual_until.0 {
             (quantum_of(now), LATENESS_NS)
@@ -171,7 +173,7 @@ impl SlidingLimit {
         true
     }
 
-    /// When at least one part may leave, as far as can be told at `now`; `now` itself if one may.
+    /// The earliest time at which a part may leave, as far as known at `now`; `now` itself if one may leave now.
     pub fn next_at(&mut self, now: Mono) -> Mono {
         if self.allowance(now) > 0 {
             return now;
@@ -186,13 +188,14 @@ impl SlidingLimit {
             wanted = wanted.saturating_sub(run.parts);
         }
         let due = Mono(self.next_step(self.due.0, now));
-        // All that is on record would not suffice: the stalled parts must go first, and their end is announced.
+        // Even without everything on record there is no room: the stalled parts must leave first, and the caller
+        // reports when they have.
         let blocked = if wanted > 0 { self.latest.after_ns(WINDOW_NS) } else { Mono(0) };
         free.max(due).max(blocked).max(self.silent_until).max(self.latest.after_ns(1))
     }
 
-    /// When the schedule lets `parts` leave at once if none leaves before, after `now`; `None` if it never does, for it falls
-    /// behind by so much only. What left in the last second may still forbid it then.
+    /// When, after `now`, the schedule lets `parts` leave at once if none leaves before; `None` if it never does,
+    /// because the schedule is never that far behind. Parts that left in the last second may still forbid it then.
     pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
         let behind_ns = self.interval_ns(now).saturating_mul(u64::from(parts.saturating_sub(1)));
         let (step, lateness) = self.step(now);
@@ -204,7 +207,7 @@ impl SlidingLimit {
         Some(Mono(self.next_step(due, now)).max(next).max(self.silent_until))
     }
 
-    /// When the schedule, at `now`, comes to what is due then.
+    /// When the schedule, at `now`, reaches what is due at `due`.
     const fn next_step(&self, due: u64, now: Mono) -> u64 {
         match self.step(now) {
             (_, 0) => due,
@@ -212,14 +215,14 @@ impl SlidingLimit {
         }
     }
 
-    /// How many parts were taken but are still not written although the guard is over. They count as leaving now
-    /// until they are [charged](Self::charge), and this is set anew.
+    /// Sets how many parts were taken but are still not written although the guard is over. They count as leaving now
+    /// until they are [charged](Self::charge) and this is set anew.
     pub fn set_stalled(&mut self, parts: u32) {
         self.stalled = parts;
     }
 
-    /// Parts that were taken earlier have reached the wire only now: they count a second time, at `now`. Too much rather
-    /// than too little: which of the recorded instants were theirs is not known.
+    /// Parts that were taken earlier have reached the wire only now: they count a second time, at `now`. Counting too
+    /// many is safer than too few: it is not known which of the recorded instants were theirs.
     pub fn charge(&mut self, parts: u32, now: Mono) {
         self.forget(now);
         if parts > 0 {
@@ -227,10 +230,10 @@ impl SlidingLimit {
         }
     }
 
-    /// Whether the invariants hold of what was taken last.
+    /// Checks the invariants for what was taken last.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that is broken.
     pub fn check(&self) -> Sound {
         let parts: u64 = self.runs.iter().map(|run| run.parts).sum();
         holds!(3, parts == self.counted, "{parts} parts are on record, counted as {}", self.counted);
@@ -251,7 +254,7 @@ impl SlidingLimit {
             while left > 0 {
                 let (at, parts) = truth.next().map_or((Mono(0), left), |taken| (taken.at, taken.parts));
                 let is_near = at <= run.latest && run.latest.since(at) <= MERGE_NS && parts <= left;
-                holds!(2, is_near, "{parts} parts left at {at:?} and stand in {run:?}");
+                holds!(2, is_near, "{parts} parts left at {at:?} and are recorded in {run:?}");
                 left -= parts;
             }
         }
@@ -269,7 +272,7 @@ impl SlidingLimit {
         u32::try_from(u64::from(self.rate).saturating_sub(used)).unwrap_or(u32::MAX)
     }
 
-    /// Drops what has left the window; returns the time, which never runs back here.
+    /// Drops what has left the window; returns the time, which never runs backwards here.
     fn forget(&mut self, now: Mono) -> Mono {
         self.latest = self.latest.max(now);
         while let Some(run) = self.runs.front() {
@@ -311,7 +314,7 @@ const fn quantum_of(at: Mono) -> u64 {
     at.0 / QUANTUM_NS * QUANTUM_NS
 }
 
-/// Takes the oldest `parts` away.
+/// Removes the oldest `parts` parts.
 fn forget_truth(truth: &mut VecDeque<Taken>, mut parts: u64) {
     while let Some(oldest) = truth.front().filter(|oldest| oldest.parts <= parts) {
         parts -= oldest.parts;
@@ -325,7 +328,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// All that may leave in one and a half seconds has left.
+    /// A limit from which everything that may leave in one and a half seconds has left.
     fn limit() -> SlidingLimit {
         let mut limit = SlidingLimit::new(200);
         for ms in 5_000..6_500 {
@@ -346,7 +349,7 @@ mod tests {
     #[cfg(debug_assertions)]
     fn breaking_invariant_1_is_noticed() {
         let mut limit = limit();
-        // As if it had forgotten its record, and its schedule again and again.
+        // As if it had lost its record, and its schedule again and again.
         limit.counted = 0;
         limit.runs.clear();
         for ms in 6_500..6_520 {
@@ -357,7 +360,7 @@ mod tests {
         assert_eq!(broken(&limit), Some(1));
         let mut limit = self::limit();
         limit.charge(7, Mono(6_500 * MS));
-        assert_eq!(limit.check(), Ok(()), "what the caller reported is the caller's");
+        assert_eq!(limit.check(), Ok(()), "the limit does not answer for what the caller reported");
     }
 
     #[test]

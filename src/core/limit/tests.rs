@@ -1,4 +1,4 @@
-//! The limit under clocks that come late: no window over R, hardly less than R under backlog, no bursts.
+//! The limit under late calls: no window over R, hardly less than R under backlog, no bursts.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::model::{Mono, Prng};
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
-/// Calls whenever the limit says so, each up to `jitter_ns` late, for `span_ns`, with endless backlog.
+/// Calls whenever the limit says so, each time up to `jitter_ns` late, for `span_ns`, with an endless backlog.
 fn backlog(limit: &mut SlidingLimit, prng: &mut Prng, from: Mono, span_ns: u64, jitter_ns: u64) -> Vec<(Mono, u32)> {
     let (mut now, mut sent) = (from, Vec::new());
     while now.since(from) < span_ns {
@@ -66,7 +66,7 @@ proptest! {
         prop_assert!(most(&sent, 20 * MS) as f64 <= even, "{} parts in 20 ms at {rate}/s", most(&sent, 20 * MS));
     }
 
-    /// Field P1: a carrier that throttles what comes sooner than the rate says after the part before.
+    /// Field P1: a carrier that throttles a part that comes sooner after the one before than the rate says.
     #[test]
     fn a_punctual_one_spaces_and_is_hardly_slower(
         seed: u64,

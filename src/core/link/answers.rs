@@ -1,6 +1,7 @@
-//! What became of parts: from responses, lost connections and our own decisions to outcomes.
+//! The outcomes of parts: made from responses, lost connections and our own decisions.
 //!
-//! Each part handed over leaves through [`Link::conclude`] exactly once.
+//! Each part handed over gets its outcome through [`Link::conclude`] exactly once. A late answer adds a second outcome, by
+//! [`Link::handle_late`].
 
 use crate::model::limits::CARRIER_ID_BYTES_MAX;
 use crate::model::{CarrierError, ErrorFamily, Mono, Now};
@@ -15,15 +16,15 @@ use super::held::Held;
 use super::leg::{Missed, PartToken};
 use super::prepared::Index;
 
-/// Submits that could not be read are told of once in so long.
+/// The operator is told at most once in this time that the carrier could not read a submit.
 const UNREADABLE_TOLD_NS: u64 = 10_000_000_000;
 
-/// How a submit ended that has no response.
+/// How a submit without a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It certainly did not leave.
+    /// It was certainly not sent.
     NotWritten(NotWritten),
-    /// Nobody knows.
+    /// It may have been sent.
     Unanswered(Unanswered),
 }
 
@@ -44,7 +45,7 @@ impl Link {
         }
     }
 
-    /// What a response says against its submit; `None`: taken. A generic_nack takes nothing, whatever its status.
+    /// The error in a response; `None`: the carrier accepted the submit. A `generic_nack` accepts nothing, whatever its status.
     fn refusal(&self, response: &Response<'_, PartToken>) -> Option<CarrierError> {
         let family = match (self.options.family_of(response.status), response.nacked) {
             (None, true) => Some(ErrorFamily::OurBug),
@@ -53,11 +54,11 @@ impl Link {
         family.map(|family| CarrierError::of_answer(family, response.status.0))
     }
 
-    /// The answer to a part that was given up. What it says is told; it consumes nothing and holds nothing back.
+    /// The answer to a part that was given up before. The shard is told; windows, rate and breaker do not change.
     fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>) {
         let refusal = self.refusal(response);
         let Some(leg) = self.leg(bind) else { return };
-        // Only what ended for want of time is kept: of the rest everything was said.
+        // Only parts that ran into the response time-out are kept in `missed`; all others have their final outcome.
         let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
         let Missed { token, shard, address, attempt, parts, sender, coding } = leg.missed.swap_remove(at);
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
@@ -118,7 +119,7 @@ impl Link {
         }
     }
 
-    /// A carrier decides how often it says so; the counters by status tell all.
+    /// Told rarely, because the carrier decides how often it happens; the counters by command status count every case.
     fn tell_unreadable(&mut self, bind: BindId, status: u32, now: Mono) {
         if self.unreadable_told.is_none_or(|at| now.since(at) >= UNREADABLE_TOLD_NS) {
             self.unreadable_told = Some(now);
@@ -126,7 +127,8 @@ impl Link {
         }
     }
 
-    /// Too fast: the part goes back before its followers; it consumes no attempt and ends only with the message's time.
+    /// The carrier throttled: the part goes back ahead of its followers. This consumes no attempt; the part is tried again until
+    /// the message expires, unless the link cannot send or another part was refused.
     fn handle_throttled(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
         self.counters.throttled += 1;
         self.close_breaker(Breaker::handle_other);
@@ -161,7 +163,7 @@ impl Link {
         let flying = self.prepared.is_flying(index);
         let Some(held) = self.held(index) else { return };
         if end == End::NotWritten(NotWritten::ConnectionLost) && !held.stopped {
-            // As if it had never been given to the session: it keeps its place before its followers.
+            // As if the part had never been given to the session: it stays ahead of its followers.
             held.parts.handle_thrown_back(part);
             if flying {
                 self.prepared.put(bind.0, index);
@@ -177,8 +179,8 @@ impl Link {
         self.finish(index);
     }
 
-    /// A part's answer did not come in time; its session may still bring it. No other end is kept here, or a carrier that
-    /// answers what nobody can read would fill this without end.
+    /// Remembers a part whose answer did not come in time, as its session may still bring it. Other ends are not remembered:
+    /// a carrier whose answers cannot be read would let the list grow without bound.
     pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
         let Some(held) = self.held(token.index) else { return };
         let (shard, parts, sender, coding) = (held.shard, held.total(), held.sender, held.coding());
@@ -188,8 +190,8 @@ impl Link {
         }
     }
 
-    /// Answers all of a message that was not sent; the message stands in no queue, and is gone when nothing of it is
-    /// under way.
+    /// Reports the unsent parts of a message as not written. The message must be in no queue; it is removed as soon as no part
+    /// of it is under way.
     pub(super) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
         while let Some(part) = self.prepared.get_mut(index).and_then(Held::take_unsent) {
             self.conclude(index, part, Answer::NotWritten(why), Mono(0), &[]);
@@ -198,7 +200,7 @@ impl Link {
         self.finish(index);
     }
 
-    /// The message, or what is left of it, cannot be coded; it stands in no queue.
+    /// Reports a message, or the rest of it, as unencodable. The message must be in no queue.
     pub(super) fn answer_unencodable(&mut self, index: Index) {
         let Some(held) = self.held(index) else { return };
         held.replan();
@@ -208,7 +210,7 @@ impl Link {
         self.answer_unsent(index, NotWritten::SiblingRefused);
     }
 
-    /// Answers everything that is not sent.
+    /// Reports all unsent parts as not written.
     pub(super) fn reject_all(&mut self, why: NotWritten, now: Now) {
         if self.prepared.unsent() == (0, 0) && self.prepared.on_trial() == 0 {
             return;
@@ -220,28 +222,29 @@ impl Link {
         }
     }
 
-    /// A connection that cannot submit gives back what it has not begun; what it has begun ends here.
+    /// Takes the messages from a connection that cannot submit: those not begun become shared again, the unsent parts of those
+    /// begun are reported as not written.
     pub(super) fn release(&mut self, bind: BindId) {
         for index in self.prepared.release(bind.0) {
             self.answer_unsent(index, NotWritten::ConnectionLost);
         }
     }
 
-    /// Forgets a message of which nothing is left to wait for.
+    /// Removes a message if all its parts are concluded.
     fn finish(&mut self, index: Index) {
         if self.prepared.get_mut(index).is_some_and(Held::is_over) {
             self.prepared.remove(index);
         }
     }
 
-    /// The message of which something waits for an answer, or is to be answered: it is here until that is concluded.
+    /// A message with a part that is not concluded; such a message must still be here.
     fn held(&mut self, index: Index) -> Option<&mut Held> {
         let held = self.prepared.get_mut(index);
-        debug_assert!(held.is_some(), "message {index} went before all of it was answered");
+        debug_assert!(held.is_some(), "message {index} was removed before all its parts were concluded");
         held
     }
 
-    /// The one way out: tells the shard what became of one part.
+    /// Tells the shard the outcome of one part. No other function does so for a part that is under way or unsent.
     fn conclude(&mut self, index: Index, part: u8, answer: Answer, written_at: Mono, id: &[u8]) {
         let bind = self.prepared.bind_of(index);
         let Some(held) = self.held(index) else { return };
@@ -263,7 +266,7 @@ impl Link {
         }
     }
 
-    /// Keys of the id table need only agree within this link.
+    /// Seed for the keys of the id table, which are compared only within this link.
     pub(super) fn id_seed(&self) -> u64 {
         u64::from(self.options.group.0)
     }

@@ -1,9 +1,9 @@
-//! A carrier that sends no receipts is asked by `query_sm` (SMPP 3.4 §4.8) what became of its messages. What it answers is the same
-//! to a shard as what a receipt says.
+//! Asks a carrier that sends no receipts for the state of its messages, by `query_sm` (SMPP 3.4 §4.8). A shard gets the answer in
+//! the form of a receipt.
 //!
-//! An answer counts when it tells an end. One that tells none changes nothing: the message is asked about again later, and so it is
-//! when the carrier refuses, does not know the id, says `UNKNOWN` or does not answer. `final_date` is not used, as the dates in
-//! receipts are not.
+//! Only an answer with a final state counts. Any other answer changes nothing, and the message is asked about again later; the
+//! same holds when the carrier refuses the query, does not know the id, says `UNKNOWN` or does not answer. `final_date` is not
+//! used, just as the dates in receipts are not used.
 
 use crate::model::{Mono, Now, Numbers, Tail};
 use crate::traffic::{IfUnknown, QueryBatch, ReceiptIn, ReceiptToken, Span};
@@ -17,14 +17,14 @@ use super::leg::{Leg, Word};
 use super::queries::{Next, Query};
 use super::{Link, spelling};
 
-/// Queries that one turn sends at most.
+/// Maximum number of queries sent in one turn.
 const PER_TURN_MAX: usize = 256;
 
-/// When one is tried again that a session did not take, ms.
+/// Pause before a query that a session did not take is tried again, ms.
 const NOT_TAKEN_MS: u64 = 1_000;
 
 impl Link {
-    /// A shard has messages to ask about.
+    /// Takes over a shard's messages to ask about.
     pub(super) fn handle_queries(&mut self, batch: QueryBatch, now: Now) {
         let before = self.counters.queries_dropped;
         for asked in &batch.queries {
@@ -43,14 +43,14 @@ impl Link {
         }
     }
 
-    /// Asks about what is due, as fast as was agreed.
+    /// Sends the queries that are due, within the agreed rate.
     pub(super) fn ask_carrier(&mut self, now: Now) {
         self.query_at = None;
         if self.queries.is_empty() || self.draining || self.disk.is_out() {
             return;
         }
         for _ in 0..PER_TURN_MAX {
-            // A bind that comes, or has room again, is an event.
+            // No timer is needed here: when a connection gets bound or has room again, an event says so.
             let Some(at) = self.leg_to_ask(now.mono) else { return };
             match self.queries.next(now.mono) {
                 Next::Ask(query) => self.send_query(at, query, now),
@@ -63,8 +63,8 @@ impl Link {
         self.query_at = Some(now.mono);
     }
 
-    /// A connection that may ask: it can submit, nothing is on trial there, and no more than a quarter of its window is taken by
-    /// queries. A carrier that answers none must not stop what is to be sent.
+    /// A connection that may send a query: it can submit, it is not kept free for a trial, and queries take at most a quarter of
+    /// its window (but always at least one slot). So a carrier that does not answer queries cannot block messages.
     fn leg_to_ask(&self, now: Mono) -> Option<usize> {
         let most = (self.options.window / 4).max(1);
         let has_room = |leg: &Leg| leg.session.as_ref().is_some_and(|session| session.window_free() > 0);
@@ -98,7 +98,7 @@ impl Link {
         }
     }
 
-    /// The carrier answered.
+    /// The carrier answered a query.
     pub(super) fn handle_query_answer(
         &mut self,
         bind: BindId,
@@ -107,7 +107,7 @@ impl Link {
         found: Option<QuerySmResp<'_>>,
         now: Now,
     ) {
-        // It was given up, and is asked again.
+        // The query was given up before, and is sent again later.
         if answer.late {
             self.counters.late_responses += 1;
             return;
@@ -127,7 +127,7 @@ impl Link {
         let Some(query) = self.queries.take(number) else { return };
         self.counters.queries_settled += 1;
         let receipt = ReceiptIn {
-            token: ReceiptToken::NOBODY,
+            token: ReceiptToken::NONE,
             if_unknown: IfUnknown::Tell,
             recipient: query.recipient,
             numbers: Numbers { source: Tail::of(query.recipient), destination: Tail::NONE },
@@ -144,7 +144,7 @@ impl Link {
         self.outbox.push_receipt(query.shard, receipt, &query.id, b"");
     }
 
-    /// Nothing was learned of a message: there was no answer, or it tells no end.
+    /// A query brought no final state, or no answer: the message is asked about again later.
     pub(super) fn handle_query_open(&mut self, bind: BindId, number: u32, now: Now) {
         self.query_is_in(bind);
         self.queries.put_back(number, now.mono);
@@ -152,13 +152,14 @@ impl Link {
 
     fn query_is_in(&mut self, bind: BindId) {
         if let Some(leg) = self.leg(bind) {
-            debug_assert!(leg.queries_out > 0, "{bind:?} has none out");
+            debug_assert!(leg.queries_out > 0, "{bind:?} has no query without an answer");
             leg.queries_out = leg.queries_out.saturating_sub(1);
         }
     }
 }
 
-/// The end that an answer tells, with the network's code. `UNKNOWN` is none: the carrier says that it cannot tell.
+/// The final state in an answer, with the network's error code. `UNKNOWN` is not taken as final: the carrier says that it
+/// does not know the state.
 fn end_told(found: QuerySmResp<'_>) -> Option<(receipt::ReceiptState, u8)> {
     let state = receipt::ReceiptState::from_code(found.message_state)?;
     (state.is_final() && state != receipt::ReceiptState::Unknown).then_some((state, found.error_code))

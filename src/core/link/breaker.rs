@@ -1,11 +1,11 @@
-//! Stops sending when a carrier refuses everything for reasons that no message has: the account, or our own PDUs.
+//! A circuit breaker: stops sending when a carrier refuses every submit because of the account or the coding of our PDUs.
 //!
-//! Knows runs of such refusals and when to try one message again. Refuses to know statuses. Refusals that concern a
-//! message, or the pace, leave a run as it is; as the answer to a probe they show that the account is served again.
+//! Knows runs of such refusals, and when to try one message as a probe. Refuses to know statuses. Refusals because of the
+//! message itself, or of the rate, do not change a run; as the answer to a probe they show that the account works again.
 
 use crate::model::Mono;
 
-/// Such refusals in a row that open it.
+/// Number of such refusals in a row that opens the breaker.
 pub const REFUSALS_MAX: u32 = 10;
 
 /// Pause before the first probe, ms; doubles with each that fails.
@@ -14,45 +14,43 @@ const PAUSE_MIN_MS: u64 = 30_000;
 /// Longest pause, ms.
 const PAUSE_MAX_MS: u64 = 600_000;
 
-/// Where it stands; each state is named by what it lets through.
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakerState {
     /// Everything passes.
     #[default]
     Closed,
-    /// Nothing passes before that instant.
-    Open {
-        /// When one message may try.
-        until: Mono,
-    },
-    /// One message at a time passes.
+    /// Nothing passes before this time; then one message is sent as a probe.
+    Open { until: Mono },
+    /// One message at a time passes, as a probe.
     HalfOpen,
 }
 
-/// What a change of state means for others.
+/// A change of state that the link must react to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerTurn {
-    /// Stop sending; hand back what is held.
+    /// Stop sending, and give back the held messages.
     Opened,
     /// Send again.
     Closed,
 }
 
-/// One per link.
+/// The breaker of one link.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     state: BreakerState,
+    /// Refusals in a row.
     refusals: u32,
+    /// Pauses since the breaker was last closed.
     pauses: u32,
 }
 
 impl Breaker {
-    /// Where it stands.
     pub const fn state(&self) -> BreakerState {
         self.state
     }
 
-    /// How many submits may be without an answer now.
+    /// How many submits may be unanswered now.
     pub const fn in_flight_max(&self) -> u32 {
         match self.state {
             BreakerState::Closed => u32::MAX,
@@ -61,7 +59,7 @@ impl Breaker {
         }
     }
 
-    /// When [`Self::handle_timeout`] has something to do.
+    /// When [`Self::handle_timeout`] must be called.
     pub const fn poll_timeout(&self) -> Option<Mono> {
         match self.state {
             BreakerState::Open { until } => Some(until),
@@ -69,7 +67,7 @@ impl Breaker {
         }
     }
 
-    /// The pause may be over. True if the state changed.
+    /// Lets a probe through if the pause is over. True if the state changed.
     pub fn handle_timeout(&mut self, now: Mono) -> bool {
         let over = self.poll_timeout().is_some_and(|until| now >= until);
         if over {
@@ -90,7 +88,7 @@ impl Breaker {
         }
     }
 
-    /// A submit was refused for a reason of its own.
+    /// A submit was refused because of the message itself or the rate.
     pub fn handle_other(&mut self) -> Option<BreakerTurn> {
         match self.state {
             BreakerState::Closed | BreakerState::Open { .. } => None,
@@ -98,7 +96,7 @@ impl Breaker {
         }
     }
 
-    /// A submit was refused because of the account or of our coding.
+    /// A submit was refused because of the account or our coding.
     pub fn handle_refused(&mut self, now: Mono) -> Option<BreakerTurn> {
         self.refusals = self.refusals.saturating_add(1);
         match self.state {
@@ -113,7 +111,7 @@ impl Breaker {
         }
     }
 
-    /// The operator says that the cause is gone.
+    /// Closes the breaker: the operator says that the cause is gone.
     pub fn reset(&mut self) -> Option<BreakerTurn> {
         let was = std::mem::take(self).state;
         (was != BreakerState::Closed).then_some(BreakerTurn::Closed)

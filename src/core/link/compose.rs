@@ -1,7 +1,7 @@
-//! From a message to the `submit_sm` of one of its parts.
+//! Composes the `submit_sm` of one part of a message.
 //!
-//! Knows the carrier's codings, numbering and optional parameters, and keeps the buffers that every part reuses. Refuses
-//! to know sessions and which part is due.
+//! Knows the carrier's encodings, numbering and optional parameters, and keeps the buffers that every part reuses. Refuses
+//! to know sessions, and which part is due.
 
 use std::borrow::Cow;
 
@@ -18,32 +18,32 @@ use stentor_smpp::udh::Header;
 
 use super::options::{CarrierEncoding, Numbering, Options, TonNpi};
 
-/// The content cannot be said to this carrier.
+/// The content cannot be encoded for this carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unencodable;
 
-/// Which part of which message is to be composed.
+/// The part of a message that is to be composed.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// The message's fixed part.
+    /// The fixed-size fields of the message.
     pub head: &'a Head,
-    /// The rest of it.
+    /// The fields of variable size: sender, text, header, TLVs.
     pub content: &'a Content<'a>,
-    /// Shared by its parts.
+    /// Concatenation reference, the same in all parts of the message.
     pub reference: u16,
-    /// To be carried back by the part's receipt.
+    /// `user_message_reference` of this part, which its receipt may carry back; `None`: none is sent.
     pub user_reference: Option<u16>,
-    /// What [`plan`] decided.
+    /// The result of [`plan`].
     pub plan: Plan,
-    /// Where an earlier part ended; the beginning is always right, only slower.
+    /// The position in the text where an earlier part ended. The beginning is always correct, but slower.
     pub position: Position,
-    /// From 1.
+    /// Number of the part, from 1.
     pub number: u8,
-    /// For the validity that is left.
+    /// The current time, from which the remaining validity is computed.
     pub now: Wall,
 }
 
-/// Buffers of one link.
+/// The buffers of one link, reused by every part.
 #[derive(Debug, Default)]
 pub struct Composer {
     user_data: Vec<u8>,
@@ -52,7 +52,7 @@ pub struct Composer {
     validity: [u8; TIME_OCTETS],
 }
 
-/// Decides how a message is coded and cut; walks its text.
+/// Decides how a message is encoded and cut into parts. Reads the whole text.
 pub fn plan(head: &Head, content: &Content<'_>, options: &Options) -> Result<Plan, Unencodable> {
     let text = text_of(head, content)?;
     let spoken = spoken(head, content, text, options)?;
@@ -60,7 +60,7 @@ pub fn plan(head: &Head, content: &Content<'_>, options: &Options) -> Result<Pla
 }
 
 impl Composer {
-    /// The PDU and the position behind the part. Borrows the buffers until the next call.
+    /// The PDU, and the position in the text after the part. The PDU borrows the buffers until the next call.
     pub fn compose<'c>(
         &'c mut self,
         wanted: &Wanted<'c>,
@@ -91,7 +91,7 @@ impl Composer {
         Ok((message, segments.position()))
     }
 
-    /// None if a value is longer than a parameter can be.
+    /// Writes the optional parameters; `None` if a value is too long for a parameter.
     fn write_tlvs(
         &mut self,
         part: &Part,
@@ -123,7 +123,8 @@ impl Composer {
         Some(())
     }
 
-    /// Relative, so that the carrier's clock does not matter, as far as that form reaches; then absolute.
+    /// Writes the remaining validity as a relative time, so that the carrier's clock does not matter; as an absolute time if it is
+    /// too long for the relative form. False if there is no validity to send.
     fn write_validity(&mut self, expires_at: Wall, now: Wall) -> bool {
         if expires_at == Wall(0) {
             return false;
@@ -138,7 +139,7 @@ impl Composer {
     }
 }
 
-/// The text as its author wrote it; none for bytes.
+/// The text as the client sent it; `None` for binary content.
 fn text_of<'a>(head: &Head, content: &Content<'a>) -> Result<Option<&'a str>, Unencodable> {
     match head.encoding {
         Encoding::Binary => Ok(None),
@@ -148,7 +149,7 @@ fn text_of<'a>(head: &Head, content: &Content<'a>) -> Result<Option<&'a str>, Un
     }
 }
 
-/// The text as it will be said, for which the plan was made.
+/// The text as it is sent: transliterated if the options say so. The plan was made for this text.
 fn as_planned<'a>(text: &'a str, alphabet: Alphabet, options: &Options) -> Cow<'a, str> {
     match options.transliterate.then(|| transliterate(text, alphabet)).flatten() {
         Some(near) => near.text,
@@ -187,7 +188,7 @@ fn carrier_text(head: &Head, options: &Options) -> CarrierText {
     }
 }
 
-/// What an alphabet is called in a message's history.
+/// The encoding that a message's history shows for an alphabet.
 pub const fn coding(alphabet: Alphabet) -> Coding {
     match alphabet {
         Alphabet::Gsm7 | Alphabet::Gsm7National { .. } => Coding::Gsm7,
@@ -198,7 +199,7 @@ pub const fn coding(alphabet: Alphabet) -> Coding {
     }
 }
 
-/// A carrier that wants Latin-1 named gets it by its own number, unless 0 means Latin-1 there anyway.
+/// The `data_coding` of a part. Latin-1 is named by its own number (3), unless 0 means Latin-1 at this carrier anyway.
 fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
     let named = says_latin1(head, options)
         && matches!(plan.alphabet(), Alphabet::Latin1 | Alphabet::Latin1Octets)
@@ -207,7 +208,7 @@ fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
     if named { DataCoding::LATIN1 } else { plan.data_coding() }
 }
 
-/// A sender as an address; the carrier's own is an empty one.
+/// A sender as an SMPP address; an empty address stands for the carrier's default sender.
 pub(super) fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
     if from.is_empty() {
         return Address::default();
@@ -224,7 +225,7 @@ const fn address(pair: TonNpi, digits: &[u8]) -> Address<'_> {
     Address { ton: pair.ton, npi: pair.npi, digits }
 }
 
-/// The recipient that an address names, as a number; 0 if it has no shape of one. `+` and `00` are taken off.
+/// The phone number in an address, without a leading `+` or `00`; 0 if the address is not a phone number.
 pub fn recipient_of(digits: &[u8]) -> u64 {
     let digits = digits.strip_prefix(b"+").or_else(|| digits.strip_prefix(b"00")).unwrap_or(digits);
     Msisdn::from_digits(digits).map_or(0, Msisdn::number)

@@ -1,4 +1,4 @@
-//! What the operator and the daemon want of a link: pause, new sessions, other options, an end.
+//! The commands of the operator and the daemon to a link: resume, new sessions, new options, drain, stop.
 
 use crate::limit::SlidingLimit;
 use crate::model::Now;
@@ -15,7 +15,7 @@ impl Link {
         self.close_breaker(Breaker::reset);
     }
 
-    /// New sessions: standing ones end in good order, waiting ones are tried at once.
+    /// Starts new sessions: open ones are unbound, and connections that wait for their next attempt try at once.
     pub(super) fn rebind(&mut self, now: Now) {
         for at in 0..self.legs.len() {
             let leg = &mut self.legs[at];
@@ -34,7 +34,7 @@ impl Link {
         self.run_session(bind, &[], now);
     }
 
-    /// No more is taken or sent; what is under way is waited for, for the response time at most.
+    /// Stops sending, and unbinds after the answers to everything under way, or after the response time-out at the latest.
     pub(super) fn drain(&mut self, now: Now) {
         self.draining = true;
         let patience_ns = self.options.response_timeout_ms * 1_000_000;
@@ -56,7 +56,7 @@ impl Link {
         }
     }
 
-    /// Ends everything now: what was sent and not answered is `Unanswered(Stopped)`, connections are closed.
+    /// Ends everything now: parts that were sent and not answered get `Unanswered(Stopped)`, connections are closed.
     pub(super) fn stop(&mut self, now: Now) {
         (self.draining, self.stopped) = (true, true);
         for at in 0..self.legs.len() {
@@ -76,7 +76,8 @@ impl Link {
         }
     }
 
-    /// Other options from now on. What needs new sessions gets them; messages begun under another coding end.
+    /// Changes the options. Connections that need new sessions get them; messages that were begun under another coding are not
+    /// continued.
     pub(super) fn reconfigure(&mut self, options: Options, now: Now) {
         let old = std::mem::replace(&mut self.options, options);
         let new = &self.options;

@@ -1,4 +1,4 @@
-//! What a link is told and what it asks for. Values only.
+//! The events that a link handles and the effects that it asks for. Values only.
 
 use crate::model::{DiskRoom, ShardId};
 use crate::traffic::{ToLink, ToShard};
@@ -6,71 +6,66 @@ use crate::traffic::{ToLink, ToShard};
 use super::hosts::Way;
 use super::options::Options;
 
-/// One connection of a link: a transceiver, or half of a pair (even numbers transmit, odd ones receive).
+/// The number of a connection of a link: of a transceiver, of a transmitter, or of one half of a pair (even numbers
+/// transmit, odd ones receive).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindId(pub u16);
 
-/// Something happened; bytes that came in go to [`super::Link::handle_bytes`].
+/// What can happen to a link. Received bytes are no event; they go to [`super::Link::handle_bytes`].
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// A shard speaks.
+    /// A message from a shard.
     Traffic(ToLink),
-    /// The connection asked for by [`LinkEffect::Connect`] stands.
-    Connected {
-        /// Which.
-        bind: BindId,
-    },
-    /// The socket took bytes of what [`super::Link::take_transmit`] handed out.
+    /// The connection asked for by [`LinkEffect::Connect`] is open.
+    Connected { bind: BindId },
+    /// The socket took bytes that [`super::Link::take_transmit`] handed out.
     Written {
-        /// Of which connection.
         bind: BindId,
-        /// How many more.
+        /// Number of bytes since the last report.
         octets: usize,
     },
-    /// More about the end of a connection that is told next, in words.
+    /// Details, as text, about the end of a connection whose [`Self::Disconnected`] follows.
     Words {
-        /// Which.
         bind: BindId,
-        /// What; of more than [`super::trouble::WORDS_MAX`] bytes the rest is left out.
+        /// Cut after [`super::trouble::WORDS_MAX`] bytes.
         words: String,
     },
-    /// The connection is gone, or never came to be. Exactly one of these answers each [`LinkEffect::Connect`] in the
-    /// end, whoever closed; every write that was completed was reported before.
+    /// The connection is closed, or could not be opened. Each [`LinkEffect::Connect`] ends with exactly one of these, whichever
+    /// side closed it; every completed write was reported before.
     Disconnected {
-        /// Which.
         bind: BindId,
-        /// Why.
         reason: Disconnect,
-        /// A write was under way and nobody knows how far it got: all that was taken may have been sent.
+        /// A write was under way, and it is unknown how far it got: all bytes that were taken may have been sent.
         torn: bool,
     },
-    /// The operator wants nothing sent; sessions stay, receipts go on.
+    /// The operator pauses sending; sessions stay, receipts are still handled.
     Pause,
-    /// The operator lets it go on; also closes an open breaker.
+    /// The operator resumes sending; this also closes an open breaker.
     Resume,
-    /// The disk has so much room: when it is out of it, what carriers deliver is theirs to deliver again. Sessions stay.
+    /// How much room the disk has. While it has none, receipts and messages from handsets are refused, and carriers deliver
+    /// them again later. Sessions stay.
     Disk(DiskRoom),
-    /// The operator wants new sessions; what is in flight is waited for.
+    /// The operator wants new sessions; the old ones first wait for the answers to what is in flight.
     Rebind,
-    /// The daemon is about to end: answer what is held, wait for what is in flight, unbind.
+    /// The daemon is about to end: give back held messages, wait for the answers to what is in flight, unbind.
     Drain,
-    /// The daemon waits no longer: what was sent and not answered is `Unanswered(Stopped)`, connections are closed.
+    /// The daemon stops waiting: parts that were sent and not answered get `Unanswered(Stopped)`, connections are closed.
     Stop,
     /// The configuration was reloaded.
     Reconfigure(Box<Options>),
 }
 
-/// Why a connection is gone, as its owner saw it.
+/// Why a connection ended, as the task that owns its socket saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disconnect {
-    /// Name, route or refused: there never was one.
+    /// It could not be opened: the name did not resolve, there was no route, or the host refused it or did not answer.
     Unreachable,
-    /// No TLS with this peer.
+    /// The TLS handshake failed.
     Tls,
-    /// The peer does not take our certificate, or wants one, and said so by this TLS alert: under TLS 1.3 it does so only when
-    /// the handshake is over for us.
+    /// The peer rejects our certificate, or demands one, and said so by this TLS alert. Under TLS 1.3 the alert comes only after
+    /// the handshake is complete on our side.
     CertificateRefused {
-        /// RFC 8446 §6.2.
+        /// Number of the alert (RFC 8446 §6.2).
         alert: u8,
     },
     /// The peer closed.
@@ -81,144 +76,111 @@ pub enum Disconnect {
     ByUs,
 }
 
-/// Something is to be done by the link's owner.
+/// What the link's owner must do.
 #[derive(Debug)]
 pub enum LinkEffect {
-    /// Open a connection; answered by `Connected` or `Disconnected`.
-    Connect {
-        /// Which.
-        bind: BindId,
-        /// Where to.
-        way: Way,
-    },
-    /// There are bytes to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Comes
-    /// again only when all that was taken has been reported.
-    Transmit {
-        /// Which.
-        bind: BindId,
-    },
-    /// Close it, written or not; answered by `Disconnected`.
-    Close {
-        /// Which.
-        bind: BindId,
-    },
-    /// Stop reading from it: the shards are slow.
-    PauseRead {
-        /// Which.
-        bind: BindId,
-    },
-    /// Read on.
-    ResumeRead {
-        /// Which.
-        bind: BindId,
-    },
-    /// To a shard.
-    ToShard {
-        /// Which.
-        shard: ShardId,
-        /// What.
-        traffic: ToShard,
-    },
-    /// Somebody should know.
+    /// Open a connection to this host; answered by `Connected` or `Disconnected`.
+    Connect { bind: BindId, way: Way },
+    /// There are bytes to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Not repeated
+    /// before all bytes that were taken have been reported.
+    Transmit { bind: BindId },
+    /// Close the connection, even if bytes are not written; answered by `Disconnected`.
+    Close { bind: BindId },
+    /// Stop reading from the connection: too many receipts wait for the shards.
+    PauseRead { bind: BindId },
+    /// Read from the connection again.
+    ResumeRead { bind: BindId },
+    /// Send this to a shard.
+    ToShard { shard: ShardId, traffic: ToShard },
+    /// Tell the operator.
     Alarm(Alarm),
 }
 
-/// What an operator is told, once per change. The type says who must act.
+/// What the operator is told. Each variant's documentation begins with who must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alarm {
     /// The operator: the carrier refuses our account with this command status.
     AccountRefused {
-        /// On which connection.
         bind: BindId,
-        /// The bind's answer.
+        /// Command status of the answer to the bind.
         status: u32,
     },
-    /// The operator or us: so many submits in a row were refused for reasons that no message has, the last one with
-    /// this status; nothing is sent until a probe gets through.
+    /// The operator or us: [`super::breaker::REFUSALS_MAX`] submits in a row were refused for reasons that have nothing to do
+    /// with the messages (the account, or our encoding). Nothing is sent until the carrier takes a probe.
     BreakerOpened {
-        /// The last refusal.
+        /// Command status of the last refusal.
         status: u32,
     },
-    /// All is well again.
+    /// No one needs to act: the breaker has closed, submits are sent again.
     BreakerClosed,
-    /// The operator or the carrier: a connection did not come to be, or did not hold. Told when what it says changes, and every
-    /// [`super::trouble::AGAIN_NS`] while it goes on.
+    /// The operator or the carrier: a connection failed to open, or ended. Told when the text changes, and again every
+    /// [`super::trouble::AGAIN_NS`] while the trouble continues.
     Trouble {
-        /// On which connection.
         bind: BindId,
-        /// What, with the host.
+        /// The host and what went wrong, as text.
         what: String,
-        /// When it is tried again, from now; `None`: not at all.
+        /// Time until the next attempt, ms; `None`: there is none.
         again_ms: Option<u64>,
-        /// Attempts that failed in a row.
+        /// Number of attempts in a row that failed.
         failures: u32,
     },
-    /// Nobody at once: the link is without a bind.
+    /// No one at first, as the link reconnects by itself: no connection can submit.
     LinkDown,
-    /// It has one again.
+    /// No one: a connection can submit again.
     LinkUp,
-    /// The carrier: the session had to be given up.
-    SessionLost {
-        /// On which connection.
-        bind: BindId,
-        /// Why.
-        why: SessionLoss,
-    },
-    /// Us or the carrier: it says that it could not read a submit of ours.
+    /// The carrier: a bound session ended although we wanted to keep it.
+    SessionLost { bind: BindId, why: SessionLoss },
+    /// Us or the carrier: it says that it could not read one of our submits.
     Unreadable {
-        /// On which connection.
         bind: BindId,
-        /// What it answered.
+        /// Command status of its answer.
         status: u32,
     },
-    /// The operator: more messages are to be asked about than [`super::queries::QUERIES_MAX`]. Those over it are not; told once.
+    /// The operator: there are more messages to ask about than [`super::queries::QUERIES_MAX`]. The rest is not asked about.
+    /// Told once.
     QueriesFull,
-    /// The carrier: it sent what cannot be read. Told once in a minute at most.
+    /// The carrier: it sent a PDU that cannot be read. Told at most once a minute.
     Unread {
-        /// On which connection.
         bind: BindId,
         /// The host, as the configuration names it.
         peer: String,
-        /// What is wrong with it.
+        /// What is wrong with the PDU.
         what: String,
-        /// Its first bytes, [`super::unread::TOLD_OCTETS_MAX`] at most, in hexadecimal.
+        /// Its first bytes, at most [`super::unread::TOLD_OCTETS_MAX`], in hexadecimal.
         hex: String,
-        /// So many others came since the last one that was told.
+        /// Number of unreadable PDUs since the last one that was told, without this one.
         untold: u64,
     },
 }
 
-/// Why a session was given up by us.
+/// Why a session ended that should have gone on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionLoss {
     /// A submit had no answer in time.
     ResponseTimeout,
-    /// `enquire_link` had no answer in time, and nothing else came either.
-    Silent {
-        /// That time.
-        within_ms: u64,
-    },
-    /// The bind was not answered in time. An answer that comes later is not read.
+    /// `enquire_link` had no answer within this time, and no other PDU came either.
+    Silent { within_ms: u64 },
+    /// The bind was not answered in time. A later answer is not read.
     BindUnanswered {
-        /// What was left of `connect_timeout` when the connection stood.
+        /// The part of `connect_timeout` that was left when the connection was open.
         within_ms: u64,
     },
-    /// What came in was no SMPP.
+    /// The received bytes are not SMPP.
     Garbage,
-    /// More came in that means nothing than [`super::noise::NOISE_MAX`].
+    /// The carrier sent more meaningless PDUs than [`super::noise::NOISE_MAX`] allows.
     Noise,
-    /// Our answers are not read.
+    /// The carrier does not read our answers.
     NotReading,
-    /// The carrier says that we are not bound.
+    /// The carrier refused a submit because, as it says, the session is not bound.
     NotBound,
-    /// The carrier unbound.
+    /// The carrier sent `unbind`.
     PeerUnbound,
-    /// The bind was refused.
+    /// The carrier refused the bind.
     BindRefused,
 }
 
 impl SessionLoss {
-    /// Another host may do better, however long the session stood.
+    /// Whether another host may do better, however long the session lasted.
     pub const fn is_its_hosts_fault(self) -> bool {
         match self {
             Self::ResponseTimeout | Self::Silent { .. } | Self::Garbage | Self::Noise | Self::NotReading => true,

@@ -1,66 +1,71 @@
-//! Answers to "slower, please": pauses after a throttled submit, and, where no rate was agreed, finds one.
+//! Flow control: pauses after a throttled submit and, if no rate was agreed, finds one.
 //!
-//! Knows instants, counts and the agreed rate. Refuses to know which message was throttled and what becomes of it.
-//! A window full of submits that were under way when the carrier lost patience is one event, not many: only a submit
-//! written after the last pause ended counts as a new one.
+//! Knows instants, counts and the agreed rate. Refuses to know which message was throttled and what happens to it.
+//! If the carrier throttles a whole window of submits that were under way together, that is one event, not many: only a
+//! submit written after the end of the last pause counts as a new event.
 
 use crate::limit::SlidingLimit;
 use crate::model::{Mono, Prng, Sound};
 
-/// First pause, ms; doubles with each throttled submit that follows a pause without an accepted one between.
+/// First pause, ms; doubles with each further throttled submit that follows a pause, until one is accepted.
 const PAUSE_MIN_MS: u64 = 100;
 
 /// Longest pause, ms.
 const PAUSE_MAX_MS: u64 = 10_000;
 
-/// The same with no agreed rate: how long the carrier is left alone at the end of a time in which it took nothing.
+/// Longest pause without an agreed rate, ms. It is short so that we soon notice when the carrier accepts submits again.
 const PAUSE_MAX_OPEN_MS: u64 = 1_000;
 
-/// So long after a throttled submit nothing is made up for, ms: the carrier may space strictly.
+/// For this time after a throttled submit the gaps between parts are never shorter than the rate says, not even to make up for a
+/// delay, ms: the carrier may enforce the gaps strictly.
 const PUNCTUAL_MS: u64 = 60_000;
 
-/// By so much of a thousand parts are farther apart then, for each event of late, and at most: what leaves as the rate says does
-/// not arrive so…
+/// Each recent throttling event widens the distance between parts by this many thousandths, up to a maximum: parts sent exactly
+/// at the agreed rate do not arrive exactly at that rate…
 const EASE_PERMILLE: u32 = 10;
 const EASE_MAX_PERMILLE: u32 = 80;
 
-/// …and one step less after so long without an event, ms.
+/// …and after this time without an event the distance shrinks by one step, ms.
 const EASE_STEP_MS: u64 = 10_000;
 
-/// With no agreed rate, one event leaves this share of the pace that was too fast.
+/// Without an agreed rate, a throttling event reduces the rate to this percentage of the rate that was too fast.
 const DECREASE_PERCENT: u64 = 70;
 
-/// With no agreed rate, each second without an event adds this share of the pace that was last too fast…
+/// Without an agreed rate, each second without an event adds this percentage of the rate that was last too fast…
 const INCREASE_PERCENT: u64 = 10;
 
-/// …until it is this many times that pace; then there is no limit again.
+/// …until the rate is this many times the one that was too fast; then the limit is dropped.
 const FORGET_AT: u64 = 4;
 
 const STEP_MS: u64 = 1_000;
 
-/// With no agreed rate, the least pace that counts as too fast: one refusal on an idle link is not a measurement.
+/// Without an agreed rate, the lowest rate that counts as too fast, parts per second: one refusal on an idle link is not a
+/// measurement.
 const PACE_MIN: u32 = 10;
 
-/// Pace of one link. The limit inside is also its meter.
+/// The sending rate of one link. The limit inside also measures it.
 #[derive(Clone, Debug)]
 pub struct FlowControl {
     agreed: Option<u32>,
     limit: SlidingLimit,
-    /// The pace that was last too fast; `None`: no limit but the agreed one.
+    /// The rate that was last too fast; `None`: there is no limit except the agreed one.
     ceiling: Option<u32>,
     next_step: Mono,
     pause_until: Mono,
+    /// Pauses since a submit was last accepted after a pause.
     pauses: u32,
+    /// By how much the distance between parts is widened, in thousandths.
     eased_permille: u32,
+    /// When that shrinks next.
     next_ease: Mono,
     prng: Prng,
 }
 
-/// Nothing to hold anybody back: the limit is only a meter.
+/// A rate that holds nothing back: the limit only measures.
 const UNLIMITED: u32 = u32::MAX;
 
 impl FlowControl {
-    /// At the agreed rate, or at none.
+    /// Starts at the agreed rate, or without a limit.
     pub fn new(agreed: Option<u32>, silent_until: Mono, prng: Prng) -> Self {
         let mut limit = SlidingLimit::new(agreed.unwrap_or(UNLIMITED));
         if agreed.is_some() {
@@ -79,7 +84,7 @@ impl FlowControl {
         }
     }
 
-    /// Another rate was agreed.
+    /// The agreed rate has changed.
     pub fn set_agreed(&mut self, agreed: Option<u32>) {
         if self.agreed != agreed {
             self.agreed = agreed;
@@ -88,15 +93,15 @@ impl FlowControl {
         }
     }
 
-    /// Whether its limit keeps what it promises.
+    /// Checks the invariants of the limit.
     ///
     /// # Errors
-    /// The invariant that does not hold.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         self.limit.check()
     }
 
-    /// Whether parts are counted against a limit at present.
+    /// Whether there is a limit at present.
     pub const fn is_limited(&self) -> bool {
         self.agreed.is_some() || self.ceiling.is_some()
     }
@@ -106,33 +111,33 @@ impl FlowControl {
         if self.is_limited() { Some(self.limit.rate()) } else { None }
     }
 
-    /// When the pause ends, if there is one at `now`.
+    /// The end of the pause, if there is one at `now`.
     pub fn paused_until(&self, now: Mono) -> Option<Mono> {
         (now < self.pause_until).then_some(self.pause_until)
     }
 
-    /// How many parts may leave.
+    /// How many parts may be sent now.
     pub fn allowance(&mut self, now: Mono) -> u32 {
         self.recover(now);
         if now < self.pause_until { 0 } else { self.limit.allowance(now) }
     }
 
-    /// Takes `parts`, all or none.
+    /// Takes tokens for `parts` parts, all or none.
     pub fn take(&mut self, parts: u32, now: Mono) -> bool {
         parts == 0 || now >= self.pause_until && self.limit.take(parts, now)
     }
 
-    /// When at least one part may leave.
+    /// When at least one part may be sent.
     pub fn next_at(&mut self, now: Mono) -> Mono {
         self.limit.next_at(now).max(self.pause_until)
     }
 
-    /// When `parts` may leave at once, if none leaves before; `None` if so many never may.
+    /// When `parts` parts may be sent together, if none is sent before; `None` if the limit never allows so many.
     pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
         Some(self.limit.next_for(parts, now)?.max(self.pause_until))
     }
 
-    /// Parts that left within the last second.
+    /// Number of parts sent within the last second.
     pub fn used(&mut self, now: Mono) -> u32 {
         self.limit.used(now)
     }
@@ -161,7 +166,7 @@ impl FlowControl {
         self.next_ease = now.after_ms(EASE_STEP_MS);
         self.limit.be_punctual(now.after_ms(PUNCTUAL_MS), self.eased_permille);
         if self.agreed.is_none() {
-            // What is refused after a pause, with nothing taken in between, is no measurement: hardly anything was sent.
+            // A refusal right after a pause, with nothing accepted in between, does not measure a rate: hardly anything was sent.
             if is_first || self.ceiling.is_none() {
                 let pace = self.limit.used(now).min(self.limit.rate()).max(PACE_MIN);
                 self.ceiling = Some(pace);
@@ -184,7 +189,7 @@ impl FlowControl {
             self.next_ease = now.after_ms(EASE_STEP_MS);
             self.limit.be_punctual(Mono(0), self.eased_permille);
         }
-        // Nobody found it too fast.
+        // Without a ceiling, no rate was too fast.
         let Some(ceiling) = self.ceiling else { return };
         if now < self.next_step {
             return;
@@ -202,7 +207,7 @@ impl FlowControl {
     }
 }
 
-/// At least 1.
+/// That percentage of `of`, but at least 1.
 fn percent(of: u32, percent: u64) -> u32 {
     u32::try_from(u64::from(of) * percent / 100).unwrap_or(UNLIMITED).max(1)
 }
@@ -253,7 +258,7 @@ mod tests {
         assert_eq!(flow.allowed(), None, "long ago");
     }
 
-    /// Field P1: an agreed rate that is throttled again and again goes a little below itself, and finds the way back.
+    /// Field P1: if the carrier throttles again and again at the agreed rate, we send slightly below it, and return to it later.
     #[test]
     fn who_is_throttled_again_and_again_keeps_a_little_more_distance() {
         let mut flow = FlowControl::new(Some(50), Mono(0), Prng::new(1));
@@ -283,7 +288,7 @@ mod tests {
         assert!((490..=500).contains(&back), "{back}");
     }
 
-    /// Field P3: four seconds in which the carrier took nothing cost half a minute.
+    /// Field P3: four seconds in which the carrier accepted nothing had slowed sending for half a minute.
     #[test]
     fn a_time_in_which_nothing_is_taken_is_one_measurement() {
         let mut flow = FlowControl::new(None, Mono(0), Prng::new(1));

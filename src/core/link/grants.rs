@@ -1,34 +1,36 @@
-//! Who may hand over how much: the ledger of demands and grants between one link and all shards.
+//! The ledger of demands and grants between one link and all shards: how many messages each shard may hand over.
 //!
-//! Knows counts by shard and class. Refuses to know messages, binds and time beyond one pause. Decides whole batches of
-//! grants; the link tells it how much room there is.
+//! Knows counts by shard and class. Refuses to know messages, binds and time, except for two short pauses. Decides whole
+//! batches of grants; the link tells it how much room there is.
 //!
-//! Two kinds of classes are treated apart. *Bulk* (transactional, marketing) is prepared ahead of its slot, so that the
-//! wire never waits for a commit: granted + prepared ≤ the link's bound. *Urgent* (emergency, otp) is granted only
-//! against a slot and a token that are free now, and these are then kept for it (see [`Grants::urgent_expected`]), for
-//! an OTP that was prepared and not sent when the daemon dies may never be sent again.
+//! There are two kinds of classes. *Bulk* (transactional, marketing) is prepared before a window slot is free, so that
+//! sending never waits for a commit: granted + prepared ≤ the link's bound. *Urgent* (emergency, otp) is granted only
+//! against a slot and a token that are free now, and these are then kept for it (see [`Grants::urgent_expected`]). The
+//! reason: an OTP that is prepared and not sent when the daemon crashes may never be sent again.
 //!
-//! An idle link also leaves a few *standing* places for urgent classes with every shard, so that an OTP pays one commit
-//! and no round trip. A standing place is a grant beyond what was demanded, and says so; the shard keeps it until it has
-//! a use for it. It is recalled by a grant of no messages: the shard then gives back what it has not used by the
-//! `unused` of a batch, which may be empty. Standing places hold no slot: they are recalled when the link gets busy,
-//! and those used in that moment wait, most urgent, for the next slot.
+//! An idle link also gives every shard a few *standing* places for urgent classes, so that an OTP waits for one commit and
+//! no round trip. A standing place is a grant that was not demanded, and is marked as such; the shard keeps it until it
+//! needs it. The link recalls it by a grant of no messages: the shard then returns its unused places in the `unused` of a
+//! batch, which may hold no messages. Standing places reserve no slot: they are recalled when the link gets busy, and
+//! messages that use them at that moment wait, ahead of all others, for the next slot.
 //!
 //! Invariants:
-//! 1. Places out = granted − handed over − given back, by shard and class; never negative, whatever a shard says.
+//! 1. Places out = granted − handed over − given back, by shard and class; never negative, even if a shard reports a wrong
+//!    number.
 //! 2. Bulk places out + bulk prepared ≤ bound, as the bound was when they were granted.
-//! 3. Urgent places out (standing ones apart) + urgent prepared ≤ free slots, and ≤ tokens, as of the grant.
+//! 3. Urgent places out (without standing ones) + urgent prepared ≤ free slots, and ≤ tokens, as these were at the grant.
 
 use crate::model::{Class, LinkId, Mono, ShardId, Sound, holds};
 use crate::traffic::{Demand, Grant};
 
-/// Standing places of one class at one shard, at most.
+/// Maximum number of standing places of one class at one shard.
 const STANDING_MAX: u32 = 4;
 
-/// A link must have been idle for so long before it leaves standing places: what comes and goes is not worth it.
+/// How long a link must be idle before it gives standing places, ms: in shorter pauses it is not worth giving and recalling
+/// them.
 const IDLE_MS: u64 = 100;
 
-/// A shard that gives standing places back unasked is left alone for so long.
+/// How long a shard that returns standing places without a recall gets no new ones, ms.
 const UNWANTED_MS: u64 = 10_000;
 
 /// Classes that are granted only against a free slot ([`Class::is_urgent`]); the rest is bulk.
@@ -37,42 +39,46 @@ const BULK: [Class; 2] = [Class::Transactional, Class::Marketing];
 const _: () = assert!(URGENT[0].is_urgent() && URGENT[1].is_urgent());
 const _: () = assert!(!BULK[0].is_urgent() && !BULK[1].is_urgent());
 
-/// How much room a link has when it decides.
+/// How much room a link has at the moment of a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Messages that may be prepared at most; 0 when nothing may be granted at all.
+    /// Maximum number of prepared messages; 0 when nothing may be granted at all.
     pub bound: u32,
-    /// Window slots without a submit, over all binds.
+    /// Free window slots, over all binds.
     pub slots: u32,
-    /// Parts that may leave now.
+    /// Parts that the rate limits allow to be sent now.
     pub tokens: u32,
-    /// Bulk messages held that are not wholly written.
+    /// Bulk messages that the link holds and has not sent completely.
     pub bulk_prepared: u32,
-    /// The same of urgent ones.
+    /// Urgent messages that the link holds and has not sent completely.
     pub urgent_prepared: u32,
 }
 
-/// What stands between the link and one shard, by [`Class::index`].
+/// The counts between the link and one shard, by [`Class::index`].
 #[derive(Clone, Debug, Default)]
 struct Account {
+    /// Messages that the shard demands places for.
     waiting: [u32; Class::COUNT],
+    /// Places granted and neither used nor given back.
     out: [u32; Class::COUNT],
-    /// Part of `out` that nobody demanded.
+    /// Standing places; they are included in `out`.
     standing: [u32; Class::COUNT],
+    /// The standing places were recalled, and some are still out.
     recalling: bool,
+    /// Until then the shard gets no standing places; see [`UNWANTED_MS`].
     unwanted_until: Mono,
-    /// Places that the shard was ever told of, and what became of them. For the check alone.
+    /// Total places granted to the shard, and how they were used. Only for [`Grants::check`].
     granted: [u64; Class::COUNT],
     handed_over: [u64; Class::COUNT],
     given_back: [u64; Class::COUNT],
 }
 
-/// See the head of this file. Lives on the link's core.
+/// The demands and grants of one link. Lives on the link's core.
 #[derive(Clone, Debug)]
 pub struct Grants {
     link: LinkId,
     accounts: Vec<Account>,
-    /// Whose turn it is to be asked first.
+    /// Index of the shard that is served first in the next round.
     turn: usize,
     bulk_out: u32,
     urgent_out: u32,
@@ -83,7 +89,7 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// Nothing demanded, nothing granted.
+    /// A ledger without demands and grants.
     pub fn new(link: LinkId, shards: u8) -> Self {
         Self {
             link,
@@ -98,21 +104,21 @@ impl Grants {
         }
     }
 
-    /// What waits at a shard; replaces what it said before.
+    /// A shard says how many messages wait there; this replaces its previous demand.
     pub fn handle_demand(&mut self, demand: &Demand) {
-        // A shard that this link was not made for has no account: its demand is not heard, its messages count as ungranted.
+        // A shard that this link was not made for has no account: its demand is ignored, its messages count as ungranted.
         let Some(account) = self.accounts.get_mut(usize::from(demand.shard.0)) else { return };
         account.waiting = demand.waiting;
         self.count();
     }
 
-    /// A shard handed `submitted` messages over and gave `unused` places back. Answers how many of these had no place.
+    /// A shard handed `submitted` messages over and gave `unused` places back. Returns how many of both had no place.
     pub fn handle_batch(&mut self, shard: ShardId, class: Class, submitted: u32, unused: u32, now: Mono) -> u32 {
         let Some(account) = self.accounts.get_mut(usize::from(shard.0)) else { return submitted };
         let at = class.index();
         let missing = submitted.saturating_add(unused).saturating_sub(account.out[at]);
         account.waiting[at] = if unused > 0 { 0 } else { account.waiting[at].saturating_sub(submitted) };
-        // Demanded places are used and given back first.
+        // Demanded places are used first, and given back first; standing places after them.
         let demanded = account.out[at] - account.standing[at];
         let standing_used = submitted.saturating_sub(demanded).min(account.standing[at]);
         let demanded_left = demanded.saturating_sub(submitted);
@@ -131,32 +137,32 @@ impl Grants {
         missing
     }
 
-    /// Urgent messages that a slot and a token each are to be kept for: demanded ones, granted or not.
+    /// How many urgent messages need a slot and a token kept free for them: those that were demanded, granted or not.
     pub fn urgent_expected(&self) -> u32 {
         u32::try_from(self.urgent_waiting.max(u64::from(self.urgent_out))).unwrap_or(u32::MAX)
     }
 
-    /// Urgent messages demanded that no place was granted for.
+    /// How many demanded urgent messages have no place yet.
     pub fn urgent_ungranted(&self) -> u64 {
         self.urgent_waiting.saturating_sub(u64::from(self.urgent_out))
     }
 
-    /// Places out at all shards: bulk, urgent without standing, standing.
+    /// Places out at all shards: bulk, urgent without standing ones, standing.
     pub const fn out(&self) -> (u32, u32, u32) {
         (self.bulk_out, self.urgent_out, self.standing_out)
     }
 
-    /// Messages waiting at all shards, as they last said.
+    /// Messages that wait at all shards, by their last demands.
     pub const fn waiting(&self) -> u64 {
         self.bulk_waiting + self.urgent_waiting
     }
 
-    /// When standing places may be due.
+    /// When standing places may have to be given.
     pub fn poll_timeout(&self) -> Option<Mono> {
         self.idle_since.map(|since| since.after_ms(IDLE_MS))
     }
 
-    /// Decides. Appends what is to be told to whom.
+    /// Decides which grants to give now, and appends them to `out`.
     pub fn decide(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
         if room.bound == 0 {
             self.idle_since = None;
@@ -171,15 +177,15 @@ impl Grants {
         }
         let places = room.bound.saturating_sub(self.bulk_out + room.bulk_prepared);
         let wanted = self.bulk_waiting.saturating_sub(u64::from(self.bulk_out));
-        // Few large grants rather than one for each slot that frees: each costs a commit at its shard.
+        // Few large grants are better than one for each slot that becomes free: each costs a commit at its shard.
         if places >= room.bound / 4 || wanted <= u64::from(places) {
             self.spread(BULK, places, out);
         }
         self.stand(room, now, out);
-        debug_assert_eq!(self.check_granted(room, before), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check_granted(room, before), Ok(()), "the grants do not fit");
     }
 
-    /// Whether what is out holds with what was told.
+    /// Checks the counts of places out against the totals.
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -196,7 +202,11 @@ impl Grants {
                     is_balanced,
                     "{class:?} of shard {shard}: {out} out, {granted} granted, {handed_over} handed over, {given_back} given back"
                 );
-                holds!(1, u64::from(standing) <= out, "{class:?} of shard {shard}: {standing} of {out} places stand");
+                holds!(
+                    1,
+                    u64::from(standing) <= out,
+                    "{class:?} of shard {shard}: {standing} standing of {out} places"
+                );
             }
         }
         let sum = |classes: [Class; 2], of: fn(&Account, usize) -> u32| -> u64 {
@@ -214,7 +224,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Whether what was granted since that much of bulk and urgent places were out has room.
+    /// Checks that new grants fit into `room`. `before`: bulk and urgent places out before these grants.
     fn check_granted(&self, room: Room, before: (u32, u32)) -> Sound {
         let out = |class: Class, of: fn(&Account, usize) -> u32| -> u32 {
             self.accounts.iter().map(|account| of(account, class.index())).sum()
@@ -229,7 +239,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Gives `places` away: class by class, and within a class the same to each shard that wants some.
+    /// Grants up to `places` places: class by class, and within a class in equal shares to the shards that want some.
     fn spread(&mut self, classes: [Class; 2], places: u32, out: &mut Vec<(ShardId, Grant)>) {
         let mut places = places;
         for class in classes {
@@ -245,7 +255,7 @@ impl Grants {
         self.count();
     }
 
-    /// Once around the shards, beginning where the last round ended; returns what is left.
+    /// Grants up to `share` places to each shard in turn, beginning where the last round ended. Returns the places left.
     fn round(&mut self, class: Class, share: u32, mut places: u32, out: &mut Vec<(ShardId, Grant)>) -> u32 {
         let shards = self.accounts.len();
         for step in 0..shards {
@@ -264,7 +274,7 @@ impl Grants {
         places
     }
 
-    /// Standing places come when nothing happens and go when something does.
+    /// Gives standing places when the link has been idle, and recalls them when it gets busy.
     fn stand(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
         let held = room.bulk_prepared + room.urgent_prepared + self.bulk_out + self.urgent_out;
         let idle = self.bulk_waiting + self.urgent_waiting == 0 && held == 0;
@@ -352,12 +362,12 @@ impl Grants {
 }
 
 impl Account {
-    /// Messages that wait and have no place yet; standing places are used first.
+    /// Messages that wait and have no place yet. Standing places count as places.
     fn wanted(&self, class: Class) -> u32 {
         self.waiting[class.index()].saturating_sub(self.out[class.index()])
     }
 
-    /// It would take standing places, and has fewer than `each` of a class.
+    /// Whether the shard should get standing places: it has fewer than `each` of a class and accepts them at present.
     fn lacks(&self, each: u32, now: Mono) -> bool {
         let short = URGENT.iter().any(|class| self.standing[class.index()] < each);
         short && !self.recalling && now >= self.unwanted_until
@@ -371,7 +381,7 @@ mod tests {
 
     const ROOM: Room = Room { bound: 8, slots: 8, tokens: 8, bulk_prepared: 0, urgent_prepared: 0 };
 
-    /// Two shards have asked for so many places of each class, and got what there was.
+    /// Two shards have demanded `waiting` places of each class and got what `room` allows.
     fn grants(waiting: u32, room: Room) -> Grants {
         let mut grants = Grants::new(LinkId { carrier: CarrierId(1), core: 0 }, 2);
         for shard in [ShardId(0), ShardId(1)] {
@@ -405,7 +415,7 @@ mod tests {
 
     #[test]
     fn breaking_invariant_2_is_noticed() {
-        // As if it had not heard that some are prepared.
+        // As if it had not known of a prepared message.
         let grants = grants(4, ROOM);
         assert_eq!(grants.check_granted(ROOM, (0, 0)), Ok(()));
         assert_eq!(broken(grants.check_granted(Room { bulk_prepared: 1, ..ROOM }, (0, 0))), Some(2));

@@ -1,10 +1,10 @@
-//! Messages from handsets as their carriers write them: what is a header and what is text, and which part of how many it is.
+//! Reads messages from handsets: which bytes are header and which are text, and which part of a longer message it is.
 //!
-//! Knows: the two elements of a user data header that number parts, and the `sar_` parameters. Refuses to know: what the
-//! text means, and when the other parts come (`shard/joining.rs`).
+//! Knows the two elements of a user data header that number parts, and the `sar_` parameters. Refuses to know what the text
+//! means, and when the other parts come (`shard/joining.rs`).
 //!
-//! A numbering that makes no sense (no parts, part 0, part 3 of 2, more parts than anybody sends) is none: the message counts
-//! as whole, and its header stays as it came.
+//! An impossible numbering (no parts, part 0, part 3 of 2, more than [`HANDSET_PARTS_MAX`] parts) is ignored: the message counts
+//! as complete, and its header is kept unchanged.
 
 use crate::model::Now;
 use crate::model::limits::{ADDRESS_BYTES_MAX, HANDSET_PARTS_MAX};
@@ -18,21 +18,21 @@ use super::compose::recipient_of;
 use super::event::BindId;
 use super::receipts::Delivered;
 
-/// What a shard is told of a message from a handset, but for numbers.
+/// The byte strings of a message from a handset; they go into the arena of the batch to a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandsetSeen<'a> {
-    /// What it came from, where that is no number.
+    /// The sender, if it is not a phone number; else empty.
     pub name: &'a [u8],
-    /// What it was sent to.
+    /// The address that it was sent to.
     pub to: &'a [u8],
-    /// Elements of the header, without those that number parts.
+    /// Elements of the user data header, without those that number parts.
     pub header: Vec<u8>,
-    /// What stands behind the header.
+    /// The text after the header.
     pub text: &'a [u8],
 }
 
 impl Link {
-    /// A message from a handset, or a part of one, has come in.
+    /// Handles a message from a handset, or a part of one.
     pub(super) fn handle_handset(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
         self.counters.from_handsets += 1;
         let from = recipient_of(delivered.from);
@@ -50,9 +50,9 @@ impl Link {
     }
 }
 
-/// The header's elements, the text, and which part of how many it is.
+/// Splits the user data: the elements of its header, the text, and the part number (`None`: the message is complete).
 fn read<'a>(esm_class: EsmClass, user_data: &'a [u8], tlvs: Tlvs<'_>) -> (Vec<u8>, &'a [u8], Option<PartIn>) {
-    // A header that is longer than all there is, is none: nothing of the text is lost by taking it for text.
+    // If the header claims to be longer than the user data, all of it is taken as text, so that no text is lost.
     let is_whole = user_data.first().is_some_and(|length| usize::from(*length) < user_data.len());
     let (header, text) = match esm_class.has_udh() && is_whole {
         true => Header::cut(user_data),

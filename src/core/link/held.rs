@@ -1,11 +1,13 @@
-//! One message in the link's hands: which of its parts were sent, answered, thrown back.
+//! One message that the link holds: which of its parts are sent, answered or thrown back.
 //!
-//! Knows part numbers. Refuses to know binds and queues.
+//! Knows part numbers. Refuses to know binds and queues. A part is *thrown back* if the carrier throttled it or the session never
+//! wrote it: it must be sent again in the same attempt.
 //!
 //! Invariants:
-//! 1. A part is in exactly one of: not sent (`next` and above, unless answered in an earlier attempt), thrown back
-//!    (`again`), under way (`under_way`: a session waits for its answer), settled.
-//! 2. A part is given out for sending at most once until it is thrown back: no two requests for it wait for answers.
+//! 1. A part is in exactly one state: not sent (`next` and above, unless answered in an earlier attempt), thrown back
+//!    (`again`), under way (`under_way`: a session waits for its answer), or settled.
+//! 2. A part is given out for sending only once, and again only after it is thrown back: two requests for it never wait for
+//!    answers at the same time.
 
 use crate::model::{Coding, Mono, ShardId, Sound, Tail, Wall, holds};
 use crate::traffic::{PartSet, Submit};
@@ -13,44 +15,47 @@ use stentor_smpp::split::{Plan, Position};
 
 use super::compose;
 
-/// See the head of this file.
+/// A message that the link holds, and the state of its parts.
 #[derive(Debug)]
 pub struct Held {
-    /// As handed over.
+    /// The message as the shard handed it over.
     pub submit: Submit,
-    /// By whom.
+    /// The shard that handed it over.
     pub shard: ShardId,
-    /// Place among all messages handed to this link; an older one has a smaller.
+    /// Position in the order in which messages were handed to this link; the older message has the smaller number.
     pub order: u64,
-    /// Made when its first part is composed.
+    /// How the text is encoded and cut into parts; `None` until the first part is composed.
     pub plan: Option<Plan>,
-    /// The link's options under which `plan` was made.
+    /// The link's count of option changes when `plan` was made.
     pub era: u32,
-    /// Behind the part that was composed last in ascending order.
+    /// Position in the text after the highest part that was composed.
     pub position: Position,
-    /// What the number ends in that it is sent from; known when it is planned.
+    /// Last digits of the sender's number; set when the message is planned.
     pub sender: Tail,
-    /// When its last part was sent.
+    /// When the most recent of its parts was sent.
     pub sent_at: Mono,
-    /// No more of it shall be sent: a part was refused.
+    /// A part was refused, so no more parts are sent.
     pub stopped: bool,
-    /// Its parts.
     pub parts: Parts,
 }
 
-/// Where each part of one message stands. Until the message is planned it has one part.
+/// The state of each part of one message. Until the message is planned it counts as one part.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// The next part that was not sent yet.
     next: u8,
-    /// `next` has passed the last part.
+    /// Whether `next` has passed the last part.
     ended: bool,
+    /// Parts that were thrown back, ascending.
     again: Vec<u8>,
+    /// Parts whose answer a session waits for.
     under_way: PartSet,
+    /// Whether the carrier has a part of this attempt, or may have one.
     begun: bool,
 }
 
 impl Held {
-    /// Not looked at yet.
+    /// A message that was just handed over.
     pub fn new(submit: Submit, shard: ShardId, order: u64) -> Self {
         let parts = Parts { next: 1, ended: false, again: Vec::new(), under_way: PartSet::default(), begun: false };
         Self {
@@ -67,17 +72,17 @@ impl Held {
         }
     }
 
-    /// Parts at this carrier; 1 until it is planned.
+    /// Number of parts at this carrier; 1 until the message is planned.
     pub fn total(&self) -> u8 {
         self.plan.as_ref().map_or(1, Plan::parts)
     }
 
-    /// In what it is sent; unknown until it is planned.
+    /// The encoding in which it is sent; unknown until it is planned.
     pub fn coding(&self) -> Coding {
         self.plan.as_ref().map_or(Coding::Unknown, |plan| compose::coding(plan.alphabet()))
     }
 
-    /// Forgets how it was cut, if it is untouched.
+    /// Discards the plan, so that a new one is made, if the carrier has nothing of this attempt.
     pub fn replan(&mut self) {
         if self.parts.is_untouched() {
             self.plan = None;
@@ -87,18 +92,19 @@ impl Held {
         }
     }
 
-    /// Whether it has passed its time.
+    /// Whether the message has expired.
     pub fn is_expired(&self, now: Wall) -> bool {
         self.submit.head.expires_at != Wall(0) && now >= self.submit.head.expires_at
     }
 
-    /// The part to be sent now; see [`Parts::next`].
+    /// The part to send now; see [`Parts::next`].
     pub fn next_part(&mut self) -> Option<u8> {
         let total = self.plan.as_ref().map(Plan::parts);
         self.parts.next(total, self.submit.answered.as_deref())
     }
 
-    /// Takes out one part after the other of those that were not sent; a message that never became parts is one part.
+    /// Takes one of the parts that are not sent, and skips it for sending; to be called until `None`. A message that is not
+    /// planned yet counts as one part.
     pub fn take_unsent(&mut self) -> Option<u8> {
         let part = self.next_part()?;
         if self.parts.again.is_empty() {
@@ -109,20 +115,20 @@ impl Held {
         Some(part)
     }
 
-    /// Whether the invariants hold; see [`Parts::check`].
+    /// Checks the invariants; see [`Parts::check`].
     pub fn check(&self, waited_for: &[u8]) -> Sound {
         self.parts.check(waited_for)
     }
 
-    /// Nothing of it is under way and nothing is left to be sent.
+    /// Whether no part is under way and no part is left to send.
     pub fn is_over(&mut self) -> bool {
         self.parts.under_way.is_empty() && self.next_part().is_none()
     }
 }
 
 impl Parts {
-    /// The part to be sent now: thrown back ones first, each before its followers, then the next that was not answered
-    /// in an earlier attempt. `total` is none until the message is planned. It stays due until [`Self::handle_sent`].
+    /// The part to send now: first those thrown back, in ascending order, then the next one that was not answered in an earlier
+    /// attempt. `total` is `None` until the message is planned. Returns the same part until [`Self::handle_sent`].
     pub fn next(&mut self, total: Option<u8>, answered: Option<&PartSet>) -> Option<u8> {
         if let Some(part) = self.again.first() {
             return Some(*part);
@@ -135,7 +141,7 @@ impl Parts {
         (!self.ended).then_some(self.next)
     }
 
-    /// That part of `total` is on its way.
+    /// The part was given to a session.
     pub fn handle_sent(&mut self, part: u8, total: u8) {
         self.under_way.insert(part);
         if self.again.first() == Some(&part) {
@@ -145,35 +151,36 @@ impl Parts {
         }
     }
 
-    /// A part that was under way is settled; `begun` if the carrier has it, or may have it.
+    /// A part that was under way is settled. `begun`: whether the carrier has it, or may have it.
     pub fn handle_settled(&mut self, part: u8, begun: bool) {
         self.land(part);
         self.begun |= begun;
     }
 
-    /// A part that was under way is due again.
+    /// A part that was under way must be sent again.
     pub fn handle_thrown_back(&mut self, part: u8) {
         self.land(part);
         let at = self.again.partition_point(|other| *other < part);
         self.again.insert(at, part);
     }
 
-    /// The carrier has nothing of this attempt: the message may go over another bind, or be taken back as a whole.
+    /// Whether the carrier has nothing of this attempt: the message may go over another bind, or be given back as a whole.
     pub fn is_untouched(&self) -> bool {
         !self.begun && self.under_way.is_empty()
     }
 
-    /// A part that lies behind the position up to which the message was composed.
+    /// Whether the part is among those that were already composed or skipped, so that its text begins before
+    /// [`Held::position`].
     pub fn is_behind(&self, part: u8) -> bool {
         part < self.next || self.ended
     }
 
     fn land(&mut self, part: u8) {
         let was_there = self.under_way.remove(part);
-        debug_assert!(was_there, "part {part} is answered, and was not under way");
+        debug_assert!(was_there, "part {part} is answered, but was not under way");
     }
 
-    /// Whether the invariants hold: `waited_for` are this message's parts in all requests that sessions wait to be answered.
+    /// Checks the invariants. `waited_for`: the part of this message in each submit whose answer a session waits for.
     fn check(&self, waited_for: &[u8]) -> Sound {
         let mut distinct = PartSet::default();
         for part in waited_for {
@@ -183,7 +190,7 @@ impl Parts {
         let is_ordered = self.again.is_sorted_by(|a, b| a < b);
         holds!(1, is_ordered, "thrown back: {:?}", self.again);
         for part in self.again.iter().copied().chain(self.under_way.iter()) {
-            holds!(1, self.is_behind(part), "part {part} counts as not sent and is out, or was");
+            holds!(1, self.is_behind(part), "part {part} counts as not sent, but it was sent");
         }
         let both = self.again.iter().find(|part| self.under_way.contains(**part));
         holds!(1, both.is_none(), "part {both:?} is thrown back and under way");
@@ -192,7 +199,7 @@ impl Parts {
 
     const fn pass(&mut self, total: u8) {
         self.ended = self.next >= total;
-        // Behind part 255 there is none, and it has ended.
+        // There is no part after 255: `ended` is set then.
         self.next = self.next.saturating_add(1);
     }
 }
@@ -231,7 +238,7 @@ mod tests {
     fn breaking_invariant_2_is_noticed() {
         let mut parts = parts();
         parts.handle_sent(1, 2);
-        // As if it had forgotten to go on.
+        // As if it had not advanced to the next part.
         parts.next = 1;
         assert_eq!(parts.next(Some(2), None), Some(1));
         parts.handle_sent(1, 2);

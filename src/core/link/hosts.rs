@@ -1,41 +1,43 @@
-//! Which of a carrier's hosts a connection tries: one of its own first, and the next when a host does not hold it.
+//! The choice of a carrier's host for a connection: first its own host, then the next one when a host fails.
 //!
-//! Knows counts. Refuses to know names and addresses; to whoever does, [`Way::turn`] says how often all hosts were passed,
-//! so that he begins with another address of a name that has several.
+//! Knows counts. Refuses to know names and addresses. The code that resolves names uses [`Way::turn`], the number of rounds
+//! through all hosts, to begin with another address of a name that has several.
 
-/// Sessions that do not hold, one after another, until their host is left.
+/// After this many short sessions in a row the connection leaves its host.
 pub const SHORT_SESSIONS_MAX: u8 = 3;
 
-/// Where a connection goes.
+/// The destination of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
     /// Index into the carrier's hosts.
     pub host: u16,
-    /// How often this connection has passed all of them.
+    /// How often this connection has gone through all hosts.
     pub turn: u32,
 }
 
-/// One connection's choice.
+/// The choice of host of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostChoice {
+    /// How many times the connection went on to the next host.
     passed: u32,
+    /// Short sessions in a row at the current host.
     short: u8,
 }
 
 impl HostChoice {
-    /// Where to go now, for a connection that begins at host `first` of `hosts`.
+    /// The host to try now. `first`: index of the host that this connection tries first; `hosts`: their number.
     pub fn way(self, first: u16, hosts: u16) -> Way {
         let hosts = u32::from(hosts.max(1));
         let host = (u32::from(first) + self.passed % hosts) % hosts;
         Way { host: u16::try_from(host).unwrap_or_default(), turn: self.passed / hosts }
     }
 
-    /// No session came to be: the next host's turn.
+    /// No session was bound: go on to the next host.
     pub fn handle_failed(&mut self) {
         *self = Self { passed: self.passed.wrapping_add(1), short: 0 };
     }
 
-    /// A session has ended. One that did not hold may be chance; some in a row are the host's.
+    /// A session has ended; `held`: whether it lasted. One short session may be chance; several in a row are blamed on the host.
     pub fn handle_session(&mut self, held: bool) {
         self.short = if held { 0 } else { self.short.saturating_add(1) };
         if self.short >= SHORT_SESSIONS_MAX {

@@ -1,22 +1,22 @@
-//! Which shard a carrier's message id belongs to, as far as remembered: a hint that may be lost or, once in 2⁵⁶, wrong.
+//! A table from carriers' message ids to shards: a hint that may be missing or, once in 2⁵⁶ look-ups, wrong.
 //!
-//! A table of fixed size in which a newer id takes the place of an older one. Knows keys and shards; refuses to know ids,
-//! records and how long a receipt may take: what is not found is asked for elsewhere.
+//! The table has a fixed size, and a newer id replaces an older one. Knows keys and shards; refuses to know ids, records and
+//! how long a receipt may take: if an id is not found, the link asks the shards ([`super::inquiry`]).
 
 use crate::model::ShardId;
 
-/// Buckets of two: the low bits of a key choose the bucket, the high 56 bits are kept beside the shard. So a carrier that gives
-/// an id again is understood where its messages are in two shards.
+/// Buckets of two entries: the low bits of a key choose the bucket, the high 56 bits are stored together with the shard. Two
+/// entries, so that both shards are found if a carrier uses an id twice, for messages of two shards.
 #[derive(Clone)]
 pub struct IdTable {
-    /// In each the newer entry first.
+    /// In each bucket the newer entry comes first.
     buckets: Box<[[u64; 2]]>,
-    /// Remembered, and not yet put in its place. The table is larger than any cache: one after another each would wait for memory,
-    /// many at once wait for it together.
+    /// Entries that are not in the table yet. The table is larger than any cache: entries written one at a time would each wait for
+    /// memory, while a batch waits only once.
     recent: Vec<(u64, ShardId)>,
 }
 
-/// How many are put in their places at once.
+/// Number of entries that are written to the table at once.
 const RECENT: usize = 64;
 
 impl std::fmt::Debug for IdTable {
@@ -25,7 +25,7 @@ impl std::fmt::Debug for IdTable {
     }
 }
 
-/// An entry nobody wrote. Its shard byte is one that no shard has.
+/// A free entry. No shard has this number.
 const EMPTY: u64 = SHARD_NONE;
 const SHARD_NONE: u64 = 0xFF;
 const TAG: u64 = !0xFF;
@@ -37,7 +37,7 @@ impl IdTable {
         Self { buckets, recent: Vec::with_capacity(RECENT) }
     }
 
-    /// Remembers. There is no shard 255.
+    /// Adds an entry. There is no shard 255.
     pub fn insert(&mut self, key: u64, shard: ShardId) {
         self.recent.push((key, shard));
         if self.recent.len() >= RECENT {
@@ -49,13 +49,14 @@ impl IdTable {
         for (key, shard) in self.recent.drain(..) {
             let entry = key & TAG | u64::from(shard.0);
             let [newer, older] = &mut self.buckets[index(key, self.buckets.len())];
-            // Without a branch, which would have to wait for the memory.
+            // Without a branch, because a branch would have to wait for the memory.
             *older = if *newer == entry { *older } else { *newer };
             *newer = entry;
         }
     }
 
-    /// The shard, if the key is still there; of two that were given the same id `home`, else the one that was later.
+    /// The shard of a key, if the table still has it. If two shards have the same id: `home` if it is one of them, else the one
+    /// that was added later.
     pub fn find(&mut self, key: u64, home: Option<ShardId>) -> Option<ShardId> {
         self.place_recent();
         let is_known = |entry: &&u64| *entry & TAG == key & TAG && *entry & !TAG != SHARD_NONE;
@@ -66,7 +67,7 @@ impl IdTable {
     }
 }
 
-/// In which of `buckets` a key stands. The tag leaves out the low byte, so the index takes it in.
+/// The index of a key's bucket. The tag omits the lowest byte of the key, so the index must contain it.
 const fn index(key: u64, buckets: usize) -> usize {
     key as usize & (buckets - 1)
 }

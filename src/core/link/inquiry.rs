@@ -1,17 +1,18 @@
-//! Receipts (and messages from handsets) that wait for a shard's word, and whom to ask next.
+//! Receipts and messages from handsets that wait for a shard's verdict, and which shard to ask next.
 //!
 //! Knows tokens, shards and verdicts. Refuses to know sessions and what is in a receipt.
 //!
-//! The order of asking: the shard that the id table names; the shard of the recipient; every other shard; and when
-//! none knows whose it is, the recipient's shard again, to keep it. A receipt without a recipient is at home in the shard
-//! of its id's hash. If one knows the id and no number says that a part of it is meant, it keeps the receipt, after the
-//! recipient's shard was asked for a doubt. A message from a handset is its home's to keep, and nobody else is asked.
+//! A receipt is offered in this order: to the shard that the id table names; to the shard of the recipient (its home); to every
+//! other shard; and if no shard knows the message, to the home again, which parks it. The home of a receipt without a
+//! recipient is chosen by the hash of its id. If a shard knows the id but the numbers in the receipt do not prove that it is
+//! about a message of that shard ([`Verdict::Perhaps`]), that shard parks the receipt, after the home was asked for a message in
+//! doubt that it may be about. A message from a handset is offered only to its home, which keeps it.
 //!
 //! Invariants:
-//! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
-//!    place be used again.
-//! 2. At most one shard is ever told to park one inquiry.
-//! 3. What a connection counts as waiting, and its bytes, is what is open of it.
+//! 1. A token is open from [`Inquiries::open`] until the first verdict `Kept` or `Full`. Later verdicts for it are void, even
+//!    when its slot is used again.
+//! 2. At most one shard is ever told to park an inquiry.
+//! 3. The number of waiting inquiries of a connection, and their bytes, equal those of its open inquiries.
 
 use std::collections::BTreeMap;
 
@@ -21,56 +22,56 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 
 use super::event::BindId;
 
-/// Bytes of room that a place keeps for its next inquiry.
+/// Capacity of a buffer that a free slot keeps for its next inquiry, bytes; a larger buffer is released.
 const OCTETS_KEPT_MAX: usize = 1_024;
 
-/// Where the answer goes once a shard has kept it.
+/// Where the answer to the carrier goes once a shard has kept the receipt, or the message from a handset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
-    /// The connection it came by.
+    /// The connection by which it came.
     pub bind: BindId,
-    /// Which of that connection's sessions.
+    /// Number of the session on that connection ([`super::leg::Leg::generation`]).
     pub generation: u32,
-    /// Its sequence number there.
+    /// Sequence number of the PDU.
     pub sequence: u32,
-    /// It came as data_sm.
+    /// It came as `data_sm`, not as `deliver_sm`.
     pub is_data: bool,
-    /// Bytes that are held until it is answered.
+    /// Bytes held until it is answered.
     pub octets: u32,
 }
 
-/// Whom to ask.
+/// The shards to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// Named by the id table.
+    /// The shard that the id table names, if any.
     pub first: Option<ShardId>,
-    /// The recipient's, or the id's; keeps it if nobody knows it.
+    /// The shard of the recipient, or of the id's hash; it parks the receipt if no shard knows it.
     pub home: ShardId,
-    /// How many there are.
+    /// Number of shards.
     pub shards: u8,
 }
 
 /// What a verdict leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Answer the carrier.
+    /// Acknowledge the delivery to the carrier.
     Answer(ReplyTo),
-    /// Answer it that there is no room: it is to deliver again later.
+    /// Refuse it because there is no room: the carrier is to deliver it again later.
     Refuse(ReplyTo),
-    /// Ask these; see [`Inquiries::copy`].
+    /// Ask these shards; [`Inquiries::copy`] gives the receipt.
     Ask(Ask),
-    /// Nothing yet.
+    /// Nothing: more verdicts are expected.
     Wait,
-    /// The token is not open.
+    /// Nothing: the token is not open.
     Void,
 }
 
-/// Which shards are asked, and what they do with an id that they do not know.
+/// Which shards to ask, and what they do with an id that they do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// One.
+    /// One shard.
     One(ShardId, IfUnknown),
-    /// All but the two that were asked before.
+    /// All shards except the two that were asked before.
     Others(ShardId, ShardId),
 }
 
@@ -94,10 +95,11 @@ struct Inquiry {
     reply: ReplyTo,
     way: Way,
     step: Step,
-    /// Who knows the id, and whether several do.
+    /// The first shard that said [`Verdict::Perhaps`].
     perhaps: Option<ShardId>,
+    /// Whether several shards said so.
     are_several: bool,
-    /// Shards that were told to park it. For the check alone.
+    /// Number of shards that were told to park it. Only for [`Inquiries::check`].
     parked: u8,
     /// `None`: a message from a handset.
     receipt: Option<ReceiptIn>,
@@ -108,13 +110,13 @@ struct Inquiry {
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    /// Inquiries that have ended here. For the check alone.
+    /// Number of inquiries that have ended in this slot. Only for [`Inquiries::check`].
     ended: u64,
     open: bool,
     inquiry: Option<Inquiry>,
 }
 
-/// See the head of this file. Lives on the link's core.
+/// All open inquiries of one link. Lives on the link's core.
 #[derive(Debug, Default)]
 pub struct Inquiries {
     slots: Vec<Slot>,
@@ -122,7 +124,7 @@ pub struct Inquiries {
 }
 
 impl Inquiries {
-    /// Opens an inquiry and says whom to ask first.
+    /// Opens an inquiry for a receipt and returns the shard to ask first.
     pub fn open(
         &mut self,
         reply: ReplyTo,
@@ -142,7 +144,7 @@ impl Inquiries {
         octets.clear();
         octets.extend_from_slice(id);
         octets.extend_from_slice(text);
-        // Of those whom the table knows the later one is meant.
+        // If the id table names a shard, it has chosen among the shards that know the id: the receipt counts as that shard's alone.
         let is_shared = !nobody_to_ask && way.first.is_none();
         let receipt = Some(ReceiptIn { token, is_shared, ..receipt });
         let (perhaps, are_several, parked) = (None, false, u8::from(ask.is_to_park()));
@@ -151,7 +153,7 @@ impl Inquiries {
         (token, ask)
     }
 
-    /// Opens one for a message from a handset, which is told to its home alone, once.
+    /// Opens an inquiry for a message from a handset. Only its home is asked, once.
     pub fn open_for_handset(&mut self, reply: ReplyTo, home: ShardId) -> ReceiptToken {
         let (token, slot) = self.open_slot();
         let octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
@@ -172,14 +174,14 @@ impl Inquiries {
         (ReceiptToken(u64::from(slot.generation) << 32 | u64::from(index)), slot)
     }
 
-    /// The receipt of an open inquiry with its id and its text, to be sent to a shard.
+    /// The receipt of an open inquiry, its id and its text, to be sent to a shard. `None` for a message from a handset.
     pub fn copy(&self, token: ReceiptToken) -> Option<(ReceiptIn, &[u8], &[u8])> {
         let inquiry = self.slot(token)?.inquiry.as_ref()?;
         let (id, text) = inquiry.octets.split_at_checked(inquiry.id_octets)?;
         Some((inquiry.receipt?, id, text))
     }
 
-    /// A shard has spoken.
+    /// Handles a shard's verdict.
     pub fn handle_verdict(&mut self, shard: ShardId, token: ReceiptToken, verdict: Verdict) -> Next {
         let index = token.0 as u32;
         if self.slot(token).is_none() {
@@ -208,10 +210,10 @@ impl Inquiries {
         }
     }
 
-    /// Whether the invariants hold, where connections count so many as waiting and so many bytes, by number.
+    /// Checks the invariants. `counted`: by number of the connection, how many inquiries and bytes it counts as waiting.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self, counted: impl Iterator<Item = (u32, u64)>) -> Sound {
         if self.slots.len() > WALKED_MAX {
             return Ok(());
@@ -225,7 +227,7 @@ impl Inquiries {
                 slot.ended
             );
             let Some(inquiry) = slot.inquiry.as_ref().filter(|_| slot.open) else {
-                holds!(1, !slot.open, "place {at} is open for nothing");
+                holds!(1, !slot.open, "slot {at} is open without an inquiry");
                 continue;
             };
             let is_parked = inquiry.step == Step::Park;
@@ -247,7 +249,7 @@ impl Inquiries {
         Ok(())
     }
 
-    /// Bytes of buffers that wait for another inquiry.
+    /// Total capacity of the buffers in free slots, bytes.
     #[cfg(test)]
     pub fn spare_octets(&self) -> usize {
         let spare = self.slots.iter().filter(|slot| !slot.open);
@@ -298,7 +300,7 @@ mod tests {
     const BIND: BindId = BindId(0);
     const REPLY: ReplyTo = ReplyTo { bind: BIND, generation: 0, sequence: 1, is_data: false, octets: 9 };
 
-    /// Two are open, of which a handset's has one shard to keep it.
+    /// Two open inquiries for messages from handsets; the token is that of the first.
     fn inquiries() -> (Inquiries, ReceiptToken) {
         let mut inquiries = Inquiries::default();
         let token = inquiries.open_for_handset(REPLY, ShardId(1));
@@ -330,7 +332,7 @@ mod tests {
     fn breaking_invariant_2_is_noticed() {
         let (mut inquiries, token) = inquiries();
         let inquiry = inquiries.slots[0].inquiry.as_mut().expect("open");
-        // As if it had forgotten that its home was told.
+        // As if it had forgotten that its home was already told to park it.
         (inquiry.step, inquiry.way.shards) = (Step::Settle, 2);
         assert_eq!(
             inquiries.handle_verdict(ShardId(1), token, Verdict::Unknown),

@@ -1,6 +1,6 @@
-//! One connection of a link and the session on it: what it waits for, and what of its bytes is on the way.
+//! One connection of a link (a leg) and its session: its state, its deadlines, and the bytes that are being written.
 //!
-//! Knows states, deadlines, backoff and counts of bytes. Refuses to know messages and the other connections.
+//! Knows states, deadlines, back-off and counts of bytes. Refuses to know messages and the other connections.
 
 use crate::limit::SlidingLimit;
 use crate::limit::sliding::GUARD_NS;
@@ -13,26 +13,26 @@ use super::noise::Noise;
 use super::options::Options;
 use super::prepared::Index;
 
-/// Our word for a submit: which part of which message.
+/// The token that a session keeps with a submit: which part of which message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartToken {
-    /// The message in the link's hands.
+    /// The message, in [`super::prepared::Prepared`].
     pub index: Index,
-    /// Its part.
+    /// Number of the part, from 1.
     pub part: u8,
 }
 
-/// Our word for a request.
+/// The token that a session keeps with a request until its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// A submit.
     Part(PartToken),
-    /// A query, by its number in [`super::queries::Queries`].
+    /// A `query_sm`, by its number in [`super::queries::Queries`].
     Query(u32),
 }
 
 impl Word {
-    /// The part, if it is a submit's.
+    /// The token of a submit; `None` for a query.
     pub const fn part(self) -> Option<PartToken> {
         match self {
             Self::Part(token) => Some(token),
@@ -41,129 +41,125 @@ impl Word {
     }
 }
 
-/// A part whose answer did not come in time, while its session may still bring it.
+/// A part whose answer did not come in time, but may still come on its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed {
-    /// Our word for it. Its index may be another message's by now.
+    /// The token of the submit. Its index may belong to another message by now.
     pub token: PartToken,
-    /// Whose.
+    /// The shard that owns the message.
     pub shard: ShardId,
-    /// The message.
+    /// Address of the message in its shard.
     pub address: Address,
-    /// Its attempt.
+    /// Number of the attempt, from 1.
     pub attempt: u8,
-    /// Parts of the message at this carrier.
+    /// Number of parts of the message at this carrier.
     pub parts: u8,
-    /// What the number ends in that it was sent from.
+    /// Last digits of the sender's number.
     pub sender: Tail,
-    /// In what it was sent.
+    /// The encoding in which it was sent.
     pub coding: Coding,
 }
 
-/// What a connection waits for.
+/// The state of a connection, named by what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegState {
-    /// Nothing: it is not wanted.
+    /// Nothing: the connection is not wanted.
     Resting,
-    /// Its next attempt.
-    Waiting {
-        /// When.
-        until: Mono,
-    },
-    /// The owner's `Connected`.
-    Connecting {
-        /// Until when.
-        deadline: Mono,
-    },
-    /// The carrier's word on the bind, which its session times.
+    /// The time of its next attempt to connect.
+    Waiting { until: Mono },
+    /// `Connected` from the owner of the socket.
+    Connecting { deadline: Mono },
+    /// The answer to the bind; the session keeps the time limit.
     Binding,
-    /// Traffic.
+    /// Traffic: the session is bound.
     Bound,
-    /// The socket, to take the session's last bytes.
-    Flushing {
-        /// Until when.
-        deadline: Mono,
-    },
-    /// The owner's `Disconnected`.
+    /// The socket to take the last bytes of the session, which has ended.
+    Flushing { deadline: Mono },
+    /// `Disconnected` from the owner of the socket.
     Closing,
 }
 
-/// How long a session that has ended may take to write its last bytes, ms.
+/// Time limit for writing the last bytes of an ended session, ms.
 const FLUSH_MS: u64 = 1_000;
 
-/// A session that stood so long was a good one: the next attempt comes soon.
+/// A session that was bound for this time counts as good: its failures are forgotten, and the next attempt comes soon.
 const STEADY_NS: u64 = 10_000_000_000;
 
-/// Bytes that may wait for the socket before no more submits are written.
+/// When so many bytes wait for the socket, no more submits are given to the session.
 const BACKLOG_OCTETS_MAX: u64 = 256 * 1024;
 
-/// Parts of a limited link that are not written after so long are no longer where the limit believes them.
+/// On a link with a rate limit, parts that are not written after this time count as late: the limit took their tokens too
+/// early and must be corrected.
 const LATE_NS: u64 = GUARD_NS / 2;
 
-/// Parts whose bytes travel together.
+/// Parts whose bytes are handed to the socket together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flight {
     parts: u32,
     since: Mono,
 }
 
-/// See the head of this file.
+/// One connection of a link and its session.
 #[derive(Debug)]
 pub struct Leg {
-    /// What it waits for.
     pub state: LegState,
     /// The session, from `Connected` to `Disconnected`.
     pub session: Option<Box<Session<Word>>>,
-    /// Counts its sessions, so that an answer meant for one is not given to the next.
+    /// Counts the sessions of this connection, so that an answer for one session is not sent on the next.
     pub generation: u32,
-    /// Where it was last connected to, or is to be.
+    /// The host of the last attempt to connect.
     pub way: Way,
-    /// Its own limit.
+    /// Rate limit of this connection alone; `None`: it has none.
     pub limit: Option<SlidingLimit>,
-    /// Whether messages may be submitted now: bound, and its partner too.
+    /// Whether messages may be submitted now: it is bound, and of a pair the other half too.
     pub ready: bool,
-    /// The carrier's last refusal of a bind because of the account, until one succeeds.
+    /// Command status with which the carrier last refused the account in a bind; cleared when a bind succeeds.
     pub refused: Option<u32>,
-    /// How the last connection ended, until a bind succeeds.
+    /// How the last connection ended; cleared when a bind succeeds.
     pub lost: Option<Disconnect>,
-    /// What the end of its connection that is told next is about.
+    /// Details about the end of the connection whose `Disconnected` follows.
     pub words: Option<Box<str>>,
-    /// What went wrong with it since it was last connected, with the host.
+    /// Trouble since the last attempt to connect that the operator was not told yet: the host and what went wrong.
     pub trouble: Option<String>,
-    /// How long its session may wait for the answer to its bind, ns.
+    /// Time limit for the answer to the bind, ns.
     pub bind_ns: u64,
-    /// Receipts of it that wait for a shard, those of earlier sessions too.
+    /// Receipts and messages from handsets that came by this connection, also in earlier sessions, and wait for a shard.
     pub inquiries: u32,
-    /// Bytes of theirs.
+    /// Total bytes of these.
     pub inquiry_octets: u64,
-    /// What came in just now and is not taken: sequence number, and whether it is data_sm. Empty between two events.
+    /// Deliveries received in this event that are refused because the disk is full: sequence number, and whether it is a
+    /// `data_sm`. Empty between two events.
     pub put_off: Vec<(u32, bool)>,
-    /// The owner was asked not to read.
+    /// Whether the owner was asked to stop reading.
     pub read_paused: bool,
-    /// Parts of its session that were given up: at most a window, for the session ends with the first.
+    /// Parts that had no answer in time. At most one window, because the session is ended after the first of them.
     pub missed: Vec<Missed>,
-    /// The session shall be given up when this turn's events are through.
+    /// The session is to be unbound once the events of this turn are handled.
     pub give_up: bool,
-    /// Why the session ended, if the carrier is to blame.
+    /// Why the session ended, if the carrier is the cause.
     pub blame: Option<SessionLoss>,
-    /// We end the session, and nobody is to blame.
+    /// We end the session as planned (drain, rebind, new options): this is no failure.
     pub parting: bool,
-    /// What its session said that means nothing.
+    /// Level of meaningless PDUs on its session.
     pub noise: Noise,
-    /// Queries of its session without an answer.
+    /// Unanswered `query_sm` requests of its session.
     pub queries_out: u32,
     choice: HostChoice,
     failures: u32,
+    /// When the present session was bound; `None`: it was not.
     bound_at: Option<Mono>,
-    /// A `Transmit` was announced and not all of it is reported.
+    /// A `Transmit` was announced, and not all its bytes were reported as written.
     writing: bool,
+    /// Bytes handed out by [`Self::take_transmit`] and not yet reported as written.
     unreported: u64,
+    /// Parts whose bytes the owner has taken.
     taken: Flight,
+    /// Parts whose bytes are still in the session.
     queued: Flight,
 }
 
 impl Leg {
-    /// To be connected as soon as the link is asked for its first timeout.
+    /// A connection that is to be opened at the link's first timeout.
     pub fn new(options: &Options, now: Mono) -> Self {
         Self {
             state: LegState::Waiting { until: now },
@@ -197,7 +193,7 @@ impl Leg {
         }
     }
 
-    /// When it wants attention.
+    /// When its next timer is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let own = match self.state {
             LegState::Waiting { until } => Some(until),
@@ -208,7 +204,7 @@ impl Leg {
         own.into_iter().chain(session).min()
     }
 
-    /// A fresh connection carries this session.
+    /// The connection is open: starts this session on it.
     pub fn begin(&mut self, session: Box<Session<Word>>) {
         self.session = Some(session);
         self.generation = self.generation.wrapping_add(1);
@@ -220,21 +216,21 @@ impl Leg {
         self.missed.clear();
     }
 
-    /// The carrier took the bind.
+    /// The carrier accepted the bind.
     pub fn handle_bound(&mut self, now: Mono) {
         self.state = LegState::Bound;
         self.bound_at = Some(now);
         (self.refused, self.lost) = (None, None);
     }
 
-    /// The session has ended; what it still has to say may go out.
+    /// The session has ended; its last bytes may still be written.
     pub fn flush(&mut self, now: Mono) {
         if matches!(self.state, LegState::Binding | LegState::Bound) {
             self.state = LegState::Flushing { deadline: now.after_ms(FLUSH_MS) };
         }
     }
 
-    /// It shall be connected: where to, for one that begins at host `first` of `hosts`.
+    /// Starts an attempt to connect and returns where to. `first`: index of the host that it tries first; `hosts`: their number.
     pub fn connect(&mut self, first: u16, hosts: u16, deadline: Mono) -> Way {
         self.state = LegState::Connecting { deadline };
         self.parting = false;
@@ -242,7 +238,7 @@ impl Leg {
         self.way
     }
 
-    /// The connection is gone: when to try again.
+    /// The connection has ended: chooses the pause until the next attempt, or rests if the connection is not `wanted`.
     pub fn rest_or_retry(&mut self, options: &Options, wanted: bool, now: Mono, chance: &mut Prng) {
         let steady = self.bound_at.map(|since| now.since(since) >= STEADY_NS);
         if steady == Some(true) && self.blame != Some(SessionLoss::Noise) {
@@ -267,7 +263,7 @@ impl Leg {
         };
     }
 
-    /// Something was changed by which its next attempt may succeed: it comes now.
+    /// New options may let the next attempt succeed: it is made now.
     pub fn retry_now(&mut self, now: Mono) {
         if let LegState::Waiting { until } = &mut self.state {
             *until = now;
@@ -275,24 +271,25 @@ impl Leg {
         }
     }
 
-    /// Attempts that failed in a row.
+    /// Number of attempts in a row that failed.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Whether the socket takes what we write. With a limit, parts must not linger: the limit counts them as gone.
+    /// Whether more parts may be given to the session. With a rate limit, none may while parts are stalled: the limit counts
+    /// those as sent.
     pub fn has_room(&self, limited: bool, now: Mono) -> bool {
         let backlog = self.session.as_ref().map_or(u64::MAX, |session| session.backlog_octets());
         backlog < BACKLOG_OCTETS_MAX && !(limited && self.stalled_parts(now) > 0)
     }
 
-    /// Parts that the limits believe to have left long ago, and that have not.
+    /// Parts that the limits count as sent but that the socket has not taken for longer than [`LATE_NS`].
     pub fn stalled_parts(&self, now: Mono) -> u32 {
         let oldest = if self.taken.parts > 0 { self.taken } else { self.queued };
         if oldest.parts > 0 && now.since(oldest.since) > LATE_NS { self.taken.parts + self.queued.parts } else { 0 }
     }
 
-    /// Parts were put into the session.
+    /// Parts were given to the session.
     pub fn handle_sent(&mut self, parts: u32, now: Mono) {
         if self.queued.parts == 0 {
             self.queued.since = now;
@@ -300,7 +297,7 @@ impl Leg {
         self.queued.parts += parts;
     }
 
-    /// Whether the owner must be told of bytes to write; says so once.
+    /// Whether the owner must be told that there are bytes to write. True only once per write.
     pub fn announces(&mut self) -> bool {
         let waiting = self.session.as_ref().map_or(0, |session| session.backlog_octets());
         let announces = !self.writing && waiting > self.unreported && self.state != LegState::Closing;
@@ -308,7 +305,7 @@ impl Leg {
         announces
     }
 
-    /// Hands out what is to be written.
+    /// Hands out the bytes to write.
     pub fn take_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         let before = out.len();
         let some = self.session.as_mut().is_some_and(|session| session.poll_transmit(out));
@@ -322,7 +319,7 @@ impl Leg {
         some
     }
 
-    /// The socket took bytes. Answers how many parts left later than the limits believe.
+    /// The socket took bytes. Returns how many parts were sent later than the limits assumed.
     pub fn handle_written(&mut self, octets: usize, now: Mono) -> u32 {
         if let Some(session) = self.session.as_mut() {
             session.handle_written(octets);
@@ -336,7 +333,8 @@ impl Leg {
         self.take_late(now)
     }
 
-    /// The connection is gone: what its socket was given may have left until now. Answers as [`Self::handle_written`].
+    /// The connection has ended: bytes that its socket was given may have been sent at any time until now. Returns the same as
+    /// [`Self::handle_written`].
     pub fn handle_gone(&mut self, now: Mono) -> u32 {
         self.queued = Flight::default();
         self.take_late(now)
@@ -347,7 +345,7 @@ impl Leg {
         if taken.parts > 0 && now.since(taken.since) > LATE_NS { taken.parts } else { 0 }
     }
 
-    /// All bytes of an ended session are written.
+    /// Whether all bytes of an ended session are written.
     pub fn is_flushed(&self) -> bool {
         !self.writing && self.session.as_ref().is_none_or(|session| session.backlog_octets() == 0)
     }

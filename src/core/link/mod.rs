@@ -1,21 +1,21 @@
-//! One carrier's link: its sessions, windows and limits, what goes to the wire first, what came of it.
+//! One carrier's link: its sessions, windows and limits, the order in which parts are sent, and the outcome of each part.
 //!
 //! Knows one carrier. Refuses to know routes, retries, records and other carriers; reads no clock and opens no socket. It
 //! keeps its side of the invariants of [`crate::traffic`].
 //!
-//! A `node` calls, in this order, each time something happened:
-//! 1. [`Link::handle`] for each event, [`Link::handle_bytes`] for what came in, [`Link::handle_timeout`] when
-//!    [`Link::poll_timeout`] has come;
-//! 2. `poll_effect` until it gives `None`; what goes to shards is gathered until then, so several events may
-//!    be handled before;
-//! 3. for each `Transmit`: [`Link::take_transmit`], write, report by `Written`;
+//! A `node` makes these calls, in this order, each time something has happened:
+//! 1. [`Link::handle`] for each event, [`Link::handle_bytes`] for received bytes, [`Link::handle_timeout`] when the time
+//!    that [`Link::poll_timeout`] gave has come;
+//! 2. `poll_effect` until it returns `None`; messages to shards are gathered until then, so several events may be handled
+//!    before this step;
+//! 3. for each `Transmit`: [`Link::take_transmit`], write the bytes, report them by `Written`;
 //! 4. sleep until [`Link::poll_timeout`] at the latest.
 //!
 //! From the wire inward: [`leg`] is one connection with its session, [`compose`] makes PDUs, [`prepared`] holds the
-//! messages in the order of the wire, [`grants`] says who may hand over more, [`flow`] and [`breaker`] hold back,
-//! [`inquiry`] and [`id_table`] bring receipts to their shard, [`queries`] says which messages a carrier that sends none is asked
-//! about, [`outbox`] gathers what the shards are told. The rest of this room is [`Link`] itself, by subject: `sessions`,
-//! `sending`, `trial`, `answers`, `receipts`, `asking`, `control`.
+//! messages in the order of sending, [`grants`] decides which shard may hand over more, [`flow`] and [`breaker`] slow or
+//! stop sending, [`inquiry`] and [`id_table`] bring receipts to their shard, [`queries`] decides which messages to ask about
+//! at a carrier that sends no receipts, [`outbox`] gathers the messages to the shards. The other files of this directory
+//! hold the methods of [`Link`], by subject: `sessions`, `sending`, `trial`, `answers`, `receipts`, `asking`, `control`.
 
 pub mod breaker;
 pub mod compose;
@@ -71,11 +71,11 @@ pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi
 pub use queries::QueryOptions;
 pub use status::{BindStatus, Counters, LinkState, Status};
 
-/// See the head of this file. Lives on one core.
+/// The link to one carrier. Lives on one core.
 #[derive(Debug)]
 pub struct Link {
     options: Options,
-    /// Counts changes of the options: a message that was cut under other ones cannot go on.
+    /// Counts changes of the coding options: a message cut into parts under older options cannot continue.
     era: u32,
     legs: Vec<Leg>,
     prepared: Prepared,
@@ -94,20 +94,20 @@ pub struct Link {
     receipt_text: Vec<u8>,
     chance: Prng,
     buggify: Buggify,
-    /// Which connection is asked first next time.
+    /// The connection that is served first in the next round.
     turn: usize,
-    /// When waiting messages may find tokens again.
+    /// When the limits may give tokens for waiting messages again.
     wake_at: Option<Mono>,
-    /// When the carrier is asked next.
+    /// When the next `query_sm` is due.
     query_at: Option<Mono>,
-    /// When somebody was last told of a submit that could not be read.
+    /// When the operator was last told that the carrier could not read a submit.
     unreadable_told: Option<Mono>,
     unread: Unread,
     last_trouble: Option<LastTrouble>,
     told: Told,
-    /// Since when it is up, or down.
+    /// When `up` last changed.
     since: Wall,
-    /// At least one connection can submit.
+    /// Whether at least one connection can submit.
     up: bool,
     paused: bool,
     disk: DiskRoom,
@@ -116,7 +116,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Nothing is connected yet; the first [`Self::poll_timeout`] is `now`.
+    /// A link without connections; its first [`Self::poll_timeout`] is `now`.
     pub fn new(options: Options, seed: u64, now: Now) -> Self {
         let mut chance = Prng::new(seed);
         let connections = options.connections();
@@ -158,7 +158,7 @@ impl Link {
         }
     }
 
-    /// Something happened.
+    /// Handles one event.
     pub fn handle(&mut self, event: LinkEvent, now: Now) {
         match event {
             LinkEvent::Traffic(ToLink::Demand(demand)) => self.grants.handle_demand(&demand),
@@ -180,33 +180,33 @@ impl Link {
         self.end_turn(now);
     }
 
-    /// Bytes came in on a connection. Gives how many were dealt with: all of them, or those of [`sessions::PDUS_MAX`] PDUs.
-    /// Who reads lets others run before he comes with the rest.
+    /// Handles bytes received on a connection. Returns how many it consumed: all, or those of [`sessions::PDUS_MAX`] PDUs.
+    /// The caller lets other work run before it passes the rest.
     pub fn handle_bytes(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
         let dealt_with = self.run_session(bind, bytes, now);
         self.end_turn(now);
         dealt_with
     }
 
-    /// The time of [`Self::poll_timeout`] has come; harmless at any other time.
+    /// To be called at the time of [`Self::poll_timeout`]; does no harm at any other time.
     pub fn handle_timeout(&mut self, now: Now) {
         self.handle_leg_timeouts(now);
         self.breaker.handle_timeout(now.mono);
         self.end_turn(now);
     }
 
-    /// The next thing to be done; `None` when the turn is over.
+    /// The next effect to carry out; `None` when the turn is over.
     pub(crate) fn poll_effect(&mut self) -> Option<LinkEffect> {
-        // Answers before the places that they make free: so a shard has no more attempts open, on disk either, than windows
-        // and prepared queues hold.
+        // Outcomes go before the grants for the places that they free. So a shard never has more open attempts, in memory or on
+        // disk, than the windows and prepared queues hold.
         let told = self.outbox.pop().map(|(shard, traffic)| LinkEffect::ToShard { shard, traffic });
         told.or_else(|| self.effects.pop_front())
     }
 
-    /// Whether the invariants of what it is made of hold.
+    /// Checks the invariants of all parts of the link.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let sessions = (0..).zip(&self.legs).filter_map(|(bind, leg)| Some((bind, leg.session.as_ref()?)));
         let awaited = sessions.flat_map(|(bind, session)| {
@@ -222,36 +222,35 @@ impl Link {
         self.legs.iter().filter_map(|leg| leg.limit.as_ref()).try_for_each(SlidingLimit::check)
     }
 
-    /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.
+    /// When [`Self::handle_timeout`] must be called; `None`: no timer is set.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let legs = self.legs.iter().filter_map(Leg::poll_timeout);
         let others = [self.wake_at, self.query_at, self.breaker.poll_timeout(), self.grants.poll_timeout()];
         legs.chain(others.into_iter().flatten()).min()
     }
 
-    /// Moves what is to be written on `bind` behind what is in `out`; an empty buffer is swapped, not copied into.
-    /// False if there is nothing.
+    /// Appends the bytes to be written on `bind` to `out`; an empty buffer is swapped, not copied into. False if there are none.
     pub fn take_transmit(&mut self, bind: BindId, out: &mut Vec<u8>) -> bool {
         self.legs.get_mut(usize::from(bind.0)).is_some_and(|leg| leg.take_transmit(out))
     }
 
-    /// The beginning of a PDU on `bind` whose rest has not come yet.
+    /// The first bytes of a PDU on `bind` that is not complete yet.
     pub fn begun(&self, bind: BindId) -> &[u8] {
         let session = self.legs.get(usize::from(bind.0)).and_then(|leg| leg.session.as_ref());
         session.map_or(&[], |session| session.begun())
     }
 
-    /// What was made to happen that seldom does.
+    /// Which rare conditions the simulator has triggered.
     pub const fn buggify(&self) -> &Buggify {
         &self.buggify
     }
 
-    /// Whether a drain is complete: nothing held, every connection gone.
+    /// Whether a drain is complete: no message is held, every connection is closed.
     pub fn is_drained(&self) -> bool {
         self.draining && self.prepared.is_empty() && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
     }
 
-    /// Why messages cannot be sent at present, as their shards are told; `None` if they can.
+    /// Why no message can be sent now, as the shards are told; `None` if messages can be sent.
     fn obstacle(&self) -> Option<NotWritten> {
         let open = matches!(self.breaker.state(), BreakerState::Open { .. });
         match (self.draining, self.paused || !self.up || open) {
@@ -261,13 +260,13 @@ impl Link {
         }
     }
 
-    /// What follows from all that happened: who can send, what is sent, who may hand over more, what is to be written.
+    /// Ends a turn: reviews which connections can submit, sends, decides the grants, and announces bytes to write.
     fn end_turn(&mut self, now: Now) {
         self.review_legs(now);
         if let Some(why) = self.obstacle() {
             self.reject_all(why, now);
         }
-        // Before parts, which would leave no room: there are few, and at a pace of their own.
+        // Queries go before parts, which would leave no room in the window. They are few and have their own rate.
         self.ask_carrier(now);
         self.pump(now);
         self.decide_grants(now);
@@ -295,8 +294,8 @@ impl Link {
         }
     }
 
-    /// Messages that may be prepared: the window of the connections that can submit, or a quarter of a second at the
-    /// permitted pace if that is less; 0 when nothing can be sent.
+    /// How many messages may be prepared: the windows of the connections that can submit, or what the permitted rate sends in
+    /// a quarter of a second if that is less; 0 when nothing can be sent.
     fn prepared_max(&self) -> u32 {
         if self.obstacle().is_some() {
             return 0;

@@ -1,24 +1,24 @@
-//! How much a peer says that means nothing: enquire_link without end, unknown commands, answers to nothing, what cannot be
-//! read. Knows one level for one session; refuses to know PDUs.
+//! Counts noise, the PDUs of a peer that are of no use: endless `enquire_link`, unknown commands, answers without a request,
+//! unreadable PDUs. Knows one level for one session; refuses to know PDUs.
 //!
-//! A bucket that leaks: each such PDU adds one, each second takes some away, and so does each PDU of traffic, for a carrier
-//! that answers everything twice does its work all the same. Who fills it costs CPU and brings nothing: his session is
-//! ended, and the pause before the next one grows.
+//! A leaky bucket: each such PDU adds one, each second takes some away, and so does each PDU of traffic, because a carrier
+//! that answers everything twice still does its work. A peer that fills the bucket costs CPU and brings nothing: its session
+//! is ended, and the pause before the next one grows.
 
 use crate::model::Mono;
 
-/// PDUs without meaning until a session is ended.
+/// A session is ended when its level exceeds this number of PDUs.
 pub const NOISE_MAX: u32 = 10_000;
 
-/// Forgiven with each second: far more than anybody asks whether we live.
+/// Taken off the level each second: far more than any carrier's rate of `enquire_link`.
 const FORGIVEN_PER_S: u64 = 100;
 
-/// Forgiven with each PDU of traffic.
+/// Taken off the level for each PDU of traffic.
 const FORGIVEN_PER_PDU: u32 = 4;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// See the head of this file.
+/// The noise level of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Noise {
     level: u32,
@@ -26,12 +26,12 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// A PDU that means something.
+    /// A PDU of traffic came in.
     pub const fn handle_traffic(&mut self) {
         self.level = self.level.saturating_sub(FORGIVEN_PER_PDU);
     }
 
-    /// One that does not. True if it is one too many.
+    /// A PDU of no use came in. True if the level is too high now.
     pub fn handle_noise(&mut self, now: Mono) -> bool {
         let seconds = now.since(self.since) / SECOND_NS;
         if seconds > 0 {

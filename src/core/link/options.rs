@@ -1,4 +1,4 @@
-//! What a link is told about its carrier. Plain values, as meant by the configuration; their defaults live there.
+//! The options of a link: plain values that the configuration is translated to; most defaults are set there.
 
 use crate::mesh::ShardMap;
 use crate::model::{ErrorFamily, GroupId, LinkId, Mono};
@@ -19,7 +19,7 @@ pub struct TonNpi {
     pub npi: u8,
 }
 
-/// One pair for each form of an address.
+/// TON and NPI for each form of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbering {
     /// Senders of 7 digits or more.
@@ -28,7 +28,7 @@ pub struct Numbering {
     pub alphanumeric: TonNpi,
     /// Senders of up to 6 digits.
     pub short_code: TonNpi,
-    /// Every recipient.
+    /// All recipients.
     pub recipient: TonNpi,
     /// `address_range` in the bind.
     pub bind: TonNpi,
@@ -46,22 +46,22 @@ impl Default for Numbering {
     }
 }
 
-/// How sessions are bound.
+/// The kind of bind that a link uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BindKind {
-    /// One connection for both directions.
+    /// One connection, for both directions.
     #[default]
     Transceiver,
-    /// A transmitter and a receiver; it sends only while both are bound, so that no receipt is left without a way.
+    /// A transmitter and a receiver. It sends only while both are bound, so that receipts can always come in.
     Pair,
-    /// One connection that only sends: nothing comes in on it that the carrier keeps to the letter of SMPP.
+    /// One connection that only sends: a carrier that follows SMPP to the letter delivers nothing on it.
     Transmitter,
 }
 
-/// Who we are at the carrier. Changing it binds anew.
+/// Our account at the carrier. A change needs new sessions.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Each of these texts at most [`stentor_smpp::field::BIND_TEXT_OCTETS_MAX`] bytes.
+    /// This and the three texts below have at most [`stentor_smpp::field::BIND_TEXT_OCTETS_MAX`] bytes each.
     pub system_id: Vec<u8>,
     pub password: Vec<u8>,
     pub system_type: Vec<u8>,
@@ -69,7 +69,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// What a bind says. `numbering`: of the bind itself.
+    /// The bind request. `numbering` is the TON and NPI of the bind itself ([`Numbering::bind`]).
     pub fn request(&self, numbering: TonNpi) -> Bind<'_> {
         Bind {
             system_id: &self.system_id,
@@ -91,94 +91,97 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// How the link's messages are coded when they do not say.
+/// How messages are encoded that do not choose an encoding themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CarrierEncoding {
-    /// The default alphabet where the text fits, UCS-2 otherwise.
+    /// The default alphabet if the text fits, else UCS-2.
     #[default]
     Auto,
-    /// The default alphabet or unencodable.
+    /// The default alphabet; a text that does not fit is unencodable.
     Gsm7,
-    /// Latin-1 under data_coding 3 where the text fits, UCS-2 otherwise.
+    /// Latin-1 with `data_coding` 3 if the text fits, else UCS-2.
     Latin1,
-    /// UCS-2 always.
+    /// Always UCS-2.
     Ucs2,
 }
 
-/// Everything about one carrier and this link's part in it.
+/// Everything a link knows about its carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The carrier's name, for status and alarms.
     pub name: String,
-    /// Which link this is.
+    /// The identity of this link.
     pub link: LinkId,
-    /// Receipts are matched within this group.
+    /// The carrier's group: receipts are matched with messages of the same group.
     pub group: GroupId,
-    /// Which shards there are, and whose a recipient is.
+    /// The shards, and the mapping from a recipient to its shard.
     pub shards: ShardMap,
-    /// How many hosts the owner knows; tried in turn. 0 is taken as 1.
+    /// Number of hosts of the carrier, which are tried in turn. 0 is taken as 1.
     pub hosts: u16,
-    /// What they are called, for status and alarms.
+    /// Names of the hosts, for status and alarms.
     pub host_names: Vec<String>,
-    /// Binds of the carrier on other links that are counted before these: bind n of all begins at host n.
+    /// Binds of the same carrier on other links that are numbered before the binds of this link. Bind n of the carrier begins
+    /// at host n.
     pub binds_before: u16,
-    /// Who we are.
+    /// Our account at the carrier.
     pub account: Account,
-    /// Transceivers, pairs or transmitters.
+    /// The kind of bind.
     pub bind: BindKind,
-    /// How many of them on this link; 0 is taken as 1.
+    /// Number of binds on this link; a pair counts as one. 0 is taken as 1.
     pub binds: u16,
-    /// Submits without an answer at most, per bind; 0 is taken as 1.
+    /// The window: how many submits may be unanswered, per bind. 0 is taken as 1.
     pub window: u32,
-    /// Parts in every sliding second, all binds together; `None`: no limit.
+    /// Parts in any sliding second, all binds together; `None`: no limit.
     pub rate_parts_per_s: Option<u32>,
-    /// The same per bind.
+    /// Parts in any sliding second, per bind; `None`: no limit.
     pub bind_rate_parts_per_s: Option<u32>,
-    /// Ton and npi by form of address.
+    /// TON and NPI by form of address.
     pub numbering: Numbering,
-    /// At most 5 bytes.
+    /// `service_type` of each submit; at most 5 bytes.
     pub service_type: Vec<u8>,
-    /// What the carrier understands of text.
+    /// Alphabets and ways of splitting that the carrier supports.
     pub text: CarrierText,
-    /// For messages that leave the coding open.
+    /// Encoding of messages that do not choose one themselves.
     pub encoding: CarrierEncoding,
-    /// Replace characters that the alphabet lacks by near ones rather than use UCS-2.
+    /// Replace characters that the alphabet lacks by similar ones instead of using UCS-2.
     pub transliterate: bool,
-    /// Send the message's expiry as validity_period.
+    /// Send the remaining time until the message expires as `validity_period`.
     pub validity: bool,
-    /// Give each part a user_message_reference, which receipts carry back.
+    /// Send a `user_message_reference` with each part, which the carrier may send back in its receipt.
     pub part_references: bool,
-    /// Sent when a message wants a receipt; 0 otherwise.
+    /// `registered_delivery` of a message that wants a receipt; otherwise 0 is sent.
     pub registered_delivery: u8,
-    /// Optional parameters for every submit, as bytes; a message's own of the same tag wins.
+    /// Optional parameters (TLVs) for every submit, as bytes; a TLV of the message with the same tag takes precedence.
     pub tlvs: Vec<u8>,
-    /// The carrier sends no receipts and is asked instead; `None`: it sends them.
+    /// How to ask a carrier that sends no receipts; `None`: it sends receipts.
     pub query: Option<QueryOptions>,
-    /// How the carrier writes ids; only a hint for routing receipts.
+    /// How the carrier writes message ids in receipts; only a hint for routing receipts to their shard.
     pub dialect: Dialect,
-    /// Command statuses that are of another family here than in the default table, by ascending status.
+    /// Command statuses whose family differs from the default table at this carrier, in ascending order of status.
     pub errors: Vec<(u32, ErrorFamily)>,
-    /// For the name, TCP, TLS and the bind's answer together, ms.
+    /// Time limit for resolving the name, TCP, TLS and the answer to the bind together, ms.
     pub connect_timeout_ms: u64,
-    /// A submit without an answer for so long is in doubt, ms.
+    /// A submit that has no answer after this time is in doubt, ms.
     pub response_timeout_ms: u64,
-    /// Silence after which a session is asked whether it lives, ms. The answer, or anything else, must come within as long
-    /// again, or within `response_timeout_ms` if that is less.
+    /// Silence after which an `enquire_link` is sent, ms. The answer, or any other PDU, must come within the same time again,
+    /// or within `response_timeout_ms` if that is less.
     pub enquire_link_ms: u64,
     /// Pause before the second attempt to connect, ms.
     pub reconnect_min_ms: u64,
-    /// Longest pause between attempts, ms; also the pause after the account was refused.
+    /// Longest pause between attempts to connect, ms; also the pause after the carrier refused the account.
     pub reconnect_max_ms: u64,
-    /// Nothing is submitted before, if there is a rate: the second after the start of the process.
+    /// If there is a rate, nothing is submitted before this time: one second after the process locked the data directory, or
+    /// after the reload that added the link. So parts that an earlier process sent never share a sliding second with ours.
     pub silent_until: Mono,
-    /// Entries of the table that sends receipts straight to their shard, as a power of two; 8 bytes each.
+    /// log2 of the number of entries of the table that maps message ids to shards ([`super::id_table`]); 8 bytes each.
     pub receipt_table_bits: u32,
-    /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
+    /// How often the simulator triggers rare conditions, in parts per million ([`crate::model::buggify`]).
     pub buggify_ppm: u32,
 }
 
 impl Options {
-    /// A carrier of which only the names are known; a start for tests and for the configuration's translation.
+    /// Default options for a carrier with this name and these identities: the start for tests and for the translation of the
+    /// configuration.
     pub fn new(name: &str, link: LinkId, group: GroupId, shards: ShardMap) -> Self {
         Self {
             name: name.to_owned(),
@@ -217,12 +220,12 @@ impl Options {
         }
     }
 
-    /// How long an enquire_link may be unanswered, ms.
+    /// How long an `enquire_link` may be unanswered, ms.
     pub fn enquire_response_ms(&self) -> u64 {
         self.response_timeout_ms.min(self.enquire_link_ms)
     }
 
-    /// What a command status means at this carrier; `None` for success.
+    /// The family of a command status at this carrier; `None` for success.
     pub fn family_of(&self, status: CommandStatus) -> Option<ErrorFamily> {
         match self.errors.binary_search_by_key(&status.0, |entry| entry.0) {
             Ok(at) => self.errors.get(at).map(|entry| entry.1),
@@ -230,7 +233,7 @@ impl Options {
         }
     }
 
-    /// Connections that this link keeps: one per transceiver or transmitter, two per pair.
+    /// Number of connections of this link: one per transceiver or transmitter, two per pair.
     pub fn connections(&self) -> u16 {
         match self.bind {
             BindKind::Transceiver | BindKind::Transmitter => self.binds.max(1),
@@ -238,7 +241,7 @@ impl Options {
         }
     }
 
-    /// Whether going over to `other` needs new sessions.
+    /// Whether a change from these options to `other` needs new sessions.
     pub fn binds_differently(&self, other: &Self) -> bool {
         self.account != other.account
             || self.bind != other.bind

@@ -1,27 +1,27 @@
-//! What goes to the shards, gathered over one turn: one batch of each kind per shard.
+//! Outcomes and receipts for the shards, gathered over one turn into one batch of each kind per shard.
 //!
-//! Knows batches and arenas. Refuses to know why something is said.
+//! Knows batches and arenas. Refuses to know the reasons of outcomes and receipts.
 
 use crate::model::{GroupId, LinkId, ShardId};
 use crate::traffic::{Answer, HandsetIn, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Span, ToShard};
 
 use super::handsets::HandsetSeen;
 
-/// See the head of this file. Lives on the link's core.
+/// The batches of one link. Lives on the link's core.
 #[derive(Debug)]
 pub struct Outbox {
     link: LinkId,
     group: GroupId,
     outcomes: Vec<OutcomeBatch>,
     receipts: Vec<ReceiptBatch>,
-    /// Something is in one of them.
+    /// Whether a batch may have content.
     filled: bool,
-    /// Size of the last batch of outcomes: the next one will be like it.
+    /// Size of the last batch of outcomes, as an estimate for the next one.
     expected: usize,
 }
 
 impl Outbox {
-    /// Empty, for so many shards.
+    /// Empty batches for this number of shards.
     pub fn new(link: LinkId, group: GroupId, shards: u8) -> Self {
         let shards = usize::from(shards.max(1));
         let outcomes = (0..shards).map(|_| OutcomeBatch { link, group, ..OutcomeBatch::default() }).collect();
@@ -29,7 +29,7 @@ impl Outbox {
         Self { link, group, outcomes, receipts, filled: false, expected: 0 }
     }
 
-    /// An outcome; `id` is the carrier's message id of an accepted part.
+    /// Adds an outcome; `id` is the carrier's message id of an accepted part.
     pub fn push_outcome(&mut self, shard: ShardId, mut outcome: Outcome, id: &[u8]) {
         let Some(batch) = of(&mut self.outcomes, shard) else { return };
         if batch.outcomes.is_empty() {
@@ -42,7 +42,7 @@ impl Outbox {
         self.filled = true;
     }
 
-    /// A receipt; its spans are set here.
+    /// Adds a receipt; its spans are set here.
     pub fn push_receipt(&mut self, shard: ShardId, mut receipt: ReceiptIn, id: &[u8], text: &[u8]) {
         let Some(batch) = of(&mut self.receipts, shard) else { return };
         receipt.id = Span::append(&mut batch.arena, id);
@@ -51,7 +51,7 @@ impl Outbox {
         self.filled = true;
     }
 
-    /// A message from a handset; its spans are set here.
+    /// Adds a message from a handset; its spans are set here.
     pub fn push_handset(&mut self, shard: ShardId, mut message: HandsetIn, seen: &HandsetSeen<'_>) {
         let Some(batch) = of(&mut self.receipts, shard) else { return };
         message.name = Span::append(&mut batch.arena, seen.name);
@@ -62,7 +62,7 @@ impl Outbox {
         self.filled = true;
     }
 
-    /// The next batch, shard by shard.
+    /// Takes the next batch, shard by shard; `None` when all are empty.
     pub fn pop(&mut self) -> Option<(ShardId, ToShard)> {
         if !self.filled {
             return None;
@@ -86,8 +86,8 @@ impl Outbox {
     }
 }
 
-/// What is gathered for a shard: there is one for each that may hand over or be asked.
+/// The batch of a shard. There is one for every shard, so a missing one is a bug.
 fn of<T>(batches: &mut [T], shard: ShardId) -> Option<&mut T> {
-    debug_assert!(usize::from(shard.0) < batches.len(), "{shard:?} is none of {}", batches.len());
+    debug_assert!(usize::from(shard.0) < batches.len(), "{shard:?} does not exist: there are {} shards", batches.len());
     batches.get_mut(usize::from(shard.0))
 }

@@ -1,22 +1,24 @@
-//! The messages in the link's hands and the order in which they go to the wire.
+//! The messages that a link holds, and the order in which they are sent.
 //!
-//! Knows messages by index, classes, recipients and binds by number. Refuses to know sessions, windows and limits: it is
-//! asked for the next message whenever a bind can send one.
+//! Knows messages by index, classes, recipients and binds by number. Refuses to know sessions, windows and limits: the
+//! caller asks for the next message whenever a bind can send one.
 //!
-//! A message stands in exactly one place:
-//! - *shared*, by class, in the order of handing over, for whichever bind asks first; or, if it is on trial, for the bind that
-//!   is kept free for such ([`super::trial`]);
-//! - *own* of a bind: its recipient has a message of this class in flight there, or it was thrown back there;
-//! - *begun* at a bind: some of its parts are sent, others not;
-//! - *flying*: every part is sent; it waits for answers.
+//! A message is in exactly one place:
+//! - *shared*: in the queue of its class, in the order of handing over, for the first bind that asks; or, if it is on trial,
+//!   for the bind that is kept free for trials ([`super::trial`]);
+//! - *own* queue of a bind: its recipient has a message of this class in flight at that bind, or the message was thrown back
+//!   there (the carrier throttled it, or the session did not write it);
+//! - *begun* at a bind: some of its parts are sent, others are not;
+//! - *flying*: every part is sent; the message waits for answers.
 //!
 //! Invariants:
-//! 1. Two messages of one (recipient, class) are never at two binds at once (own, begun or flying).
-//! 2. Of one (recipient, class), an older one leaves every place before a younger one does; a thrown back one is back
-//!    ahead of its followers, because own and begun are ordered by age. But what is on trial holds nobody up.
+//! 1. Two messages of one (recipient, class) are never at two binds at the same time (own, begun or flying).
+//! 2. Of one (recipient, class), an older message leaves every place before a younger one does; a message that is thrown
+//!    back is again ahead of its followers, because own and begun are ordered by age. Exception: a message on trial does not
+//!    hold up other messages.
 //! 3. No message starts at a bind while an older one of its (recipient, class) is begun there.
-//! 4. A message is in the queue of its place, once, and in no other; what is counted is what stands there. A session waits for
-//!    answers to nothing but messages that are here.
+//! 4. A message is in the queue of its place, once, and in no other queue; the counters agree with the queues. A session
+//!    waits only for answers to messages that are here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,13 +30,13 @@ use crate::traffic::{Submit, Trial};
 use super::held::Held;
 use super::trial::GROUP_MAX;
 
-/// Number of a message in the link's hands; used again once it is over.
+/// Number of a message that the link holds; free for another message when this one is finished.
 pub type Index = u32;
 
-/// Messages of one class begun at one bind before no other is started.
+/// When so many messages of one class are begun at a bind, no further one is started there.
 const BEGUN_MAX: usize = 4;
 
-/// Where a message stands.
+/// The place of a message; see the list in the documentation of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Shared,
@@ -56,57 +58,57 @@ impl Place {
 struct Entry {
     held: Held,
     place: Place,
-    /// All of it was on the way once since it came to its bind. For the check alone.
+    /// Whether all its parts were under way at once since it came to its bind. Only for [`Prepared::check`].
     has_flown: bool,
 }
 
-/// A request that a session waits to be answered.
+/// A submit whose answer a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Awaited {
-    /// Of which message.
+    /// The message.
     pub index: Index,
-    /// For which of its parts.
+    /// Number of the part, from 1.
     pub part: u8,
-    /// Where.
+    /// Number of the bind whose session waits.
     pub bind: u16,
 }
 
-/// What belongs to one bind.
+/// The queues of one bind, by class.
 #[derive(Debug, Default)]
 struct Bench {
     own: [VecDeque<Index>; Class::COUNT],
     begun: [VecDeque<Index>; Class::COUNT],
-    /// The last part given out was of a begun message: others between.
+    /// Whether the last part given out was of a begun message: then other messages get a turn.
     went_on: [bool; Class::COUNT],
 }
 
-/// Where the messages of one (recipient, class) are, and how many.
+/// The bind at which the messages of one (recipient, class) are, and how many they are.
 #[derive(Clone, Copy, Debug)]
 struct Stay {
     bind: u16,
     messages: u32,
 }
 
-/// See the head of this file.
+/// All messages that a link holds, each in its place.
 #[derive(Debug)]
 pub struct Prepared {
     entries: Vec<Option<Entry>>,
     free: Vec<Index>,
     shared: [VecDeque<Index>; Class::COUNT],
-    /// Those of them that are on trial.
+    /// Shared messages that are on trial, by class; they are not in `shared`.
     trials: [VecDeque<Index>; Class::COUNT],
     benches: Vec<Bench>,
     stays: Map<u64, Stay>,
     next_order: u64,
-    /// Messages not wholly sent: urgent, bulk.
+    /// Messages that are not completely sent, without those on trial: urgent, bulk.
     unsent: (u32, u32),
-    /// The same of those that are on trial, which do not count there.
+    /// Messages on trial that are not completely sent.
     on_trial: u32,
     held: u32,
 }
 
 impl Prepared {
-    /// For so many connections.
+    /// An empty structure for this number of binds.
     pub fn new(binds: u16, hash_seed: u64) -> Self {
         let mut prepared = Self {
             entries: Vec::new(),
@@ -124,18 +126,18 @@ impl Prepared {
         prepared
     }
 
-    /// The bind at which a message stands; 0 if any may take it.
+    /// The bind at which a message is; 0 if it is shared or not here.
     pub fn bind_of(&self, index: Index) -> u16 {
         self.entry(index).and_then(|entry| entry.place.bind()).unwrap_or(0)
     }
 
-    /// There may be more connections than before.
+    /// Makes room for this number of binds; never fewer than before.
     pub fn extend_binds(&mut self, binds: u16) {
         let wanted = usize::from(binds).max(self.benches.len());
         self.benches.resize_with(wanted, Bench::default);
     }
 
-    /// Takes a message over.
+    /// Takes over a message from a shard.
     pub fn insert(&mut self, shard: ShardId, submit: Submit) {
         let (class, is_on_trial) = (submit.head.class, submit.trial.is_some());
         let held = Held::new(submit, shard, self.next_order);
@@ -159,23 +161,23 @@ impl Prepared {
         self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.held)
     }
 
-    /// Messages not wholly sent, without those on trial: urgent ones, bulk ones.
+    /// Messages that are not completely sent, without those on trial: urgent, bulk.
     pub const fn unsent(&self) -> (u32, u32) {
         self.unsent
     }
 
-    /// Messages on trial that are not wholly sent.
+    /// Messages on trial that are not completely sent.
     pub const fn on_trial(&self) -> u32 {
         self.on_trial
     }
 
-    /// No message is in the link's hands, not even one under way.
+    /// Whether the link holds no message at all, not even a flying one.
     pub const fn is_empty(&self) -> bool {
         self.held == 0
     }
 
-    /// Takes the next message for `bind` out of its queue; it must then be given to [`Self::put`] or
-    /// [`Self::remove`]. With `urgent_only` the bulk classes are passed over.
+    /// Takes the next message for `bind` out of its queue; the caller must then give it to [`Self::put`] or
+    /// [`Self::remove`]. With `urgent_only`, bulk classes are skipped.
     pub fn next(&mut self, bind: u16, urgent_only: bool) -> Option<Index> {
         if self.unsent == (0, 0) {
             return None;
@@ -202,13 +204,14 @@ impl Prepared {
         Some(index)
     }
 
-    /// The bind at which the first message that waits for its trial has to go, if any.
+    /// The bind to which the first message that waits for its trial must go, because other messages of its (recipient, class)
+    /// are there; `None` if any bind will do.
     pub fn trial_is_bound_to(&self) -> Option<u16> {
         let first = self.trials.iter().find_map(|queue| queue.front())?;
         self.stays.get(&self.key(*first)).map(|stay| stay.bind)
     }
 
-    /// Gives the next trial to `bind`: one message, or a group. False if none may go there.
+    /// Moves the next trial, one message or a group, to `bind`. False if no message on trial may go there.
     pub fn begin_trial(&mut self, bind: u16) -> bool {
         let mut chosen: Vec<Index> = Vec::new();
         for index in self.trials.iter().flatten() {
@@ -234,24 +237,24 @@ impl Prepared {
         !chosen.is_empty()
     }
 
-    /// Something of a message is sent there, and something not.
+    /// Whether a message is begun at this bind.
     pub fn is_begun_at(&self, bind: u16) -> bool {
         let bench = self.benches.get(usize::from(bind));
         bench.is_some_and(|bench| bench.begun.iter().any(|queue| !queue.is_empty()))
     }
 
-    /// Something on trial there is not wholly sent.
+    /// Whether a message on trial at this bind is not completely sent.
     pub fn is_on_trial_at(&self, bind: u16) -> bool {
         let bench = self.benches.get(usize::from(bind));
         bench.is_some_and(|bench| bench.own.iter().chain(&bench.begun).flatten().any(|index| self.is_on_trial(*index)))
     }
 
-    /// As [`Self::next`], of what is begun there.
+    /// As [`Self::next`], but only messages that are begun at this bind.
     pub fn next_begun(&mut self, bind: u16) -> Option<Index> {
         Class::ALL.into_iter().find_map(|class| self.go_on(bind, class.index()))
     }
 
-    /// As [`Self::next`], of what is on trial there; nothing else is begun.
+    /// As [`Self::next`], but only messages on trial at this bind. The caller ensures that no other message is begun there.
     pub fn next_on_trial(&mut self, bind: u16) -> Option<Index> {
         self.next_begun(bind).or_else(|| Class::ALL.into_iter().find_map(|class| self.start_on_trial(bind, class)))
     }
@@ -276,7 +279,7 @@ impl Prepared {
         bench.begun[at].pop_front()
     }
 
-    /// A message of which nothing is sent, or nothing but what was thrown back.
+    /// The next message of which no part is sent, or whose sent parts were thrown back.
     fn start(&mut self, bind: u16, class: Class) -> Option<Index> {
         let at = class.index();
         let bench = self.benches.get_mut(usize::from(bind))?;
@@ -311,7 +314,7 @@ impl Prepared {
             .any(|other| self.entry(*other).is_some_and(|other| other.held.submit.head.to == head.to))
     }
 
-    /// Puts a message that [`Self::next`] gave, or that was flying, where it now belongs at `bind`.
+    /// Puts a message that [`Self::next`] gave, or that was flying, in the place where it now belongs at `bind`.
     pub fn put(&mut self, bind: u16, index: Index) {
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
         let place = match entry.held.next_part() {
@@ -322,7 +325,7 @@ impl Prepared {
         self.keep(bind, index, place);
     }
 
-    /// Moves a message to a bind's care, and counts.
+    /// Moves a message to a place at a bind and updates the counters.
     fn keep(&mut self, bind: u16, index: Index, place: Place) {
         let key = self.key(index);
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
@@ -350,7 +353,7 @@ impl Prepared {
         queue.insert(queue.len() - younger, index);
     }
 
-    /// Takes a message away that stands in no queue: one that [`Self::next`] gave, or a flying one.
+    /// Removes a message that is in no queue: one that [`Self::next`] gave, or a flying one.
     pub fn remove(&mut self, index: Index) -> Option<Held> {
         let key = self.key(index);
         let entry = self.entries.get_mut(index as usize)?.take()?;
@@ -366,19 +369,19 @@ impl Prepared {
         Some(entry.held)
     }
 
-    /// Whether every part of it is sent.
+    /// Whether every part of the message is sent.
     pub fn is_flying(&self, index: Index) -> bool {
         self.entry(index).is_some_and(|entry| matches!(entry.place, Place::Flying(_)))
     }
 
-    /// Nothing of it is left to be sent; it stands in no queue and stays until its answers are there.
+    /// Marks a message as flying: no part of it is left to send, it is in no queue, and it stays until all its answers came.
     pub fn fly(&mut self, index: Index) {
         if let Some(Place::Own(bind) | Place::Begun(bind)) = self.entry(index).map(|entry| entry.place) {
             self.keep(bind, index, Place::Flying(bind));
         }
     }
 
-    /// Takes a message out of the queue in which it stands; flying ones stand in none.
+    /// Takes a message out of its queue; does nothing for a flying message, which is in no queue.
     pub fn pull_out(&mut self, index: Index) {
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
         let (at, place) = (entry.held.submit.head.class.index(), entry.place);
@@ -394,8 +397,8 @@ impl Prepared {
         }
     }
 
-    /// A bind sends no more for now. What it has not begun goes back to all; returned is what it has begun, taken out
-    /// of its queue, for each of which the caller answers.
+    /// A bind stops sending. Messages that it has not begun become shared again. Returns the messages that it has begun, taken
+    /// out of their queues; the caller must report an outcome for each of them.
     pub fn release(&mut self, bind: u16) -> Vec<Index> {
         let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return Vec::new() };
         if bench.own.iter().chain(&bench.begun).all(VecDeque::is_empty) {
@@ -415,7 +418,7 @@ impl Prepared {
         cut_off
     }
 
-    /// Back among those that any bind may take, by age.
+    /// Puts a message back into the shared queue, by age.
     fn share(&mut self, at: usize, index: Index) {
         let key = self.key(index);
         self.leave(key);
@@ -429,7 +432,7 @@ impl Prepared {
         self.shared_of(at, is_on_trial).insert(older, index);
     }
 
-    /// Every message with something unsent, oldest first, taken out of all queues.
+    /// Takes every message with unsent parts out of all queues, oldest first.
     pub fn take_all_unsent(&mut self) -> Vec<Index> {
         let mut all = Vec::new();
         for at in 0..Class::COUNT {
@@ -446,7 +449,7 @@ impl Prepared {
 
     fn leave(&mut self, key: u64) {
         let stay = self.stays.get_mut(&key);
-        debug_assert!(stay.is_some(), "{key} stays nowhere, and leaves");
+        debug_assert!(stay.is_some(), "a message of {key} leaves a bind, but none is counted there");
         if let Some(stay) = stay {
             stay.messages -= 1;
             if stay.messages == 0 {
@@ -455,15 +458,16 @@ impl Prepared {
         }
     }
 
-    /// What a message is on trial for, if it is.
+    /// How a message is on trial; `None` if it is not.
     pub fn trial_of(&self, index: Index) -> Option<Trial> {
         self.entry(index)?.held.submit.trial
     }
 
-    /// Whether the invariants hold, of its messages too, while sessions wait for these answers.
+    /// Checks the invariants, those of each message ([`Held::check`]) too. `awaited`: the submits whose answers sessions wait
+    /// for.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self, mut awaited: Vec<Awaited>) -> Sound {
         if self.entries.len() > WALKED_MAX {
             return Ok(());
@@ -488,7 +492,7 @@ impl Prepared {
         (0..).zip(&self.entries).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
     }
 
-    /// Each (recipient, class) is at one bind, and its messages there are counted.
+    /// Checks that each (recipient, class) is at one bind, and that the count of its messages there is right.
     fn check_stays(&self) -> Sound {
         let mut stays: BTreeMap<u64, (u16, u32)> = BTreeMap::new();
         for (index, entry) in self.all() {
@@ -505,7 +509,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Every message is where its place says, and is counted.
+    /// Checks that every message is in the queue of its place, and that the counters are right.
     fn check_queues(&self) -> Sound {
         let mut queued = vec![0_u8; self.entries.len()];
         for (place, on_trial, at, queue) in self.queues() {
@@ -546,7 +550,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// All queues: of which place, of those on trial, of which class.
+    /// All queues: their place, whether they hold shared messages on trial, the index of their class.
     fn queues(&self) -> impl Iterator<Item = (Place, bool, usize, &VecDeque<Index>)> {
         let shared = self.shared.iter().enumerate().map(|(at, queue)| (Place::Shared, false, at, queue));
         let trials = self.trials.iter().enumerate().map(|(at, queue)| (Place::Shared, true, at, queue));
@@ -558,13 +562,13 @@ impl Prepared {
         shared.chain(trials).chain(benches)
     }
 
-    /// What is older goes first.
+    /// Checks that older messages are ahead of younger ones.
     fn check_order(&self) -> Sound {
         for (place, .., queue) in self.queues() {
             let is_by_age = queue.iter().is_sorted_by_key(|index| order_of(&self.entries, *index));
             holds!(2, is_by_age, "{place:?} is not by age: {queue:?}");
         }
-        // Of each (recipient, class): the oldest that any bind may take, and the oldest that began and never was all out.
+        // For each (recipient, class): the oldest shared message, and the oldest begun message that was never completely sent.
         let (mut shared, mut begun) = (BTreeMap::<u64, u64>::new(), BTreeMap::<u64, u64>::new());
         for (index, Entry { held, place, has_flown }) in self.all() {
             let oldest = match place {
@@ -582,7 +586,7 @@ impl Prepared {
             holds!(
                 2,
                 !(goes_on && is_passed(&shared)),
-                "message {index} is {place:?}, an older one waits for any bind"
+                "message {index} is {place:?}, but an older one is still shared"
             );
             let has_started = !held.parts.is_untouched();
             holds!(3, !(has_started && is_passed(&begun)), "message {index} has started, an older one is begun");
@@ -594,7 +598,7 @@ impl Prepared {
         self.entries.get(index as usize)?.as_ref()
     }
 
-    /// Recipient and class; a number has less than 50 bits.
+    /// Recipient and class in one number; a phone number has fewer than 50 bits.
     fn key(&self, index: Index) -> u64 {
         self.entry(index)
             .map_or(0, |entry| entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64)
@@ -608,7 +612,7 @@ impl Prepared {
     }
 }
 
-/// Who names a message has it from here, and has not taken it away.
+/// The entry of a message that must be here: callers get indices from this file, and use none after [`Prepared::remove`].
 fn entry_mut(entries: &mut [Option<Entry>], index: Index) -> Option<&mut Entry> {
     let entry = entries.get_mut(index as usize).and_then(Option::as_mut);
     debug_assert!(entry.is_some(), "message {index} is not here");

@@ -1,4 +1,4 @@
-//! Each invariant of what is prepared, broken as a bug would break it, is noticed.
+//! Breaks each invariant of the prepared messages, as a bug would, and asserts that the check notices.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn prepared() -> Prepared {
     prepared
 }
 
-/// The next message of a bind goes to the wire there.
+/// Sends the first part of a bind's next message.
 fn send(prepared: &mut Prepared, bind: u16) -> Awaited {
     let index = prepared.next(bind, false).expect("a message");
     prepared.get_mut(index).expect("is here").parts.handle_sent(1, 1);
@@ -48,7 +48,7 @@ fn breaking_invariant_1_is_noticed() {
     assert_eq!(prepared.check(vec![first]), Ok(()));
     let elsewhere = Awaited { bind: 1, ..first };
     assert_eq!(broken(&prepared, &[elsewhere]), Some((HERE, 1)), "it counts as being at another bind");
-    // As if nobody had noted where the first one is.
+    // As if the place of the first message had not been recorded.
     prepared.stays.clear();
     let second = send(&mut prepared, 1);
     assert_eq!(broken(&prepared, &[first, second]), Some((HERE, 1)));
@@ -74,7 +74,7 @@ fn breaking_invariant_3_is_noticed() {
     prepared.keep(0, index, Place::Begun(0));
     let first = Awaited { index, part: 1, bind: 0 };
     assert_eq!(prepared.check(vec![first]), Ok(()));
-    // As if nobody had asked whether it must wait.
+    // As if the code had not checked whether the message must wait.
     let index = prepared.shared[BULK.index()].pop_front().expect("there");
     prepared.get_mut(index).expect("is here").parts.handle_sent(1, 1);
     prepared.keep(0, index, Place::Flying(0));
@@ -83,8 +83,8 @@ fn breaking_invariant_3_is_noticed() {
 
 #[test]
 fn breaking_invariant_4_is_noticed() {
-    let nobody = Awaited { index: 9, part: 1, bind: 0 };
-    assert_eq!(broken(&prepared(), &[nobody]), Some((HERE, 4)));
+    let unknown = Awaited { index: 9, part: 1, bind: 0 };
+    assert_eq!(broken(&prepared(), &[unknown]), Some((HERE, 4)));
     let breaks: [fn(&mut Prepared); 8] = [
         |prepared| prepared.unsent.1 += 1,
         |prepared| prepared.on_trial += 1,

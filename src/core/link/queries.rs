@@ -1,73 +1,74 @@
-//! What a carrier that sends no receipts is asked: of which messages, when next, and how fast.
+//! The schedule of queries to a carrier that sends no receipts: about which messages, when next, and how fast.
 //!
-//! Knows ids, times and one limit ([`SlidingLimit`]: never more in a second than agreed). Refuses to know sessions, PDUs and what
-//! an answer says: who asks is told what is due (`asking.rs`).
+//! Knows ids, times and one limit ([`SlidingLimit`]: never more in a second than agreed). Refuses to know sessions, PDUs and
+//! answers: `asking.rs` takes the due messages from here and sends the queries.
 //!
-//! A message is asked about for the first time when it has been with the carrier for `first_ms`, then whenever it has waited as
-//! long again since, an hour at most: at 1, 2, 4, 8 ... minutes. So a start that knows when it was sent goes on where the
-//! process before it was. Behind its own time nobody asks any more.
+//! The first query about a message is due when it has been with the carrier for `first_ms`. Each further query is due when the
+//! time since sending has doubled, but after an hour at most: at 1, 2, 4, 8 ... minutes. So after a restart the schedule
+//! continues where it was, as the time of sending is known. After [`Query::until`] there are no more queries.
 //!
 //! Invariants:
-//! 1. Each that is kept waits for its time or is out: what waits stands in `due` once, and nothing else does.
-//! 2. At most [`QUERIES_MAX`] are kept; one more is not asked about.
+//! 1. Each kept message either waits for its time or is out (a query is under way). Those that wait are in `due` once, and
+//!    nothing else is.
+//! 2. At most [`QUERIES_MAX`] messages are kept; a message beyond that is not asked about.
 
 use std::collections::BTreeSet;
 
 use crate::limit::SlidingLimit;
 use crate::model::{Mono, SenderId, ShardId, Sound, WALKED_MAX, holds};
 
-/// Messages of one link that are asked about.
+/// Maximum number of messages of one link that are asked about.
 pub const QUERIES_MAX: usize = 1 << 18;
 
-/// From one query for a message to the next at most, ms.
+/// Longest pause between two queries about a message, ms.
 pub const GAP_MAX_MS: u64 = 3_600_000;
 
-/// What is over when it is met is passed over, at most so many at a time.
+/// Messages past their time are dropped when they are met; at most so many in one call.
 const PASSED_OVER_MAX: usize = 256;
 
-/// How a carrier is asked.
+/// How fast and how soon a carrier is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryOptions {
-    /// Queries in every sliding second, all binds together; beside the rate of parts. 0 is taken as 1.
+    /// Queries in any sliding second, all binds together; independent of the rate of parts. 0 is taken as 1.
     pub rate_per_s: u32,
-    /// How long a message is with the carrier before it is asked about, ms. 0 is taken as 1.
+    /// How long a message is with the carrier before the first query, ms. 0 is taken as 1.
     pub first_ms: u64,
 }
 
 /// A message that its carrier is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Whose it is.
+    /// The shard that owns the message.
     pub shard: ShardId,
-    /// To whom it went.
+    /// Phone number of the recipient.
     pub recipient: u64,
-    /// From whom; empty: the carrier's own.
+    /// The sender; empty: the carrier's default sender.
     pub sender: SenderId,
-    /// As in the `submit_sm_resp`.
+    /// The carrier's message id, as in its `submit_sm_resp`.
     pub id: Box<[u8]>,
-    /// Until when anybody wants to know.
+    /// No query is sent at or after this time.
     pub until: Mono,
 }
 
 #[derive(Debug)]
 struct Kept {
     query: Query,
-    /// When it is asked next; `None`: it is out.
+    /// When the next query is due; `None`: a query is under way.
     due: Option<Mono>,
-    /// How long it has been with the carrier then, or when it went out, ms.
+    /// How long the message has been with the carrier at `due`, or at the time of the query under way, ms.
     age_ms: u64,
 }
 
-/// What to do now.
+/// What the caller is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask about this one: it is out from now on.
+    /// Send a query about this message; it counts as out from now on.
     Ask(u32),
-    /// Nothing before that time; `None`: before something else happens.
+    /// Nothing before that time; `None`: nothing until another call changes the schedule.
     At(Option<Mono>),
 }
 
-/// See the head of this file. Lives on the link's core.
+/// The schedule of one link's queries. Lives on the link's core.
 #[derive(Debug, Default)]
 pub struct Queries {
     options: Option<QueryOptions>,
@@ -78,14 +79,14 @@ pub struct Queries {
 }
 
 impl Queries {
-    /// Asks so; `None`: not at all.
+    /// An empty schedule; with `None`, no queries are sent.
     pub fn new(options: Option<QueryOptions>) -> Self {
         let mut queries = Self::default();
         queries.configure(options);
         queries
     }
 
-    /// Asks so from now on. Who is not asked any more is forgotten.
+    /// Changes the options. With `None`, all messages are forgotten.
     pub fn configure(&mut self, options: Option<QueryOptions>) {
         match (&mut self.limit, options) {
             (_, None) => *self = Self::default(),
@@ -95,17 +96,17 @@ impl Queries {
         self.options = options;
     }
 
-    /// Messages that are asked about.
+    /// Number of messages that are asked about.
     pub fn len(&self) -> usize {
         self.kept.len() - self.free.len()
     }
 
-    /// There are none.
+    /// Whether no message is asked about.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One that has been with the carrier for so long. False: there is no room, or nobody is asked here.
+    /// Adds a message that has been with the carrier for `age_ms`. False: there is no room, or this carrier is not asked.
     pub fn insert(&mut self, query: Query, age_ms: u64, now: Mono) -> bool {
         let Some(options) = self.options.filter(|_| self.len() < QUERIES_MAX) else { return false };
         let first_ms = options.first_ms.max(1);
@@ -125,7 +126,7 @@ impl Queries {
         true
     }
 
-    /// What to ask about now, if the limit lets go.
+    /// The next message to ask about, if the limit permits a query now.
     pub fn next(&mut self, now: Mono) -> Next {
         for _ in 0..PASSED_OVER_MAX {
             let Some(&(due, at)) = self.due.first() else { return Next::At(None) };
@@ -149,12 +150,12 @@ impl Queries {
         Next::At(Some(now))
     }
 
-    /// One of them.
+    /// The message with this number.
     pub fn get(&self, at: u32) -> Option<&Query> {
         self.kept.get(at as usize)?.as_ref().map(|kept| &kept.query)
     }
 
-    /// Nobody asks about it any more.
+    /// Removes a message: no more queries about it.
     pub fn take(&mut self, at: u32) -> Option<Query> {
         let kept = self.kept.get_mut(at as usize)?.take()?;
         if let Some(due) = kept.due {
@@ -164,7 +165,8 @@ impl Queries {
         Some(kept.query)
     }
 
-    /// It was out, and nothing is known yet: it is asked about again later.
+    /// The query about a message that was out brought no final state: schedules the next one, or drops the message if that would
+    /// be too late.
     pub fn put_back(&mut self, at: u32, now: Mono) {
         let first_ms = self.options.map_or(1, |options| options.first_ms.max(1));
         let Some(kept) = self.kept.get_mut(at as usize).and_then(Option::as_mut) else { return };
@@ -180,10 +182,10 @@ impl Queries {
         self.due.insert((due, at));
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let kept = self.len();
         holds!(2, kept <= QUERIES_MAX, "{kept} are asked about");
@@ -195,7 +197,7 @@ impl Queries {
         }
         let waits: BTreeSet<(Mono, u32)> =
             (0..).zip(&self.kept).filter_map(|(at, kept)| Some((kept.as_ref()?.due?, at))).collect();
-        holds!(1, waits == self.due, "{waits:?} wait, and {:?} stand in line", self.due);
+        holds!(1, waits == self.due, "{waits:?} wait, but {:?} are in `due`", self.due);
         let free = self.kept.iter().filter(|kept| kept.is_none()).count();
         holds!(1, free == self.free.len(), "{free} places are free, known are {}", self.free.len());
         Ok(())
@@ -217,7 +219,7 @@ mod tests {
         Queries::new(Some(QueryOptions { rate_per_s, first_ms: MINUTE_MS }))
     }
 
-    /// At which minutes one is asked about that nobody answers, `age` of them old at the start.
+    /// The minutes at which a message is asked about whose queries bring no final state. `age`: its age at the start, minutes.
     fn asked_at(age: u64, minutes: u64) -> Vec<u64> {
         let (mut queries, mut now, mut asked) = (queries(10), START, Vec::new());
         let end = now.after_ms(minutes * MINUTE_MS);
@@ -284,7 +286,7 @@ mod tests {
         let broken = |queries: &Queries| queries.check().expect_err("a breach").number;
         let mut lost = two();
         lost.due.pop_first();
-        assert_eq!(broken(&lost), 1, "nobody asks about it");
+        assert_eq!(broken(&lost), 1, "it is never asked about");
         let mut freed = two();
         freed.free.push(0);
         assert_eq!(broken(&freed), 1, "its place goes to another");

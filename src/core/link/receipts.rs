@@ -1,5 +1,5 @@
-//! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets (`handsets.rs`) to the shard of
-//! their sender. Answered only after a shard has kept them.
+//! Handles `deliver_sm` and `data_sm`: receipts go to their shard, messages from handsets (`handsets.rs`) to the shard of their
+//! sender. The carrier gets its answer only after a shard has kept them.
 
 use crate::model::limits::{CARRIER_ID_BYTES_MAX, RECEIPT_TEXT_MAX};
 use crate::model::{Now, Numbers, Point, ReceiptState, ShardId, Tail};
@@ -17,12 +17,12 @@ use super::inquiry::{Ask, Next, ReplyTo, Way};
 use super::leg::Word;
 use super::{Link, spelling};
 
-/// Receipts of one connection that wait for a shard before it is no longer read.
+/// When more receipts of one connection wait for a shard, the connection is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
-/// Their bytes before it is no longer read: a receipt, or a message from a handset, may be 64 KiB long.
+/// The same limit for their bytes, as a receipt or a message from a handset may be 64 KiB long.
 pub(super) const INQUIRY_OCTETS_MAX: u64 = 1 << 20;
 
-/// What matters of a delivered PDU.
+/// The fields of a `deliver_sm` or `data_sm` that are used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delivered<'a> {
     sequence: u32,
@@ -67,7 +67,7 @@ impl Link {
     fn handle_delivered(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
         if self.disk.is_out() {
             self.counters.deferred += 1;
-            // Its session is at work: it answers when it is through with what came in.
+            // The session is handling this input: `answer_put_off` answers when it has finished.
             let Some(leg) = self.leg(bind) else { return };
             leg.noise.handle_traffic();
             return leg.put_off.push((delivered.sequence, delivered.is_data));
@@ -102,7 +102,7 @@ impl Link {
             is_shared: false,
             is_asked: false,
             id: Span::default(),
-            // A receipt that says nothing settles nothing, yet it is one: "still on the way".
+            // A receipt without a state settles nothing; it counts as "still on the way".
             state: receipt.state.map_or(ReceiptState::Enroute, spelling::state),
             error: spelling::error(&receipt),
             reference: self.options.part_references.then(|| delivered.tlvs.user_message_reference()).flatten(),
@@ -114,7 +114,7 @@ impl Link {
         self.receipt_text = scratch;
     }
 
-    /// The id to be asked for, and whose it is as far as the table knows.
+    /// The message id of a receipt, and the shard that the id table names for it.
     fn shard_by_id<'a>(&mut self, receipt: &Receipt<'a>, recipient: u64) -> (&'a [u8], Option<ShardId>) {
         let home = (recipient != 0).then(|| self.options.shards.shard_of(recipient));
         let (seed, dialect) = (self.id_seed(), self.options.dialect);
@@ -126,7 +126,7 @@ impl Link {
         found.unwrap_or_else(|| (ids.clone().next().unwrap_or_default(), None))
     }
 
-    /// Who keeps what nobody knows: the shard of the number, or of the bytes if there is none.
+    /// The home of a receipt or message from a handset: the shard of the phone number, or of the hash of `octets` if there is none.
     pub(super) fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
         let identity = if recipient == 0 { id_hash(self.id_seed(), octets) } else { recipient };
         self.options.shards.shard_of(identity)
@@ -145,7 +145,7 @@ impl Link {
         self.ask(token, ask);
     }
 
-    /// Somebody is to be asked before the carrier is answered; so many bytes are held meanwhile.
+    /// Counts a delivery that is answered only after a shard's verdict. `octets`: bytes held until then.
     pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, octets: usize) -> Option<ReplyTo> {
         let leg = self.leg(bind)?;
         let octets = octets as u32;
@@ -158,8 +158,8 @@ impl Link {
         Some(reply)
     }
 
-    /// A connection whose receipts wait in too great a number, or are too long, is not read; a new session of it neither,
-    /// or each would add as much.
+    /// Stops reading from a connection with too many waiting receipts, or too many bytes of them. Receipts of earlier sessions
+    /// count too, or each new session would add as many again.
     pub(super) fn pause_reading_if_full(&mut self, bind: BindId) {
         let Some(waiting) = self.leg(bind).map(|leg| leg.inquiries).filter(|waiting| *waiting > 0) else { return };
         let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
@@ -172,7 +172,7 @@ impl Link {
 
     fn ask(&mut self, token: ReceiptToken, ask: Ask) {
         let copy = self.inquiries.copy(token);
-        debug_assert!(copy.is_some(), "{token:?} is not open, or a handset's, of whom one shard is told");
+        debug_assert!(copy.is_some(), "{token:?} is not open, or belongs to a message from a handset");
         let Some((receipt, id, text)) = copy else { return };
         match ask {
             Ask::One(shard, if_unknown) => {
@@ -204,7 +204,7 @@ impl Link {
         }
     }
 
-    /// A session that has ended in the meantime needs no answer: its carrier delivers again.
+    /// Answers a delivery. A session that has ended in the meantime gets no answer: its carrier delivers again.
     fn answer_receipt(&mut self, reply: ReplyTo, status: CommandStatus) {
         let bind = reply.bind;
         let Some(leg) = self.leg(bind) else { return };
@@ -227,7 +227,7 @@ impl Link {
         }
     }
 
-    /// What a session has brought and nobody takes at present is its carrier's to deliver again.
+    /// Refuses the deliveries that were put off because the disk is full: the carrier delivers them again later.
     pub(super) fn answer_put_off(&mut self, bind: BindId) {
         let Some(leg) = self.leg(bind) else { return };
         let put_off = std::mem::take(&mut leg.put_off);
@@ -239,7 +239,7 @@ impl Link {
     }
 }
 
-/// Fails only when the session is at its end.
+/// Answers a `deliver_sm` or `data_sm`. An error is ignored: it only means that the session has ended.
 fn answer(session: &mut Session<Word>, sequence: u32, is_data: bool, status: CommandStatus) {
     let _ = match is_data {
         true => session.answer_data(sequence, status, &[]),

@@ -1,7 +1,7 @@
-//! From the prepared messages to the wire: who sends next, and how many at once.
+//! Sends prepared messages: which connection sends next, and how many parts at once.
 //!
-//! Tokens and window slots are taken here, when a PDU is written, and nowhere else. A turn asks the limits once, sends,
-//! and takes at the end what it used: time stands still within a turn.
+//! Tokens and window slots of submits are taken here, when a PDU is written, and nowhere else. A turn asks the limits once,
+//! sends, and at the end takes the tokens that it used. This is correct because the time does not change within a turn.
 
 use crate::delivery::doubt::part_reference;
 use crate::model::{Content, Mono, Now, Tail};
@@ -14,14 +14,14 @@ use super::compose::{Unencodable, Wanted, plan};
 use super::leg::{Leg, PartToken, Word};
 use super::prepared::Index;
 
-/// What is left for this turn.
+/// The tokens and window slots that are left for this turn.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
     tokens: u32,
     slots: u32,
-    /// Those among them on the bind that is kept free: nothing else has a use for them.
+    /// Those of the slots that are on the bind kept free for a trial: other messages cannot use them.
     aside: u32,
-    /// Slots and tokens that urgent messages on their way from a shard will need.
+    /// Number of slots, and of tokens, that are kept for urgent messages on their way from a shard.
     reserved: u32,
     sent: u32,
 }
@@ -36,19 +36,19 @@ impl Budget {
     }
 }
 
-/// What became of trying to send one part.
+/// The result of an attempt to send one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
-    /// It is in the session's hands.
+    /// The session has the part.
     Yes,
-    /// The message went another way: expired, unencodable.
+    /// The message was given up, and its outcomes are reported: it is expired or unencodable, for example.
     Answered,
     /// This connection takes no more.
     Full,
 }
 
 impl Link {
-    /// Messages handed over by a shard, and places given back.
+    /// Takes over messages that a shard handed over, and places that it gave back.
     pub(super) fn handle_submits(&mut self, batch: SubmitBatch, now: Now) {
         let submitted = u32::try_from(batch.submits.len()).unwrap_or(u32::MAX);
         let missing = self.grants.handle_batch(batch.shard, batch.class, submitted, batch.unused, now.mono);
@@ -58,7 +58,7 @@ impl Link {
         }
     }
 
-    /// Window slots without a submit that may be used now, over those connections.
+    /// Free window slots that may be used now, over the connections for which `counts` is true.
     pub(super) fn free_slots(&self, counts: impl Fn(u16) -> bool) -> u32 {
         let session = |leg: &Leg| leg.session.as_ref().map_or((0, 0), |s| (s.window_free(), s.outstanding()));
         let (mut free, mut outstanding) = (0_u32, 0_u32);
@@ -70,14 +70,14 @@ impl Link {
         free.min(self.breaker.in_flight_max().saturating_sub(outstanding))
     }
 
-    /// Parts that the limits let go now: the link's own, and those of its connections together.
+    /// Parts that may be sent now by the limit of the link and the limits of its connections together.
     pub(super) fn tokens(&mut self, now: Now) -> u32 {
         let legs = self.legs.iter_mut().filter(|leg| leg.ready);
         let bind_limits = legs.map(|leg| leg.limit.as_mut().map_or(u32::MAX, |limit| limit.allowance(now.mono)));
         bind_limits.fold(0, u32::saturating_add).min(self.flow.allowance(now.mono))
     }
 
-    /// Sends what may be sent.
+    /// Sends as many parts as the limits and windows allow.
     pub(super) fn pump(&mut self, now: Now) {
         self.wake_at = None;
         let (urgent, bulk) = self.prepared.unsent();
@@ -98,7 +98,7 @@ impl Link {
         self.wake_at = self.next_wake(&budget, now).into_iter().chain(self.next_trial_at(now.mono)).min();
     }
 
-    /// Once around the connections, and again while somebody still sends.
+    /// Lets each connection send in turn, and repeats while any of them still sends.
     fn spend(&mut self, budget: &mut Budget, now: Now) {
         let legs = self.legs.len();
         let ready = self.legs.iter().filter(|leg| leg.ready).count().max(1);
@@ -118,7 +118,7 @@ impl Link {
         }
     }
 
-    /// Sends on one connection, `share` parts at most.
+    /// Sends at most `share` parts on one connection.
     fn fill(&mut self, at: usize, share: u32, budget: &mut Budget, now: Now) {
         let limited = self.flow.is_limited();
         let leg = &mut self.legs[at];
@@ -160,10 +160,10 @@ impl Link {
         }
     }
 
-    /// Sends the next part of a message that stands in no queue.
+    /// Sends the next part of a message that is in no queue.
     fn send_part(&mut self, session: &mut Session<Word>, index: Index, now: Now) -> Sent {
         let held = self.prepared.get_mut(index);
-        debug_assert!(held.is_some(), "message {index} was next, and is not here");
+        debug_assert!(held.is_some(), "message {index} was next, but is not here");
         let Some(held) = held else { return Sent::Answered };
         if held.plan.is_some() && held.era != self.era {
             if !held.parts.is_untouched() {
@@ -187,7 +187,7 @@ impl Link {
         };
         (held.plan, held.era) = (Some(planned), self.era);
         held.sender = Tail::of_written(content.from.as_bytes());
-        // A part of one cut and a part of another under one reference are no message.
+        // Parts of two different cuts under one reference cannot be joined to a message.
         if held.submit.answered.take_if(|_| held.submit.cut != planned.parts()).is_some() {
             return self.give_up_rest(index, NotWritten::CutChanged);
         }
@@ -230,12 +230,12 @@ impl Link {
         Sent::Answered
     }
 
-    /// Parts that the limits count as gone and that still wait for a socket.
+    /// Parts that the limits count as sent but that still wait for a socket.
     fn stalled_parts(&self, now: Now) -> u32 {
         self.legs.iter().map(|leg| leg.stalled_parts(now.mono)).sum()
     }
 
-    /// When tokens return, if it is tokens that are missing.
+    /// When tokens are available again, if messages wait for tokens and not for slots.
     fn next_wake(&mut self, budget: &Budget, now: Now) -> Option<Mono> {
         let (urgent, bulk) = self.prepared.unsent();
         let on_trial = self.prepared.on_trial();
@@ -246,8 +246,8 @@ impl Link {
         if self.flow.allowance(now.mono) == 0 {
             return Some(self.flow.next_at(now.mono));
         }
-        // Tokens are kept for urgent messages on their way. These come with a turn of their own; otherwise bulk goes on once
-        // there are more tokens than that.
+        // The tokens may be kept for urgent messages on their way, whose arrival starts a turn of its own. Until then, bulk
+        // messages can continue as soon as there are more tokens than are kept.
         let bulk_held_back = bulk > 0 && budget.tokens <= budget.reserved && self.flow.is_limited();
         let enough = budget.reserved.saturating_add(1);
         let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten();

@@ -1,4 +1,4 @@
-//! The link's sessions: connecting, binding, what they report, their end.
+//! The link's sessions: connecting, binding, handling what they report, ending.
 
 use crate::limit::SlidingLimit;
 use crate::model::{ErrorFamily, Now, Point, ShardId};
@@ -13,20 +13,20 @@ use super::options::BindKind;
 use super::trouble::{LastTrouble, Trouble, WORDS_MAX};
 use super::{Link, answers::End};
 
-/// PDUs that are dealt with before the caller looks at the time: a fraction of a millisecond. It may go on at once; what the
-/// link tells of them is gathered until it is polled.
+/// How many PDUs are handled before the caller gets control back: a fraction of a millisecond of work. The caller may continue
+/// at once; effects are gathered until it polls them.
 pub(super) const PDUS_MAX: usize = 256;
 
-/// Bytes that may wait for a peer who does not read: 60,000 answers.
+/// Bytes that may wait for a peer that does not read; about 60,000 answers.
 pub(super) const UNREAD_OCTETS_MAX: u64 = 1 << 20;
 
-/// How long a session that we give up may wait for the answers that are still out, ms.
+/// How long a session that we give up waits for outstanding answers, ms.
 const FAREWELL_MS: u64 = 5_000;
 
 const MS_NS: u64 = 1_000_000;
 
 impl Link {
-    /// A leg's mode of bind.
+    /// The mode in which this connection binds.
     pub(super) fn mode(&self, bind: BindId) -> BindMode {
         match (self.options.bind, bind.0 % 2) {
             (BindKind::Transceiver, _) => BindMode::Transceiver,
@@ -35,7 +35,7 @@ impl Link {
         }
     }
 
-    /// A connection. None is ever taken away, so whoever names one names one that is here.
+    /// A connection by its number. Connections are never removed, so every number that was given out is valid.
     pub(super) fn leg(&mut self, bind: BindId) -> Option<&mut Leg> {
         debug_assert!(usize::from(bind.0) < self.legs.len(), "there is no {bind:?}");
         self.legs.get_mut(usize::from(bind.0))
@@ -45,7 +45,7 @@ impl Link {
         !self.draining && bind.0 < self.options.connections()
     }
 
-    /// The host that a leg begins with; both halves of a pair begin with the same.
+    /// The host that a connection tries first; both halves of a pair begin with the same host.
     fn first_host(&self, bind: BindId) -> u16 {
         let place = match self.options.bind {
             BindKind::Transceiver | BindKind::Transmitter => bind.0,
@@ -55,7 +55,7 @@ impl Link {
     }
 
     pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
-        // The link may have thought better of it, and its `Close` is on the way.
+        // In any other state the link no longer wants this connection, and its `Close` is on the way.
         let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
         let bind_ns = deadline.since(now.mono);
         let (mode, session) = (self.mode(bind), self.session_options(bind_ns));
@@ -72,7 +72,7 @@ impl Link {
         }
     }
 
-    /// For a session that has so long to be bound.
+    /// Options of a session that must be bound within `bind_ns`.
     fn session_options(&self, bind_ns: u64) -> SessionOptions {
         let options = &self.options;
         SessionOptions {
@@ -86,11 +86,11 @@ impl Link {
         }
     }
 
-    /// Feeds a session with what came in, and does what it reports. Gives how much was read: nobody looks at what comes on
-    /// a connection that we close.
+    /// Passes received bytes to a session and handles the events that it reports. Returns how many bytes were consumed. Bytes
+    /// that arrive on a connection that we close are dropped, and count as consumed.
     pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
         let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return bytes.len() };
-        // What comes after the end, or before `Connected`, is nobody's.
+        // Bytes that arrive before `Connected` or after the end of the session belong to no session: they are dropped.
         let Some(mut session) = leg.session.take() else { return bytes.len() };
         let stops_early = !bytes.is_empty() && self.buggify.at(Point::ReadLater);
         let (mut input, mut left) = (bytes, if stops_early { 1 } else { PDUS_MAX });
@@ -106,7 +106,7 @@ impl Link {
         bytes.len() - input.len()
     }
 
-    /// What a session reports, until it has no more to say or has read so many PDUs.
+    /// Handles the events of a session until it has no more, or has read `left` PDUs.
     fn hear(&mut self, bind: BindId, session: &mut Session<Word>, input: &mut &[u8], left: &mut usize, now: Now) {
         while *left > 0 || input.is_empty() {
             let before = input.len();
@@ -133,10 +133,10 @@ impl Link {
                     self.handle_query_answer(bind, number, &answer, found, now);
                 }
             }
-            // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
-            // Who does not answer queries may be well all the same.
+            // A query that is not answered does not end the session: the carrier may still answer submits.
             Event::ResponseTimeout { token: Word::Query(number), .. }
             | Event::Unresolved { token: Word::Query(number), .. } => self.handle_query_open(bind, number, now),
+            // `Unanswered` and not `NotWritten`, whatever the fate: a stalled socket may still take bytes that wait for it.
             Event::ResponseTimeout { token: Word::Part(token), .. } => {
                 self.miss(bind, token);
                 self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
@@ -181,7 +181,7 @@ impl Link {
         }
     }
 
-    /// The session brought something that means nothing.
+    /// The session received a PDU without use for us; see [`super::noise`].
     fn handle_noise(&mut self, bind: BindId, now: Now) {
         let too_much = |leg: &mut Leg| leg.noise.handle_noise(now.mono) && leg.state == LegState::Bound && !leg.give_up;
         if self.leg(bind).is_some_and(too_much) && self.lose(bind, SessionLoss::Noise) {
@@ -220,9 +220,9 @@ impl Link {
         }
     }
 
-    /// The session shall end in good order, for this reason; also one that may not submit at present, because the other
-    /// half of its pair is gone: its window would be wrong when that is back.
-    /// False if it was to end anyway.
+    /// Ends the session in good order (with an unbind), for this reason. This includes a session that may not submit at present
+    /// because the other half of its pair is gone: its window would be wrong when the other half is back.
+    /// False if the session was about to end anyway.
     pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) -> bool {
         let is_here = |leg: &&mut Leg| !leg.give_up && leg.blame.is_none() && leg.state == LegState::Bound;
         let Some(leg) = self.leg(bind).filter(is_here) else { return false };
@@ -250,7 +250,8 @@ impl Link {
             CloseReason::Framing(_) => Some(SessionLoss::Garbage),
         };
         let Some(leg) = self.leg(bind) else { return };
-        // What was never bound is no session that was lost: its trouble is told, and each try would be another line.
+        // A session that was never bound is not reported as lost: `note_trouble` tells its trouble, and otherwise each attempt
+        // would add a line to the log.
         let is_lost = leg.state == LegState::Bound;
         if let Some(why) = why.filter(|_| is_lost) {
             self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
@@ -258,13 +259,13 @@ impl Link {
         let Some(leg) = self.leg(bind) else { return };
         leg.blame = leg.blame.or(why);
         leg.flush(now.mono);
-        // What the bind was refused with is noted already, and says more.
+        // The refusal of a bind was noted with its command status already, which says more.
         if let Some(why) = leg.blame.filter(|why| *why != SessionLoss::BindRefused) {
             self.note_trouble(bind, Trouble::Session(why), now);
         }
     }
 
-    /// Something went wrong on a connection.
+    /// Remembers what went wrong on a connection.
     fn note_trouble(&mut self, bind: BindId, what: Trouble, now: Now) {
         let words = self.leg(bind).and_then(|leg| leg.words.take());
         let trouble = LastTrouble { at: now.wall, peer: self.peer(bind), what, words };
@@ -274,7 +275,7 @@ impl Link {
         self.last_trouble = Some(trouble);
     }
 
-    /// What the owner knows of the end of a connection that he tells next.
+    /// Details from the connection's owner; its `Disconnected` follows.
     pub(super) fn handle_words(&mut self, bind: BindId, mut words: String) {
         words.truncate(words.floor_char_boundary(WORDS_MAX));
         if let Some(leg) = self.leg(bind) {
@@ -282,7 +283,7 @@ impl Link {
         }
     }
 
-    /// What went wrong with a connection that is gone, if it is news.
+    /// Raises an alarm for a connection that ended with trouble, unless the same was told recently.
     fn tell_trouble(&mut self, bind: BindId, now: Now) {
         let Some(leg) = self.legs.get_mut(usize::from(bind.0)) else { return };
         leg.words = None;
@@ -310,7 +311,7 @@ impl Link {
         self.charge(bind, late, now);
     }
 
-    /// So many parts have left only now.
+    /// Counts parts that were written late against the rate limits at their real time.
     fn charge(&mut self, bind: BindId, late: u32, now: Now) {
         if let Some(limit) = self.leg(bind).and_then(|leg| leg.limit.as_mut()) {
             limit.charge(late, now.mono);
@@ -337,7 +338,7 @@ impl Link {
             self.run_session(bind, &[], now);
         }
         let wanted = self.is_wanted(bind);
-        // Of a session that was given up more is known than that its connection is gone.
+        // If a session was given up, its reason is noted already and says more than the end of the connection.
         let is_news = |leg: &mut Leg| !leg.parting && (leg.session.is_none() || leg.blame.is_none());
         if self.leg(bind).is_some_and(is_news) {
             match reason {
@@ -356,7 +357,7 @@ impl Link {
         self.tell_trouble(bind, now);
     }
 
-    /// Ends a leg's connection at once; its `Disconnected` is waited for.
+    /// Closes a connection at once; it stays in state `Closing` until its `Disconnected`.
     pub(super) fn close(&mut self, bind: BindId) {
         if let Some(leg) = self.leg(bind) {
             leg.state = LegState::Closing;
@@ -400,7 +401,8 @@ impl Link {
         }
     }
 
-    /// Which legs can submit, after all that happened; what a leg leaves behind when it no longer can.
+    /// Updates which connections can submit. Takes the messages back from those that no longer can, and tells the operator and
+    /// the shards when the link as a whole goes up or down.
     pub(super) fn review_legs(&mut self, now: Now) {
         let bound = |leg: Option<&Leg>| leg.and_then(|leg| leg.session.as_ref()?.bound()).is_some();
         for at in 0..self.legs.len() {
@@ -423,7 +425,7 @@ impl Link {
             if up {
                 self.told.forget();
             }
-            // Who is told to end is down soon, and nobody need be alarmed.
+            // A link that drains goes down as planned: that is no reason for an alarm.
             if up || !self.draining {
                 let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };
                 self.effects.push_back(LinkEffect::Alarm(alarm));

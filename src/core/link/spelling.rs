@@ -1,11 +1,11 @@
-//! How SMPP spells the domain's words: which family a command status is of, which state and which error a receipt tells. What is
-//! above the link knows the words alone.
+//! Translates SMPP to the terms of the domain: the family of a command status, the state and the error in a receipt. Code above
+//! the link knows only the terms of the domain.
 
 use crate::model::{CarrierError, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState};
 use stentor_smpp::receipt::{self, NetworkError, Receipt};
 use stentor_smpp::status::ErrorClass;
 
-/// The family that a status is of unless the carrier's configuration says otherwise.
+/// The family of a status, unless the carrier's configuration sets another one.
 pub(super) const fn family(class: ErrorClass) -> ErrorFamily {
     match class {
         ErrorClass::Throttle => ErrorFamily::Throttle,
@@ -18,7 +18,7 @@ pub(super) const fn family(class: ErrorClass) -> ErrorFamily {
     }
 }
 
-/// The same state.
+/// The same state in the terms of the domain.
 pub(super) const fn state(state: receipt::ReceiptState) -> ReceiptState {
     match state {
         receipt::ReceiptState::Scheduled => ReceiptState::Scheduled,
@@ -34,7 +34,7 @@ pub(super) const fn state(state: receipt::ReceiptState) -> ReceiptState {
     }
 }
 
-/// Codes are the carrier's own and no table knows them, so the family comes from the state alone.
+/// The error family of a receipt. It comes from the state alone, because each carrier has its own error codes.
 const fn family_of_state(state: Option<receipt::ReceiptState>) -> ErrorFamily {
     match state {
         Some(receipt::ReceiptState::Expired) => ErrorFamily::Transient,
@@ -53,7 +53,7 @@ const fn family_of_state(state: Option<receipt::ReceiptState>) -> ErrorFamily {
     }
 }
 
-/// What the answer to a query says of an error: the network's code, 0 for none (SMPP 3.4 §4.8.2).
+/// The error in the answer to a query: the network's code, 0 for none (SMPP 3.4 §4.8.2).
 pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierError {
     CarrierError {
         family: family_of_state(Some(state)),
@@ -63,8 +63,7 @@ pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierE
     }
 }
 
-/// What a receipt says of an error.
-/// A code of nothing but zeros says that there is none (SMPP 3.4 appendix B: `err:000`).
+/// The error in a receipt. A code of zeros only means that there is no error (SMPP 3.4 appendix B: `err:000`).
 pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
     let family = family_of_state(receipt.state);
     let written = receipt.error.filter(|written| written.iter().any(|octet| *octet != b'0'));

@@ -1,4 +1,4 @@
-//! What an operator sees of a link. Values only.
+//! The status and the counters of a link, as the operator sees them. Values only.
 
 use crate::model::{Mono, Wall};
 use stentor_smpp::session::CloseReason;
@@ -9,143 +9,135 @@ use super::leg::LegState;
 use super::trouble::LastTrouble;
 use super::{BindKind, Link, Options};
 
-/// Why a link sends, or does not.
+/// Whether a link sends, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
     /// At least one connection can submit.
     Up,
-    /// None can.
+    /// No connection can submit.
     Down,
-    /// The carrier asked for less and is given a rest.
-    Throttled {
-        /// Until when.
-        until: Mono,
-    },
-    /// By the operator.
+    /// The carrier throttled a submit: nothing is sent until this time.
+    Throttled { until: Mono },
+    /// The operator paused the link.
     Paused,
-    /// The disk has no room for what would have to be written.
+    /// The disk has no room for the records that sending would need.
     DiskOut,
-    /// See [`BreakerState`].
+    /// The carrier refused many submits in a row; see [`BreakerState`].
     BreakerOpen,
-    /// The daemon ends.
+    /// The daemon is about to end.
     Draining,
 }
 
-/// One connection.
+/// The status of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BindStatus {
-    /// Which.
     pub bind: BindId,
-    /// What it waits for.
     pub state: LegState,
-    /// Messages may be submitted on it now.
+    /// Whether messages may be submitted on it now.
     pub ready: bool,
     /// Index of the host tried or in use.
     pub host: u16,
-    /// Submits without an answer.
+    /// Requests without an answer: submits and queries.
     pub outstanding: u32,
-    /// Bytes that the socket has not taken.
+    /// Bytes that wait for the socket.
     pub backlog_octets: u64,
-    /// Attempts that failed in a row.
+    /// Number of attempts in a row that failed.
     pub failures: u32,
-    /// Command status of the last refusal of a bind, until one succeeds.
+    /// Command status with which the carrier last refused the account in a bind; cleared when a bind succeeds.
     pub refused: Option<u32>,
-    /// How the last connection ended, until a bind succeeds.
+    /// How the last connection ended; cleared when a bind succeeds.
     pub lost: Option<Disconnect>,
-    /// Receipts that wait for a shard.
+    /// Receipts and messages from handsets that wait for a shard.
     pub receipts_waiting: u32,
 }
 
-/// The whole link at one moment.
+/// The status of the whole link at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Why it sends, or does not.
     pub state: LinkState,
-    /// Each connection.
     pub binds: Vec<BindStatus>,
-    /// Submits that may be without an answer, over all connections that can submit.
+    /// How many submits may be unanswered, over all connections that can submit.
     pub window: u32,
-    /// Submits without an answer.
+    /// Requests without an answer, over all connections: submits and queries.
     pub outstanding: u32,
-    /// Messages handed over and not wholly sent.
+    /// Messages handed over and not completely sent, without those on trial.
     pub prepared: u32,
     /// Places granted and not used: bulk, urgent, standing.
     pub granted: (u32, u32, u32),
-    /// Messages that wait at the shards, as they last said.
+    /// Messages that wait at the shards, by their last demands.
     pub waiting: u64,
     /// Parts sent within the last second.
     pub rate_now: u32,
     /// Parts per second allowed at present; `None`: no limit.
     pub rate_allowed: Option<u32>,
-    /// Messages that the carrier is asked about.
+    /// Messages that the carrier is asked about by `query_sm`.
     pub queries: u64,
-    /// The breaker.
     pub breaker: BreakerState,
-    /// What went wrong last with its connections.
+    /// The last trouble with one of its connections.
     pub last_trouble: Option<LastTrouble>,
-    /// Since when it is up, or down.
+    /// When the link last went up or down.
     pub since: Wall,
-    /// In how long a connection is tried again, ms; `None`: none waits for that.
+    /// Time until the next attempt to connect, ms; `None`: no connection waits for one.
     pub next_try_ms: Option<u64>,
 }
 
-/// Command statuses counted apart at most; the rest are one.
+/// Maximum number of command statuses with a counter of their own; all others share one.
 const STATUSES_MAX: usize = 64;
 
-/// Counted since the start.
+/// The counters of a link since the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Parts handed to a session.
     pub sent: u64,
     /// Parts accepted.
     pub accepted: u64,
-    /// Parts refused for good.
+    /// Parts refused for any reason except throttling.
     pub refused: u64,
-    /// Parts thrown back for being too fast.
+    /// Parts that the carrier throttled.
     pub throttled: u64,
-    /// Parts of which nobody knows.
+    /// Parts without an answer: it is unknown whether the carrier has them.
     pub unanswered: u64,
-    /// Parts never written.
+    /// Parts that were not written.
     pub not_written: u64,
-    /// Messages that could not be coded.
+    /// Messages that could not be encoded.
     pub unencodable: u64,
-    /// Messages handed over without a place; a bug of ours.
+    /// Messages handed over, or places given back, without a grant; more than 0 is a bug in Stentor.
     pub ungranted: u64,
-    /// Responses that came after their submit was given up.
+    /// Responses that came after their submit or query was given up.
     pub late_responses: u64,
-    /// Responses to nothing.
+    /// Responses that match no request.
     pub unknown_responses: u64,
     /// PDUs that could not be read.
     pub malformed: u64,
-    /// Requests at the wrong time, or of a kind that nobody knows.
+    /// Requests at the wrong time, or of an unknown kind.
     pub strange_requests: u64,
-    /// Sessions ended because they brought too much that means nothing.
+    /// Sessions ended because the carrier sent too many meaningless PDUs.
     pub noisy_sessions: u64,
     /// Receipts that came in.
     pub receipts: u64,
-    /// Of these, sent straight to a shard that the table named.
+    /// Receipts whose id the table of message ids knew.
     pub receipts_direct: u64,
-    /// Of these, every shard was asked.
+    /// Receipts about which every shard was asked.
     pub receipts_asked_all: u64,
-    /// Of these, nobody knew the id yet.
+    /// Receipts that a shard was told to park if it does not know the id. With one shard this is every receipt.
     pub receipts_parked: u64,
-    /// Messages from handsets.
+    /// Messages from handsets, or parts of them.
     pub from_handsets: u64,
-    /// Of both, those that the carrier was asked to deliver again later, for want of room.
+    /// Receipts and messages from handsets that the carrier must deliver again later, because there was no room.
     pub deferred: u64,
-    /// Queries sent: what became of a message.
+    /// `query_sm` requests sent.
     pub queries: u64,
-    /// Answers that told its end.
+    /// Answers to queries that gave a final state.
     pub queries_settled: u64,
-    /// Answers that told none: not final yet, not known, refused.
+    /// Answers to queries that gave none: the state is not final, the id is unknown, or the query was refused.
     pub queries_open: u64,
-    /// Messages that are not asked about, for want of room or because their id cannot be written.
+    /// Messages that are not asked about, because there was no room or their id is too long for a `query_sm`.
     pub queries_dropped: u64,
-    /// Sessions that came to be.
+    /// Sessions that were bound.
     pub binds: u64,
-    /// Sessions that ended otherwise than by our own unbinding.
+    /// Sessions that ended in any other way than by our own unbind, failed binds included.
     pub sessions_lost: u64,
-    /// Refusals by command status, ascending; `u32::MAX` gathers the rest.
+    /// Number of refusals by command status, in ascending order of status; `u32::MAX` counts all further statuses.
     pub statuses: Vec<(u32, u64)>,
 }
 
@@ -179,7 +171,7 @@ impl Counters {
 }
 
 impl Link {
-    /// The link as an operator sees it.
+    /// The status of the link now.
     pub fn status(&mut self, now: Mono) -> Status {
         let outstanding = |leg: &super::Leg| leg.session.as_ref().map_or(0, |session| session.outstanding());
         let (urgent, bulk) = self.prepared.unsent();
@@ -205,7 +197,7 @@ impl Link {
         }
     }
 
-    /// What was counted since the start.
+    /// The counters since the start.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -215,12 +207,12 @@ impl Link {
         &self.options.name
     }
 
-    /// What it was told about its carrier.
+    /// The current options.
     pub const fn options(&self) -> &Options {
         &self.options
     }
 
-    /// What a connection carries: `None` for a transceiver, else whether it is a transmitter.
+    /// Whether a connection is a transmitter (true) or a receiver (false); `None` for a transceiver.
     pub fn transmits(&self, bind: BindId) -> Option<bool> {
         match self.options.bind {
             BindKind::Transceiver => None,

@@ -1,12 +1,13 @@
-//! What a lost session left unanswered goes again beside no others: alone on a bind, or in a small group. So the message at which
-//! a carrier hangs up takes no others with it a second time.
+//! Trials: a message that a lost session left unanswered is sent again with no other messages beside it, alone on a bind or in a
+//! small group. So if a message makes the carrier close the connection, no other messages are lost with it a second time.
 //!
-//! One bind at a time is kept free for them: it takes nothing else until all of it is answered, then sends what is on trial, and
-//! is given back when that is answered or lost. The other binds go on. After a trial all binds go on for as long as it took, so
-//! a link with one bind gives others half of its time at least.
+//! One bind at a time is kept free for trials. It starts no other message, waits until all its submits are answered, then sends
+//! the messages on trial, and returns to normal use when these are answered or lost. The other binds continue meanwhile. After a
+//! trial, all binds are in normal use for as long as the trial took. So a link with one bind gives other messages at least half
+//! of its time.
 //!
 //! Invariants:
-//! 1. While something on trial is unanswered on a bind, nothing but its group is.
+//! 1. While a message on trial is unanswered on a bind, no other message than those of its group is unanswered there.
 
 use crate::model::invariant::WALKED_MAX;
 use crate::model::{Mono, Now, Sound, holds};
@@ -15,26 +16,26 @@ use crate::traffic::Trial as For;
 use super::Link;
 use super::prepared::Index;
 
-/// How many are on trial together at most.
+/// Maximum number of messages in a trial.
 pub(super) const GROUP_MAX: usize = 16;
 
-/// Messages that wait for their trial beside those that may be prepared: enough that no place is missing, and few enough that a
-/// carrier which answers nothing is handed no more.
+/// How many messages may wait for their trial without taking a place from other messages. Enough that places are normally not
+/// short; bounded, so that a link to a carrier that answers nothing is not handed ever more.
 pub(super) const WAITING_MAX: u32 = 1_024;
 
-/// Between two trials at least, ms.
+/// Minimum pause between two trials, ms.
 const REST_MS: u64 = 10;
 
-/// The bind that is kept free.
+/// The current trial and the bind that is kept free for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trial {
     bind: u16,
     since: Mono,
-    /// Everything before is answered, and what is on trial is sent.
+    /// False: the bind waits for the answers to earlier submits. True: it sends the messages on trial.
     is_running: bool,
 }
 
-/// See the head of this file.
+/// The current trial of a link, and when the next one may begin.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trials {
     now: Option<Trial>,
@@ -42,17 +43,18 @@ pub(super) struct Trials {
 }
 
 impl Trials {
-    /// Whether that bind takes nothing else.
+    /// Whether this bind is kept free for a trial.
     pub(super) fn is_at(&self, bind: u16) -> bool {
         self.now.is_some_and(|trial| trial.bind == bind)
     }
 
-    /// One is under way.
+    /// Whether a bind is kept free for a trial.
     pub(super) const fn is_some(&self) -> bool {
         self.now.is_some()
     }
 
-    /// `took_max_ms`: what a trial may take; what is more was an outage.
+    /// Ends the trial and starts the pause before the next one. `took_max_ms`: the longest time that a trial itself can take; any
+    /// longer time was an outage and does not lengthen the pause.
     fn end(&mut self, trial: Trial, now: Mono, took_max_ms: u64) {
         self.now = None;
         let took_ms = (now.since(trial.since) / 1_000_000).min(took_max_ms);
@@ -78,16 +80,16 @@ impl Link {
         }
     }
 
-    /// Nothing is unanswered on that bind, and nothing is half sent.
+    /// Whether no submit is unanswered on this bind and no message is partly sent there.
     fn is_clear(&self, bind: u16) -> bool {
         let session = self.legs.get(usize::from(bind)).and_then(|leg| leg.session.as_ref());
         session.is_none_or(|session| session.outstanding() == 0) && !self.prepared.is_begun_at(bind)
     }
 
-    /// Whether nothing is beside what is on trial: by what the sessions wait for.
+    /// Checks the invariant by the answers that the sessions wait for.
     ///
     /// # Errors
-    /// That something is.
+    /// The breach of the invariant.
     pub(super) fn check_trials(&self) -> Sound {
         for (bind, leg) in self.legs.iter().enumerate() {
             let Some(session) = leg.session.as_ref().filter(|session| session.outstanding() as usize <= WALKED_MAX)
@@ -116,12 +118,14 @@ impl Link {
         Ok(())
     }
 
-    /// A running trial is over. Its other half may come back, and what is out is still alone.
+    /// Whether a running trial is over. It is not over just because its bind cannot submit now: the other half of a pair may
+    /// come back, and the unanswered messages are still on trial.
     fn is_through(&self, trial: Trial) -> bool {
         trial.is_running && self.is_clear(trial.bind) && !self.prepared.is_on_trial_at(trial.bind)
     }
 
-    /// Where the oldest of what waits for its trial must go, else the bind that is free soonest.
+    /// The bind for the next trial: the one to which the first waiting message must go, else the one with the fewest unanswered
+    /// submits.
     fn bind_for_trial(&self) -> Option<u16> {
         let ready = |bind: &u16| self.legs.get(usize::from(*bind)).is_some_and(|leg| leg.ready);
         let bound_to = self.prepared.trial_is_bound_to().filter(ready);
@@ -133,8 +137,8 @@ impl Link {
         bound_to.or_else(|| binds.filter(ready).min_by_key(outstanding))
     }
 
-    /// The next message for a bind. What urgent messages are kept a place for does not count where a trial is: they are granted
-    /// none there, and what is on trial would wait for them as they do for it.
+    /// The next message for a bind. `urgent_only` is ignored on the bind of a trial: urgent messages are granted no slots there,
+    /// and otherwise the trial and the urgent messages would wait for each other.
     pub(super) fn next_message(&mut self, bind: u16, urgent_only: bool) -> Option<Index> {
         match self.trials.now.filter(|trial| trial.bind == bind) {
             Some(Trial { is_running: true, .. }) => self.prepared.next_on_trial(bind),
@@ -143,8 +147,8 @@ impl Link {
         }
     }
 
-    /// When the next trial may begin, if one is waited for. At once when one has ended without a word to the carrier, for then no
-    /// answer will wake anybody.
+    /// When the next trial may begin, if a message waits for one. At once if a trial has ended without a submit, because then no
+    /// answer will wake the link.
     pub(super) fn next_trial_at(&self, now: Mono) -> Option<Mono> {
         if self.trials.now.is_some_and(|trial| self.is_through(trial)) {
             return Some(now);

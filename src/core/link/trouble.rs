@@ -1,4 +1,4 @@
-//! What went wrong with a carrier's connections, in an operator's words, and which of it is news. Values and words only.
+//! Troubles with a carrier's connections: their texts for the operator, and which of them are news. Values and texts only.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use stentor_smpp::status::CommandStatus;
 
 use super::event::{Alarm, Disconnect, SessionLoss};
 
-/// What goes on is told again after so long.
+/// A trouble that continues is told again after this time.
 pub const AGAIN_NS: u64 = 300_000_000_000;
 
-/// Bytes that are kept of what an operating system or a TLS library says.
+/// Maximum number of bytes that are kept of a text from the operating system or the TLS library.
 pub const WORDS_MAX: usize = 300;
 
 /// How a connection, or an attempt at one, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// There is no connection.
+    /// The connection ended, or could not be opened.
     Connection(Disconnect),
     /// The carrier refused the bind with this command status.
     BindRefused(u32),
@@ -24,38 +24,37 @@ pub enum Trouble {
     Session(SessionLoss),
 }
 
-/// The last one of a link.
+/// The last trouble of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastTrouble {
-    /// When.
     pub at: Wall,
-    /// With which host, as the configuration names it.
+    /// The host, as the configuration names it.
     pub peer: String,
-    /// What.
     pub what: Trouble,
-    /// What the operating system, the resolver or TLS say of it.
+    /// Details from the operating system, the resolver or TLS, if there are any.
     pub words: Option<Box<str>>,
 }
 
 impl LastTrouble {
-    /// What, with all that is known of it.
+    /// The text for the operator, with all details.
     pub fn said(&self) -> String {
         match (&self.what, &self.words) {
             (what, Some(words)) => format!("{what}: {words}"),
             (Trouble::Connection(Disconnect::Unreachable), None) => {
-                "cannot be reached: nobody answers there within `connect_timeout`".to_owned()
+                "cannot be reached: nothing answers there within `connect_timeout`".to_owned()
             }
             (what, None) => what.to_string(),
         }
     }
 }
 
-/// What was told of each host, and when.
+/// For each host, the last text that the operator was told, and when.
 #[derive(Debug, Default)]
 pub struct Told(Vec<Option<(String, Mono)>>);
 
 impl Told {
-    /// Whether somebody should be told of this: it is another than last, or was told long ago.
+    /// Whether the operator should be told of this: it differs from the last text about this host, or that was told long ago.
+    /// If true, it counts as told from now on.
     pub fn is_news(&mut self, host: u16, what: &str, now: Mono) -> bool {
         let host = usize::from(host);
         if self.0.len() <= host {
@@ -69,7 +68,7 @@ impl Told {
         !is_known
     }
 
-    /// All is well: what comes next is news.
+    /// The link is up again: the next trouble is news.
     pub fn forget(&mut self) {
         self.0.clear();
     }
@@ -83,7 +82,7 @@ impl fmt::Display for Alarm {
             }
             Self::BreakerOpened { status } => write!(
                 out,
-                "nothing is sent for now: it refuses one submit after another, the last with {}; one is tried from time to time",
+                "nothing is sent for now: it refuses every submit, the last one with {}; a single one is tried from time to time",
                 CommandStatus(*status)
             ),
             Self::BreakerClosed => out.write_str("it takes submits again"),
@@ -97,14 +96,14 @@ impl fmt::Display for Alarm {
                     None => Ok(()),
                 }
             }
-            Self::LinkDown => out.write_str("no bind: nothing is sent there"),
+            Self::LinkDown => out.write_str("not bound: nothing is sent there"),
             Self::LinkUp => out.write_str("bound"),
             Self::SessionLost { why, .. } => write!(out, "session lost: {why}"),
             Self::Unreadable { status, .. } => {
-                write!(out, "it says that it cannot read a submit of ours: {}", CommandStatus(*status))
+                write!(out, "it says that it cannot read one of our submits: {}", CommandStatus(*status))
             }
             Self::QueriesFull => {
-                out.write_str("no more messages can be asked about: those over it end with `no_receipt`")
+                out.write_str("there are too many messages to ask about: the rest will end with `no_receipt`")
             }
             Self::Unread { what, .. } => write!(out, "a PDU that cannot be read: {what}"),
         }
@@ -152,7 +151,7 @@ impl fmt::Display for SessionLoss {
     }
 }
 
-/// Milliseconds, told in seconds.
+/// Milliseconds, shown in seconds.
 struct Seconds(u64);
 
 impl fmt::Display for Seconds {
@@ -164,24 +163,24 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Whether a TLS alert says that the certificate which we show, or do not show, is not taken (RFC 8446 §6.2).
+/// Whether a TLS alert means that the peer rejects our certificate, or demands one that we did not send (RFC 8446 §6.2).
 pub const fn refuses_certificate(alert: u8) -> bool {
     matches!(alert, 41..=46 | 48 | 49 | 51 | 116)
 }
 
-/// What such an alert says.
+/// The meaning of such an alert, for the operator.
 fn alert_words(alert: u8) -> &'static str {
     match alert {
-        41 | 116 => "it wants one and was shown none (`cert` and `key`)",
+        41 | 116 => "the carrier requires one, but none was sent (set `cert` and `key`)",
         42 => "it is damaged, or its signature is wrong",
-        43 => "it is of a kind that the carrier does not take",
+        43 => "it is of a kind that the carrier does not accept",
         44 => "it was revoked",
         45 => "it has ended, or is not valid yet",
-        46 => "for a reason that the carrier does not say",
-        48 => "it is signed by nobody whom the carrier trusts",
-        49 => "it is valid, and its owner has no access",
-        51 => "a signature in it, or by its key, does not hold",
-        _ => "by an alert that nobody knows",
+        46 => "the carrier does not say why",
+        48 => "it is not signed by an authority that the carrier trusts",
+        49 => "it is valid, but its owner has no access",
+        51 => "a signature in it, or by its key, is wrong",
+        _ => "unknown TLS alert",
     }
 }
 
@@ -199,7 +198,7 @@ mod tests {
             (Trouble::Session(SessionLoss::Silent { within_ms: 30_000 }), "enquire_link not answered within 30 s"),
             (
                 Trouble::Connection(Disconnect::CertificateRefused { alert: 48 }),
-                "the carrier refused our certificate: it is signed by nobody whom the carrier trusts",
+                "the carrier refused our certificate: it is not signed by an authority that the carrier trusts",
             ),
         ] {
             assert_eq!(what.to_string(), told);
@@ -223,9 +222,9 @@ mod tests {
         let last = |what, words: Option<&str>| {
             LastTrouble { at: Wall(0), peer: "a:1".to_owned(), what, words: words.map(Into::into) }.said()
         };
-        let nobody = Trouble::Connection(Disconnect::Unreachable);
-        assert_eq!(last(nobody, Some("name not found")), "cannot be reached: name not found");
-        assert_eq!(last(nobody, None), "cannot be reached: nobody answers there within `connect_timeout`");
+        let unreachable = Trouble::Connection(Disconnect::Unreachable);
+        assert_eq!(last(unreachable, Some("name not found")), "cannot be reached: name not found");
+        assert_eq!(last(unreachable, None), "cannot be reached: nothing answers there within `connect_timeout`");
         let told = |again_ms, failures| {
             Alarm::Trouble { bind: BindId(0), what: "a:1: no TLS".to_owned(), again_ms, failures }.to_string()
         };

@@ -1,5 +1,7 @@
-//! What a carrier sends that cannot be read, for the log: the first of it, and then one in a minute at most. Knows when
-//! somebody was told last; refuses to know sessions. A carrier decides how much of it comes, not how much is written.
+//! Reports PDUs that cannot be read: the first one, then at most one a minute.
+//!
+//! Knows when the operator was last told; refuses to know sessions. The carrier decides how many such PDUs come, so it must
+//! not decide how many lines the log gets.
 
 use std::fmt::{Display, Write};
 
@@ -11,13 +13,13 @@ use stentor_smpp::pdu::Header;
 use super::Link;
 use super::event::{Alarm, BindId, LinkEffect};
 
-/// Between two of which somebody is told.
+/// Minimum time between two reports.
 const TOLD_NS: u64 = 60_000_000_000;
 
-/// Bytes of a PDU that are told at most.
+/// Maximum number of bytes of a PDU in a report.
 pub const TOLD_OCTETS_MAX: usize = BROKEN_OCTETS_MAX;
 
-/// See the head of this file. One for each link.
+/// When unreadable PDUs were last reported. One for each link.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unread {
     told_at: Option<Mono>,
@@ -25,7 +27,7 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Another one. If somebody is to be told of it: how many came since he was told last.
+    /// Counts an unreadable PDU. If it is to be reported: the number of PDUs since the last report that were not.
     fn note(&mut self, now: Mono) -> Option<u64> {
         if self.told_at.is_some_and(|at| now.since(at) < TOLD_NS) {
             self.untold += 1;

@@ -1,8 +1,8 @@
 //! A bounded mailbox: many producers on any threads, one consumer that parks without polling.
 //!
-//! Knows places, order per producer and how to put its consumer to sleep (the protocol and its proof stand in
-//! [`super::waker`]); does not know what it carries. Items are meant to be batches: one push, one wake-up and one
-//! cache line travel per batch.
+//! Knows places, order per producer and how to put its consumer to sleep (the protocol and its proof are in
+//! [`super::waker`]); does not know what it carries. Items are meant to be batches: one push, one wake-up and one cache
+//! line per batch.
 //!
 //! Invariants:
 //! - `taken` ≥ items in the queue + open reservations, and a place is only handed out while `taken` ≤ capacity:
@@ -31,7 +31,7 @@ pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Inbox<T>) {
     (Sender { shared: Arc::clone(&shared) }, Inbox { shared })
 }
 
-/// No place was free; the item comes back.
+/// No place was free; gives the item back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full<T>(pub T);
 
@@ -100,7 +100,8 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Takes a place ahead of the item, for what must not be lost once its cause was admitted. None when full.
+    /// Takes a place before the item exists, for items that must not be lost once their cause was admitted. `None` if
+    /// the mailbox is full.
     pub fn try_reserve(&self) -> Option<Reservation<T>> {
         self.shared.reserve().then(|| Reservation { sender: self.clone(), open: true })
     }

@@ -3,8 +3,7 @@
 //! The first half goes to disk: a recipient's history lives in the shard that this map names, so the function is
 //! frozen with the data format (the numbers in the tests are part of it) and the number of shards is fixed when a
 //! data directory is formatted. The second half is only placement and may change at every start.
-//! Knows nothing of what a recipient is: it takes a number, and refuses to be keyed, since two processes must
-//! agree.
+//! Does not know what a recipient is: it takes a number. It is not keyed, because two processes must agree on it.
 
 use crate::model::ShardId;
 

@@ -1,4 +1,4 @@
-//! The mailbox under threads: nothing lost, nothing doubled, order kept, every sleeper woken.
+//! The mailbox under threads: nothing is lost, nothing comes twice, order is kept, every sleeper is woken.
 
 use std::{
     sync::{

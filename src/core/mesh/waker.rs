@@ -8,17 +8,17 @@
 //! P1  publish the item                   C1  register the waker
 //! P2  fence(SeqCst)                      C2  parked := true
 //! P3  parked? if so: parked := false,    C3  fence(SeqCst)
-//!     and whoever turned it wakes        C4  look into the queue again; empty → sleep
+//!     the producer that did this wakes   C4  look into the queue again; empty → sleep
 //! ```
-//! All SeqCst fences stand in one order. If P2 comes before C3, the consumer's look C4 happens after the publish P1
-//! and finds the item: it does not sleep. If C3 comes before P2, the producer's P3 reads `parked` as C2 wrote it, or
-//! as another producer turned it after C2; in the first case this producer wakes, in the second that one does. Both
-//! wake the waker of C1: C1 precedes C2 in the consumer, and P3's swap acquires what C2's store released.
-//! A producer that turned the flag for an earlier sleep and comes late to its wake takes the waker of the new C1; it
-//! wakes that sleep early, and the consumer runs C1 to C4 again, to which the same argument applies.
+//! All SeqCst fences have one total order. If P2 comes before C3, the consumer's look C4 happens after the publish P1
+//! and finds the item: it does not sleep. If C3 comes before P2, the producer's P3 reads `parked` as C2 wrote it, or as
+//! another producer turned it after C2; in the first case this producer wakes, in the second that other one does. Both
+//! wake the waker of C1: C1 precedes C2 in the consumer, and P3's swap acquires what C2's store released. A producer
+//! that turned the flag for an earlier sleep and is late with its wake takes the waker of the new C1; it wakes that
+//! sleep early, and the consumer runs C1 to C4 again, to which the same argument applies.
 //!
 //! A model of this protocol under loom (two producers, every interleaving with up to four preemptions) loses nothing,
-//! and loses a wake-up as soon as the fences are taken out.
+//! and loses a wake-up as soon as the fences are removed.
 //!
 //! # Why it is woken once
 //! Only the producer whose swap turned `parked` from true to false wakes; a hundred producers that publish to a
@@ -28,9 +28,9 @@
 //! # Foreign executors
 //! The waker may belong to a task of an executor on another thread. Glommio 0.9.0 (`task/raw.rs`, `do_wake`) then
 //! queues it on an unbounded channel of the owner and writes its eventfd if the owner sleeps, with a membarrier on
-//! the sleeping side. Its reference count is the only field touched from outside and is atomic. What bounds a
-//! wake-up that this path should ever drop is the executor's heartbeat: it looks at that channel every 10 ms.
-//! An executor on epoll keeps to the protocol above once more (`host/executor/reactor.rs`).
+//! the sleeping side. Its reference count is the only field touched from outside and is atomic. Should this path ever
+//! drop a wake-up, the delay is bounded by the executor's heartbeat: it looks at that channel every 10 ms. An executor
+//! on epoll uses the protocol above a second time (`host/executor/reactor.rs`).
 
 use std::{
     fmt,
@@ -48,7 +48,7 @@ use futures_util::task::AtomicWaker;
 
 use super::mailbox::{Inbox, Sender, mailbox};
 
-/// Where one consumer sleeps. Shared by it and its producers.
+/// The parking place of one consumer, shared by it and its producers.
 #[derive(Debug, Default)]
 pub struct Parking {
     parked: CachePadded<AtomicBool>,

@@ -7,17 +7,17 @@ use std::fmt;
 
 use hdrhistogram::Histogram;
 
-/// The largest value told apart: 2³² µs are 71 minutes. What is larger is recorded as this; the sum stays exact.
+/// The largest value that is told apart: 2³² µs are 71 minutes. Larger values are recorded as this one; the sum stays exact.
 const VALUE_MAX: u64 = 1 << 32;
 
-/// Values of one kind. Owned by one core.
+/// The recorded values of one series. Owned by one core.
 #[derive(Clone, Default)]
 pub struct Distribution {
     histogram: Option<Histogram<u64>>,
     sum: u64,
 }
 
-/// How many there are and what they come to; the thousands of places that hold them tell nobody anything.
+/// Shows the count and the sum only; the thousands of buckets would say nothing to a reader.
 impl fmt::Debug for Distribution {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = self.histogram.as_ref().map_or(0, Histogram::len);
@@ -39,7 +39,7 @@ impl Distribution {
         self.record_many(value, 1);
     }
 
-    /// Records a value that came so many times.
+    /// Records a value that came `times` times.
     pub fn record_many(&mut self, value: u64, times: u64) {
         if self.histogram.is_none() {
             self.histogram = Histogram::new_with_max(VALUE_MAX, 2).ok();
@@ -50,7 +50,7 @@ impl Distribution {
         self.sum = self.sum.saturating_add(value.saturating_mul(times));
     }
 
-    /// Adds what another recorded.
+    /// Adds the values that another one recorded.
     pub fn merge(&mut self, other: &Self) {
         for (value, times) in other.recorded() {
             self.record_many(value, times);
@@ -60,7 +60,7 @@ impl Distribution {
         self.sum = self.sum.saturating_sub(rounded).saturating_add(other.sum);
     }
 
-    /// How many values came.
+    /// Number of recorded values.
     pub fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, Histogram::len)
     }
@@ -70,12 +70,12 @@ impl Distribution {
         self.sum
     }
 
-    /// The value that this share (0 to 1) of all values does not exceed; 0 if there is none.
+    /// The value that this share (0 to 1) of all values does not exceed; 0 if there are no values.
     pub fn quantile(&self, share: f64) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(share))
     }
 
-    /// How many values did not exceed each of these ascending bounds, to the two digits that are told apart.
+    /// How many values did not exceed each of these ascending bounds, as exact as the two digits that are kept.
     pub fn not_above(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len()];
         for (value, times) in self.recorded() {
@@ -91,7 +91,7 @@ impl Distribution {
         counts
     }
 
-    /// The least value of each bucket that holds something, and what it holds.
+    /// The least value of each bucket that is not empty, and its count.
     fn recorded(&self) -> impl Iterator<Item = (u64, u64)> {
         self.histogram.iter().flat_map(|histogram| {
             let least = |value| histogram.lowest_equivalent(value);

@@ -1,8 +1,8 @@
 //! What is measured: the catalog of every metric with its meaning, and the counters and histograms that one core owns.
 //!
 //! Nothing here is shared: a core records into its own [`Metrics`], a shard into its own [`Distribution`]s; copies are
-//! merged only when somebody scrapes. Knows no room that is measured (they count for themselves, in plain fields), no
-//! text format and no clock.
+//! merged only when `/metrics` is read. Does not know the rooms that are measured (they count for themselves, in plain
+//! fields), nor text formats and clocks.
 
 pub mod catalog;
 pub mod distribution;
@@ -12,21 +12,21 @@ pub use catalog::{Family, Kind, Metric};
 pub use distribution::Distribution;
 pub use sample::{Snapshot, Value};
 
-/// What one core counts about the requests that it answers. Lives on that core; copies are merged by [`Snapshot`].
+/// What one core counts about the requests that it answers. Used only on that core; copies are merged by [`Snapshot`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Requests answered, by the first digit of their status.
     requests: [u64; Metrics::STATUSES.len()],
-    /// From a request's headers until its answer's, µs.
+    /// Time from a request's headers until its answer's, µs.
     request_us: Distribution,
-    /// Messages that requests brought, by what became of them.
+    /// Messages in requests, by outcome.
     messages: [u64; Metrics::ENDS.len()],
 }
 
 impl Metrics {
     /// Classes of HTTP statuses, as labels.
     pub const STATUSES: [&'static str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    /// What became of a message at the door, as labels.
+    /// Outcomes of a message at the door, as labels.
     pub const ENDS: [&'static str; 3] = ["accepted", "duplicate", "rejected"];
 
     /// A request was answered with `status` after `micros`. A status outside 100..=599 counts as 5xx.
@@ -38,12 +38,12 @@ impl Metrics {
         self.request_us.record(micros);
     }
 
-    /// A request brought so many messages, in the order of [`Self::ENDS`].
+    /// A request contained so many messages of each outcome, in the order of [`Self::ENDS`].
     pub fn messages(&mut self, ended: [u64; Self::ENDS.len()]) {
         self.messages.iter_mut().zip(ended).for_each(|(sum, count)| *sum += count);
     }
 
-    /// Enters everything under its name.
+    /// Enters every value under its name.
     pub fn fill(&self, snapshot: &mut Snapshot) {
         for (status, count) in Self::STATUSES.into_iter().zip(self.requests) {
             snapshot.count(Metric::HttpRequests, &[status], count);

@@ -1,4 +1,4 @@
-//! Values under their names: what is written down at scrape pace, added up over cores, and read out in order.
+//! Values under their names: collected when metrics are read, added up over cores, and listed in order.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use super::distribution::Distribution;
 /// The value of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Grows from the start of the process.
+    /// A count that grows from the start of the process.
     Counter(u64),
-    /// As it stands.
+    /// The present value.
     Gauge(f64),
     /// In the unit of [`Kind::Histogram`].
     Histogram(Distribution),
@@ -31,7 +31,7 @@ impl Snapshot {
         }
     }
 
-    /// Adds to a gauge: two that stand under the same labels are parts of one whole.
+    /// Adds to a gauge: two parts with the same labels are added up.
     pub fn gauge(&mut self, metric: Metric, labels: &[&str], part: f64) {
         debug_assert_eq!(metric.family().kind, Kind::Gauge);
         if let Value::Gauge(sum) = self.entry(metric, labels, || Value::Gauge(0.0)) {
@@ -39,7 +39,7 @@ impl Snapshot {
         }
     }
 
-    /// Raises a gauge: of two that stand under the same labels the greater counts.
+    /// Raises a gauge: of two values with the same labels the greater one counts.
     pub fn gauge_max(&mut self, metric: Metric, labels: &[&str], value: f64) {
         debug_assert_eq!(metric.family().kind, Kind::Gauge);
         if let Value::Gauge(greatest) = self.entry(metric, labels, || Value::Gauge(value)) {
@@ -55,7 +55,7 @@ impl Snapshot {
         }
     }
 
-    /// Adds what another core wrote down; all gauges are parts of one whole.
+    /// Adds the values of another core; all gauges are treated as parts of one whole.
     pub fn merge(&mut self, other: &Self) {
         for (metric, labels, value) in other.iter() {
             let labels: Vec<&str> = labels.iter().map(String::as_str).collect();

@@ -1,51 +1,52 @@
-//! Points in the real code that may always do what they seldom do: a limit that is reached early, a pause between two steps, a
-//! list that is not in memory. The simulator asks for it, so that paths are walked which else only a full machine walks;
-//! the daemon never does.
+//! Points in the real code that can be made to behave as they rarely do: a limit that is reached early, a pause between
+//! two steps, a list that is not in memory. The simulator switches them on, so that paths run that otherwise only a
+//! machine under full load takes; the daemon never does.
 //!
-//! A point must be harmless wherever it fires: it changes when something happens and by which path, never whether.
+//! A point must be harmless wherever it fires: it changes when something happens and by which path, never whether it
+//! happens.
 
 use super::Prng;
 
-/// Where.
+/// A place in the code that can fire, and what it does then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Point {
     /// The turn admits no more frames.
     TurnFull,
-    /// A segment is closed before it is full.
+    /// A segment is closed although it is not full.
     SegmentFull,
-    /// What becomes ready does not enter the window in memory.
+    /// A message that becomes ready does not enter the window in memory.
     WindowFull,
-    /// A turn moves no more of what has come due.
+    /// A turn moves no more of the entries that have come due.
     DueLater,
-    /// A turn gives up no more of what a restore left.
+    /// A turn gives up no more of the messages that a restore left.
     DropLater,
-    /// Memory holds no more alarms of expiry that are due.
+    /// Memory takes no more alarms of expiry that are due.
     AlarmsFull,
-    /// Outcomes are left for the next turn.
+    /// Outcomes are left to the next turn.
     OutcomesLater,
     /// The windows of all lists together hold no more than one chunk each.
     WindowsFull,
-    /// No more attempts may be open.
+    /// No more attempts may be opened.
     AttemptsFull,
     /// A checkpoint is due.
     FoldDue,
     /// The epoch of receipts is full.
     EpochFull,
-    /// Sealing goes on by one entry.
+    /// Sealing proceeds by one entry only.
     SealLater,
-    /// It is learned of one entry more which part waits for whom.
+    /// A turn reads only one more entry that says which part waits for which recipient.
     LearnLater,
     /// A link has room for one message.
     RoomForOne,
-    /// Too many receipts of a connection wait for their shard.
+    /// Too many receipts of a connection are waiting for their shard.
     ReceiptsFull,
     /// A connection's reader stops after one PDU.
     ReadLater,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Self; 16] = [
         Self::TurnFull,
         Self::SegmentFull,
@@ -69,7 +70,7 @@ impl Point {
 /// How often each point fired.
 pub type Fired = [u32; Point::ALL.len()];
 
-/// The chance of one shard or link.
+/// The random choices of one shard or link.
 #[derive(Clone, Debug)]
 pub struct Buggify {
     ppm: u32,
@@ -78,12 +79,12 @@ pub struct Buggify {
 }
 
 impl Buggify {
-    /// Each point fires with that probability, in a million; 0 for never.
+    /// Each point fires with probability `ppm` in a million; 0: never.
     pub const fn new(ppm: u32, seed: u64) -> Self {
         Self { ppm, chance: Prng::new(seed), fired: [0; Point::ALL.len()] }
     }
 
-    /// Whether it fires this time.
+    /// Whether the point fires this time.
     pub const fn at(&mut self, point: Point) -> bool {
         if self.ppm == 0 || !self.chance.chance(self.ppm) {
             return false;

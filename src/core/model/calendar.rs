@@ -1,5 +1,5 @@
-//! The calendar (proleptic Gregorian, UTC): days and their dates, and the periods that quotas count in. Knows no clock and
-//! no time zone.
+//! The calendar (proleptic Gregorian, UTC): days and their dates, and the periods that quotas count in. Reads no clock
+//! and knows no time zone.
 
 use super::time::Wall;
 
@@ -18,7 +18,7 @@ pub const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - EPOCH_DAYS
 }
 
-/// Year, month and day of a day since 1970-01-01; the inverse of [`days_from_civil`].
+/// Year, month and day of the day with this number since 1970-01-01; the inverse of [`days_from_civil`].
 pub const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + EPOCH_DAYS;
     let era = days.div_euclid(146_097);
@@ -31,7 +31,7 @@ pub const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day_of_year - (153 * month_from_march + 2) / 5 + 1)
 }
 
-/// A stretch of the calendar after which a quota begins anew.
+/// A period of the calendar: a quota starts again with the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     Hour,
@@ -40,7 +40,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// The number of the period that holds `at`, and when the next one begins.
+    /// The number of the period that contains `at`, and when the next one begins.
     pub fn of(self, at: Wall) -> (u64, Wall) {
         let span_ms = match self {
             Self::Hour => DAY_MS / 24,

@@ -1,23 +1,23 @@
-//! What a carrier says against a message: the family that we decide by, and the code as the carrier gave it. Knows no protocol:
-//! a link, which speaks its carrier's, writes these words.
+//! A carrier's error about a message: the family that decisions use, and the code as the carrier gave it. Knows no
+//! protocol: a link, which speaks its carrier's protocol, fills these values in.
 
-/// Who has to act on an error. Whatever is decided because of one, is decided by this.
+/// What kind of error it is, and so who has to act. Every decision because of an error uses only this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ErrorFamily {
-    /// The carrier asks for a slower pace: the link slows down, in order, and no attempt is consumed.
+    /// The carrier asks for a slower pace: the link slows down, the order stays, and no attempt is consumed.
     Throttle = 1,
-    /// The carrier or the handset has trouble that passes: try again later.
+    /// The carrier or the handset has a problem that will pass: try again later.
     Transient = 2,
     /// The session is not in the state that the request needs: bind again.
     Session = 3,
     /// The account is refused: the operator must act.
     Credential = 4,
-    /// This message will never be taken.
+    /// The carrier will never take this message.
     Permanent = 5,
-    /// The carrier could not read what we wrote.
+    /// The carrier could not read our request.
     OurBug = 6,
-    /// Nobody knows what the code means: as transient, a bounded number of times.
+    /// The meaning of the code is unknown: treated as transient, a limited number of times.
     #[default]
     Unknown = 7,
 }
@@ -53,16 +53,16 @@ impl ErrorFamily {
     }
 }
 
-/// Where an error was said.
+/// Where the error was reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ErrorOrigin {
-    /// In the carrier's answer to the message.
+    /// In the carrier's response to the message.
     Answer = 1,
-    /// In the text of a receipt, or by its state alone.
+    /// In the text of a receipt, or only by the receipt's state.
     #[default]
     Receipt = 2,
-    /// By the network behind the carrier, in a parameter of the receipt.
+    /// In a parameter of the receipt, from the network behind the carrier.
     Network = 3,
 }
 
@@ -85,15 +85,15 @@ impl ErrorOrigin {
     }
 }
 
-/// A code as its carrier wrote it: up to 8 bytes of printable ASCII, zeros behind them.
+/// A code as its carrier wrote it: up to 8 bytes of printable ASCII, padded with zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorText([u8; Self::OCTETS_MAX]);
 
 impl ErrorText {
-    /// More of a code is not kept.
+    /// Longest code that is kept, bytes; the rest is cut off.
     pub const OCTETS_MAX: usize = 8;
 
-    /// The first bytes of a code; a question mark stands for each that cannot be printed.
+    /// The first bytes of a code; each byte that cannot be printed becomes a question mark.
     pub fn cut(said: &[u8]) -> Self {
         let mut text = [0; Self::OCTETS_MAX];
         for (place, octet) in text.iter_mut().zip(said) {
@@ -102,7 +102,7 @@ impl ErrorText {
         Self(text)
     }
 
-    /// As read back from disk; `None` for what [`Self::cut`] never gives.
+    /// As read back from disk; `None` if [`Self::cut`] cannot have made these bytes.
     pub fn whole(octets: &[u8]) -> Option<Self> {
         let text = Self::cut(octets);
         (text.octets() == octets).then_some(text)
@@ -114,13 +114,13 @@ impl ErrorText {
         &self.0[..end]
     }
 
-    /// The same as text.
+    /// The code as text.
     pub fn as_str(&self) -> &str {
-        // Printable ASCII: nothing else gets in.
+        // Always printable ASCII: the constructors allow nothing else.
         std::str::from_utf8(self.octets()).unwrap_or_default()
     }
 
-    /// Nothing was said.
+    /// Whether there is no code.
     pub const fn is_empty(&self) -> bool {
         self.0[0] == 0
     }
@@ -133,25 +133,26 @@ const fn is_printable(octet: u8) -> bool {
 /// An error of a carrier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CarrierError {
-    /// What we take it for.
+    /// What we take the error for.
     pub family: ErrorFamily,
-    /// Where it was said.
+    /// Where it was reported.
     pub origin: ErrorOrigin,
-    /// The code as it was written; empty where it was only a number, or there was none.
+    /// The code as written; empty if the code was only a number, or if there was none.
     pub text: ErrorText,
-    /// The code as a number: of an answer its status, of a receipt its text's or else its network's; 0 where neither is one.
+    /// The code as a number: for a response its status, for a receipt the number in its text or else the one from the
+    /// network; 0 if there is no number.
     pub number: u32,
 }
 
 const _: () = assert!(size_of::<CarrierError>() <= 16, "it travels with every answer and every receipt");
 
 impl CarrierError {
-    /// An answer's.
+    /// The error of a carrier's response with status `number`.
     pub const fn of_answer(family: ErrorFamily, number: u32) -> Self {
         Self { family, origin: ErrorOrigin::Answer, text: ErrorText([0; ErrorText::OCTETS_MAX]), number }
     }
 
-    /// Whether it has a code, and not a family alone.
+    /// Whether it has a code, not only a family.
     pub const fn has_code(&self) -> bool {
         self.number != 0 || !self.text.is_empty()
     }

@@ -1,7 +1,7 @@
-//! Traffic classes: how urgent a message is, and nothing about what that implies elsewhere.
+//! Traffic classes: how urgent a message is, and nothing about what the rest of the program does with that.
 
-/// Urgency of a message; the order of the variants is the order at the wire, most urgent first.
-/// The discriminants go to disk.
+/// Urgency of a message; the order of the variants is the order of sending, most urgent first. The discriminants go to
+/// disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Class {
@@ -9,10 +9,10 @@ pub enum Class {
     Emergency = 0,
     /// One-time passwords: worthless after a minute, never sent twice by default.
     Otp = 1,
-    /// What somebody waits for: the default.
+    /// A message that a person or system is waiting for: the default.
     #[default]
     Transactional = 2,
-    /// Campaigns: fills what the others leave.
+    /// Campaigns: use the capacity that the other classes leave.
     Marketing = 3,
 }
 
@@ -32,7 +32,8 @@ impl Class {
         }
     }
 
-    /// Whether it waits for nothing that less urgent ones hold: it leaves when a slot is free, and is not prepared ahead.
+    /// Whether the class does not wait for capacity that less urgent classes hold: it is sent as soon as a slot is
+    /// free, and is not prepared ahead.
     pub const fn is_urgent(self) -> bool {
         match self {
             Self::Emergency | Self::Otp => true,

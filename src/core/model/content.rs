@@ -1,19 +1,20 @@
-//! What a message says, apart from where and when: the part that no decision reads. Doors write it as bytes, links read
-//! it back; who keeps it in between does not look inside.
+//! The content of a message: sender, body and other fields that no decision reads. Doors encode it as bytes, links
+//! decode it; everything in between keeps the bytes without looking inside.
 //!
-//! The bytes: sender and body, then 0, or 1 and what most messages do not have: header, reference, tags, TLVs, address for
-//! notices. Each is its length (`u64`, little endian) and that many bytes.
+//! The bytes: sender and body, then 0; or 1 and the fields that most messages do not have: header, reference, tags,
+//! TLVs, address for notices. Each field is its length (`u64`, little endian) and that many bytes.
 
 use super::sender::SenderId;
 
-/// How the text is to be coded; what was asked for at ingest, settled to a carrier's coding at the wire.
+/// How the text is to be coded: the client's request at ingest, resolved to a carrier's coding when the message is
+/// sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Encoding {
     /// GSM 7-bit where every character fits, else UCS-2.
     #[default]
     Auto = 0,
-    /// GSM 7-bit or nothing.
+    /// GSM 7-bit; a text that does not fit is refused.
     Gsm7 = 1,
     /// UCS-2 (UTF-16BE on the air).
     Ucs2 = 2,
@@ -44,13 +45,14 @@ impl Encoding {
     }
 }
 
-/// In what coding a carrier took a text.
+/// The coding in which a carrier took a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Coding {
-    /// GSM 7-bit, with or without national tables. 0, for most are, and 0 takes no room in a history.
+    /// GSM 7-bit, with or without national tables. Number 0, because most messages have it and a 0 takes no room in a
+    /// history.
     Gsm7 = 0,
-    /// Nobody knows: only its receipt said that the carrier has it.
+    /// Unknown: only a receipt showed that the carrier has the message.
     #[default]
     Unknown = 1,
     /// ISO 8859-1.
@@ -64,10 +66,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All, in the order of their numbers.
+    /// All codings, in the order of their numbers.
     pub const ALL: [Self; 6] = [Self::Gsm7, Self::Unknown, Self::Latin1, Self::Ascii, Self::Ucs2, Self::Binary];
 
-    /// The name used in the API; none for what nobody knows.
+    /// The name used in the API; `None` for [`Self::Unknown`].
     pub const fn name(self) -> Option<&'static str> {
         match self {
             Self::Unknown => None,
@@ -85,7 +87,7 @@ impl Coding {
     }
 }
 
-/// The free part of a message, borrowed from a request or from a segment.
+/// The content of a message, borrowed from a request or from a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Content<'a> {
     /// Sender; empty = the carrier's default.
@@ -94,17 +96,17 @@ pub struct Content<'a> {
     pub body: &'a [u8],
     /// User data header with its length byte, for binary messages; empty = none.
     pub udh: &'a [u8],
-    /// The client's own reference, echoed back.
+    /// The client's own reference, returned unchanged.
     pub reference: &'a str,
     /// Tags, comma separated.
     pub tags: &'a str,
     /// Extra SMPP TLVs, already as tag, length, value bytes.
     pub tlvs: &'a [u8],
-    /// Where notices of this message go; empty = nowhere in particular.
+    /// URL for notices about this message; empty = none of its own.
     pub callback_url: &'a str,
 }
 
-/// Bytes that are no content.
+/// The bytes are not the encoding of a content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotContent;
 
@@ -124,7 +126,7 @@ impl<'a> Content<'a> {
     /// Reads a content back, borrowed from the arena.
     ///
     /// # Errors
-    /// [`NotContent`]: it is cut off, a text is not UTF-8, or the sender is none.
+    /// [`NotContent`]: the bytes end too early, a text is not UTF-8, or the sender is not valid.
     pub fn decode(octets: &'a [u8]) -> Result<Self, NotContent> {
         let mut rest = octets;
         let from = text(&mut rest)?;

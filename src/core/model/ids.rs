@@ -1,5 +1,5 @@
-//! Small identities. Each is its own type so that none is taken for another; all go to disk, so numbers once
-//! given to a name are never given to another (`control` keeps them).
+//! Small identities. Each is its own type so that one is not taken for another; all go to disk, so a number once given
+//! to a name is never given to another (`control` keeps the numbers).
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ pub struct NodeId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub u32);
 
-/// Whose messages somebody may see.
+/// Whose messages a caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Those of one tenant.
+    /// The messages of one tenant.
     Of(TenantId),
-    /// Those of all.
+    /// The messages of all tenants.
     All,
 }
 
 impl Whose {
-    /// Whether a message of that tenant is among them.
+    /// Whether the caller may see a message of that tenant.
     pub fn includes(self, tenant: TenantId) -> bool {
         match self {
             Self::Of(one) => one == tenant,
@@ -32,7 +32,7 @@ impl Whose {
     }
 }
 
-/// A durable partition of recipients. A core is only where it runs.
+/// The number of a shard: a durable partition of the recipients. The core that it runs on may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
 
@@ -48,27 +48,27 @@ pub struct GroupId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u16);
 
-/// One owner of binds to a carrier. A carrier with a rate has exactly one (`home` 0 of it, on one core);
-/// one without a rate may have one on every core.
+/// One owner of binds to a carrier. A carrier with a rate limit has exactly one (`home` 0 of it, on one core); a
+/// carrier without one may have a link on every core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId {
     /// The carrier that it serves.
     pub carrier: CarrierId,
-    /// Core on which it runs.
+    /// Core on which the link runs.
     pub core: u8,
 }
 
 /// Class × route: messages of one lane are taken in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
-    /// Urgency.
+    /// Traffic class.
     pub class: Class,
-    /// The rule that chose the way.
+    /// The routing rule that was chosen for the messages.
     pub route: RouteId,
 }
 
-/// Where a message stands inside its shard: segment (40 bits) and slot (16 bits).
-/// Ordered as written: an older message has a smaller address.
+/// The place of a message in its shard: segment (40 bits) and slot (16 bits). Ordered by segment, then slot: an older
+/// message has a smaller address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(u64);
 
@@ -76,7 +76,7 @@ impl Address {
     /// Largest segment number that an id can carry.
     pub const SEGMENT_MAX: u64 = (1 << 40) - 1;
 
-    /// The address of `slot` in `segment`; segments past [`Self::SEGMENT_MAX`] are never handed out.
+    /// The address of `slot` in `segment`; segments past [`Self::SEGMENT_MAX`] are never given to a message.
     pub const fn new(segment: u64, slot: u16) -> Self {
         Self((segment & Self::SEGMENT_MAX) << 16 | slot as u64)
     }
@@ -86,7 +86,7 @@ impl Address {
         self.0 >> 16
     }
 
-    /// The place inside the segment.
+    /// The index inside the segment.
     pub const fn slot(self) -> u16 {
         (self.0 & 0xFFFF) as u16
     }
@@ -96,7 +96,7 @@ impl Address {
         self.0
     }
 
-    /// Back from [`Self::packed`]; higher bits are cut.
+    /// Back from [`Self::packed`]; bits above the 56 are ignored.
     pub const fn from_packed(packed: u64) -> Self {
         Self(packed & ((1 << 56) - 1))
     }

@@ -1,26 +1,26 @@
-//! Whose the numbers are that handsets write to.
+//! Which tenant owns each number that handsets write to.
 
 use std::collections::BTreeMap;
 
 use super::ids::TenantId;
 
-/// The owner of each number, by its digits alone.
+/// The owner of each number; numbers are compared by their digits alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inboxes(BTreeMap<Vec<u8>, TenantId>);
 
 impl Inboxes {
-    /// What handsets send to this number is that tenant's; of two the first.
+    /// Messages from handsets to this number belong to that tenant; if the number has an owner already, it keeps it.
     pub fn add(&mut self, number: &str, owner: TenantId) {
         self.0.entry(bare(number.as_bytes()).to_vec()).or_insert(owner);
     }
 
-    /// Whose a message is that was sent to this number, as its carrier wrote it.
+    /// The tenant that owns the number, written as its carrier writes it.
     pub fn owner(&self, to: &[u8]) -> Option<TenantId> {
         self.0.get(bare(to)).copied()
     }
 }
 
-/// A number without what says that it is international, which carriers write or leave out.
+/// A number without the prefix that marks it as international, which some carriers write and others leave out.
 pub fn bare(number: &[u8]) -> &[u8] {
     let plain = number.strip_prefix(b"+").or_else(|| number.strip_prefix(b"00"));
     plain.unwrap_or(number)

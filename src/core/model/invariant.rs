@@ -1,25 +1,27 @@
-//! What the head of a file says always holds, and how its breach is told: by file and number. A room checks itself with [`holds`];
-//! debug builds ask at the end of every turn of a node, so the simulator asks after every event. A release build never asks.
+//! How the numbered invariants at the top of a file are checked, and how a breach is reported: by file and number. A
+//! room checks itself with [`holds`]; debug builds check at the end of every turn of a node, so the simulator checks
+//! after every event. A release build never checks.
 
-/// A numbered invariant of some file's head that does not hold.
+/// A breach of a numbered invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The file, as a module's path.
+    /// The module path of the file that states the invariant.
     pub file: &'static str,
-    /// The number in its head.
+    /// The invariant's number in that file.
     pub number: u8,
-    /// What was found instead.
+    /// What was found instead, for people.
     pub what: String,
 }
 
-/// Whether all that was looked at holds.
+/// The result of a check: `Ok` if every invariant that was checked holds.
 pub type Sound = Result<(), Broken>;
 
-/// A check walks through no more than so many entries of one set, so that a debug build stays usable with a backlog. The worlds of
+/// Most entries of one set that a check walks through, so that a debug build stays usable with a backlog. The worlds of
 /// the simulator are smaller than that.
 pub const WALKED_MAX: usize = 4_096;
 
-/// Returns with [`Broken`] from a check unless that invariant of this file holds: its number, the condition, what to tell.
+/// Returns from a check with [`Broken`] unless the invariant holds: its number, the condition, and the message if it
+/// does not.
 #[macro_export]
 macro_rules! holds {
     ($number:literal, $condition:expr, $($what:tt)+) => {

@@ -1,5 +1,5 @@
-//! The hash map of the pure floors: fast, seeded by argument. Nothing may depend on its iteration order; the simulator
-//! runs the same seed under two hasher seeds to prove it.
+//! The hash map of the pure floors: fast, with its seed as an argument. Nothing may depend on its iteration order; the
+//! simulator runs the same seed under two hasher seeds to prove it.
 
 #![allow(clippy::disallowed_types, reason = "this is where the map gets its seed")]
 
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-/// A map whose hasher was given its seed.
+/// A map whose hasher has a given seed.
 pub type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// An empty map with that hasher seed.

@@ -1,5 +1,5 @@
-//! A message on its way into a shard: a fixed head that decisions read, its content in an arena beside it,
-//! and frames of many such lines, so that nothing is allocated per message.
+//! A message on its way into a shard: a fixed head that decisions read, its content in an arena, and frames of many
+//! messages, so that no message needs an allocation of its own.
 
 use super::class::Class;
 use super::content::Encoding;
@@ -7,59 +7,60 @@ use super::ids::{RouteId, TenantId};
 use super::msisdn::Msisdn;
 use super::time::Wall;
 
-/// The fixed part of a message: all that admission, queue and delivery decide upon. Lives in its segment.
+/// The fixed part of a message: everything that admission, queue and delivery need for decisions. Stored in the
+/// message's segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Recipient.
     pub to: Msisdn,
-    /// Owner.
+    /// The tenant that sent it.
     pub tenant: TenantId,
-    /// Urgency.
+    /// Traffic class.
     pub class: Class,
-    /// Coding asked for.
+    /// Coding that the client asked for.
     pub encoding: Encoding,
-    /// A receipt is asked for.
+    /// Whether a receipt was asked for.
     pub receipt: bool,
-    /// Shown at once, not kept by the handset (message class 0).
+    /// Whether the handset shows it at once and does not keep it (message class 0).
     pub flash: bool,
     /// Parts it takes with an 8-bit reference, 1..=255, as validated at ingest.
     pub parts: u8,
-    /// Rule that it was routed by.
+    /// The routing rule that was chosen for it.
     pub route: RouteId,
-    /// When it was accepted; 0 until the shard has.
+    /// When the shard accepted it; 0 before that.
     pub accepted_at: Wall,
-    /// Not before; 0 = at once.
+    /// Do not send before this time; 0 = send at once.
     pub send_at: Wall,
-    /// Not after.
+    /// Do not send after this time.
     pub expires_at: Wall,
-    /// Start of its encoded content in the arena.
+    /// Where its encoded content starts in the arena, bytes.
     pub content_at: u32,
-    /// Bytes of its encoded content.
+    /// Length of its encoded content, bytes.
     pub content_len: u32,
 }
 
 /// An idempotency fingerprint: 16 bytes of keyed hash over (tenant, recipient, key) and 8 of the content's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyPrint {
-    /// Of the scope and the key.
+    /// Hash of tenant, recipient and key.
     pub key: u128,
-    /// Of everything the sender said; another content under one key is an error.
+    /// Hash of everything the client gave; other content under the same key is an error.
     pub content: u64,
 }
 
-/// One line of a frame that carries a key.
+/// A message of a frame that carries a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Index into [`Frame::heads`].
+    /// Index of the message in [`Frame::heads`].
     pub index: u32,
-    /// Its fingerprint.
+    /// The message's fingerprint.
     pub print: KeyPrint,
 }
 
-/// Whom a frame's result goes to; opaque to floors 1–3.
+/// The receiver of a frame's result; opaque to floors 1–3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplyTo {
-    /// Core whose door waits.
+    /// Core whose door is waiting.
     pub core: u8,
     /// That core's own number for the waiting request.
     pub ticket: u64,
@@ -68,22 +69,23 @@ pub struct ReplyTo {
 /// Messages of one request for one shard, in the order of the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// Whom to tell.
+    /// Where the result goes.
     pub reply: ReplyTo,
     /// The messages.
     pub heads: Vec<Head>,
-    /// Those of them that carry a key, by ascending index.
+    /// Fingerprints of the messages that carry a key, ascending by index.
     pub keys: Vec<Line>,
     /// The encoded contents that the heads point into.
     pub arena: Vec<u8>,
-    /// The request has no other frame for this shard: in whatever order it is taken, the request's own order stays.
+    /// The request has no other frame for this shard, so its order is kept whenever the frame is taken.
     pub alone: bool,
-    /// So many of the messages nobody has paid for: the others at most are admitted, and what is more only said to be known.
+    /// How many of the messages are not paid for: at most the number of the others is admitted; the rest only learn
+    /// whether they are known.
     pub unpaid: u32,
 }
 
 impl Frame {
-    /// Messages of it that may be admitted.
+    /// How many of its messages may be admitted.
     pub const fn paid(&self) -> u32 {
         (self.heads.len() as u32).saturating_sub(self.unpaid)
     }

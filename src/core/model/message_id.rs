@@ -1,5 +1,5 @@
-//! The public id of a message: a valid UUIDv7 (RFC 9562) whose 74 random bits are its own address, so that a lookup
-//! needs no index and ids sort by time.
+//! The public id of a message: a valid UUIDv7 (RFC 9562) whose 74 random bits hold the message's own address, so that a
+//! lookup needs no index and ids sort by time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::time::Wall;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(u128);
 
-/// A text that is no id of ours.
+/// The text is not one of our message ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAMessageId;
 
@@ -38,27 +38,27 @@ impl MessageId {
         Wall((self.0 >> 80) as u64)
     }
 
-    /// Which installation made it.
+    /// The installation that made it.
     pub const fn node(self) -> NodeId {
         NodeId((self.free() >> 64) as u16)
     }
 
-    /// Which shard keeps it.
+    /// The shard that keeps the message.
     pub const fn shard(self) -> ShardId {
         ShardId((self.free() >> 56) as u8)
     }
 
-    /// Where in its shard it stands.
+    /// Its place in the shard.
     pub const fn address(self) -> Address {
         Address::from_packed(self.free() as u64)
     }
 
-    /// All 128 bits.
+    /// The id as one number of 128 bits.
     pub const fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// From 128 bits that claim to be an id: version and variant must fit.
+    /// Reads an id from 128 bits; version and variant must be those of an id.
     pub const fn from_u128(bits: u128) -> Result<Self, NotAMessageId> {
         if bits & (0xF << 76) == VERSION && bits & (0b11 << 62) == VARIANT {
             Ok(Self(bits))

@@ -1,5 +1,5 @@
-//! The words of the domain and their limits. No behaviour beyond parsing and packing: whatever decides,
-//! remembers or carries lives on a higher floor. Knows no clock and no disk; chance only as an argument ([`Prng`], [`Buggify`]).
+//! The words of the domain and their limits. No behaviour beyond parsing and packing: decisions, memory and transport
+//! are on higher floors. Reads no clock and no disk; chance only as an argument ([`Prng`], [`Buggify`]).
 
 pub mod buggify;
 pub mod calendar;

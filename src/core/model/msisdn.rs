@@ -1,9 +1,9 @@
-//! A recipient's number in international form. Whether such a number can exist is the numbering plan's business
-//! (room `admission`); here only its shape counts.
+//! A recipient's number in international form. Only its shape is checked here; whether such a number can exist is
+//! checked by the numbering plan (room `admission`).
 
 use std::fmt;
 
-/// 7 to 15 digits of E.164 without `+`, as a number: the recipient is the address of everything.
+/// 7 to 15 digits of E.164 without `+`, as a number: it decides which shard a message belongs to.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Msisdn(u64);
 
@@ -13,7 +13,7 @@ impl Msisdn {
     /// Most digits (ITU-T E.164 §6).
     pub const DIGITS_MAX: usize = 15;
 
-    /// From digits alone, without `+`, not beginning with 0.
+    /// A number from its digits, without `+`; it must not begin with 0.
     pub fn from_digits(digits: &[u8]) -> Option<Self> {
         if !(Self::DIGITS_MIN..=Self::DIGITS_MAX).contains(&digits.len()) || digits.first() == Some(&b'0') {
             return None;
@@ -24,7 +24,7 @@ impl Msisdn {
             .map(Self)
     }
 
-    /// From a number as kept on disk or on the wire between rooms.
+    /// A number as kept on disk or passed between rooms; `None` if its length is not valid.
     pub const fn from_number(number: u64) -> Option<Self> {
         if number >= 1_000_000 && number < 1_000_000_000_000_000 { Some(Self(number)) } else { None }
     }
@@ -45,7 +45,7 @@ impl Msisdn {
         std::str::from_utf8(&out[at..]).unwrap_or_default()
     }
 
-    /// For logs: the first five digits and the last two.
+    /// For logs: the first five digits and the last two; the rest is masked.
     pub fn masked(self) -> String {
         let mut digits = [0; 15];
         let text = self.write_digits(&mut digits);
@@ -67,21 +67,21 @@ impl fmt::Debug for Msisdn {
     }
 }
 
-/// The last seven digits of a number: what stays of it in every spelling, with country or without.
+/// The last seven digits of a number: they stay the same however it is written, with or without country code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tail(u32);
 
 impl Tail {
     const DIGITS: usize = 7;
-    /// Of what is shorter, masked, or no number at all.
+    /// For an address that is too short, masked, or not a number.
     pub const NONE: Self = Self(u32::MAX);
 
-    /// Of a number in international form; of 0, which stands for none, none.
+    /// The tail of a number in international form; 0, which means "no number", gives [`Self::NONE`].
     pub const fn of(number: u64) -> Self {
         if number == 0 { Self::NONE } else { Self((number % 10_u64.pow(Self::DIGITS as u32)) as u32) }
     }
 
-    /// Of an address as somebody wrote it: `+`, country and zeros in front may be there or not.
+    /// The tail of an address as a carrier wrote it: `+`, country code and leading zeros may be there or not.
     pub fn of_written(address: &[u8]) -> Self {
         let digits = address.strip_prefix(b"+").unwrap_or(address);
         match digits.split_at_checked(digits.len().wrapping_sub(Self::DIGITS)) {
@@ -92,7 +92,7 @@ impl Tail {
         }
     }
 
-    /// Whether it is none.
+    /// Whether there is no tail.
     pub const fn is_none(self) -> bool {
         self.0 == Self::NONE.0
     }

@@ -1,9 +1,10 @@
-//! Which known name was probably meant by one that is unknown. For people; bounded, for names come from outside.
+//! Which known name was probably meant by an unknown one. For messages to people; bounded, because names come from
+//! outside.
 
-/// Characters of a name beyond which nothing is meant by it.
+/// Longest name that is compared, characters: for a longer one nothing is suggested.
 const MEANT_MAX: usize = 64;
 
-/// The one of `known` that `typed` was probably meant to be: at most a third of its letters differ.
+/// The name in `known` that `typed` was probably meant to be: at most a third of its letters differ.
 pub fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = typed.chars().take(MEANT_MAX + 1).count();
     if length > MEANT_MAX {
@@ -18,7 +19,7 @@ pub fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Levenshtein distance, two neighbours in the wrong order counting as one.
+/// Levenshtein distance, but two neighbouring letters in the wrong order count as one.
 fn distance(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let mut before_last: Vec<usize> = Vec::new();

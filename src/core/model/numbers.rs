@@ -1,33 +1,34 @@
-//! Whether a receipt is about a message, as far as the numbers say that it names.
+//! Whether a receipt is about a message, judged by the numbers in the receipt.
 //!
-//! A receipt has two addresses, and a carrier may write either in a way of its own: national, with zeros in front, masked, one
-//! for the other, or not at all. What stays of a number in every spelling are its last digits.
+//! A receipt has two addresses, and carriers write them in different ways: national, with leading zeros, masked,
+//! exchanged, or not at all. Only a number's last digits are the same in every spelling.
 
 use super::msisdn::Tail;
 
-/// What a receipt's numbers say of one message.
+/// The result of comparing a receipt's numbers with one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Agreement {
-    /// They are somebody else's.
+    /// The numbers belong to another message.
     Contradicts,
-    /// There is none but its sender's.
+    /// The receipt has no number except the message's sender.
     SaysNothing,
-    /// One is its recipient's.
+    /// One of the numbers is the message's recipient.
     Agrees,
 }
 
-/// The two numbers that a receipt names.
+/// The two numbers in a receipt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    /// Where it comes from: the recipient, if the carrier does as SMPP says.
+    /// Source address: the recipient of the message, if the carrier follows SMPP.
     pub source: Tail,
-    /// Whom it is for: the sender.
+    /// Destination address: the sender of the message.
     pub destination: Tail,
 }
 
 impl Numbers {
-    /// What they say of a message to `recipient` by `sender`. Where that is not known, or has no number, any number but the
-    /// recipient's contradicts: in a receipt whose addresses stand in each other's places it is another recipient's.
+    /// Compares the numbers with a message to `recipient` from `sender`. If the sender is not known, or has no number,
+    /// any number except the recipient's contradicts: where a carrier exchanges the two addresses, it is the number of
+    /// another recipient.
     pub fn agreement(self, recipient: Tail, sender: Tail) -> Agreement {
         let Self { source, destination } = self;
         let is_recipients = |tail: Tail| !tail.is_none() && tail == recipient;
@@ -75,7 +76,7 @@ mod tests {
                 );
             }
         }
-        // One for the other, and only the sender can be read.
+        // The addresses are exchanged, and only the sender's can be read.
         assert_eq!([told(acme, "49151*", acme), told(acme, "", acme)], [Agreement::SaysNothing; 2]);
         assert_eq!(told(acme, bert, acme), Agreement::Contradicts);
         assert_eq!([told("", acme, acme), told("", acme, "ACME")], [Agreement::SaysNothing, Agreement::Contradicts]);

@@ -1,9 +1,9 @@
-//! A hash table in pieces. A table that grows moves all that it holds: with a million entries that takes tens of milliseconds,
-//! in the middle of a turn. Here one of many small ones grows at a time.
+//! A hash table in pieces. A table that grows moves everything that it holds: with a million entries that takes tens of
+//! milliseconds, in the middle of a turn. Here only one of many small tables grows at a time.
 
 use hashbrown::HashTable;
 
-/// `N` tables, a power of two, as one. Who uses it brings the hashes, as with [`HashTable`].
+/// `N` tables, a power of two, that act as one. The caller supplies the hashes, as with [`HashTable`].
 #[derive(Clone, Debug)]
 pub struct Pieces<T, const N: usize> {
     tables: Box<[HashTable<T>]>,
@@ -16,38 +16,39 @@ impl<T, const N: usize> Default for Pieces<T, N> {
     }
 }
 
-/// By bits that a table uses least: it takes its place from the lowest and its tag from the highest.
+/// The table for a hash. Uses bits in the middle: a table itself takes the position from the lowest bits and the tag
+/// from the highest.
 const fn piece<const N: usize>(hash: u64) -> usize {
     (hash >> 40) as usize & (N - 1)
 }
 
 impl<T, const N: usize> Pieces<T, N> {
-    /// How many it holds.
+    /// How many entries it holds.
     pub fn len(&self) -> usize {
         self.tables.iter().map(HashTable::len).sum()
     }
 
-    /// Whether it holds none.
+    /// Whether it holds no entries.
     pub fn is_empty(&self) -> bool {
         self.tables.iter().all(HashTable::is_empty)
     }
 
-    /// One with that hash.
+    /// An entry with that hash for which `is_sought` is true.
     pub fn find(&self, hash: u64, is_sought: impl FnMut(&T) -> bool) -> Option<&T> {
         self.tables[piece::<N>(hash)].find(hash, is_sought)
     }
 
-    /// One with that hash, to be changed in what does not count for its hash.
+    /// As [`Self::find`], mutable. The caller must not change what the hash depends on.
     pub fn find_mut(&mut self, hash: u64, is_sought: impl FnMut(&T) -> bool) -> Option<&mut T> {
         self.tables[piece::<N>(hash)].find_mut(hash, is_sought)
     }
 
-    /// Adds one that is not there.
+    /// Adds an entry that is not in the table yet.
     pub fn insert_unique(&mut self, hash: u64, value: T, hash_of: impl Fn(&T) -> u64) {
         self.tables[piece::<N>(hash)].insert_unique(hash, value, hash_of);
     }
 
-    /// Takes one with that hash out.
+    /// Removes an entry with that hash for which `is_sought` is true, and gives it.
     pub fn remove(&mut self, hash: u64, is_sought: impl FnMut(&T) -> bool) -> Option<T> {
         let found = self.tables[piece::<N>(hash)].find_entry(hash, is_sought).ok()?;
         Some(found.remove().0)

@@ -1,11 +1,11 @@
-//! Chance as an argument: a small seeded generator for jitter and simulation. Not for secrets.
+//! Randomness as an argument: a small seeded generator for jitter and simulation. Not for secrets.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one u64 of state, passes BigCrush, the same bytes for the same seed for ever.
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
 
 impl Prng {
-    /// A generator that will always repeat the same sequence for this seed.
+    /// A generator that always gives the same sequence for the same seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -1,13 +1,13 @@
-//! Text from outside as it is shown to people: in quotes, at most [`QUOTED_MAX`] characters of it, and none that a
-//! terminal would obey. Whatever quotes a client, a carrier or a configuration does so by this, so that no answer and no
-//! log line grows with what was sent.
+//! Text from outside, made safe to show to people: in quotes, at most [`QUOTED_MAX`] characters, and none that a
+//! terminal would interpret. Every place that quotes a client, a carrier or a configuration uses this, so that no
+//! answer and no log line grows with what was sent.
 
 use std::fmt::{self, Display, Write};
 
-/// Characters of a quoted text at most; what was cut off is told by `…` behind the quotes.
+/// Most characters of a quoted text; `…` after the quotes shows that text was cut off.
 pub const QUOTED_MAX: usize = 100;
 
-/// A text to be quoted: `"so"`, or `"the first hundred characters"…`.
+/// A text to be quoted: `"short"`, or `"the first hundred characters"…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted<'t>(pub &'t str);
 
@@ -23,7 +23,8 @@ impl Display for Quoted<'_> {
     }
 }
 
-/// A message of somebody else's parser, which may hold the client's text anywhere: its first [`QUOTED_MAX`] characters.
+/// A message of a third-party parser, which may contain the client's text anywhere: its first [`QUOTED_MAX`]
+/// characters.
 #[derive(Clone, Copy, Debug)]
 pub struct Clipped<T>(pub T);
 
@@ -55,7 +56,7 @@ impl Write for Clip<'_, '_> {
     }
 }
 
-/// Control characters, and those that turn or hide what stands around them, as JSON writes them.
+/// Writes control characters, and those that reorder or hide the text around them, as JSON escapes.
 fn show(character: char, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let hidden = character.is_control()
         || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');

@@ -1,29 +1,29 @@
-//! Names for being over a limit and for giving up. An outcome is not an error: these are values, told to whom
-//! they concern; each has its page in `docs/errors/`.
+//! Names for limits that were exceeded and for reasons to give up. An outcome is not an error: these are values for the
+//! client or operator concerned; each has its page in `docs/errors/`.
 
-/// Why a shard did not take a line; told to the client. The type says who must act.
+/// Why a shard did not take a message; the client is told. Each variant says who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Refusal {
-    /// Ours: the shard's queue is at its limit.
+    /// Stentor: the shard's queue is at its limit.
     QueueFull = 0,
-    /// Ours: the window of fingerprints is at `limits.keys`.
+    /// Stentor: the window of fingerprints is at `limits.keys`.
     KeyWindowFull = 1,
-    /// The client's: this key was used with another content.
+    /// The client: this key was used with other content.
     KeyReused = 2,
-    /// The client's: it would expire before it could leave.
+    /// The client: the message would expire before it could be sent.
     AlreadyExpired = 3,
-    /// Ours: the daemon is draining.
+    /// Stentor: the daemon is draining.
     Draining = 4,
-    /// The operator's: no rule leads anywhere for this recipient.
+    /// The operator: no routing rule leads to a carrier for this recipient.
     NoRoute = 5,
-    /// The tenant's own quota or rate.
+    /// The tenant: its own quota or rate is used up.
     OverQuota = 6,
-    /// Ours: the disk is at its floor of free space.
+    /// Stentor: the disk is at its floor of free space.
     DiskFull = 7,
-    /// The tenant's: it has more than its share of the queue, and the rest is kept for others.
+    /// The tenant: it uses more than its share of the queue, and the rest is kept for other tenants.
     QueueShareFull = 8,
-    /// The tenant's: the same of the window of fingerprints.
+    /// The tenant: it uses more than its share of the window of fingerprints.
     KeyShareFull = 9,
 }
 
@@ -44,7 +44,7 @@ impl Refusal {
         }
     }
 
-    /// HTTP status when a whole request ends so: 429 = your quota, 503 = our limit.
+    /// HTTP status if a whole request ends with it: 429 = the tenant's quota, 503 = a limit of this installation.
     pub const fn status(self) -> u16 {
         match self {
             Self::QueueFull | Self::KeyWindowFull | Self::Draining | Self::DiskFull => 503,
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// The same line may be taken later.
+    /// Whether the same message may be taken later.
     pub const fn retryable(self) -> bool {
         matches!(self.status(), 429 | 503)
     }
@@ -64,21 +64,21 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum DeadLetterReason {
-    /// The retry policy of its error class is used up.
+    /// The retry policy of its error class allows no more attempts.
     AttemptsExhausted = 1,
-    /// In doubt, and its class's policy is `drop`.
+    /// It was in doubt, and its class's policy is `drop`.
     InDoubtDropped = 2,
-    /// The carrier refused it for good.
+    /// The carrier refused it permanently.
     CarrierRejected = 3,
     /// Its content cannot be coded for this carrier.
     Unencodable = 4,
-    /// Its rule leads nowhere any more.
+    /// Its routing rule no longer leads to a carrier.
     NoRoute = 5,
-    /// Its time ran out before it left.
+    /// It expired before it was sent.
     ExpiredHere = 6,
-    /// Its segment is damaged: what it said is gone.
+    /// Its segment is damaged: its content is lost.
     Unreadable = 7,
-    /// Sessions were lost with it too often while nothing else was on them.
+    /// Its session was lost too often while no other message was on it.
     InDoubtExhausted = 8,
 }
 

@@ -1,29 +1,29 @@
-//! What receipts say of a message. The words are those of SMPP's, which people of this field know; a link that speaks another
-//! protocol tells its carrier's states in them.
+//! The states that receipts report. The words are SMPP's, which people in this field know; a link that speaks another
+//! protocol translates its carrier's states into them.
 
-/// What became of a message, as its carrier puts it.
+/// The state of a message as its carrier reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ReceiptState {
-    /// On its way: to be sent later.
+    /// Under way: to be sent later.
     Scheduled = 0,
-    /// On its way.
+    /// Under way.
     Enroute = 1,
-    /// With the handset.
+    /// The handset has it.
     Delivered = 2,
-    /// Its time ran out at the carrier.
+    /// It expired at the carrier.
     Expired = 3,
     /// Deleted at the carrier.
     Deleted = 4,
     /// It will not be delivered.
     Undeliverable = 5,
-    /// On its way: the network has it.
+    /// Under way: the network has it.
     Accepted = 6,
-    /// The carrier does not know.
+    /// The carrier does not know its state.
     Unknown = 7,
-    /// Refused after it was taken.
+    /// Refused after the carrier had taken it.
     Rejected = 8,
-    /// Left out by the carrier.
+    /// The carrier did not send it.
     Skipped = 9,
 }
 
@@ -42,7 +42,7 @@ impl ReceiptState {
         Self::Skipped,
     ];
 
-    /// The word in the API.
+    /// The name used in the API.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Scheduled => "SCHEDUL",
@@ -63,7 +63,7 @@ impl ReceiptState {
         Self::ALL.get(usize::from(index)).copied()
     }
 
-    /// Whether no other state is to be expected.
+    /// Whether no other state is expected after it.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Scheduled | Self::Enroute | Self::Accepted => false,

@@ -1,21 +1,21 @@
-//! A segment in memory: messages admitted together, immutable from then on. Shared by reference between the queue that
-//! waits on it, the storage thread that encodes it and the links that send from it.
+//! A segment in memory: messages admitted together, immutable afterwards. Shared by reference between the queue, the
+//! storage thread that encodes it and the links that send from it.
 
 use std::sync::Arc;
 
 use super::ids::Address;
 use super::message::Head;
 
-/// Messages in the order of admission.
+/// A segment: messages in the order of admission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     /// Its number in its shard, never used twice.
     pub number: u64,
-    /// The fixed parts, by slot.
+    /// The fixed parts of the messages, by slot.
     pub heads: Vec<Head>,
-    /// The encoded contents.
+    /// The encoded contents of the messages.
     pub arena: Arc<Vec<u8>>,
-    /// Which slots `heads` and `arena` hold, ascending; empty: all of them.
+    /// The slots that `heads` and `arena` hold, ascending; empty: all slots.
     pub slots: Vec<u16>,
 }
 
@@ -26,7 +26,8 @@ impl Segment {
         self.heads.get(at?)
     }
 
-    /// The encoded content of that message; empty if the head points outside, which the store's checksum excludes.
+    /// The encoded content of that message; empty if the head points outside the arena, which the store's checksum
+    /// rules out.
     pub fn content(&self, head: &Head) -> &[u8] {
         let at = head.content_at as usize;
         self.arena.get(at..at + head.content_len as usize).unwrap_or_default()
@@ -37,17 +38,17 @@ impl Segment {
         Address::new(self.number, slot)
     }
 
-    /// Bytes that it holds in memory, roughly.
+    /// Bytes of memory that it takes, roughly.
     pub fn memory_bytes(&self) -> usize {
         self.heads.len() * size_of::<Head>() + self.arena.len()
     }
 
-    /// Bytes that these slots of it would hold for themselves.
+    /// Bytes of memory that a copy with only these slots would take.
     pub fn bytes_of(&self, slots: impl Iterator<Item = u16>) -> usize {
         slots.filter_map(|slot| self.head(slot)).map(|head| size_of::<Head>() + head.content_len as usize).sum()
     }
 
-    /// A copy of these slots alone: who waits for a few messages does not hold all the others.
+    /// A copy with only these slots, so that a few waiting messages do not keep all the others in memory.
     pub fn cut(&self, slots: impl Iterator<Item = u16>) -> Self {
         let mut wanted: Vec<u16> = slots.filter(|slot| self.head(*slot).is_some()).collect();
         wanted.sort_unstable();

@@ -1,36 +1,37 @@
-//! Who a message claims to come from.
+//! The sender of a message, as the recipient sees it.
 
 use std::fmt;
 
-/// A sender: up to 15 digits with or without `+`, a short code, or up to 11 characters with a letter among them.
-/// Kept in line (16 bytes) so that a message needs no allocation for it.
+/// A sender: up to 15 digits with or without `+`, a short code, or up to 11 characters with a letter among them. Stored
+/// inline (16 bytes) so that a message needs no allocation for it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderId {
     length: u8,
     text: [u8; 15],
 }
 
-/// Why a text is no sender.
+/// Why a text is not a valid sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SenderError {
-    /// Nothing in it.
+    /// It is empty.
     Empty,
-    /// Neither a letter nor a digit in it.
+    /// It has neither a letter nor a digit.
     NoLetter,
-    /// More than 15 digits or 11 characters.
+    /// It has more than 15 digits or 11 characters.
     TooLong,
-    /// A character that the default alphabet of carriers does not hold; `@` is among them, for it is a NUL there.
+    /// It has a character that is not in the carriers' default alphabet; `@` counts as one, because its code there is
+    /// NUL.
     BadCharacter,
 }
 
-/// What a sender looks like; decides type of number and numbering plan at the carrier.
+/// The form of a sender; decides type of number and numbering plan at the carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SenderForm {
     /// E.164 digits, 7 or more.
     International,
     /// 3 to 6 digits.
     ShortCode,
-    /// Letters among up to 11 characters.
+    /// Up to 11 characters, letters among them.
     Alphanumeric,
 }
 
@@ -38,7 +39,7 @@ impl SenderId {
     /// Longest alphanumeric sender (3GPP TS 23.040 §9.1.2.5: 11 septets).
     pub const ALPHANUMERIC_MAX: usize = 11;
 
-    /// From what was typed: a leading `+` is dropped from digits.
+    /// Reads a sender as typed: a leading `+` before digits is dropped.
     pub fn parse(typed: &str) -> Result<Self, SenderError> {
         let text = match typed.strip_prefix('+') {
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits,
@@ -67,18 +68,18 @@ impl SenderId {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// The same as ASCII.
+    /// The text as ASCII bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.text.get(..usize::from(self.length)).unwrap_or_default()
     }
 
-    /// No sender given.
+    /// Whether no sender is given.
     pub const fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether it is the sender that a pattern names, or, if the pattern ends in `*`, one that begins so. A leading `+` of
-    /// the pattern says nothing, as in a sender.
+    /// Whether the sender equals a pattern, or begins with it if the pattern ends in `*`. A leading `+` of the pattern
+    /// is ignored, as in a sender.
     pub fn fits(&self, pattern: &str) -> bool {
         match pattern.strip_suffix('*') {
             Some(beginning) => self.as_str().starts_with(beginning.trim_start_matches('+')),
@@ -86,7 +87,7 @@ impl SenderId {
         }
     }
 
-    /// What it looks like.
+    /// Its form.
     pub fn form(&self) -> SenderForm {
         if !self.as_bytes().iter().all(u8::is_ascii_digit) {
             SenderForm::Alphanumeric

@@ -1,27 +1,27 @@
 //! The states of a message as the API shows them.
 
-/// What became of a message so far. Final states do not regress.
+/// The state of a message. From a final state a message does not go back to an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MessageState {
-    /// Waits for its `send_at`, or for the end of a backoff.
+    /// Waits for its `send_at`, or for the end of a back-off.
     Scheduled = 0,
-    /// Ready, waits for a place at a carrier.
+    /// Ready; waits for a free slot at a carrier.
     #[default]
     Queued = 1,
-    /// An attempt is recorded; the carrier has not answered all its parts.
+    /// An attempt is recorded; the carrier has not responded to all parts.
     Sending = 2,
     /// The carrier took every part; no final receipt yet.
     Submitted = 3,
-    /// An attempt went without an answer: nobody knows whether the carrier has it.
+    /// An attempt got no response: it is not known whether the carrier has the message.
     InDoubt = 4,
     /// Final: a receipt says that the handset has it.
     Delivered = 5,
     /// Final: a receipt says that it will not be delivered.
     Undelivered = 6,
-    /// Final: its time ran out, here or at the carrier.
+    /// Final: it expired, here or at the carrier.
     Expired = 7,
-    /// Final: a carrier refused it for good.
+    /// Final: a carrier refused it permanently.
     Rejected = 8,
     /// Final: cancelled before it was sent.
     Cancelled = 9,
@@ -30,7 +30,7 @@ pub enum MessageState {
 }
 
 impl MessageState {
-    /// Every state, in the order of life.
+    /// Every state, in the order of a message's life.
     pub const ALL: [Self; 11] = [
         Self::Scheduled,
         Self::Queued,
@@ -67,7 +67,7 @@ impl MessageState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Nothing but a note in the timeline can follow.
+    /// Whether it is final: only notes in the timeline can follow.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Scheduled | Self::Queued | Self::Sending | Self::Submitted | Self::InDoubt => false,

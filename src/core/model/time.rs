@@ -1,5 +1,5 @@
-//! The clock as an argument, with two hands. Limits, timeouts and backoff read only [`Mono`]; schedules, expiry
-//! and ids read [`Wall`]; the simulator moves them apart. Nothing here asks a clock.
+//! Time as an argument, by two clocks. Limits, timeouts and back-off read only [`Mono`]; schedules, expiry and ids read
+//! [`Wall`]; the simulator moves the two apart. Nothing here reads a real clock.
 
 use std::ops::Add;
 
@@ -7,16 +7,16 @@ use std::ops::Add;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub u64);
 
-/// Milliseconds since the Unix epoch; may jump.
+/// Milliseconds since the Unix epoch, by the wall clock; may jump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);
 
-/// One reading of both hands, taken once per turn.
+/// One reading of both clocks, taken once per turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// For limits, timeouts and backoff.
+    /// Monotonic clock: for limits, timeouts and back-off.
     pub mono: Mono,
-    /// For schedules, expiry and ids.
+    /// Wall clock: for schedules, expiry and ids.
     pub wall: Wall,
 }
 
@@ -31,7 +31,7 @@ impl Mono {
         self.after_ns(ms.saturating_mul(1_000_000))
     }
 
-    /// Nanoseconds since `earlier`; 0 when it lies ahead.
+    /// Nanoseconds since `earlier`; 0 if `earlier` is in the future.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -43,19 +43,19 @@ impl Wall {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds since `earlier`; 0 when it lies ahead.
+    /// Milliseconds since `earlier`; 0 if `earlier` is in the future.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Now {
-    /// Both hands moved forward together by that many nanoseconds of the monotonic one.
+    /// Both clocks moved forward together by that many nanoseconds.
     pub const fn after_ns(self, ns: u64) -> Self {
         Self { mono: self.mono.after_ns(ns), wall: self.wall.after_ms(ns / 1_000_000) }
     }
 
-    /// When, on the monotonic hand, the wall will read `at` if it does not jump; now if it already did.
+    /// When, by the monotonic clock, the wall clock will show `at` if it does not jump; now if `at` has passed.
     pub const fn mono_at(self, at: Wall) -> Mono {
         self.mono.after_ms(at.since(self.wall))
     }

@@ -1,4 +1,4 @@
-//! What a node is told and what it has done by its host: its whole face, as values and one trait.
+//! The interface of a node: the events that it is given, and the [`Host`] that carries out what it asks for.
 
 use crate::link::{self, BindId, LinkEvent, hosts::Way};
 use crate::model::{DiskRoom, LinkId, ReplyTo, ShardId};
@@ -8,28 +8,28 @@ use crate::store::{ReadRequest, WriteBatch};
 /// Mail for a node: from its doors and the threads beside its shards, from other nodes, from itself.
 #[derive(Debug)]
 pub enum NodeEvent {
-    /// To one of its shards.
+    /// An event for one of its shards.
     Shard(ShardId, ShardEvent),
-    /// To one of its links.
+    /// An event for one of its links.
     Link(LinkId, LinkEvent),
-    /// A shard answers one of the doors of this core.
+    /// A shard's reply to one of the doors of this core.
     Reply(ReplyTo, Reply),
-    /// The disk has so much room.
+    /// The room on the disk has changed.
     Disk(DiskRoom),
     /// The process ends: shards and links drain.
     Drain,
-    /// The process waits no longer for carriers: what they have not answered is in doubt.
+    /// The process waits no longer for carriers: submits that they have not answered are in doubt.
     Stop,
-    /// Checkpoints, as the last thing before the end.
+    /// Shards write their last checkpoints.
     Seal,
-    /// The end.
+    /// The node drops its shards; it is the last event.
     End,
 }
 
 /// Work for the reader thread of a shard.
 #[derive(Debug)]
 pub enum Errand {
-    /// A question; answered by [`ShardEvent::Found`].
+    /// A read; answered by [`ShardEvent::Found`].
     Read(ReadRequest),
     /// Maintenance; a run is answered by [`ShardEvent::RunWritten`].
     Maintain(Maintenance),
@@ -50,50 +50,52 @@ pub enum Wanted {
     Resume,
 }
 
-/// What an operator is told.
+/// What the operator is told.
 #[derive(Debug)]
 pub enum Alarm<'a> {
-    /// By a shard.
+    /// A shard reports a problem.
     Shard(ShardId, String),
-    /// By a shard, and nothing is wrong.
+    /// A shard reports an event that is no problem.
     Note(ShardId, String),
-    /// By the link to the carrier of that name.
+    /// The link to the carrier of that name reports a problem.
     Link(&'a str, link::Alarm),
-    /// Mail that nobody here is named for: the wiring is wrong.
-    Astray(NodeEvent),
+    /// Mail for a shard, link or core that is not here: the wiring is wrong.
+    Misrouted(NodeEvent),
 }
 
-/// What carries out what a node wants. It is asked in the middle of a turn, so it never calls the node back: what follows
-/// comes as an event, later.
+/// Carries out what a node asks for. It is called during a turn, so it never calls the node back: results come later, as events.
 pub trait Host {
-    /// Whether batches are handed out now; `_is_through`: no mail is left. If not, the host turns the node again of itself.
+    /// Whether the node may hand out batches now; `_is_through`: no mail is left. If it returns false, the host must
+    /// turn the node again by itself.
     fn takes_batches(&mut self, _is_through: bool) -> bool {
         true
     }
 
-    /// To the storage thread of a shard; answered by [`ShardEvent::Committed`]. One at a time is under way.
+    /// Hands a batch to the storage thread of a shard; answered by [`ShardEvent::Committed`]. At most one batch of a
+    /// shard is under way.
     fn commit(&mut self, shard: ShardId, batch: WriteBatch);
 
-    /// To the reader thread of a shard.
+    /// Hands work to the reader thread of a shard.
     fn errand(&mut self, shard: ShardId, errand: Errand);
 
-    /// To a door of this core.
+    /// Hands a reply to a door of this core.
     fn reply(&mut self, to: ReplyTo, reply: Reply);
 
-    /// To the node of another core. Gives it back where its mailbox is full: it is offered again, before anything later.
+    /// Sends mail to the node of another core. Gives it back if the mailbox there is full: the node offers it again,
+    /// before any later mail.
     fn post(&mut self, core: u8, mail: NodeEvent) -> Option<NodeEvent>;
 
-    /// To a connection of the link in that place.
+    /// Tells the connection of a bind what the link with this index wants.
     fn connection(&mut self, link: usize, bind: BindId, wanted: Wanted);
 
-    /// To the operator.
+    /// Tells the operator.
     fn alarm(&mut self, alarm: Alarm<'_>);
 
-    /// Whether the turn has had its time.
+    /// Whether the turn has used up its time.
     fn is_late(&mut self) -> bool;
 
-    /// Sees what a shard or a link here sends to somebody on `core`, be it this one, at the moment at which it says it. What is
-    /// given back goes its way. Only the simulator looks.
+    /// Is shown everything that a shard or a link here sends to a shard, link or door on `core`, which may be this
+    /// core, when it is sent. What it gives back is sent on; `None` drops it. Only the simulator uses it.
     fn pass(&mut self, _core: u8, mail: NodeEvent) -> Option<NodeEvent> {
         Some(mail)
     }

@@ -2,16 +2,16 @@
 //! Decides nothing. The daemon, the simulator and the tests drive this same object, each as a [`Host`] of its own.
 //!
 //! Calling order: any number of events ([`Node::push`], `handle_*`), then [`Node::turn`], then sleep until
-//! [`Node::poll_timeout`], or turn again if the turn was not through.
+//! [`Node::poll_timeout`], or call `turn` again if it returned false.
 //!
-//! A turn goes round until no mail is left or it is late: mail to its owners, then of each shard its batch, its questions and
-//! its effects, then of each link its effects, then once more what other cores had no room for.
+//! A turn repeats these steps until no mail is left or it is late: deliver mail; then take each shard's batch, reads
+//! and effects; then each link's effects; then offer mail again that other cores had no room for.
 //!
 //! Invariants:
-//! 1. Nobody else asks a shard or a link what it wants done.
-//! 2. Between two owners mail arrives in the order in which it was sent, and none is lost: what a full mailbox gives back
-//!    stays here, and all that is for the same core waits behind it.
-//! 3. A turn takes at least one item of mail, however late it is: so who only ever comes late gets on.
+//! 1. Only the node asks its shards and links what they want done.
+//! 2. Mail between one sender and one receiver arrives in the order in which it was sent, and none is lost: what a full
+//!    mailbox gives back stays here, and all later mail for the same core waits behind it.
+//! 3. A turn takes at least one item of mail, however late it is: a node whose turns are always late still makes progress.
 
 pub mod event;
 #[cfg(test)]
@@ -29,34 +29,35 @@ use crate::store::fold::ReaderAt;
 
 pub use event::{Alarm, Errand, Host, NodeEvent, Wanted};
 
-/// Until a mailbox that was full is tried again.
+/// Time until a full mailbox is tried again.
 const RETRY_MS: u64 = 1;
 
-/// Where a node is in its life.
+/// The stage of its life in which a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stretch {
-    /// Everything is taken.
+    /// Everything is accepted.
     #[default]
     Serving,
-    /// Nothing new is taken; what is under way is waited for.
+    /// Nothing new is accepted; the node waits for what is under way.
     Draining,
     /// Last checkpoints are written.
     Sealing,
-    /// It is over: there are no shards any more.
+    /// The end: there are no shards any more.
     Ended,
 }
 
-/// See the head of this file.
+/// The shards and links of one core.
 #[derive(Debug)]
 pub struct Node {
     core: u8,
     catalog: Arc<Catalog>,
     shards: Vec<(ShardId, Shard)>,
-    /// A link never loses its place.
+    /// The index of a link never changes.
     links: Vec<(LinkId, Link)>,
-    /// Mail that is here: from this core to itself, and what was pushed. What a late turn leaves is the next one's.
+    /// Mail to be delivered: what this core sent to itself, and what was pushed. What a late turn leaves is delivered
+    /// in the next one.
     mail: VecDeque<NodeEvent>,
-    /// By core: what its mailbox had no room for.
+    /// By core: mail for which its mailbox had no room.
     refused: Vec<VecDeque<NodeEvent>>,
     retry_at: Option<Mono>,
     disk: DiskRoom,
@@ -64,7 +65,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node without shards and links, one of so many.
+    /// A node without shards and links; `cores` is the number of nodes.
     pub fn new(core: u8, cores: usize, catalog: Arc<Catalog>) -> Self {
         Self {
             core,
@@ -79,7 +80,7 @@ impl Node {
         }
     }
 
-    /// A shard as its store left it.
+    /// Adds a shard, recovered from its store.
     pub fn seat_shard(&mut self, options: shard::Options, seed: u64, found: Recovery, now: Now) {
         let id = options.shard;
         let mut shard = Shard::recover(options, seed, found, now);
@@ -87,8 +88,7 @@ impl Node {
         self.shards.push((id, shard));
     }
 
-    /// A link that is here gets other options, a new one takes a place behind the last. Gives its place. None is ever taken
-    /// away.
+    /// Adds a link behind the last one, or gives new options to a link that exists. Gives its index. Links are never removed.
     pub fn seat_link(&mut self, options: link::Options, seed: u64, now: Now) -> usize {
         let id = options.link;
         if let Some(place) = self.links.iter().position(|(known, _)| *known == id) {
@@ -101,63 +101,62 @@ impl Node {
         self.links.len() - 1
     }
 
-    /// Another catalog from now on.
+    /// A new catalog is in force.
     pub fn handle_catalog(&mut self, catalog: &Arc<Catalog>, now: Now) {
         self.catalog = Arc::clone(catalog);
         self.tell_shards(|| ShardEvent::Catalog(Arc::clone(catalog)), now);
     }
 
-    /// How far readers of records have come, by shard.
+    /// Tells every shard how far readers of records have come.
     pub fn handle_readers(&mut self, of: impl Fn(ShardId) -> Vec<ReaderAt>, now: Now) {
         for (id, shard) in &mut self.shards {
             shard.handle(ShardEvent::Readers(of(*id)), now);
         }
     }
 
-    /// Other options of a shard that is here.
+    /// Gives new options to one of the shards.
     pub fn handle_options(&mut self, options: shard::Options, now: Now) {
         if let Some(shard) = find(&mut self.shards, options.shard) {
             shard.handle(ShardEvent::Reconfigure(Box::new(options)), now);
         }
     }
 
-    /// Mail has come; the next turn delivers it.
+    /// Adds mail; the next turn delivers it.
     pub fn push(&mut self, mail: NodeEvent) {
         self.mail.push_back(mail);
     }
 
-    /// A connection stands.
+    /// A connection was opened.
     pub fn handle_connected(&mut self, link: usize, bind: BindId, now: Now) {
         self.tell_link(link, LinkEvent::Connected { bind }, now);
     }
 
-    /// Bytes came in on a connection. Gives how many were dealt with; whoever reads lets others run before he comes with the
-    /// rest.
+    /// Bytes arrived on a connection. Gives how many were consumed; the caller lets others run before it passes the rest.
     pub fn handle_bytes(&mut self, link: usize, bind: BindId, bytes: &[u8], now: Now) -> usize {
         self.links.get_mut(link).map_or(bytes.len(), |(_, link)| link.handle_bytes(bind, bytes, now))
     }
 
-    /// Moves what is to be written on a connection behind what is in `out`. False if there is nothing.
+    /// Appends the bytes to be written on a connection to `out`. False if there are none.
     pub fn take_transmit(&mut self, link: usize, bind: BindId, out: &mut Vec<u8>) -> bool {
         self.links.get_mut(link).is_some_and(|(_, link)| link.take_transmit(bind, out))
     }
 
-    /// The beginning of a PDU on a connection whose rest has not come yet.
+    /// The beginning of a PDU whose rest has not arrived on a connection.
     pub fn begun(&self, link: usize, bind: BindId) -> &[u8] {
         self.links.get(link).map_or(&[], |(_, link)| link.begun(bind))
     }
 
-    /// The socket took so many bytes.
+    /// The socket accepted `octets` bytes.
     pub fn handle_written(&mut self, link: usize, bind: BindId, octets: usize, now: Now) {
         self.tell_link(link, LinkEvent::Written { bind, octets }, now);
     }
 
-    /// What is known of the end of a connection that is told next.
+    /// The reason of a connection's end in words; the end itself is reported next.
     pub fn handle_words(&mut self, link: usize, bind: BindId, words: String, now: Now) {
         self.tell_link(link, LinkEvent::Words { bind, words }, now);
     }
 
-    /// A connection is gone, or never came to be.
+    /// A connection has ended, or could not be opened.
     pub fn handle_disconnected(&mut self, link: usize, bind: BindId, reason: Disconnect, torn: bool, now: Now) {
         self.tell_link(link, LinkEvent::Disconnected { bind, reason, torn }, now);
     }
@@ -168,7 +167,7 @@ impl Node {
         }
     }
 
-    /// Does everything that can be done. False if it was late: then the rest wants another turn, when others have run.
+    /// Does everything that can be done. False if it was late: then it must be called again after other tasks have run.
     pub fn turn(&mut self, now: Now, host: &mut impl Host) -> bool {
         self.handle_timeouts(now);
         loop {
@@ -187,14 +186,14 @@ impl Node {
         }
         let is_refused = self.refused.iter().any(|mail| !mail.is_empty());
         self.retry_at = is_refused.then(|| now.mono.after_ms(RETRY_MS));
-        debug_assert_eq!(self.check(), Ok(()), "see the head of that file");
+        debug_assert_eq!(self.check(), Ok(()), "the invariants at the head of that type's file");
         self.mail.is_empty()
     }
 
-    /// Whether the invariants hold of all that lives on this core.
+    /// Checks the invariants of the shards and links on this core.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that is broken.
     pub fn check(&self) -> Sound {
         self.shards.iter().try_for_each(|(_, shard)| shard.check())?;
         self.links.iter().try_for_each(|(_, link)| link.check())
@@ -213,17 +212,17 @@ impl Node {
         }
     }
 
-    /// As many items as there is time for: the largest is a frame, a quarter of a shard's batch.
+    /// Delivers mail until the turn is late. The largest item is a frame, a quarter of a shard's batch.
     fn dispatch(&mut self, now: Now, host: &mut impl Host) {
         while let Some(mail) = self.mail.pop_front() {
             match mail {
                 NodeEvent::Shard(id, event) => match find(&mut self.shards, id) {
                     Some(shard) => shard.handle(event, now),
-                    None => host.alarm(Alarm::Astray(NodeEvent::Shard(id, event))),
+                    None => host.alarm(Alarm::Misrouted(NodeEvent::Shard(id, event))),
                 },
                 NodeEvent::Link(id, event) => match find(&mut self.links, id) {
                     Some(link) => link.handle(event, now),
-                    None => host.alarm(Alarm::Astray(NodeEvent::Link(id, event))),
+                    None => host.alarm(Alarm::Misrouted(NodeEvent::Link(id, event))),
                 },
                 NodeEvent::Reply(to, reply) => host.reply(to, reply),
                 NodeEvent::Disk(room) => {
@@ -260,11 +259,11 @@ impl Node {
         self.links.iter_mut().for_each(|(_, link)| link.handle(event(), now));
     }
 
-    /// Everything that a shard wants done.
+    /// Carries out everything that a shard wants done.
     fn turn_shard(&mut self, at: usize, takes_batches: bool, host: &mut impl Host) {
         let (id, shard) = &mut self.shards[at];
         let id = *id;
-        // One at a time is under way.
+        // A shard has at most one batch under way, so this hands out one at most.
         while takes_batches && let Some(batch) = shard.poll_commit() {
             host.commit(id, batch);
         }
@@ -284,7 +283,7 @@ impl Node {
         }
     }
 
-    /// Everything that a link wants done.
+    /// Carries out everything that a link wants done.
     fn turn_link(&mut self, at: usize, host: &mut impl Host) {
         while let Some(effect) = self.links[at].1.poll_effect() {
             match effect {
@@ -294,7 +293,7 @@ impl Node {
                 LinkEffect::PauseRead { bind } => host.connection(at, bind, Wanted::Pause),
                 LinkEffect::ResumeRead { bind } => host.connection(at, bind, Wanted::Resume),
                 LinkEffect::ToShard { shard, traffic } => {
-                    // Of a shard that the catalog does not know core 0 says that it is astray.
+                    // Mail for a shard that the catalog does not know goes to core 0, which reports it as misrouted.
                     let core = self.catalog.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
                     self.send(core, NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)), host);
                 }
@@ -316,7 +315,7 @@ impl Node {
         if core == self.core {
             return self.mail.push_back(mail);
         }
-        let Some(waiting) = self.refused.get_mut(usize::from(core)) else { return host.alarm(Alarm::Astray(mail)) };
+        let Some(waiting) = self.refused.get_mut(usize::from(core)) else { return host.alarm(Alarm::Misrouted(mail)) };
         if waiting.is_empty() {
             waiting.extend(host.post(core, mail));
         } else {
@@ -324,7 +323,7 @@ impl Node {
         }
     }
 
-    /// Offers once more what mailboxes had no room for, in order.
+    /// Offers mail again for which mailboxes had no room, in order.
     fn post_again(&mut self, host: &mut impl Host) {
         for (core, waiting) in self.refused.iter_mut().enumerate() {
             while let Some(mail) = waiting.pop_front() {
@@ -336,7 +335,7 @@ impl Node {
         }
     }
 
-    /// Until when to sleep if nothing comes; `None`: until something does.
+    /// Until when to sleep if no event comes; `None`: until an event comes.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let shards = self.shards.iter().filter_map(|(_, shard)| shard.poll_timeout());
         let links = self.links.iter().filter_map(|(_, link)| link.poll_timeout());
@@ -348,12 +347,12 @@ impl Node {
         self.mail.len()
     }
 
-    /// Mail is here, or waits for room elsewhere.
+    /// Whether mail is here, or waits for room in another core's mailbox.
     pub fn has_mail(&self) -> bool {
         !self.mail.is_empty() || self.refused.iter().any(|mail| !mail.is_empty())
     }
 
-    /// Where it is in its life.
+    /// The stage of its life.
     pub const fn stretch(&self) -> Stretch {
         self.stretch
     }
@@ -372,12 +371,12 @@ impl Node {
         self.stretch >= Stretch::Sealing && self.shards.iter().all(|(_, shard)| is_sealed(shard))
     }
 
-    /// Its shards, to be looked at.
+    /// Its shards, to be inspected.
     pub fn shards(&self) -> impl Iterator<Item = (ShardId, &Shard)> {
         self.shards.iter().map(|(id, shard)| (*id, shard))
     }
 
-    /// Its links, to be looked at.
+    /// Its links, to be inspected.
     pub fn links(&mut self) -> impl Iterator<Item = (LinkId, &mut Link)> {
         self.links.iter_mut().map(|(id, link)| (*id, link))
     }

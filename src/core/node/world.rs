@@ -1,5 +1,5 @@
-//! A node with one shard over a store, for tests, which are its storage threads, its doors and its links: these live on other
-//! cores. What it says is gathered; what it is told goes through its turns, as in the daemon.
+//! A node with one shard over a store, for tests, which play its storage threads, its doors and its links: these live
+//! on other cores. What the node sends is collected; what it is told goes through its turns, as in the daemon.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests drive it, and a panic is how they fail")]
 
@@ -14,12 +14,12 @@ use crate::traffic::{QueryBatch, ReceiptToken, Submit, ToLink, Verdict};
 
 use super::*;
 
-/// Where the shard lives.
+/// The core of the shard.
 const CORE: u8 = 7;
-/// Turns in which everything must have come to rest.
+/// Most turns until everything must be at rest.
 const TURNS_MAX: usize = 100_000;
 
-/// See the head of this file. `T` tells the worlds of several files apart, so that each can give them methods of its own.
+/// A node with one shard, driven by a test. `T` tells the worlds of several files apart, so that each can add methods of its own.
 #[derive(Debug)]
 pub struct World<S: Backend, T> {
     pub node: Node,
@@ -27,25 +27,25 @@ pub struct World<S: Backend, T> {
     pub answerer: Answerer<S::Reader>,
     pub options: Options,
     pub now: Now,
-    /// Under way to the disk.
+    /// The batch on its way to the disk.
     pub batch: Option<WriteBatch>,
     pub reads: VecDeque<ReadRequest>,
     pub works: Vec<Maintenance>,
     pub replies: Vec<Reply>,
-    /// Whose they are.
+    /// The tickets of `replies`, in the same order.
     pub tickets: Vec<u64>,
     pub submits: Vec<Submit>,
     pub verdicts: Vec<(ReceiptToken, Verdict)>,
-    /// What links are to ask about.
+    /// Messages about which links are to query their carrier.
     pub queries: Vec<QueryBatch>,
-    /// Places given back.
+    /// Grant places that the shard gave back unused.
     pub unused: u32,
-    /// What the operator was told, where that is expected.
+    /// What the operator was told; `None`: an alarm that is no [`Alarm::Note`] fails the test.
     pub alarms: Option<Vec<String>>,
     of: PhantomData<T>,
 }
 
-/// One route, number 1, over the carrier of that link.
+/// A catalog with one route, number 1, over the carrier of that link.
 pub fn catalog(link: LinkId, group: GroupId) -> Arc<Catalog> {
     let way = Way { carrier: link.carrier, weight: 1 };
     let route = Route { id: RouteId(1), name: "all".into(), when: Condition::default(), ways: vec![way] };
@@ -61,7 +61,7 @@ pub fn catalog(link: LinkId, group: GroupId) -> Arc<Catalog> {
 }
 
 impl<S: Backend, T> World<S, T> {
-    /// As the store left it.
+    /// Recovers the shard from the store.
     pub fn start(store: S, options: Options, catalog: Arc<Catalog>, now: Now) -> Self {
         let mut world = Self {
             node: Node::new(CORE, usize::from(CORE) + 1, catalog),
@@ -87,7 +87,7 @@ impl<S: Backend, T> World<S, T> {
         world
     }
 
-    /// The process ends without a word and starts again over what is durable.
+    /// The process dies and starts again from what is durable.
     pub fn restart(&mut self, options: Options) {
         let catalog = Arc::clone(&self.node.catalog);
         let found = recover(&self.store.reader()).expect("sound");
@@ -105,13 +105,13 @@ impl<S: Backend, T> World<S, T> {
         &mut self.node.shards[0].1
     }
 
-    /// An event, and everything that can go without the disk.
+    /// Delivers an event, and does everything that does not need the disk.
     pub fn tell(&mut self, event: ShardEvent) {
         self.node.push(NodeEvent::Shard(self.node.shards[0].0, event));
         self.turn();
     }
 
-    /// An event, and everything that follows from it, durable.
+    /// Delivers an event, and does everything that follows from it, until it is durable.
     pub fn handle(&mut self, event: ShardEvent) {
         self.tell(event);
         self.settle();
@@ -122,11 +122,11 @@ impl<S: Backend, T> World<S, T> {
         self.replies.pop().expect("an answer")
     }
 
-    /// Everything that can go without the disk.
+    /// Runs a turn: everything that does not need the disk.
     pub fn turn(&mut self) {
-        // Taken out, for the world is its host.
+        // The node is taken out, because the world is its host.
         let mut node = std::mem::replace(&mut self.node, Node::new(CORE, 0, Arc::default()));
-        assert!(node.turn(self.now, self), "nobody is late here");
+        assert!(node.turn(self.now, self), "a turn is never late here");
         self.node = node;
     }
 
@@ -138,7 +138,7 @@ impl<S: Backend, T> World<S, T> {
         self.tell(ShardEvent::Committed(seq));
     }
 
-    /// Every question of the reader thread is answered.
+    /// Answers every read of the reader thread.
     pub fn read(&mut self) {
         while let Some(request) = self.reads.pop_front() {
             let found = self.answerer.answer(request);
@@ -161,7 +161,7 @@ impl<S: Backend, T> World<S, T> {
         }
     }
 
-    /// Until nothing moves at this moment.
+    /// Runs until nothing more can happen at this time.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.turn();
@@ -177,10 +177,10 @@ impl<S: Backend, T> World<S, T> {
                 return;
             }
         }
-        panic!("it never comes to rest");
+        panic!("the node does not come to rest");
     }
 
-    /// Time passes, and the node wakes whenever it wants to.
+    /// Time passes, and the node wakes whenever it asked to.
     pub fn pass(&mut self, ms: u64) {
         let end = self.now.after_ns(ms * 1_000_000);
         loop {
@@ -194,7 +194,7 @@ impl<S: Backend, T> World<S, T> {
         }
     }
 
-    /// A checkpoint is made.
+    /// Makes a checkpoint.
     pub fn checkpoint(&mut self) {
         self.handle(ShardEvent::Checkpoint);
         assert!(!self.shard().checkpoint_pending());
@@ -203,7 +203,7 @@ impl<S: Backend, T> World<S, T> {
 
 impl<S: Backend, T> Host for World<S, T> {
     fn commit(&mut self, _: ShardId, batch: WriteBatch) {
-        assert!(self.batch.replace(batch).is_none(), "one batch at a time is under way");
+        assert!(self.batch.replace(batch).is_none(), "at most one batch is under way");
     }
 
     fn errand(&mut self, _: ShardId, errand: Errand) {

@@ -1,28 +1,30 @@
-//! What is not yet due, whatever the clock does: one [`ScheduledQueue`] for each *era* of the clock. What is put off to a time
-//! that its queue has passed already, because the clock went back, belongs to a new era, which has taken nothing yet. So each
-//! entry keeps its time, and an era that the clock is behind waits until it is as late again.
+//! The delay queue: entries that are not yet due, whatever the clock does. It has one [`ScheduledQueue`] for each *era*
+//! of the clock. When the clock has gone back, an entry may have a time that its queue has already passed; such an
+//! entry goes into a new era, from which nothing has been taken yet. So each entry keeps its time, and an era that is
+//! ahead of the clock waits until the clock has caught up.
 //!
 //! Invariants:
-//! 1. Numbers of eras ascend and none is used twice. There is always one; at most [`ERAS_MAX`]. One that holds nothing goes,
-//!    but for the newest.
-//! 2. An entry is written under its own time; or under the head of its era, if that is at most [`LATE_MAX`] behind both its time
-//!    and the hour; later only where all eras are taken.
+//! 1. Numbers of eras ascend and none is used twice. There is always one era, and at most [`ERAS_MAX`]. An era without
+//!    entries is removed, except the newest.
+//! 2. An entry is written under its own time; or under the head of its era, if that is at most [`LATE_MAX`] later than
+//!    the entry's time or than now, whichever is later; more than that only if all eras are taken.
 
 use crate::model::{Sound, Wall, holds};
 
 use super::scheduled::{DueEntry, DuePosition, ScheduledQueue, Tick};
 
-/// Eras at a time. A clock that goes back once more finds none free: what is put off then goes to the era whose head is
-/// earliest, and waits until the clock is there.
+/// Most eras at a time. If the clock goes back once more, none is free: new entries then go into the era with the
+/// earliest head, and wait until the clock gets there.
 pub const ERAS_MAX: usize = 4;
-/// As much later an entry may be where its queue has passed its time: small steps of the clock begin no era. A second.
+/// How much later than its time an entry may be written where its queue has passed that time, so that small steps of
+/// the clock begin no era: 100 ticks, which is a second.
 const LATE_MAX: u64 = 100;
 
-/// A stretch of time in which the clock did not go back.
+/// The number of an era: a stretch of time in which the clock did not go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Era(pub u32);
 
-/// See the head of this file.
+/// The delay queue of a shard: its eras, ascending.
 #[derive(Clone, Debug)]
 pub struct DelayQueue {
     eras: Vec<(Era, ScheduledQueue)>,
@@ -35,36 +37,36 @@ impl Default for DelayQueue {
 }
 
 impl DelayQueue {
-    /// As a checkpoint left it.
+    /// The queue as a checkpoint left it.
     pub fn recovered(eras: impl IntoIterator<Item = (Era, ScheduledQueue)>) -> Self {
         let eras: Vec<_> = eras.into_iter().collect();
         if eras.is_empty() { Self::default() } else { Self { eras } }
     }
 
-    /// Its eras, ascending.
+    /// The eras, ascending.
     pub fn eras(&self) -> impl Iterator<Item = (Era, &ScheduledQueue)> {
         self.eras.iter().map(|(era, queue)| (*era, queue))
     }
 
-    /// Up to when everything was taken that was put off since the clock last went back.
+    /// The time up to which the newest era has been taken.
     pub fn passed(&self) -> Tick {
         self.eras.last().map_or(Tick::default(), |(_, queue)| queue.head().tick)
     }
 
-    /// Entries not yet taken that are alarms of expiry.
+    /// Alarms of expiry that have not been taken yet.
     pub fn alarms(&self) -> u64 {
         self.eras.iter().map(|(_, queue)| queue.alarms()).sum()
     }
 
-    /// Messages that wait.
+    /// Messages that wait in all eras.
     pub fn messages(&self) -> u64 {
         self.eras.iter().map(|(_, queue)| queue.messages()).sum()
     }
 
-    /// Whether its invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let shown = || self.eras.iter().map(|(era, queue)| (era.0, queue.waiting())).collect::<Vec<_>>();
         let is_ascending = self.eras.is_sorted_by(|(a, _), (b, _)| a < b);
@@ -74,7 +76,7 @@ impl DelayQueue {
         self.eras.iter().try_for_each(|(_, queue)| queue.check())
     }
 
-    /// Whether an entry for `at` is in its place there.
+    /// Checks invariant 2 for an entry for `at` that is written to that place.
     fn check_place(&self, at: Tick, now: Tick, (era, tick): (Era, Tick)) -> Sound {
         let head = self.eras.iter().find(|(known, _)| *known == era).map(|(_, queue)| queue.head().tick);
         let is_soon = tick.0 <= at.max(now).0 + LATE_MAX || self.eras.len() == ERAS_MAX;
@@ -82,10 +84,10 @@ impl DelayQueue {
         Ok(())
     }
 
-    /// Under which era and tick an entry for a time is to be written, which may begin an era.
+    /// The era and tick under which an entry for `at` must be written; may begin an era.
     pub fn place(&mut self, at: Tick, now: Tick) -> (Era, Tick) {
         let place = self.choose(at, now);
-        debug_assert_eq!(self.check_place(at, now, place), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check_place(at, now, place), Ok(()), "see the top of this file");
         place
     }
 
@@ -108,29 +110,30 @@ impl DelayQueue {
         (new, at)
     }
 
-    /// Records entries that `commit` writes for a place.
+    /// Records the entries that `commit` writes to a place.
     pub fn insert(&mut self, (era, tick): (Era, Tick), commit: u64, entries: &[DueEntry]) {
         self.of(era).insert(tick, commit, entries);
     }
 
-    /// When the next entry falls due, as far as memory knows; what is on disk only comes by [`Self::wants_read`].
+    /// When the next entry in memory falls due; entries that are only on disk are announced by [`Self::wants_read`].
     pub fn next_at(&self) -> Option<Wall> {
         self.eras.iter().filter_map(|(_, queue)| queue.next_at()).min()
     }
 
-    /// From where to read on, if that may be done where everything up to and with commit `durable` is. The answer comes by
-    /// [`Self::loaded`].
+    /// The era and position of the next read, if one is needed and everything up to and with commit `durable` is on
+    /// disk. The answer goes to [`Self::loaded`].
     pub fn wants_read(&mut self, durable: u64) -> Option<(Era, DuePosition)> {
         self.eras.iter_mut().find_map(|(era, queue)| Some((*era, queue.wants_read(durable)?)))
     }
 
-    /// What a read of an era found: as [`ScheduledQueue::loaded`]. The era may be gone: what was read of it was taken meanwhile.
+    /// Takes in what a read of an era found, as [`ScheduledQueue::loaded`]. If the era has been removed, all that was
+    /// read has been taken in the meantime.
     pub fn loaded(&mut self, era: Era, found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) -> u64 {
         let queue = self.eras.iter_mut().find(|(known, _)| *known == era);
         queue.map_or(0, |(_, queue)| queue.loaded(found, edge))
     }
 
-    /// Takes the next entry that is due at `now`, and tells where the head of its era is then.
+    /// Takes the next entry that is due at `now`; gives also its era and that era's new head.
     pub fn take(&mut self, now: Wall) -> Option<(DueEntry, Era, DuePosition)> {
         let at = self.next_at().filter(|at| *at <= now)?;
         let (era, queue) = self.eras.iter_mut().find(|(_, queue)| queue.next_at() == Some(at))?;
@@ -141,7 +144,7 @@ impl DelayQueue {
         Some((entry, era, head))
     }
 
-    /// All is replayed.
+    /// Ends the replay of a start: removes the eras without entries.
     pub fn replayed(&mut self) {
         self.forget_empty();
     }
@@ -161,7 +164,7 @@ impl DelayQueue {
         self.of(era).replay_insert(entries, alarms);
     }
 
-    /// The queue of an era, which begins if it is not known.
+    /// The queue of an era; a new one if the era is not known.
     fn of(&mut self, era: Era) -> &mut ScheduledQueue {
         let at = self.eras.partition_point(|(known, _)| *known < era);
         if self.eras.get(at).is_none_or(|(known, _)| *known != era) {
@@ -183,7 +186,7 @@ mod tests {
         DueEntry { address: Address::new(1, slot), lane, tenant: TenantId(3), reason: InsertReason::Retry }
     }
 
-    /// Puts an entry off while the clock shows `now`, both in ticks; the era that it went to.
+    /// Puts an entry off while the clock shows `now`, both in ticks; gives the era that it went to.
     fn put_off(queue: &mut DelayQueue, slot: u16, at: u64, now: u64) -> u32 {
         let place = queue.place(Tick(at), Tick(now));
         queue.insert(place, u64::from(slot), &[entry(slot)]);
@@ -195,7 +198,7 @@ mod tests {
         std::iter::from_fn(|| queue.take(now)).map(|(entry, ..)| entry.address.slot()).collect()
     }
 
-    /// What waits since before the clock went back, and what has come since.
+    /// Two eras: entries from before the clock went back, and entries added since.
     fn two_eras() -> DelayQueue {
         let mut queue = DelayQueue::default();
         put_off(&mut queue, 1, 50_000, 1_000);
@@ -235,7 +238,7 @@ mod tests {
         let mut queue = DelayQueue::default();
         assert_eq!([put_off(&mut queue, 1, 50_000, 1_000), put_off(&mut queue, 2, 90_000, 1_000)], [0, 0]);
         assert_eq!(slots(&mut queue, 80_000), [1], "the clock is a long way ahead");
-        // It goes back: what waits keeps its time, and what is new has its own.
+        // The clock goes back: waiting entries keep their times, and new entries have their own.
         assert_eq!([put_off(&mut queue, 3, 2_300, 2_000), put_off(&mut queue, 4, 95_000, 2_000)], [1, 1]);
         assert_eq!(queue.next_at(), Some(Tick(2_300).wall()));
         assert!(slots(&mut queue, 2_299).is_empty());
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(slots(&mut queue, 650_000), [12]);
         assert_eq!(slots(&mut queue, 2_000_000), [11, 11, 11, 2]);
         assert_eq!(queue.eras().map(|(era, _)| era.0).collect::<Vec<_>>(), [3]);
-        // An empty one makes room for the next.
+        // An era without entries makes room for the next.
         assert_eq!(put_off(&mut queue, 13, 5, 1), 4);
         assert_eq!(queue.eras().count(), 1);
     }

@@ -1,13 +1,13 @@
-//! One queue of ready messages: a durable list of records (commit number → slots) of which a window at the head is in
-//! memory. What was taken is one position, so nothing is deleted per message.
+//! One queue of ready messages: a durable list of records (commit number → slots), with a window at its head in memory.
+//! One position says what was taken, so nothing is deleted per message.
 //!
 //! Invariants:
 //! 1. The window is contiguous: it holds everything between `head` and `edge`.
-//! 2. `waiting` counts what is behind `head`, in memory or not.
+//! 2. `waiting` counts all messages behind `head`, in memory or not.
 //! 3. Positions only grow.
-//! 4. The window is bounded in messages and in bytes: it takes nothing more when it holds its share of either, and what a read
-//!    brings, as much again, only when it held less than half. A chunk of which only a few messages are wanted holds copies of
-//!    these, not their segment ([`Chunk::slim`]).
+//! 4. The window is bounded in messages and in bytes. It takes in nothing more once it has reached its share of either.
+//!    A read may bring as much again, but is made only when the window holds less than half. A chunk of which only a
+//!    few messages are wanted holds copies of these, not their segment ([`Chunk::slim`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::model::{Address, Segment, Sound, WALKED_MAX, holds};
 
 use super::runs::SlotRuns;
 
-/// The `index`-th message of the record that commit `commit` wrote for this fifo; the next one to take.
+/// A place in a fifo: the `index`-th message of the record that commit `commit` wrote for it. As a head: the next
+/// message to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Commit number of the record; 0 before the first.
@@ -26,34 +27,34 @@ pub struct Position {
 }
 
 impl Position {
-    /// Where the record behind that of `commit` begins.
+    /// The beginning of the first record after that of `commit`.
     pub const fn after(commit: u64) -> Self {
         Self { commit: commit + 1, index: 0 }
     }
 }
 
-/// Slots of one segment that stand together in one record.
+/// Slots of one segment, as one record lists them together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// Commit number of the record.
     pub commit: u64,
-    /// The segment they belong to.
+    /// The segment of the messages.
     pub segment: Arc<Segment>,
-    /// Which of it.
+    /// The slots.
     pub runs: SlotRuns,
 }
 
 impl Chunk {
-    /// A segment is held whole if at least this part of its bytes is wanted: one in so many.
+    /// A segment is kept whole if at least one part in this many of its bytes is wanted.
     const WHOLE_PART: usize = 4;
 
-    /// Copies the wanted messages out of a segment that holds much else, and lets it go. Where most of it is wanted nothing
-    /// is copied: that is the usual case, of a segment that one lane takes whole.
+    /// Copies the wanted messages out of a segment that holds many others, and releases the segment. If most of it is
+    /// wanted nothing is copied; that is the usual case: one lane takes the whole segment.
     #[must_use]
     pub fn slim(self) -> Self {
         let heads = self.segment.heads.len();
         let is_mostly_wanted = self.runs.len() as usize * Self::WHOLE_PART >= heads && heads > 0;
-        // A few large messages may be most of it.
+        // A few large messages may make up most of its bytes.
         if is_mostly_wanted || self.segment.bytes_of(self.runs.iter()) * Self::WHOLE_PART >= self.segment.memory_bytes()
         {
             return self;
@@ -62,39 +63,39 @@ impl Chunk {
         Self { segment, ..self }
     }
 
-    /// Bytes that it holds in memory, roughly.
+    /// Bytes of memory that it takes, roughly.
     fn bytes(&self) -> usize {
         self.segment.memory_bytes()
     }
 }
 
-/// A message taken from the head.
+/// A message that was taken from the head.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// Its segment.
+    /// The segment of the message.
     pub segment: Arc<Segment>,
-    /// Its slot.
+    /// The slot of the message.
     pub slot: u16,
-    /// Where the head is now.
+    /// The new head.
     pub head: Position,
 }
 
-/// See the head of this file.
+/// One queue of ready messages; see the top of this file.
 #[derive(Clone, Debug)]
 pub struct Fifo {
     window: VecDeque<Chunk>,
     in_window: u32,
-    /// Bytes that the window holds.
+    /// Bytes of memory that the window takes.
     window_bytes: usize,
     head: Position,
-    /// What stands here or behind is on disk only.
+    /// Messages at or behind this position are on disk only.
     edge: Position,
     newest: u64,
-    /// The record before the newest: of all records only the newest can be on its way to the disk still.
+    /// The record before the newest: only the newest record can still be on its way to the disk.
     previous: u64,
     waiting: u64,
     reading: bool,
-    /// The last message, while any waits and it is known.
+    /// The last message, if any message waits and the last one is known.
     last: Option<Address>,
 }
 
@@ -105,10 +106,10 @@ impl Default for Fifo {
 }
 
 impl Fifo {
-    /// Messages kept in the window at most; the chunk that reaches this is taken whole.
+    /// Most messages in the window; a chunk that reaches this limit is taken whole.
     pub const WINDOW_MESSAGES_MAX: u32 = 8_192;
 
-    /// As a checkpoint left it: everything behind `head` is on disk.
+    /// The fifo as a checkpoint left it: everything behind `head` is on disk.
     pub fn recovered(head: Position, newest: u64, waiting: u64) -> Self {
         let edge = if waiting == 0 { Position::after(newest.max(head.commit)) } else { head };
         Self {
@@ -145,7 +146,7 @@ impl Fifo {
         self.in_window
     }
 
-    /// Bytes that the window holds, roughly; what several lanes share is counted in each.
+    /// Bytes of memory that the window takes, roughly; a segment that several lanes share is counted in each of them.
     pub const fn window_bytes(&self) -> usize {
         self.window_bytes
     }
@@ -154,8 +155,8 @@ impl Fifo {
         self.in_window < Self::WINDOW_MESSAGES_MAX && (self.window_bytes < bytes_max || self.in_window == 0)
     }
 
-    /// Records a commit's new messages, of which `chunks` are at hand. They enter the window when it reaches that far and
-    /// holds less than `bytes_max`.
+    /// Records the new messages of a commit; `chunks` are those that are in memory. They enter the window if it reaches
+    /// up to here and holds less than `bytes_max`.
     pub fn append(&mut self, commit: u64, messages: u32, chunks: Vec<Chunk>, bytes_max: usize) {
         debug_assert!(commit > self.newest, "records are appended in the order of commits");
         self.begin_if_new(commit);
@@ -178,7 +179,8 @@ impl Fifo {
         self.edge = Position::after(commit);
     }
 
-    /// The first record since it is in memory: what lies before it on disk was taken long ago.
+    /// If this is the first record since the fifo is in memory, begins there: everything on disk before it was taken
+    /// long ago.
     fn begin_if_new(&mut self, commit: u64) {
         if self.newest == 0 {
             let first = Position { commit, index: 0 };
@@ -186,15 +188,15 @@ impl Fifo {
         }
     }
 
-    /// Whether nothing of it stands anywhere, in memory or on disk: it may be forgotten.
+    /// Whether the fifo has no messages, in memory or on disk, so that it may be forgotten.
     pub const fn is_idle(&self) -> bool {
         self.waiting == 0 && !self.reading && self.edge.commit > self.newest
     }
 
-    /// Whether its invariants hold; no window may hold more than `bytes_max`.
+    /// Checks the invariants; no window may hold more than `bytes_max`.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self, bytes_max: usize) -> Sound {
         let (in_window, waiting) = (u64::from(self.in_window), self.waiting);
         let is_all_in_window = self.edge.commit > self.newest;
@@ -210,11 +212,11 @@ impl Fifo {
             return Ok(());
         }
         let bytes: usize = self.window.iter().map(Chunk::bytes).sum();
-        holds!(4, bytes == self.window_bytes, "{bytes} octets, and {} are counted", self.window_bytes);
+        holds!(4, bytes == self.window_bytes, "{bytes} bytes, but {} are counted", self.window_bytes);
         self.check_window()
     }
 
-    /// Whether the window is all between head and edge, as far as it tells without the disk.
+    /// Checks that the window holds everything between head and edge, as far as that is known without the disk.
     fn check_window(&self) -> Sound {
         let (head, edge) = (self.head, self.edge);
         let held: u32 = self.window.iter().map(|chunk| chunk.runs.len()).sum();
@@ -230,15 +232,15 @@ impl Fifo {
         Ok(())
     }
 
-    /// Where it stands: its head, its edge, and the newest record.
+    /// Its positions: head, edge, and newest record.
     pub const fn stands(&self) -> [Position; 3] {
         [self.head, self.edge, Position { commit: self.newest, index: 0 }]
     }
 
-    /// Whether it has only gone forth since it stood there.
+    /// Checks that no position has gone back since the positions were `stood`.
     ///
     /// # Errors
-    /// If it has not.
+    /// A breach of invariant 3 if one has.
     pub fn check_since(&self, stood: [Position; 3]) -> Sound {
         let stands = self.stands();
         holds!(3, stood.iter().zip(&stands).all(|(was, is)| was <= is), "from {stood:?} to {stands:?}");
@@ -250,12 +252,12 @@ impl Fifo {
         self.window.iter().flat_map(|chunk| chunk.runs.iter().map(|slot| chunk.segment.address(slot)))
     }
 
-    /// The segments of the window, each with which of it, in order.
+    /// The chunks of the window, in order.
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.window.iter()
     }
 
-    /// The last message, while any waits and it is known.
+    /// The last message, if any message waits and the last one is known.
     pub const fn last(&self) -> Option<Address> {
         self.last
     }
@@ -266,18 +268,18 @@ impl Fifo {
         self.window.push_back(chunk);
     }
 
-    /// Whether everything in it is older than that message.
+    /// Whether all its messages are older than the one at that address.
     pub fn ends_before(&self, address: Address) -> bool {
         self.last.map_or(self.waiting == 0, |last| last < address)
     }
 
-    /// That message will be appended in this turn.
+    /// Announces that the message at that address will be appended in this turn.
     pub const fn expect(&mut self, address: Address) {
         self.last = Some(address);
     }
 
-    /// From where to read, when the window runs low and more is on disk, where everything up to and with commit
-    /// `durable` is; the window may hold `bytes_max`. The answer comes by [`Self::loaded`].
+    /// The position of the next read, if the window runs low, more is on disk, and everything up to and with commit
+    /// `durable` is there; the window may hold `bytes_max`. The answer goes to [`Self::loaded`].
     pub fn wants_read(&mut self, durable: u64, bytes_max: usize) -> Option<Position> {
         let is_low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2 && self.has_room(bytes_max / 2);
         let on_disk = if self.newest <= durable { self.newest } else { self.previous };
@@ -288,8 +290,8 @@ impl Fifo {
         Some(self.edge)
     }
 
-    /// What a read found: everything from its start position up to `edge`, in order. Gives by how many messages the disk and what
-    /// was counted differ: 0, unless records do not fit together.
+    /// Takes in what a read found: everything from its start position up to `edge`, in order. Gives the difference
+    /// between the messages on disk and the count: 0, unless records do not fit together.
     #[must_use]
     pub fn loaded(&mut self, chunks: Vec<Chunk>, edge: Position) -> u64 {
         self.reading = false;
@@ -338,8 +340,8 @@ impl Fifo {
         Some((&chunk.segment, slot))
     }
 
-    /// Moves the head while replaying: a later commit took up to `head`, which was `messages` further. Gives how many of them
-    /// cannot have stood there: 0, unless records do not fit together.
+    /// Moves the head while replaying: a later commit took up to `head`, which was `messages` further. Gives how many
+    /// of them cannot have been there: 0, unless records do not fit together.
     #[must_use]
     pub fn replay_taken(&mut self, head: Position, messages: u64) -> u64 {
         let taken = if head < self.head { 0 } else { messages.min(self.waiting) };
@@ -377,7 +379,7 @@ mod tests {
         fifo.check(MANY).expect_err("a breach").number
     }
 
-    /// Three records, of which the window ends within the last.
+    /// Three records; the window ends within the last.
     fn partly_read() -> Fifo {
         let mut fifo = Fifo::recovered(Position { commit: 7, index: 1 }, 9, 9);
         assert!(fifo.wants_read(9, MANY).is_some());
@@ -433,14 +435,14 @@ mod tests {
         let mut fifo = Fifo::default();
         (1..=20).for_each(|commit| fifo.append(commit, 1_000, vec![heavy(commit, 1_000, 1, 0..1_000)], MANY));
         assert_eq!((fifo.check(MANY), fifo.in_window()), (Ok(()), 9_000));
-        // One that takes in without looking whether there is room.
+        // Takes in chunks without checking whether there is room.
         (21..=25).for_each(|commit| fifo.enter(heavy(commit, 1_000, 1, 0..1_000)));
         (fifo.edge, fifo.newest, fifo.waiting) = (Position::after(25), 25, 14_000);
         assert_eq!(breach(&fifo), 4);
         let mut fifo = partly_read();
         fifo.window_bytes += 1;
-        assert_eq!(breach(&fifo), 4, "octets that nobody holds");
-        assert_eq!(fifo.check(1).expect_err("a breach").number, 4, "octets that nobody may hold");
+        assert_eq!(breach(&fifo), 4, "bytes that no chunk holds");
+        assert_eq!(fifo.check(1).expect_err("a breach").number, 4, "more bytes than allowed");
     }
 
     #[test]
@@ -512,7 +514,7 @@ mod tests {
     fn records_that_do_not_fit_together_are_told() {
         let mut fifo = Fifo::recovered(Position { commit: 4, index: 0 }, 4, 3);
         assert_eq!(fifo.replay_taken(Position { commit: 4, index: 2 }, 2), 0);
-        assert_eq!(fifo.replay_taken(Position { commit: 4, index: 9 }, 7), 6, "one stood there");
+        assert_eq!(fifo.replay_taken(Position { commit: 4, index: 9 }, 7), 6, "only one was there");
         fifo.replay_append(5, 2);
         assert_eq!(fifo.replay_taken(Position { commit: 3, index: 1 }, 1), 1, "it was taken long ago");
         assert_eq!((fifo.head(), fifo.waiting()), (Position { commit: 4, index: 9 }, 2));
@@ -533,7 +535,7 @@ mod tests {
         Chunk { segment, ..chunk(commit, wanted) }
     }
 
-    /// Core A12: one message each of 400 segments held 233 MiB, and 8,192 would have held 4.7 GiB.
+    /// Core A12: a window with one message from each of 400 segments held 233 MiB; 8,192 would have held 4.7 GiB.
     #[test]
     fn a_few_messages_of_many_segments_do_not_hold_the_segments() {
         let mut fifo = Fifo::default();
@@ -553,7 +555,7 @@ mod tests {
         let whole = heavy(1, 1_000, 100, 0..1_000);
         assert!(Arc::ptr_eq(&whole.clone().slim().segment, &whole.segment));
         let largest = heavy(1, 8, 40_000, 3..5);
-        assert!(Arc::ptr_eq(&largest.clone().slim().segment, &largest.segment), "a quarter of its octets");
+        assert!(Arc::ptr_eq(&largest.clone().slim().segment, &largest.segment), "a quarter of its bytes");
     }
 
     #[test]

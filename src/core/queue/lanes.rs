@@ -1,23 +1,23 @@
-//! All lists of a shard. A lane has one, with several fifos: what was given back unsent goes before what has become due, and
-//! that before what is fresh. What a restored backup held unsent stands in the fifos of earlier generations, which may be
-//! held as a whole.
+//! All lists of a shard. A lane has one list with several fifos: messages given back unsent go before messages that
+//! have become due, and these before new ones. Messages that were unsent in a restored backup are in the fifos of
+//! earlier generations, which can be held back as a whole.
 //!
 //! Invariants:
-//! 1. What was given back unsent is taken in the order of admission, in whatever order it comes back: a message that is
-//!    older than the last one of a fifo goes into another fifo, and of the first ones of these fifos the oldest is taken. Only
-//!    what fits into none of them stands out of its order, in the first.
-//! 2. Nothing is taken from a list while something given back waits on disk only.
-//! 3. Of a class whose restored messages are [`Unsent::Held`] or [`Unsent::GivenUp`] no link takes any from the fifos of
-//!    earlier generations, and they are not counted as waiting; those that are held are not read ahead either.
-//! 4. What ends while it stands in a fifo keeps its place there until it is passed over, and is counted no more
-//!    ([`Lanes::depth`]): the difference is one number for each list, not a note for each message. It is below zero while
-//!    entries are passed over whose messages are going to be ended.
-//! 5. All windows together hold about [`WINDOWS_BYTES_MAX`]: each fifo that holds something takes in up to an even share of it,
-//!    and never less than a least one.
-//! 6. Memory holds the fifos that hold something, and until the next checkpoint those that have become empty. One that is not
-//!    in memory has nothing on disk that counts: when it is needed again it begins at the commit that needs it, and what was
-//!    dropped and has come back lies before that.
-//! 7. A list knows what its fifos hold together, so that nobody looks through them to be told.
+//! 1. Messages given back unsent are taken in the order of admission, in whatever order they come back: a message that
+//!    is older than the last one of a fifo goes into another fifo, and the oldest of these fifos' first messages is
+//!    taken next. Only a message that fits into none of them is out of order, in the first fifo.
+//! 2. Nothing is taken from a list while a message that was given back is on disk only.
+//! 3. For a class whose restored messages are [`Unsent::Held`] or [`Unsent::GivenUp`], no link takes any from the fifos
+//!    of earlier generations, and they are not counted as waiting; those that are held are not read ahead either.
+//! 4. A message that ends while it is in a fifo keeps its entry there until the entry is passed over, but is no longer
+//!    counted ([`Lanes::depth`]): the difference is one number for each list, not a note for each message. It is
+//!    negative while entries are passed over whose messages have not been ended yet.
+//! 5. All windows together hold about [`WINDOWS_BYTES_MAX`]: each fifo that has messages takes in up to an even share
+//!    of it, but never less than a fixed minimum.
+//! 6. Memory holds the fifos that have messages, and until the next checkpoint those that have become empty. A fifo
+//!    that is not in memory has nothing on disk that counts: when it is needed again it begins at the commit that needs
+//!    it, and records that were dropped and have come back are before that commit.
+//! 7. A list keeps the sum of its fifos' messages, so that reading it needs no walk through them.
 
 use std::collections::BTreeMap;
 
@@ -26,42 +26,43 @@ use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, WALKED_MAX, ho
 use super::fifo::{Chunk, Fifo, Position, Taken};
 use super::list::{FifoName, Generation, ListKind, ListNumber, ListOf, ListTable};
 
-/// What becomes of what a class had unsent in the backup of which this is the restore.
+/// What happens to the messages of a class that were unsent in the backup from which this shard was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unsent {
-    /// Links take it like anything else.
+    /// Links take them like any others.
     #[default]
     Sent,
-    /// It stays where it is, and is not even read.
+    /// They stay where they are, and are not even read.
     Held,
-    /// It is read to be given up; no link may have it.
+    /// They are read only to be given up; no link takes them.
     GivenUp,
 }
 
-/// Bytes of messages that the windows of all fifos hold together.
+/// Bytes of messages that the windows of all fifos hold together, about.
 pub const WINDOWS_BYTES_MAX: usize = 32 << 20;
-/// A fifo's share of them at most, and at least; one chunk (at most a segment) enters an empty window whatever its size.
+/// A fifo's smallest and largest share of these; one chunk (at most a segment) enters an empty window whatever its
+/// size.
 const WINDOW_BYTES: [usize; 2] = [64 << 10, 4 << 20];
 
-/// Fifos whose ended messages are counted together: those of a list's present generation, or of all earlier ones.
+/// Fifos whose ended messages are counted together: those of a list's present generation, or those of all earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part {
-    /// Which list's.
+    /// The list.
     pub list: ListNumber,
-    /// Those of what a restored backup held unsent.
+    /// Whether the part is what a restored backup held unsent.
     pub restored: bool,
 }
 
-/// When a fifo's first message is taken: by generation, by kind, by age.
+/// The order in which fifos' first messages are taken: by generation, by kind, by age.
 type Turn = (Generation, u8, Address);
 
 /// The fifos of a list that are in memory.
 #[derive(Clone, Debug)]
 struct List {
     lane: Lane,
-    /// In the order of their names.
+    /// Sorted by name.
     fifos: Vec<(FifoName, Fifo)>,
-    /// What the fifos of the present generation hold, and those of all earlier ones.
+    /// Messages in the fifos of the present generation, and in those of all earlier ones.
     waiting: [u64; 2],
 }
 
@@ -78,7 +79,7 @@ impl List {
         &mut self.fifos[at].1
     }
 
-    /// The fifo that is next, of the present generation or, where `sent`, of any.
+    /// The fifo to take from next: of the present generation or, if `sent`, of any.
     fn next(&self, present: Generation, sent: bool) -> Option<(Turn, FifoName)> {
         let is_held_up = self.fifos.iter().any(|(name, fifo)| {
             let is_returned = matches!(name.kind, ListKind::Returned(_)) && name.generation == present;
@@ -105,7 +106,7 @@ impl List {
         holds!(7, names().is_sorted_by(|a, b| a < b) && names().all(is_of), "{:?}", names().collect::<Vec<_>>());
         for (name, fifo) in &self.fifos {
             fifo.check(WINDOW_BYTES[1])?;
-            // Into the first goes what fits into none.
+            // The first fifo takes what fits into no other, so it need not be in order.
             if matches!(name.kind, ListKind::Returned(1..)) && fifo.in_window() as usize <= WALKED_MAX {
                 let found = || fifo.addresses().collect::<Vec<_>>();
                 holds!(1, fifo.addresses().is_sorted(), "{name:?}: {:?}", found());
@@ -117,19 +118,19 @@ impl List {
     }
 }
 
-/// See the head of this file.
+/// All lists of a shard; see the top of this file.
 #[derive(Clone, Debug)]
 pub struct Lanes {
     table: ListTable,
     present: Generation,
     lists: BTreeMap<ListNumber, List>,
-    /// By class.
+    /// By class: what happens to restored messages.
     unsent: [Unsent; Class::COUNT],
-    /// Entries whose messages have ended, less entries passed over whose messages are still to be ended.
+    /// By part: entries whose messages have ended, minus entries passed over whose messages have not been ended yet.
     ended: BTreeMap<Part, i64>,
-    /// What the window of one fifo may hold, bytes.
+    /// Bytes that the window of one fifo may hold.
     share: usize,
-    /// Which fifo not in memory is the next whose records may be dropped once more.
+    /// The next fifo not in memory whose records may be dropped again.
     swept: FifoName,
 }
 
@@ -140,16 +141,16 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         self.table.check()?;
         self.lists.values().try_for_each(|list| list.check(self.present))
     }
 
-    /// With the lists that were ever used, by number. `present`: how often the shard was restored.
+    /// With all lists that were ever used, by number. `present`: how often the shard was restored.
     pub fn new(present: Generation, lists: Vec<ListOf>) -> Self {
         Self {
             table: ListTable::recorded(lists),
@@ -162,12 +163,12 @@ impl Lanes {
         }
     }
 
-    /// The list in which messages of that lane wait: today one for all tenants.
+    /// The list in which messages of that lane wait: today one list for all tenants.
     pub fn list_of(&mut self, lane: Lane) -> ListNumber {
         self.table.number(ListOf { lane, tenant: None })
     }
 
-    /// Lists that were used for the first time since the last call: to be recorded by the next batch.
+    /// Lists that were used for the first time since the last call: the next batch must record them.
     pub fn take_new_lists(&mut self) -> Vec<(ListNumber, ListOf)> {
         self.table.take_new()
     }
@@ -177,18 +178,18 @@ impl Lanes {
         self.table.lane(list)
     }
 
-    /// Where a message belongs that is ready since its admission.
+    /// The fifo for a message that is ready since its admission.
     pub fn fresh(&mut self, lane: Lane) -> FifoName {
         FifoName { list: self.list_of(lane), generation: self.present, kind: ListKind::Fresh }
     }
 
-    /// Where a message belongs whose time has come; `restored`: it may have been sent before the restore.
+    /// The fifo for a message whose time has come; `restored`: it may have been sent before the restore.
     pub fn due(&mut self, lane: Lane, restored: bool) -> FifoName {
         let generation = if restored { self.present.before() } else { self.present };
         FifoName { list: self.list_of(lane), generation, kind: ListKind::Due }
     }
 
-    /// Where a message that is given back unsent belongs; it is then appended there.
+    /// The fifo for a message that is given back unsent. The caller must then append it there.
     pub fn returned(&mut self, lane: Lane, address: Address) -> FifoName {
         let (list, generation) = (self.list_of(lane), self.present);
         let name = |at| FifoName { list, generation, kind: ListKind::Returned(at) };
@@ -200,47 +201,47 @@ impl Lanes {
         name
     }
 
-    /// Every fifo in memory, in the order of their names.
+    /// Every fifo in memory, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (FifoName, &Fifo)> {
         self.lists.values().flat_map(|list| &list.fifos).map(|(name, fifo)| (*name, fifo))
     }
 
-    /// Says what becomes of what a class had unsent when it was restored.
+    /// Sets what happens to the messages of a class that were unsent when the shard was restored.
     pub const fn set_unsent(&mut self, class: Class, unsent: Unsent) {
         self.unsent[class.index()] = unsent;
     }
 
-    /// Whether what stands in lists of that generation was unsent in a backup.
+    /// Whether messages in lists of that generation were unsent in a backup.
     pub fn is_restored(&self, generation: Generation) -> bool {
         generation < self.present
     }
 
-    /// Whether no link may take anything from that fifo.
+    /// Whether no link may take from that fifo.
     pub fn is_withheld(&self, name: FifoName) -> bool {
         self.is_restored(name.generation) && !self.is_sent(self.lane(name.list).class)
     }
 
-    /// Whether links take what a class had unsent when it was restored.
+    /// Whether links take the messages of a class that were unsent when the shard was restored.
     const fn is_sent(&self, class: Class) -> bool {
         matches!(self.unsent[class.index()], Unsent::Sent)
     }
 
-    /// With which others the ended messages of a list's fifos of that generation are counted.
+    /// The part in which ended messages of a list's fifos of that generation are counted.
     pub fn part_of(&self, list: ListNumber, generation: Generation) -> Part {
         Part { list, restored: self.is_restored(generation) }
     }
 
-    /// The generation by which a record names that part.
+    /// The generation that stands for that part in records.
     pub const fn generation_of(&self, part: Part) -> Generation {
         if part.restored { self.present.before() } else { self.present }
     }
 
-    /// Parts of which entries were passed over before their messages were ended.
+    /// Parts with entries that were passed over before their messages were ended.
     pub fn passed_early(&self) -> impl Iterator<Item = Part> {
         self.ended.iter().filter(|(_, ended)| **ended < 0).map(|(part, _)| *part)
     }
 
-    /// Messages of a class that were restored unsent, and neither taken nor ended since.
+    /// Messages of a class that were restored unsent and have been neither taken nor ended since.
     pub fn restored_waiting(&self, class: Class) -> u64 {
         let waiting: u64 =
             self.lists.values().filter(|list| list.lane.class == class).map(|list| list.waiting[1]).sum();
@@ -248,7 +249,7 @@ impl Lanes {
         less(waiting, ended.map(|(_, ended)| ended).sum())
     }
 
-    /// So many more entries of messages that have ended stand in that part; fewer, if it is below zero.
+    /// Counts entries of messages that have ended in that part; a negative number takes entries off.
     pub fn add_ended(&mut self, part: Part, entries: i64) {
         let ended = self.ended.entry(part).or_default();
         *ended += entries;
@@ -257,13 +258,14 @@ impl Lanes {
         }
     }
 
-    /// Entries of messages that have ended, by part.
+    /// The count of ended messages' entries, by part.
     pub fn ended(&self) -> impl Iterator<Item = (Part, i64)> {
         self.ended.iter().map(|(part, entries)| (*part, *entries))
     }
 
-    /// Of what has no entry nothing can have ended, and when nothing is to be ended no entry was passed over too early:
-    /// `settled`. What stands there all the same is a remainder, and goes.
+    /// Removes remainders of the count, which can be left when a start did not find some entries: a part without entries
+    /// can have no ended messages; and if no message is waiting to be ended (`settled`), no entry was passed over too
+    /// early.
     pub fn forget_remainders(&mut self, settled: bool) {
         let lists = &self.lists;
         self.ended.retain(|part, ended| {
@@ -272,7 +274,7 @@ impl Lanes {
         });
     }
 
-    /// The fifos at whose heads something may stand that has ended, and where links may look.
+    /// The fifos in memory that may have ended messages at their heads, and that links may take from.
     pub fn perhaps_ended(&self) -> Vec<FifoName> {
         let parts = self.ended.iter().filter(|(_, entries)| **entries > 0).map(|(part, _)| *part);
         let of = |part: Part| {
@@ -292,7 +294,7 @@ impl Lanes {
         self.change(name, Fifo::take)
     }
 
-    /// Takes the next message of a class that was restored unsent, whatever its list; none if none is in memory.
+    /// Takes the next message of a class that was restored unsent, from whichever list; `None` if none is in memory.
     pub fn take_restored(&mut self, class: Class) -> Option<(FifoName, Taken)> {
         let own = self.lists.values().filter(|list| list.lane.class == class && list.waiting[1] > 0);
         let mut fifos = own.flat_map(|list| &list.fifos);
@@ -311,29 +313,30 @@ impl Lanes {
         self.change(name, |fifo| fifo.append(commit, messages, chunks, share));
     }
 
-    /// What a read found, see [`Fifo::loaded`].
+    /// Takes in what a read found, see [`Fifo::loaded`].
     pub fn loaded(&mut self, name: FifoName, chunks: Vec<Chunk>, edge: Position) -> u64 {
         self.change(name, |fifo| fifo.loaded(chunks, edge))
     }
 
-    /// A record that a later commit appended, while replaying.
+    /// While replaying: a later commit appended a record.
     pub fn replay_append(&mut self, name: FifoName, commit: u64, messages: u64) {
         self.change(name, |fifo| fifo.replay_append(commit, messages));
     }
 
-    /// A head that a later commit moved, while replaying: as [`Fifo::replay_taken`].
+    /// While replaying: a later commit moved a head; as [`Fifo::replay_taken`].
     pub fn replay_taken(&mut self, name: FifoName, head: Position, messages: u64) -> u64 {
         self.change(name, |fifo| fifo.replay_taken(head, messages))
     }
 
-    /// Entries of a class on any of `routes`: what a link may be told of. It passes over those that have ended.
+    /// Entries of a class on any of `routes`, as a link is told. The count may include ended messages; the link's take
+    /// passes over them.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
         let sent = self.is_sent(class);
         let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
         own.map(|list| list.waiting[0] + if sent { list.waiting[1] } else { 0 }).sum()
     }
 
-    /// Entries of all lists, also of messages that have ended.
+    /// Entries of all lists, including those of messages that have ended.
     pub fn entries_total(&self) -> u64 {
         self.lists.values().flat_map(|list| list.waiting).sum()
     }
@@ -343,13 +346,13 @@ impl Lanes {
         less(self.entries_total(), self.ended.values().sum())
     }
 
-    /// Messages that wait in that part, of which so many entries are left.
+    /// Messages that wait in that part, if it has that many entries.
     pub fn depth(&self, part: Part, entries: u64) -> u64 {
         less(entries, self.ended.get(&part).copied().unwrap_or(0))
     }
 
-    /// Takes the next message of a class from the lists of `routes`: what was restored, then what comes back first, then the
-    /// oldest that is in memory.
+    /// Takes the next message of a class from the lists of `routes`: restored ones first, then those given back, then
+    /// the oldest in memory.
     pub fn take(&mut self, class: Class, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
         let (present, sent) = (self.present, self.is_sent(class));
         let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
@@ -357,14 +360,14 @@ impl Lanes {
         Some((name, self.take_from(name)?))
     }
 
-    /// Takes the next message of a list of whose lane no route is known; nothing of what is withheld.
+    /// Takes the next message of a list whose lane has an unknown route; nothing that is withheld.
     pub fn take_stray(&mut self, is_known: impl Fn(RouteId) -> bool) -> Option<(FifoName, Taken)> {
         let strays = self.lists.values().filter(|list| !is_known(list.lane.route));
         let name = strays.filter_map(|list| list.next(self.present, self.is_sent(list.lane.class))).min()?.1;
         Some((name, self.take_from(name)?))
     }
 
-    /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
+    /// The next read that a fifo needs, if everything up to and with commit `durable` is on disk.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
         let holding = self.iter().filter(|(_, fifo)| fifo.waiting() > 0).count();
         let [least, most] = WINDOW_BYTES;
@@ -377,19 +380,19 @@ impl Lanes {
         })
     }
 
-    /// What the window of one fifo may hold, bytes.
+    /// Bytes that the window of one fifo may hold.
     pub const fn share(&self) -> usize {
         self.share
     }
 
-    /// Bytes that all windows hold, roughly.
+    /// Bytes of memory that all windows take, roughly.
     pub fn window_bytes(&self) -> usize {
         self.iter().map(|(_, fifo)| fifo.window_bytes()).sum()
     }
 
-    /// Forgets the fifos that hold nothing; what stands on disk of them up to the last commit may be dropped once a checkpoint
-    /// is durable that does not name them. Of others not in memory the next `sweep` names are given as well: what was dropped
-    /// of them may have come back, or have stayed.
+    /// Forgets the fifos that have no messages, and gives their names: their records on disk up to the last commit may
+    /// be dropped once a checkpoint is durable that does not name them. Gives also the next `sweep` names of fifos that
+    /// are not in memory: records of these may have come back after they were dropped, or may have stayed.
     pub fn retire(&mut self, sweep: usize) -> Vec<FifoName> {
         let mut gone = Vec::new();
         for list in self.lists.values_mut() {
@@ -410,7 +413,7 @@ impl Lanes {
         gone
     }
 
-    /// The one place where a fifo changes: its list goes on knowing what its fifos hold.
+    /// The one place where a fifo changes, so that the list's sum stays right.
     fn change<R>(&mut self, name: FifoName, change: impl FnOnce(&mut Fifo) -> R) -> R {
         let present = self.present;
         let list = self.lists.entry(name.list).or_insert_with(|| List {
@@ -421,7 +424,7 @@ impl Lanes {
         let fifo = list.fifo_mut(name);
         let (before, stood) = (fifo.waiting(), fifo.stands());
         let result = change(fifo);
-        debug_assert_eq!(fifo.check_since(stood), Ok(()), "see the head of that file");
+        debug_assert_eq!(fifo.check_since(stood), Ok(()), "see the top of fifo.rs");
         let after = fifo.waiting();
         let waiting = &mut list.waiting[usize::from(name.generation < present)];
         *waiting = *waiting + after - before;
@@ -434,7 +437,8 @@ impl Lanes {
     }
 }
 
-/// Never below zero: of entries that a start has not found some may still be counted as ended ([`Lanes::forget_remainders`]).
+/// `entries - ended`, never below zero: entries that a start did not find may still be counted as ended
+/// ([`Lanes::forget_remainders`]).
 fn less(entries: u64, ended: i64) -> u64 {
     entries.saturating_add_signed(ended.saturating_neg())
 }

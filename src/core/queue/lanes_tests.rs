@@ -1,5 +1,5 @@
-//! All lists of a shard, without a store: in which order they are taken, what is counted, and what is forgotten. Refuses to know
-//! where what is read comes from.
+//! Tests of all lists of a shard without a store: in which order messages are taken, what is counted, and what is
+//! forgotten. Refuses to know where the messages come from that a read brings.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ fn lane(route: u16) -> Lane {
     Lane { class: Class::Otp, route: RouteId(route) }
 }
 
-/// After one restore: generation 0 is what the backup held.
+/// Lanes of a shard that was restored once: generation 0 is what the backup held.
 fn restored_once() -> Lanes {
     Lanes::new(Generation(1), Vec::new())
 }
@@ -36,7 +36,7 @@ fn breaking_invariant_1_puts_what_is_older_behind_what_is_newer() {
         give_back(&mut lanes, commit, segment);
     }
     assert_eq!(lanes.check(), Ok(()));
-    // As if nobody had looked which fifo fits.
+    // As if no caller had checked which fifo fits.
     let name = FifoName { kind: ListKind::Returned(ListKind::RETURNED_LAST), ..lanes.fresh(lane(1)) };
     append_to(&mut lanes, name, 14);
     assert_eq!(lanes.check().expect_err("a breach").number, 1, "what was said to be the last is not");
@@ -101,7 +101,7 @@ fn what_is_given_back_again_and_again_keeps_its_place() {
     assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 9]);
 }
 
-/// Seed 196: a link that drains gives back by class and bind, not by age.
+/// Seed 196: a link that drains gives messages back by class and bind, not by age.
 #[test]
 fn what_is_given_back_in_any_order_is_taken_by_age() {
     let mut lanes = Lanes::default();
@@ -191,7 +191,7 @@ fn a_remainder_goes_when_nothing_is_left_that_it_could_mean() {
     let part = lanes.part_of(list, Generation(0));
     lanes.add_ended(part, 1);
     lanes.forget_remainders(true);
-    assert_eq!(lanes.ended().count(), 1, "its entry stands there");
+    assert_eq!(lanes.ended().count(), 1, "its entry is still there");
     take_all(&mut lanes, 1);
     lanes.forget_remainders(false);
     assert_eq!(lanes.ended().count(), 0);
@@ -243,7 +243,7 @@ fn a_fifo_that_holds_nothing_costs_nothing_and_begins_again_where_it_is_needed()
     take_all(&mut lanes, 1);
     assert_eq!(lanes.retire(0), [one]);
     assert_eq!(lanes.iter().map(|(name, _)| name).collect::<Vec<_>>(), [two]);
-    // What was dropped of it may be there again, and is not read.
+    // Records that were dropped may be on disk again, and are not read.
     lanes.append(one, 9, 1, Vec::new());
     assert_eq!(lanes.wants_read(9), Some((one, Position { commit: 9, index: 0 })));
     assert_eq!(lanes.retire(0), [], "it is being read");

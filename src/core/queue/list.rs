@@ -1,21 +1,22 @@
-//! What a list of ready messages is called: a number that stands for what the list is for, a generation, and a kind.
+//! The name of a list of ready messages: a number that stands for what the list is for, a generation, and a kind.
 //!
-//! Knows: which lists were ever used, and the number that each was given. Refuses to know: what stands in them (`lanes`).
+//! Knows: which lists were ever used, and the number of each. Refuses to know: the messages in them (`lanes`).
 //!
 //! Invariants:
 //! 1. A number stands for one thing for ever. Numbers are given in order from 0, without a gap.
 //! 2. A new number is recorded by the batch that is the first to use it ([`ListTable::take_new`]).
-//! 3. There are at most [`LISTS_MAX`] lists. Nothing can go over it: a list is for a class and a route, and there are no more of
-//!    these. Lists for single tenants will be bounded beside these; who finds no room uses the list that is for all.
+//! 3. There are at most [`LISTS_MAX`] lists. The limit cannot be exceeded: a list is for a class and a route, and there
+//!    are no more combinations of these. Lists for single tenants will need a limit of their own; a tenant that finds
+//!    no room there will use the list for all tenants.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Class, Lane, Sound, TenantId, WALKED_MAX, holds};
 
-/// Lists that one shard may have: one for each class and each number that a route can have.
+/// Most lists of one shard: one for each class and each number that a route can have.
 pub const LISTS_MAX: usize = Class::COUNT << u16::BITS;
 
-/// The number of a list, in its shard.
+/// The number of a list in its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListNumber(pub u32);
 
@@ -24,42 +25,45 @@ pub struct ListNumber(pub u32);
 pub struct ListOf {
     /// Class × route.
     pub lane: Lane,
-    /// Whose messages; none: those of all tenants.
+    /// The tenant whose messages it holds; `None`: all tenants.
     pub tenant: Option<TenantId>,
 }
 
-/// How many restores from a backup lie behind what stands in a list. What is new belongs to the shard's present generation;
-/// a restore begins the next one, so all that an earlier one holds was unsent in a backup.
+/// How many restores from a backup the shard had behind it when a list's messages were added. New messages belong to
+/// the shard's present generation; a restore begins the next one, so everything in an earlier generation was unsent in
+/// a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u8);
 
 impl Generation {
-    /// The last one: so often a shard can be restored from a backup of a restored one.
+    /// The last generation: a shard that has reached it cannot be restored from a backup again.
     pub const LAST: Self = Self(u8::MAX);
 
-    /// The one before it; the first has none before it.
+    /// The generation before; the first one gives itself.
     #[must_use]
     pub const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 }
 
-/// Which of the fifos of a list and generation; in the order in which they are taken.
+/// The kinds of fifo of a list and generation, in the order in which they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ListKind {
-    /// Given back unsent; each holds older messages before newer ones, up to [`ListKind::RETURNED_LAST`].
+    /// Messages given back unsent; older messages come before newer ones in each fifo. There are several, up to
+    /// [`ListKind::RETURNED_LAST`].
     Returned(u8),
-    /// Its time has come: scheduled, retried, no longer in doubt.
+    /// Messages whose time has come: scheduled, to be retried, or no longer in doubt.
     Due,
-    /// Ready since admission.
+    /// Messages that are ready since admission.
     Fresh,
 }
 
 impl ListKind {
-    /// The fifo of what is given back for the first time.
+    /// The fifo for messages that are given back first; the lower numbers are for messages that are older than those in
+    /// it.
     pub const RETURNED_LAST: u8 = 7;
 
-    /// How many there are.
+    /// How many kinds there are.
     pub const COUNT: usize = Self::Fresh.code() as usize + 1;
 
     /// As kept on disk.
@@ -84,22 +88,22 @@ impl ListKind {
 
 const _: () = assert!(ListKind::COUNT == 10);
 
-/// A fifo's identity.
+/// The name of a fifo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FifoName {
-    /// Of which list.
+    /// The list.
     pub list: ListNumber,
-    /// Of which generation.
+    /// The generation.
     pub generation: Generation,
-    /// Which of these.
+    /// The kind.
     pub kind: ListKind,
 }
 
 impl FifoName {
-    /// The first of all.
+    /// The name that sorts before all others.
     pub const FIRST: Self = Self { list: ListNumber(0), generation: Generation(0), kind: ListKind::Returned(0) };
 
-    /// The one that sorts behind it, where generations go up to and with `present`.
+    /// The name that sorts directly after it, if generations go up to and with `present`.
     #[must_use]
     pub const fn next(self, present: Generation) -> Self {
         let Self { list, generation, kind } = self;
@@ -113,24 +117,24 @@ impl FifoName {
     }
 }
 
-/// See the head of this file.
+/// The lists that a shard has ever used, and their numbers.
 #[derive(Clone, Debug, Default)]
 pub struct ListTable {
-    /// By number.
+    /// What each list is for, by number.
     of: Vec<ListOf>,
     numbers: BTreeMap<ListOf, ListNumber>,
-    /// So many of them are in a batch.
+    /// How many of them are recorded by a batch.
     recorded: usize,
 }
 
 impl ListTable {
-    /// As it was recorded, by number.
+    /// The table as it was recorded, by number.
     pub fn recorded(of: Vec<ListOf>) -> Self {
         let numbers = of.iter().zip(0..).map(|(of, number)| (*of, ListNumber(number))).collect();
         Self { recorded: of.len(), of, numbers }
     }
 
-    /// The number of that list, given now if it has none.
+    /// The number of that list; given now if it has none.
     pub fn number(&mut self, of: ListOf) -> ListNumber {
         if let Some(known) = self.numbers.get(&of) {
             return *known;
@@ -142,10 +146,10 @@ impl ListTable {
         number
     }
 
-    /// Whether its invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let (lists, recorded) = (self.of.len(), self.recorded);
         holds!(3, lists <= LISTS_MAX, "{lists} lists");
@@ -162,17 +166,17 @@ impl ListTable {
         self.numbers.range(edge(None)..=edge(Some(TenantId(u32::MAX)))).map(|(_, number)| *number)
     }
 
-    /// What a list is for. Its number is of this table.
+    /// The lane of a list; `number` must be of this table.
     pub fn lane(&self, number: ListNumber) -> Lane {
         self.of[number.0 as usize].lane
     }
 
-    /// How many there are; their numbers are below.
+    /// How many lists there are; their numbers are lower than this.
     pub const fn count(&self) -> usize {
         self.of.len()
     }
 
-    /// Those that no batch holds yet.
+    /// The lists that no batch has recorded yet.
     pub fn take_new(&mut self) -> Vec<(ListNumber, ListOf)> {
         let first = std::mem::replace(&mut self.recorded, self.of.len());
         (first as u32..).map(ListNumber).zip(self.of[first..].iter().copied()).collect()

@@ -1,5 +1,5 @@
 //! *When*: scheduled → ready → in flight, by lane. Knows positions and order; refuses to know carriers' limits, records
-//! and threads. What is ready is on disk; memory holds only the window that is about to be taken.
+//! and threads. Ready messages are on disk; memory holds only the window that will be taken next.
 
 pub mod delay;
 pub mod fifo;

@@ -1,4 +1,5 @@
-//! Which slots of a segment stand in a lane, as runs of neighbours: a segment of one class and route is a single run.
+//! The slots of a segment that belong to a lane, as runs of neighbours: a segment of one class and route is a single
+//! run.
 
 /// Slots in ascending order of insertion, as (first, count) with count > 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,7 +11,7 @@ impl SlotRuns {
         Self(vec![(slot, 1)])
     }
 
-    /// Adds a slot behind the others.
+    /// Adds a slot after the others.
     pub fn push(&mut self, slot: u16) {
         match self.0.last_mut() {
             Some((first, count)) if first.checked_add(*count) == Some(slot) => *count += 1,
@@ -18,12 +19,12 @@ impl SlotRuns {
         }
     }
 
-    /// How many slots.
+    /// How many slots there are.
     pub fn len(&self) -> u32 {
         self.0.iter().map(|&(_, count)| u32::from(count)).sum()
     }
 
-    /// Whether there is none.
+    /// Whether there are no slots.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

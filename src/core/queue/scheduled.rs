@@ -1,16 +1,16 @@
-//! What is not yet due of one era of the clock: a durable list ordered by (tick, commit number), taken strictly from its head, of
-//! which a bounded stretch is in memory.
+//! The entries of one era of the clock that are not yet due: a durable list ordered by (tick, commit number), taken
+//! strictly from its head; a bounded part of it is in memory.
 //!
 //! Invariants:
-//! 1. Everything in front of `head` has been taken; one position says so, nothing is deleted per entry.
-//! 2. A new entry always sorts behind `head`: its tick is at least `head`'s and its commit is newer.
-//! 3. Memory holds every entry behind `head` and in front of `loaded_to`.
+//! 1. Everything before `head` has been taken; one position says so, nothing is deleted per entry.
+//! 2. A new entry always sorts after `head`: its tick is at least `head`'s and its commit is newer.
+//! 3. Memory holds every entry from `head` up to, but not including, `loaded_to`.
 
 use std::collections::VecDeque;
 
 use crate::model::{Address, Lane, Sound, TenantId, WALKED_MAX, Wall, holds};
 
-/// A tenth of a hundredth of a second: entries of one tick go in the order of their commits.
+/// A time in hundredths of a second, rounded up: entries of one tick are in the order of their commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
@@ -29,18 +29,18 @@ impl Tick {
     }
 }
 
-/// Why a message stands where it stands; carried to the timeline.
+/// Why an entry is in the delay queue; shown in the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum InsertReason {
-    /// Its `send_at` lies ahead.
+    /// Its `send_at` is in the future.
     Scheduled = 1,
-    /// It waits out a backoff.
+    /// It waits for the end of a back-off.
     Retry = 2,
     /// In doubt: a receipt may still settle it.
     DoubtWait = 3,
-    /// No message waits: some of a segment may have run out of time. The entry names the segment's last message and its most
-    /// urgent class.
+    /// No message waits: some messages of a segment may have expired by then. The entry has the address of the
+    /// segment's last message and its most urgent class.
     Expiry = 4,
 }
 
@@ -57,14 +57,14 @@ impl InsertReason {
     }
 }
 
-/// One message that waits for its time.
+/// One entry of the delay queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueEntry {
-    /// The message.
+    /// The message's address.
     pub address: Address,
-    /// Where it will be ready.
+    /// The lane in which it will be ready.
     pub lane: Lane,
-    /// Whose it is.
+    /// The tenant that it belongs to.
     pub tenant: TenantId,
     /// Why it waits.
     pub reason: InsertReason,
@@ -73,37 +73,37 @@ pub struct DueEntry {
 /// The `index`-th entry of the record that `commit` wrote for `tick`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DuePosition {
-    /// When.
+    /// The tick.
     pub tick: Tick,
     /// Commit number of the record.
     pub commit: u64,
-    /// Entries of it already taken.
+    /// Entries of that record already taken.
     pub index: u32,
 }
 
-/// See the head of this file.
+/// The entries of one era; see the top of this file.
 #[derive(Clone, Debug, Default)]
 pub struct ScheduledQueue {
     loaded: VecDeque<(DuePosition, DueEntry)>,
     head: DuePosition,
-    /// Entries at or behind this position are on disk only.
+    /// Entries at or after this position are on disk only; `None`: none are.
     loaded_to: Option<DuePosition>,
     waiting: u64,
-    /// Of these, alarms of expiry: no messages.
+    /// How many of the waiting entries are alarms of expiry, not messages.
     alarms: u64,
     reading: bool,
-    /// First entry that the read under way may not see, because it was not durable when the read began.
+    /// First entry that the running read may not see, because it was not durable when the read began.
     unseen: Option<DuePosition>,
-    /// The newest commit with entries that are on disk only, and the first of these: of all commits only that one can
-    /// be on its way to the disk still.
+    /// The newest commit with entries that are on disk only, and the first of these entries: only this commit can still
+    /// be on its way to the disk.
     newest: (u64, DuePosition),
 }
 
 impl ScheduledQueue {
-    /// Entries in memory before new ones stay on disk only.
+    /// Most entries in memory; beyond that, new entries stay on disk only.
     pub const LOADED_MAX: usize = 65_536;
 
-    /// As a checkpoint left it: everything behind `head` is on disk.
+    /// The queue as a checkpoint left it: everything from `head` on is on disk.
     pub fn recovered(head: DuePosition, waiting: u64, alarms: u64) -> Self {
         let on_disk = waiting > 0;
         Self { head, waiting, alarms, loaded_to: on_disk.then_some(head), ..Self::default() }
@@ -130,10 +130,10 @@ impl ScheduledQueue {
         self.waiting.saturating_sub(self.alarms)
     }
 
-    /// Whether its invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
-    /// The first one that does not.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         let Self { loaded, head, waiting, alarms, loaded_to, .. } = self;
         let known = loaded.len() as u64;
@@ -152,21 +152,21 @@ impl ScheduledQueue {
         Ok(())
     }
 
-    /// Whether what `commit` writes for `tick` sorts behind what was taken.
+    /// Checks that what `commit` writes for `tick` sorts after everything that was taken.
     fn check_new(&self, tick: Tick, commit: u64) -> Sound {
         let head = self.head;
         holds!(2, (tick, commit) > (head.tick, head.commit), "{tick:?} of commit {commit} comes after {head:?}");
         Ok(())
     }
 
-    /// What is in memory, in order.
+    /// The entries in memory, in order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (Tick, &DueEntry)> {
         self.loaded.iter().map(|(position, entry)| (position.tick, entry))
     }
 
-    /// Records entries that `commit` writes for `tick`.
+    /// Records the entries that `commit` writes for `tick`.
     pub fn insert(&mut self, tick: Tick, commit: u64, entries: &[DueEntry]) {
-        debug_assert_eq!(self.check_new(tick, commit), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check_new(tick, commit), Ok(()), "see the top of this file");
         self.waiting += entries.len() as u64;
         self.alarms += entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count() as u64;
         let first = DuePosition { tick, commit, index: 0 };
@@ -197,20 +197,20 @@ impl ScheduledQueue {
         };
     }
 
-    /// When the next entry falls due, as far as memory knows; what is on disk only comes by [`Self::wants_read`].
+    /// When the next entry in memory falls due; entries that are only on disk are announced by [`Self::wants_read`].
     pub fn next_at(&self) -> Option<Wall> {
         self.loaded.front().map(|(position, _)| position.tick.wall())
     }
 
-    /// Of what is in memory what falls due between two times, both inclusive.
+    /// The entries in memory that fall due between two times, both inclusive.
     pub fn due_between(&self, first: Wall, last: Wall) -> impl Iterator<Item = &DueEntry> {
         let from = self.loaded.partition_point(|(position, _)| position.tick.wall() < first);
         let behind = self.loaded.range(from..);
         behind.take_while(move |(position, _)| position.tick.wall() <= last).map(|(_, entry)| entry)
     }
 
-    /// From where to read on, when memory is empty and more is on disk, where everything up to and with commit
-    /// `durable` is. The answer comes by [`Self::loaded`].
+    /// The position of the next read, if memory is empty, more is on disk, and everything up to and with commit
+    /// `durable` is there. The answer goes to [`Self::loaded`].
     pub fn wants_read(&mut self, durable: u64) -> Option<DuePosition> {
         if self.reading || !self.loaded.is_empty() {
             return None;
@@ -225,9 +225,9 @@ impl ScheduledQueue {
         Some(from)
     }
 
-    /// What a read found, in order; `edge` is where it stopped, none if it saw the end. Entries that were not durable
-    /// when it began may be missing from `found`: memory then ends in front of the first of them. Gives by how many entries the
-    /// disk and what was counted differ: 0, unless records do not fit together.
+    /// Takes in what a read found, in order; `edge` is where it stopped, `None` if it reached the end. Entries that
+    /// were not durable when the read began may be missing from `found`: memory then ends just before the first of
+    /// them. Gives the difference between the entries on disk and the count: 0, unless records do not fit together.
     #[must_use]
     pub fn loaded(&mut self, mut found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) -> u64 {
         self.reading = false;
@@ -264,8 +264,8 @@ impl ScheduledQueue {
         Some(entry)
     }
 
-    /// Moves the head while replaying; `alarms` of the entries taken were such. Gives how many of them cannot have stood there: 0,
-    /// unless records do not fit together.
+    /// Moves the head while replaying; `alarms` of the `entries` taken were alarms. Gives how many of them cannot have
+    /// been there: 0, unless records do not fit together.
     #[must_use]
     pub fn replay_taken(&mut self, head: DuePosition, entries: u64, alarms: u64) -> u64 {
         let taken = entries.min(self.waiting);
@@ -274,7 +274,7 @@ impl ScheduledQueue {
         entries - taken
     }
 
-    /// Adds entries while replaying, `alarms` of which are such: they are on disk.
+    /// Adds entries while replaying, `alarms` of them alarms: they are on disk.
     pub fn replay_insert(&mut self, entries: u64, alarms: u64) {
         *self = Self::recovered(self.head, self.waiting + entries, self.alarms + alarms);
     }
@@ -299,7 +299,7 @@ mod tests {
         DueEntry { reason: InsertReason::Expiry, ..entry(slot) }
     }
 
-    /// Two of four taken, of which all is in memory.
+    /// Four entries, of which two are taken; all were in memory.
     fn half_taken() -> ScheduledQueue {
         let mut queue = ScheduledQueue::default();
         queue.insert(Tick(5), 1, &[entry(1), entry(2)]);
@@ -403,7 +403,7 @@ mod tests {
         queue.replay_insert(3, 2);
         assert_eq!(queue.replay_taken(queue.head(), 2, 1), 0);
         assert_eq!((queue.alarms(), queue.messages()), (1, 0));
-        assert_eq!(queue.replay_taken(queue.head(), 3, 2), 2, "one stood there");
+        assert_eq!(queue.replay_taken(queue.head(), 3, 2), 2, "only one was there");
         assert_eq!((queue.waiting(), queue.alarms()), (0, 0));
         queue.replay_insert(2, 1);
         let from = queue.wants_read(9).expect("on disk");

@@ -1,87 +1,81 @@
-//! *Where*: ordered rules → route → carriers. The first rule that fits wins; a route is its rule's identity.
+//! Routing: ordered rules choose the route of a message, and the route names the carriers. The first matching rule wins.
 
 use crate::model::{CarrierId, Class, Head, Msisdn, RouteId, SenderId, TenantId};
 
-/// When a rule applies: every list that is not empty must hold a fitting entry.
+/// When a rule applies: every list that is not empty must contain a matching entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// Leading digits of the recipient.
     pub prefixes: Vec<String>,
-    /// Senders, whole; ending in `*`: what begins so.
+    /// Senders, compared as a whole; an entry that ends in `*` matches all senders with that prefix.
     pub senders: Vec<String>,
-    /// Classes.
     pub classes: Vec<Class>,
-    /// Tenants.
     pub tenants: Vec<TenantId>,
-    /// Tags, any of the message's.
+    /// Tags; one of the message's tags must be among them.
     pub tags: Vec<String>,
 }
 
-/// A way to a handset over one carrier.
+/// One carrier of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// The carrier.
     pub carrier: CarrierId,
-    /// Share of the traffic, relative to the other ways of this route.
+    /// Share of the traffic relative to the other carriers of this route. Routing does not read it: in this version the carriers
+    /// of a route share evenly, and the configuration accepts only equal weights.
     pub weight: u32,
 }
 
-/// A rule and where it leads.
+/// A rule and the carriers to which it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Its identity, for ever bound to its name.
+    /// Number of the route; a name keeps its number for ever.
     pub id: RouteId,
     /// Its name in the configuration.
     pub name: String,
-    /// When it applies.
+    /// The messages to which it applies.
     pub when: Condition,
-    /// Where it leads.
+    /// Its carriers.
     pub ways: Vec<Way>,
 }
 
-/// What a rule may look at, borrowed from a message.
+/// The fields of a message that a rule may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Recipient.
     pub to: Msisdn,
-    /// Sender.
     pub from: &'a SenderId,
-    /// Urgency.
     pub class: Class,
-    /// Owner.
     pub tenant: TenantId,
-    /// Tags, comma separated.
+    /// Comma-separated.
     pub tags: &'a str,
 }
 
 impl<'a> Question<'a> {
-    /// The question that a message asks.
+    /// Takes these fields from a message.
     pub const fn of(head: &Head, from: &'a SenderId, tags: &'a str) -> Self {
         Self { to: head.to, from, class: head.class, tenant: head.tenant, tags }
     }
 }
 
-/// The rules, in order.
+/// All routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteTable {
-    /// First fit wins.
+    /// In the order in which they are tried; the first that matches wins.
     pub routes: Vec<Route>,
 }
 
 impl RouteTable {
-    /// The route of a message, if any rule fits.
+    /// The first route whose rule matches the message.
     pub fn find(&self, question: &Question<'_>) -> Option<&Route> {
         let mut digits = [0; 15];
         let number = question.to.write_digits(&mut digits);
         self.routes.iter().find(|route| route.when.fits(number, question))
     }
 
-    /// The route of that identity, if it still exists.
+    /// The route with this number, if it still exists.
     pub fn get(&self, id: RouteId) -> Option<&Route> {
         self.routes.iter().find(|route| route.id == id)
     }
 
-    /// Routes that lead over this carrier.
+    /// All routes that lead to this carrier.
     pub fn over(&self, carrier: CarrierId) -> Vec<RouteId> {
         let leads = |route: &&Route| route.ways.iter().any(|way| way.carrier == carrier);
         self.routes.iter().filter(leads).map(|route| route.id).collect()

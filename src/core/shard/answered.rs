@@ -1,27 +1,28 @@
-//! Ids of the last final receipts whose parts the open epoch no longer holds, each with the number that it came from: a carrier
-//! that heard no answer delivers its receipt again, and that must not be taken for one that nobody knows, nor for one of a
-//! later part that was given the same id. Bounded; the oldest is forgotten first.
+//! Ids of the latest final receipts whose parts the open epoch no longer holds, each with the number that it came from.
+//!
+//! A carrier that did not hear our answer delivers a receipt again. It must not be taken for an unknown receipt, nor for one of a
+//! later part that was given the same id. Bounded; the oldest id is forgotten first.
 
 use std::collections::VecDeque;
 
 use crate::model::prng::mix;
 use crate::model::{Pieces, Tail};
 
-/// Key and recipient.
+/// The key of an id, and the recipient.
 type Id = (u64, u64);
 
-/// In the place of one that is forgotten before its turn: no part has recipient 0.
+/// Replaces an id in the ring that is forgotten before its turn: no part has recipient 0.
 const NOBODY: Id = (0, 0);
 
 #[derive(Debug)]
 pub(super) struct Answered {
     ring: VecDeque<Id>,
-    /// Entries that left the ring at its front: index + `gone` = number.
+    /// Ids that have left the ring at its front: index + `gone` = number.
     gone: u32,
-    /// Numbers of entries, and of the latest of each key.
+    /// Numbers of all ids in the ring; `latest`: of the newest of each key.
     each: Pieces<u32, 64>,
     latest: Pieces<u32, 64>,
-    /// How many at the ring's end the present turn has written down.
+    /// How many ids at the ring's end the present turn records.
     said: usize,
     ids_max: usize,
 }
@@ -90,7 +91,7 @@ impl Answered {
         self.each.find(hash(id), |known| self.ring[self.index(*known)] == id).copied()
     }
 
-    /// The part under this key to that number waits again: an id was given again.
+    /// The part under this key to that number waits again, because its id was given again.
     pub(super) fn forget(&mut self, key: u64, recipient: u64) {
         if let Some(number) = self.number((key, recipient)) {
             self.unlist((key, recipient), number);
@@ -99,7 +100,7 @@ impl Answered {
         }
     }
 
-    /// The same, if the present turn has written down that it was answered; whether it has.
+    /// Like `forget`, but only if the present turn records the id as answered. Returns whether it does.
     pub(super) fn forget_said(&mut self, key: u64, recipient: u64) -> bool {
         if self.said == 0 {
             return false;
@@ -112,27 +113,27 @@ impl Answered {
         is_said
     }
 
-    /// The present turn writes down the latest of these.
+    /// The present turn records the newest `ids`.
     pub(super) fn say(&mut self, ids: usize) {
         self.said = self.said.max(ids).min(self.ring.len());
     }
 
-    /// The present turn is over.
+    /// The present turn's batch is handed over.
     pub(super) fn committed(&mut self) {
         self.said = 0;
     }
 
-    /// The latest, oldest of them first.
+    /// The newest ids, oldest first.
     pub(super) fn latest(&self, ids: usize) -> impl Iterator<Item = Id> {
         self.ring.iter().skip(self.ring.len().saturating_sub(ids)).copied().filter(|id| *id != NOBODY)
     }
 
-    /// A part's final receipt came under this key from that number.
+    /// Whether a part's final receipt came under this key from that number.
     pub(super) fn holds(&self, key: u64, recipient: u64) -> bool {
         self.number((key, recipient)).is_some()
     }
 
-    /// The same from a number that ends so.
+    /// Whether a part's final receipt came under this key from a number with these last digits.
     pub(super) fn holds_tail(&self, key: u64, recipient: Tail) -> bool {
         let is_same = |known: &u32| {
             let (of, to) = self.ring[self.index(*known)];
@@ -141,7 +142,7 @@ impl Answered {
         !recipient.is_none() && self.each.find(hash_of_tail(key, recipient), is_same).is_some()
     }
 
-    /// A part's final receipt came under this key.
+    /// Whether a part's final receipt came under this key, from whatever number.
     pub(super) fn holds_id(&self, key: u64) -> bool {
         self.latest.find(mix(key), |known| self.ring[self.index(*known)].0 == key).is_some()
     }

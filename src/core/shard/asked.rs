@@ -1,15 +1,15 @@
-//! Parts about which their carriers are asked, for these send no receipts: handed to the carrier's link when they are taken, and
-//! once more after a start.
+//! Parts whose carriers send no receipts and are queried instead: their link is told of each when it is taken, and once more
+//! after a restart.
 //!
-//! Knows ids and who was told of them. Refuses to know when a carrier is asked (its link does) and what an answer leads to
-//! (`receipts.rs`).
+//! Knows ids, and which parts links have still to be told of. Does not know when a carrier is queried (its link does) or what an
+//! answer leads to (`receipts.rs`).
 //!
-//! What is kept here stands in the commits of the open epoch of receipts, and is written down once more when these are no longer
-//! read by a start.
+//! What is kept here is recorded in the commits of the open epoch of receipts. It is recorded once more when a restart no longer
+//! reads these commits.
 //!
 //! Invariants:
-//! 1. Nobody is to be told of a part that is not kept.
-//! 2. At most [`Bounds::asked_max`](super::Bounds) are kept. One more is not asked about: it ends with `no_receipt`.
+//! 1. A link is only to be told of parts that are kept.
+//! 2. At most [`Bounds::asked_max`](super::Bounds) parts are kept. One more is not queried: it ends with `no_receipt`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,29 +19,29 @@ use crate::traffic::{Bound, QueryBatch, QueryOf, Span, ToLink};
 
 use super::turn::Turn;
 
-/// Parts that a link is told of at once.
+/// Most parts in one message to a link.
 const PER_BATCH_MAX: usize = 1_024;
 
-/// Under which key, to which recipient, as in [`AskedNote`].
+/// Key and recipient, as in [`AskedNote`].
 type Name = (u64, u64);
 
-/// See the head of this file.
+/// The parts of a shard whose carriers are queried.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     kept: BTreeMap<Name, AskedNote>,
-    /// Taken in this turn, by whose link.
+    /// Parts taken in this turn, each with the link that took it.
     fresh: Vec<(LinkId, Name)>,
-    /// Found by a start: their link is told when it has a bind.
+    /// Parts that a restart found: their link is told of them when it has a bind.
     left: BTreeSet<Name>,
 }
 
 impl Asked {
-    /// How many.
+    /// How many parts are kept.
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// A carrier took a part, by that link.
+    /// A carrier took a part over that link.
     pub(super) fn keep(&mut self, turn: &mut Turn, note: AskedNote, link: LinkId) {
         let name = (note.key, note.recipient);
         if self.kept.len() >= turn.options.bounds.asked_max && !self.kept.contains_key(&name) {
@@ -54,14 +54,14 @@ impl Asked {
         self.fresh.push((link, name));
     }
 
-    /// Its end is known.
+    /// The end of a part is known.
     pub(super) fn forget(&mut self, key: u64, recipient: u64) {
         if self.kept.remove(&(key, recipient)).is_some() {
             self.left.remove(&(key, recipient));
         }
     }
 
-    /// Links are told of what they took, behind the batch that holds it.
+    /// Tells links of the parts that they took, once the batch that holds these is durable.
     pub(super) fn tell_fresh(&mut self, turn: &mut Turn) {
         let mut fresh = std::mem::take(&mut self.fresh).into_iter().peekable();
         while let Some((link, _)) = fresh.peek().copied() {
@@ -70,7 +70,7 @@ impl Asked {
         }
     }
 
-    /// A link has a bind: it is told of what a start found for its carrier.
+    /// A link has a bind: it is told of its carrier's parts that a restart found.
     pub(super) fn handle_bound(&mut self, turn: &mut Turn, bound: Bound) {
         if !bound.is_bound || self.left.is_empty() {
             return;
@@ -103,7 +103,7 @@ impl Asked {
         }
     }
 
-    /// A commit that a start has found.
+    /// Takes in a commit that a start has found.
     pub(super) fn replay(&mut self, record: &ReceiptsRecord) {
         for note in &record.asked {
             let name = (note.key, note.recipient);
@@ -113,20 +113,21 @@ impl Asked {
         record.answered.iter().for_each(|(key, recipient)| self.forget(*key, *recipient));
     }
 
-    /// Nobody waits any more for what has waited until now.
+    /// Forgets parts whose wait for an answer is over.
     pub(super) fn expire(&mut self, now: Wall) {
         let Self { kept, left, .. } = self;
         kept.retain(|_, note| wall(note.until) > now);
         left.retain(|name| kept.contains_key(name));
     }
 
-    /// Commits are no longer read by a start: what they say of these parts, those that `is_known` does not hold, is said again.
+    /// Records the kept parts once more, because a restart no longer reads the commits that hold them. Parts for which `is_known`
+    /// says that a restart still reads their commit are left out.
     pub(super) fn say_again(&self, said: &mut ReceiptsRecord, is_known: impl Fn(u64, u64) -> bool) {
         let again = self.kept.values().filter(|note| !is_known(note.key, note.recipient));
         said.asked.extend(again.cloned());
     }
 
-    /// Whether the invariants hold, where so many may be kept.
+    /// Checks the invariants; `asked_max`: how many parts may be kept.
     ///
     /// # Errors
     /// The first one that does not.
@@ -152,7 +153,7 @@ mod tests {
         AskedNote { key, recipient: 4_915_112_345_001, carrier, sent: 1, until, id: vec![1], sender: Vec::new() }
     }
 
-    /// What a start knows after these commits.
+    /// What a restart knows after these commits.
     fn replayed(records: &[ReceiptsRecord]) -> Asked {
         let mut asked = Asked::default();
         records.iter().for_each(|record| asked.replay(record));

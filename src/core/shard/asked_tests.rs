@@ -1,4 +1,5 @@
-//! Parts of a carrier that sends no receipts: its link is told of them, also after a start, and what it answers settles them.
+//! Parts of a carrier that sends no receipts: its link is told of them, also after a restart, and the carrier's answers settle
+//! them.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl World {
         self.taken_until(self.now.wall.after_ms(60_000), SENDER, to, id)
     }
 
-    /// What the link was told since the last time: ids, and the rest.
+    /// What the link was told since the last call: the ids, and the queries.
     fn asked(&mut self) -> Vec<(String, QueryOf)> {
         let batches = std::mem::take(&mut self.queries);
         let of = |batch: &QueryBatch, query: &QueryOf| {
@@ -53,7 +54,7 @@ impl World {
         let number = number(to).number();
         let at = self.now.wall;
         self.handle(event_of(at, id, |receipt| {
-            (receipt.token, receipt.is_asked, receipt.if_unknown) = (ReceiptToken::NOBODY, true, IfUnknown::Tell);
+            (receipt.token, receipt.is_asked, receipt.if_unknown) = (ReceiptToken::NONE, true, IfUnknown::Tell);
             (receipt.recipient, receipt.numbers.source) = (number, Tail::of(number));
             receipt.state = state;
         }));
@@ -77,21 +78,21 @@ fn a_link_is_told_once_of_what_its_carrier_took_and_again_after_a_start() {
     let wait_ms = options().receipt_wait_ms;
     assert_eq!((query.sent_at, query.until), (taken_at, taken_at.after_ms(60_000 + wait_ms)));
     world.binds();
-    assert_eq!(world.ids_asked(), [] as [&str; 0], "it is told already");
+    assert_eq!(world.ids_asked(), [] as [&str; 0], "it was told already");
 
     let mut world = world.crashed_queried(1_000);
-    assert_eq!(world.ids_asked(), [] as [&str; 0], "nobody is there yet");
+    assert_eq!(world.ids_asked(), [] as [&str; 0], "no link is bound yet");
     world.binds();
     assert_eq!(world.asked()[0].1.sender.as_str(), SENDER);
     world.told_end(ANNA, "0x0A1", ReceiptState::Undeliverable);
     assert_eq!((world.state(message), world.shard().status().asked), (MessageState::Undelivered, 0));
-    assert!(world.verdicts.is_empty(), "no carrier waits for a word");
+    assert!(world.verdicts.is_empty(), "no link waits for a verdict");
     let mut world = world.crashed_queried(1_000);
     world.binds();
     assert_eq!(world.ids_asked(), [] as [&str; 0], "its end is known");
 }
 
-/// The ids of an answer stand as in the response, whatever the dialect says of receipts.
+/// The id in an answer is written as in the response, whatever the dialect says of receipts.
 #[test]
 fn an_answer_is_matched_by_the_id_that_was_asked_for() {
     use stentor_smpp::receipt_id::{Dialect, IdForm};
@@ -103,7 +104,7 @@ fn an_answer_is_matched_by_the_id_that_was_asked_for() {
     world.told_end(ANNA, "12AB", ReceiptState::Delivered);
     assert_eq!(world.state(message), MessageState::Delivered);
     world.told_end(ANNA, "77", ReceiptState::Delivered);
-    assert_eq!(world.shard().status().orphans, 0, "what nobody knows is not kept");
+    assert_eq!(world.shard().status().orphans, 0, "an answer about an unknown part is not kept");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn what_has_left_the_open_epoch_is_still_asked_about_after_a_start() {
     for id in &ids {
         world.taken_by_dumb(BERT, id);
     }
-    assert!(world.runs() > 0, "some stand in a run");
+    assert!(world.runs() > 0, "some are in a run");
     world.checkpoint();
     world.asked();
     let mut world = world.crashed_queried(8);

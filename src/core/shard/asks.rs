@@ -1,4 +1,4 @@
-//! What doors ask: new messages, and questions of which the store has to be asked first.
+//! The questions of doors: new messages, and questions for which the store has to be read first.
 
 use crate::model::{Address, Lane, MessageId, MessageState, TenantId, Whose};
 use crate::queue::Part;
@@ -124,7 +124,7 @@ impl Shard {
         self.turn.reply(reply, Reply::Inbound { found, next });
     }
 
-    /// The store could not answer. Whoever asked is told; a queue that cannot be read stops, which the operator is told.
+    /// The store could not answer. The caller gets an error; a queue that cannot be read stops. The operator is told.
     pub(super) fn handle_read_failed(&mut self, request: ReadRequest, error: &StoreError) {
         match &request {
             ReadRequest::Messages { token, .. }
@@ -134,7 +134,7 @@ impl Shard {
                 self.lookups.handle_failed(&mut self.turn, *token);
             }
             ReadRequest::Probe { token, receipts } => {
-                // Nobody would ever answer them otherwise, and their carrier would be read no more.
+                // Judge the receipts without the runs: else they would stay unanswered, and the link would stop reading.
                 self.handle_probed(*token, &vec![Vec::new(); receipts.len()]);
             }
             ReadRequest::Expire(_) => self.alarms.handle_visit_failed(&mut self.turn),
@@ -142,10 +142,10 @@ impl Shard {
             ReadRequest::Ready { .. } | ReadRequest::Due { .. } => {}
         }
         let asked = match &request {
-            // Everything that is under way stands in it.
+            // Not the whole request: its snapshot holds everything that is under way.
             ReadRequest::Fold { from, .. } => format!("what commits from {from} on decided"),
             request => format!("{request:?}"),
         };
-        self.turn.alarm(&format!("{error}; asked was {asked}"));
+        self.turn.alarm(&format!("{error}; the store was asked for {asked}"));
     }
 }

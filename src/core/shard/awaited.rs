@@ -1,13 +1,13 @@
-//! Parts that wait for receipts and those whose final receipt has come of late: which part a receipt is about.
+//! Finds the part that a receipt is about, among parts that wait for receipts and parts whose final receipt came recently.
 //!
 //! A carrier may give an id again, and then the numbers that a receipt names say which part is meant. A part whose recipient they
-//! agree with goes before all others, in whatever form its id is written; one that they contradict is never meant; of those
-//! that they say nothing of only one that is alone can be, and its id must be written as its carrier does.
+//! agree with goes before all others, in whatever form its id is written. A part that they contradict is never meant. A part that
+//! they say nothing about is meant only if it is the only one, and only if the receipt writes the id as its carrier does.
 //!
-//! Knows keys and numbers; refuses to know runs (it is told what they hold), what is parked, and what a receipt does to its
+//! Knows keys and numbers. Does not know runs (it is told what they hold), parked receipts, or what a receipt does to its
 //! message.
 //!
-//! Invariant: a start that takes in each commit's parts and then its answers knows what the shard before it knew.
+//! Invariant: a restart that takes in each commit's parts and then its answers knows what the shard before it knew.
 
 use std::ops::Range;
 
@@ -18,35 +18,35 @@ use stentor_smpp::receipt_id::{Candidate, IdForm};
 use super::answered::Answered;
 use super::receipt_epoch::ReceiptEpoch;
 
-/// How many of the latest answered receipts are written down once more when entries leave the epoch.
+/// How many of the latest answered ids are recorded once more when entries leave the epoch.
 const ANSWERED_AGAIN_MAX: usize = 16_384;
 
 /// What a receipt is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meant {
-    /// This part; in which form the receipt has its id, and whether its final receipt came before.
+    /// This part. `form`: in which form the receipt writes its id; `answered`: its final receipt came before.
     Part { form: IdForm, note: ReceiptNote, answered: bool },
-    /// One whose final receipt came before; no more is known of it.
+    /// A part whose final receipt came before; nothing more is known of it.
     Again,
-    /// Any of several, and nothing tells them apart.
+    /// One of several parts, and nothing tells them apart.
     Several,
-    /// Its id is known, but of parts that went to other numbers.
+    /// Its id is known, but only of parts to other numbers.
     Others,
-    /// Nothing that is known here.
+    /// No part that is known here.
     Nothing,
 }
 
-/// Whose a receipt is, as far as it says.
+/// What a receipt says about whose it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Whose {
-    /// The number that it comes from, in international form; 0 if it has no such.
+    /// The number that it comes from, in international form; 0 if it has none.
     pub number: u64,
     pub numbers: Numbers,
-    /// Its carrier writes numbers so that they say nothing against a part.
+    /// Its carrier writes numbers in a form that cannot contradict a part (`dialect.number = "ignore"`).
     pub is_number_ignored: bool,
-    /// Only its text looks like a receipt, and any handset can send that: its number must agree.
+    /// Only its text looks like a receipt, which any handset can send: its number must agree with the part's.
     pub is_untyped: bool,
-    /// A part that its numbers do not name is not the only one that it may be about.
+    /// Parts elsewhere, of which this shard knows nothing, may have the id too: without an agreeing number it settles nothing.
     pub is_shared: bool,
 }
 
@@ -55,7 +55,7 @@ impl Whose {
         note.agreement(self.numbers, self.is_number_ignored)
     }
 
-    /// It says nothing, of whatever part.
+    /// Whether it says nothing about any part.
     const fn is_silent(&self) -> bool {
         self.is_number_ignored || self.numbers.source.is_none() && self.numbers.destination.is_none()
     }
@@ -65,7 +65,7 @@ impl Whose {
 pub(super) struct Awaited {
     epoch: ReceiptEpoch,
     answered: Answered,
-    /// The first commit of entries that leave, while they do.
+    /// While entries leave the epoch: the first commit of those that have left.
     leaving_from: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ impl Awaited {
         Self { epoch: ReceiptEpoch::default(), answered: Answered::new(answered_max), leaving_from: None }
     }
 
-    /// Entries of the open epoch.
+    /// The number of entries of the open epoch.
     pub(super) fn len(&self) -> usize {
         self.epoch.len()
     }
@@ -84,7 +84,7 @@ impl Awaited {
         self.epoch.unanswered()
     }
 
-    /// The first commit that a start has to take in.
+    /// The first commit that a restart has to read.
     pub(super) fn first_commit(&self) -> Option<u64> {
         self.leaving_from.or(self.epoch.first_commit())
     }
@@ -94,7 +94,7 @@ impl Awaited {
         self.answered.committed();
     }
 
-    /// A commit that a start has found.
+    /// Takes in a commit that a start has found.
     pub(super) fn replay(&mut self, commit: u64, record: &ReceiptsRecord) {
         for note in &record.entries {
             self.insert(*note);
@@ -105,17 +105,17 @@ impl Awaited {
         self.committed(commit);
     }
 
-    /// A part waits for its receipt. `said`: what the present turn writes down.
+    /// A part begins to wait for its receipt. `said`: what the present turn records.
     pub(super) fn wait(&mut self, note: ReceiptNote, said: &mut ReceiptsRecord) {
         let id = (note.key, note.recipient);
         if self.insert(note) || self.answered.forget_said(note.key, note.recipient) {
-            // A start would take the answer to the older part for one to this.
+            // Else a restart would take the answer to the older part for an answer to this one.
             said.answered.retain(|known| *known != id);
         }
         said.entries.push(note);
     }
 
-    /// Whether it takes the place of one that was answered.
+    /// Whether the part replaces one to the same number that was answered.
     fn insert(&mut self, note: ReceiptNote) -> bool {
         match self.epoch.insert(note) {
             Some(older) if older.recipient == note.recipient => true,
@@ -127,7 +127,7 @@ impl Awaited {
         }
     }
 
-    /// The final receipt of the part under that key to that number came, or nobody wants it.
+    /// The final receipt of the part under that key to that number came, or its receipt was not asked for.
     pub(super) fn answer(&mut self, key: u64, recipient: u64, said: &mut ReceiptsRecord) {
         self.note_answer(key, recipient);
         said.answered.push((key, recipient));
@@ -139,17 +139,17 @@ impl Awaited {
         }
     }
 
-    /// The part of the open epoch that waits, or waited, under this key for a receipt of that number.
+    /// The part of the open epoch under this key to that number, and whether it waits no longer.
     pub(super) fn find(&self, key: u64, recipient: u64) -> Option<(ReceiptNote, bool)> {
         self.epoch.find(key, recipient)
     }
 
-    /// Whether another part of that id waits, whatever its number.
+    /// Whether a part to another number waits under the same id.
     pub(super) fn waits_beside(&self, note: &ReceiptNote) -> bool {
         self.epoch.of_id(note.key).any(|(known, answered)| !answered && known.recipient != note.recipient)
     }
 
-    /// What is meant if the numbers agree, as far as no run is to be asked.
+    /// The part whose number agrees, as far as that is known without the runs.
     pub(super) fn agreeing(&self, forms: impl Iterator<Item = Candidate> + Clone, whose: &Whose) -> Option<Meant> {
         let waits = forms.clone().find_map(|Candidate { form, key, .. }| {
             let mut agreeing = None;
@@ -171,7 +171,7 @@ impl Awaited {
         forms.any(|Candidate { key, .. }| [source, destination].iter().any(|tail| self.answered.holds_tail(key, *tail)))
     }
 
-    /// What is meant. `found`: in the runs, where they were asked.
+    /// What a receipt is about. `found`: what the runs hold, if they were asked.
     pub(super) fn meant(
         &self,
         forms: impl Iterator<Item = Candidate> + Clone,
@@ -186,7 +186,7 @@ impl Awaited {
         self.agreeing(forms.clone(), whose).or_else(in_a_run).unwrap_or_else(|| self.not_agreeing(forms, whose, found))
     }
 
-    /// What is meant where no number agrees. Parts whose time is over are nobody's.
+    /// What a receipt is about if no number agrees. Parts whose wait is over are not meant.
     fn not_agreeing(
         &self,
         forms: impl Iterator<Item = Candidate> + Clone,
@@ -196,7 +196,7 @@ impl Awaited {
         let of_epoch = forms.clone().flat_map(|candidate| {
             self.epoch.of_id(candidate.key).map(move |(note, answered)| (candidate, note, answered))
         });
-        // What stands in the open epoch stands there as it is; in a run it does not leave when it is answered.
+        // What the open epoch says of a part is current. A run still holds a part after it is answered.
         let of_runs = found.iter().filter(|(_, note)| self.find(note.key, note.recipient).is_none());
         let of_runs =
             of_runs.map(|(candidate, note)| (*candidate, *note, self.answered.holds(note.key, note.recipient)));
@@ -213,14 +213,14 @@ impl Awaited {
         }
         let is_again = || matches!(self.again(forms.clone(), whose), Meant::Again);
         match waits {
-            // A carrier that heard no answer delivers once more: it may be of the one that was answered.
+            // A carrier that did not hear our answer delivers again: the receipt may be about the part that was answered.
             Some((Candidate { is_proof: true, .. }, _)) if are_several || answered.is_some() || is_again() => {
                 Meant::Several
             }
             Some((Candidate { is_proof: true, .. }, _)) if whose.is_untyped || whose.is_shared => Meant::Several,
             Some((Candidate { form, is_proof: true, .. }, note)) => Meant::Part { form, note, answered: false },
             Some(_) if are_several => Meant::Several,
-            // A guess alone is no candidate.
+            // A guess alone, the id in another form than the carrier writes, proves nothing.
             Some(_) | None if are_others => Meant::Others,
             Some(_) => Meant::Nothing,
             None => answered.filter(|_| !whose.is_untyped).unwrap_or_else(|| self.again(forms, whose)),
@@ -235,12 +235,12 @@ impl Awaited {
         }
     }
 
-    /// The oldest parts whose time is over wait no more, seconds; so many are looked at.
+    /// Ends the wait of the oldest parts whose time is over at `now` (seconds); looks at so many entries.
     pub(super) fn forget_patience(&mut self, now: u32, entries: usize) {
         self.epoch.forget_patience(now, entries);
     }
 
-    /// Goes on with learning which parts wait for which recipient; whether all are known.
+    /// Learns from so many more entries which parts wait for which recipient. Returns whether all are known.
     pub(super) fn learn_recipients(&mut self, entries: usize) -> bool {
         self.epoch.learn_recipients(entries)
     }
@@ -250,30 +250,30 @@ impl Awaited {
         self.epoch.waiting_for(group, recipient)
     }
 
-    /// What is unanswered of these entries of the open epoch, which are counted from the oldest.
+    /// The parts without an answer among these entries of the open epoch, which are counted from the oldest.
     pub(super) fn unanswered(&self, entries: Range<usize>) -> impl Iterator<Item = ReceiptNote> {
         self.epoch.waiting_of(entries)
     }
 
-    /// The oldest entries of the epoch leave it. A start still takes in their commits, until the answers that stand in them
-    /// have been [said again](Self::say_again).
+    /// The oldest entries leave the epoch. A restart still reads their commits, until the answers in these commits have been
+    /// [said again](Self::say_again).
     pub(super) fn forget_oldest(&mut self, entries: usize) {
         let Self { epoch, answered, leaving_from } = self;
         *leaving_from = leaving_from.or(epoch.first_commit());
         epoch.forget(entries, |note, is_answered| match is_answered {
             true => answered.insert(note.key, note.recipient),
-            // A run answers for it, and an older part of its id and number is no longer meant.
+            // From now on a run answers for it; an older part of its id and number is no longer meant.
             false => answered.forget(note.key, note.recipient),
         });
     }
 
-    /// With the entries that have left go, after a restart, the commits that say what was answered; of the latest it is said
-    /// again, for a carrier that heard no answer delivers once more after its reconnection.
+    /// After entries have left, a restart no longer reads their commits, and these record what was answered. So the latest
+    /// answers are recorded again: a carrier that did not hear our answer delivers again after it reconnects.
     pub(super) fn say_again(&mut self, said: &mut ReceiptsRecord) {
         self.leaving_from = None;
         self.answered.say(ANSWERED_AGAIN_MAX);
         let again = self.answered.latest(ANSWERED_AGAIN_MAX);
-        // Of what the epoch holds a start knows it by the part's own commits.
+        // A restart knows the answers to parts that are in the epoch from those parts' own commits.
         said.answered.extend(again.filter(|(key, recipient)| self.find(*key, *recipient).is_none()));
     }
 }

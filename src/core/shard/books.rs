@@ -1,21 +1,23 @@
-//! What a shard knows of messages that are under way, and what each event changes in it. [`Books::apply`] is called when
-//! something happens, before that is written, and again when a start replays what was written: so a shard that was started
-//! anew knows what it knew, but for the time, of which a turn has only one.
+//! What a shard knows of the messages that are under way, and what each event changes in it.
 //!
-//! What changes the books without an event, and what a start makes of it:
-//! - An attempt begins ([`Books::begin`]): the turn's record of attempts says more than an event, and is replayed by the same
-//!   function.
-//! - Answers to single parts ([`Attempts::settle`]) and the last one of a message that has ended ([`Books::settle_ended`]): after
-//!   a crash nobody knows which came. What has no outcome in the history is in doubt as a whole, or once was.
-//! - A receipt for a part of a message that has ended ([`Books::part_settled`]): it only lets progress go before its time.
-//! - When a doubt is decided about ([`Books::put_off_doubt`]): that is what the policy of today makes of it, which a start
-//!   asks once more.
-//! - A cancelled message is passed over ([`Books::pass_over`]): lists and the delay queue say by their heads what was taken from
-//!   them, not which messages. A start keeps the mark until retention has passed; nobody meets it any more.
-//! - What is over by age, or goes for want of room: the same rules find it again.
+//! [`Books::apply`] is called when something happens, before that is written, and again when a restart replays what was written.
+//! So a restarted shard knows what the shard before it knew, except the exact times: a turn has only one.
 //!
-//! How many messages of each tenant wait is not replayed but written down whole by each commit that changes it (`places.rs`).
-//! So whoever lets something happen counts by what `apply` returns, and replay drops that.
+//! What changes the books without an event, and how a restart gets by without one:
+//! - An attempt begins ([`Books::begin`]): the turn's record of attempts says more than an event could, and is replayed by the
+//!   same function.
+//! - Single parts are answered ([`Attempts::settle`]), or the last answer comes to a message that has ended
+//!   ([`Books::settle_ended`]): after a crash it is not known which answers came. An attempt without an outcome in the history is
+//!   in doubt as a whole, or counts as once in doubt.
+//! - A receipt comes for a part of an ended message ([`Books::part_settled`]): it only lets the progress be forgotten early.
+//! - The time of a doubt's decision is set ([`Books::put_off_doubt`]): it follows from the present policy, which a restart asks
+//!   again.
+//! - A cancelled message is passed over ([`Books::pass_over`]): the heads of lists and of the delay queue record how much was
+//!   taken, not which messages. A restart keeps the mark until retention has passed; it is not met again.
+//! - Something goes because of its age or for want of room: the same rules find it again.
+//!
+//! How many messages of each tenant wait is not replayed. Each commit that changes these counts writes them in full
+//! (`places.rs`). So the caller of `apply` counts by what `apply` returns, and the replay ignores that.
 
 use std::collections::BTreeMap;
 
@@ -32,51 +34,51 @@ use super::counters::Counters;
 use super::notes::{self, doubt_of, open_attempt};
 use super::options::Options;
 
-/// See the head of this file.
+/// The books of a shard.
 #[derive(Clone, Debug)]
 pub(super) struct Books {
     pub attempts: Attempts,
-    /// Messages that wait to be tried again.
+    /// Messages that wait to be tried again after an attempt.
     pub tried: BTreeMap<Address, Tried>,
-    /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
-    /// [`CLOSED`].
+    /// Messages that were cancelled and are not passed over yet, each with the tenant whose place it holds until then (the
+    /// default tenant if its place is free already), or [`CLOSED`].
     pub cancelled: BTreeMap<Address, TenantId>,
-    /// Notes that a start has found and that make no sense.
+    /// Notes of a checkpoint or turn that a restart could not read.
     pub unreadable: u64,
     tried_max: usize,
     cancelled_max: usize,
 }
 
-/// What a message that waits to be tried again has behind it.
+/// What is remembered of a message that waits to be tried again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tried {
-    /// Attempts consumed.
+    /// Attempts consumed so far.
     pub attempts: u8,
     /// How often it was in doubt.
     pub doubts: Doubts,
 }
 
-/// In [`Books::cancelled`]: a message that its carrier has ended while it waited to be tried again, of whose parts nothing is
-/// remembered.
+/// In [`Books::cancelled`]: its carrier ended the message while it waited to be tried again, and the books have no progress of
+/// parts that would say so.
 pub(super) const CLOSED: TenantId = TenantId(u32::MAX);
 
-/// What an event has taken out of the books.
+/// What an event took out of the books.
 #[derive(Debug, Default)]
 pub(super) struct Closed {
-    /// The attempt that it ended.
+    /// The attempt that the event ended.
     pub attempt: Option<OpenAttempt>,
-    /// The doubt that it ended.
+    /// The doubt that the event ended.
     pub doubt: Option<InDoubt>,
 }
 
-/// What became of a message whose time is over.
+/// What was found when a message expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
-    /// It is under way, or waits for a receipt.
+    /// It is under way, or waits for a receipt: it is not ended now.
     Elsewhere,
     /// It had ended before.
     Before,
-    /// It is ended now. It stands in a list of that lane, if in any; of what was restored, if that is true.
+    /// It is ended now. If it is in a list: the lane of that list, and whether the list holds what was unsent at a backup.
     Now(Option<(Lane, bool)>),
 }
 
@@ -100,7 +102,7 @@ impl Books {
         self.attempts.insert(address, OpenAttempt { doubts, ..open });
     }
 
-    /// The same as it was written down.
+    /// An attempt begins as it was recorded.
     pub(super) fn begin_again(&mut self, note: &AttemptNote, at: Wall) {
         match open_attempt(note, at) {
             Some(open) => self.begin(Address::from_packed(note.address), open),
@@ -108,8 +110,8 @@ impl Books {
         }
     }
 
-    /// A turn as it was decided. Its attempts came last: what they began from is among its events, what ends them is in later
-    /// turns.
+    /// Applies a recorded turn. Its attempts come last: what they began from is among the events of this turn, and what ends them
+    /// is in later turns.
     pub(super) fn replay(&mut self, turn: &TurnRecord, counters: &mut Counters) {
         let at = Wall(turn.wall);
         for note in &turn.events {
@@ -125,18 +127,18 @@ impl Books {
         self.tried.get(&address).map_or(1, |tried| tried.attempts.saturating_add(1))
     }
 
-    /// How often a message that waits was in doubt.
+    /// How often a message that waits to be tried again was in doubt.
     pub(super) fn doubts_before(&self, address: Address) -> Doubts {
         self.tried.get(&address).map_or_else(Doubts::default, |tried| tried.doubts)
     }
 
-    /// Something happens to a message, or has happened.
+    /// Applies an event: one that happens now, or one from the records.
     pub(super) fn apply(&mut self, event: &Event, counters: &mut Counters) -> Closed {
         let Event { address, at, what } = *event;
         match what {
-            // `begin`, with the record of the attempt.
+            // Done by `begin`, with the record of the attempt.
             Happened::Attempt { .. } => Closed::default(),
-            // A note, or a move between lists.
+            // A note in the timeline, or a move between lists: the books hold neither.
             Happened::Due { .. }
             | Happened::Intermediate { .. }
             | Happened::Late { .. }
@@ -159,12 +161,12 @@ impl Books {
                 Closed { attempt: self.attempts.remove(address), doubt: None }
             }
             Happened::Returned { why } => {
-                // What was taken of another cut is of no use: all parts go, under a reference of their own.
+                // Parts were taken of a message that was cut differently: all parts are sent, under a new reference.
                 if why == NotWritten::CutChanged {
                     self.attempts.progress.remove(&address);
                 }
                 let attempt = self.attempts.remove(address);
-                // The part of it that was taken before it came back is at its carrier, which may end it.
+                // If it was tried before, or its carrier took a part before it came back, the carrier may still end it.
                 let is_known = |open: &&OpenAttempt| open.attempt > 1 || self.attempts.progress.get(&address).is_some();
                 if let Some(open) = attempt.as_ref().filter(is_known) {
                     debug_assert!(open.attempt > 0, "attempts are counted from 1");
@@ -175,7 +177,7 @@ impl Books {
             }
             Happened::Refused { .. } | Happened::Resent { .. } => self.consumed(address, counters),
             Happened::InDoubt { lost } => self.in_doubt(address, lost, at),
-            // It stays known for the receipt whose id nobody knows.
+            // The entry stays, for a receipt whose id is not known.
             Happened::Resolved { by: Resolution::HandSent } => {
                 if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
                     doubt.vouched = true;
@@ -187,7 +189,7 @@ impl Books {
                 self.cancelled.insert(address, place_of);
                 self.end(address, at)
             }
-            // Nothing of it goes on: every part was answered, or none was sent. A receipt of one of its parts is late.
+            // Nothing of it goes on: every part was answered, or none was sent. A receipt of one of its parts counts as late.
             Happened::Expired { error: None } => {
                 self.tried.remove(&address);
                 self.attempts.progress.remove(&address);
@@ -205,7 +207,7 @@ impl Books {
         Closed { attempt: self.attempts.remove(address), doubt: self.attempts.doubts.remove(&address) }
     }
 
-    /// The attempt, or the doubt that it became, has ended, and there may be another.
+    /// The attempt, or the doubt that it became, has ended, and the message may be tried again.
     fn consumed(&mut self, address: Address, counters: &mut Counters) -> Closed {
         let closed = self.close(address);
         let of_open = |open: &OpenAttempt| Tried { attempts: open.attempt, doubts: open.doubts };
@@ -217,13 +219,13 @@ impl Books {
         closed
     }
 
-    /// Whether a carrier may still say how a message ended that waits in a list: some of it may be there.
+    /// Whether a carrier may still say how a message that waits in a list ended, since it may have a part of it.
     pub(super) fn may_end_by_carrier(&self, address: Address) -> bool {
         self.tried.contains_key(&address) || self.attempts.progress.get(&address).is_some()
     }
 
-    /// A carrier has said how a message ended. One that waits to be tried again still stands in a list or the delay queue, and
-    /// is not to be sent when it is met.
+    /// A carrier has said how a message ended. A message that waits to be tried again still has an entry in a list or the delay
+    /// queue, and is marked so that it is not sent when it is met.
     fn end_by_carrier(&mut self, address: Address, at: Wall) -> Closed {
         let waits = self.tried.contains_key(&address);
         if waits && self.attempts.progress.get(&address).is_none() && self.has_room_for_cancelled() {
@@ -232,13 +234,13 @@ impl Books {
         self.end(address, at)
     }
 
-    /// A message has reached its end: nothing of it stays but its history, and what receipts and answers of its other parts
-    /// are still to be known by.
+    /// A message has ended: the books forget all of it except what later receipts and answers of its other parts must be matched
+    /// with.
     fn end(&mut self, address: Address, at: Wall) -> Closed {
         self.tried.remove(&address);
         let parts = self.attempts.progress.get_mut(&address).map(|progress| progress.closed = true);
         if parts.is_some() && self.attempts.get(address).is_some_and(|open| !open.answered) {
-            // By a receipt of one part: the answers to others are to come.
+            // A receipt of one part ended it: the answers to the others are still to come.
             return Closed { attempt: None, doubt: self.attempts.doubts.remove(&address) };
         }
         let closed = self.close(address);
@@ -251,9 +253,9 @@ impl Books {
         closed
     }
 
-    /// The last answer has come to an attempt whose message has ended, or it will not come.
+    /// The last answer has come to an attempt whose message has ended, or will not come any more.
     pub(super) fn settle_ended(&mut self, address: Address, at: Wall) {
-        // By a start, and by an outcome of an attempt that is open: who asks has just looked.
+        // `None` cannot happen: at a start and at an outcome the caller has just seen the open attempt.
         let Some(open) = self.attempts.remove(address) else { return };
         if !open.answered || matches!(open.verdict, Verdict::Unanswered(_)) {
             self.attempts.restore_once_in_doubt(open.recipient, address, at);
@@ -261,7 +263,7 @@ impl Books {
         self.forget_settled(address);
     }
 
-    /// The final receipt of a part has come, and changes nothing else.
+    /// The final receipt of a part has come, and changes nothing but the progress.
     pub(super) fn part_settled(&mut self, address: Address, part: u8) {
         if let Some(progress) = self.attempts.progress.get_mut(&address) {
             progress.settled.insert(part);
@@ -269,7 +271,7 @@ impl Books {
         self.forget_settled(address);
     }
 
-    /// Of a message of which every part had its receipt nothing more is to come.
+    /// Forgets the progress of a message all of whose parts have their final receipts.
     fn forget_settled(&mut self, address: Address) {
         let is_settled = self.attempts.progress.get(&address).is_some_and(Progress::is_all_settled);
         if is_settled && self.attempts.get(address).is_none() {
@@ -277,7 +279,7 @@ impl Books {
         }
     }
 
-    /// A receipt of one part has ended the message while others were still under way.
+    /// Whether a receipt of one part has ended the message while other parts were still under way.
     pub(super) fn is_closed(&self, address: Address) -> bool {
         self.attempts.progress.get(&address).is_some_and(|progress| progress.closed)
     }
@@ -287,19 +289,19 @@ impl Books {
         if let Some(open) = &attempt {
             self.attempts.doubt(address, doubt_of(open, lost, at), true);
         } else if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
-            // It was in doubt already when the backup was made that this shard was restored from.
+            // It was in doubt already when the backup was made; the restore has changed the reason.
             doubt.lost = lost;
         }
         Closed { attempt, doubt: None }
     }
 
-    /// Where the parts of a message are: its carrier, and the reference that they share.
+    /// Where the parts of a message are: its carrier, and the reference that the parts share.
     fn holder(&self, address: Address) -> Option<(CarrierId, u16)> {
         let open = self.attempts.get(address).map(|open| (open.carrier, open.reference));
         open.or_else(|| self.attempts.doubts.get(&address).map(|doubt| (doubt.carrier, doubt.reference)))
     }
 
-    /// Whether it is known that the carrier has that part.
+    /// Whether the books know that the carrier has that part.
     pub(super) fn knows_part(&self, address: Address, part: u8) -> bool {
         self.attempts.progress.get(&address).is_some_and(|progress| {
             self.holder(address) == Some((progress.carrier, progress.reference)) && progress.accepted.contains(part)
@@ -307,15 +309,16 @@ impl Books {
     }
 
     fn part_accepted(&mut self, address: Address, (part, parts): (u8, u8), at: Wall, counters: &mut Counters) {
-        // Of what is neither at a link nor in doubt nobody needs to know the parts: a start may know less than was recorded.
+        // The parts of a message that is neither at a link nor in doubt are not needed. A restart may come to this: it may know
+        // less than was recorded.
         let Some((carrier, reference)) = self.holder(address) else { return };
         let progress = &self.attempts.progress;
         if progress.is_full(parts) && progress.get(&address).is_none() {
-            // A smaller bound than before leaves what is there.
+            // Never below zero: the bound may have been larger when the marks were made.
             let void_max = self.cancelled_max.saturating_sub(self.cancelled.len());
             let (forgotten, void) = self.attempts.make_room_for_parts(void_max);
             counters.parts_forgotten += forgotten as u64;
-            // Final ones, which must be passed over if they still stand in a list.
+            // These have ended; if they are still in a list, the mark makes that they are passed over.
             for address in void {
                 self.cancelled.entry(address).or_insert(CLOSED);
             }
@@ -324,8 +327,8 @@ impl Books {
         counters.parts_unnoted += u64::from(noted == Noted::NoRoom);
     }
 
-    /// What that message has behind it. Where that cannot be remembered, it counts from 1 again: it is tried
-    /// more often than its policy says, and never less.
+    /// Remembers a message's tries. If there is no room, it counts from 1 again: it is tried more often than its policy says, and
+    /// never less.
     fn remember_tried(&mut self, address: Address, tried: Tried, counters: &mut Counters) {
         if self.has_room_for_tried() || self.tried.contains_key(&address) {
             self.tried.insert(address, tried);
@@ -334,20 +337,22 @@ impl Books {
         }
     }
 
-    /// A message that was cancelled, or closed, is passed over: whose place it held, or [`CLOSED`]. None if it is neither.
+    /// A message that was cancelled or closed is passed over. Returns the tenant whose place it held, or [`CLOSED`]; `None` if it
+    /// has no mark.
     pub(super) fn pass_over(&mut self, address: Address) -> Option<TenantId> {
         self.cancelled.remove(&address)
     }
 
-    /// When a doubt is to be sent again, or given up.
+    /// Sets when a doubt is decided: sent again or given up.
     pub(super) fn put_off_doubt(&mut self, address: Address, decided_at: Wall) {
         if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
             doubt.decided_at = decided_at;
         }
     }
 
-    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody asks for them any
-    /// more. One that was cancelled while it was put off for longer than that holds its place until its turn comes.
+    /// Puts the books into a checkpoint, without marks of messages whose history is gone: their entries are passed over anyway. A
+    /// message that was cancelled while it was put off for longer than the retention keeps its mark: it holds a place until it is
+    /// due.
     pub(super) fn note(&mut self, first_segment: u64, book: &mut Book) {
         let first_kept = Address::new(first_segment, 0);
         let holds_place = |holder: TenantId| holder != TenantId::default() && holder != CLOSED;
@@ -367,7 +372,7 @@ impl Books {
             once.map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0)).collect();
     }
 
-    /// As a checkpoint's book has it.
+    /// Takes what a checkpoint's book holds.
     pub(super) fn restore(&mut self, book: &Book) {
         for note in &book.open {
             let address = Address::from_packed(note.attempt.address);

@@ -13,7 +13,7 @@ const SUBMITTED: Happened = Happened::Submitted { parts: 2, awaits_receipt: true
 const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
 const UNDELIVERED: Happened = Happened::Undelivered { error: CarrierError::of_answer(ErrorFamily::Permanent, 1) };
 
-/// What a start would know: fed with each turn as it is written, in every test and in every simulated world.
+/// What a restart would know. It is fed each turn as it is written, in every test and in every simulated world.
 #[derive(Debug)]
 pub(in crate::shard) struct Replayed {
     books: Books,
@@ -21,16 +21,16 @@ pub(in crate::shard) struct Replayed {
 }
 
 impl Replayed {
-    /// From these books on, as a checkpoint holds them.
+    /// Begins with these books, as a checkpoint would hold them.
     pub(in crate::shard) fn from(books: &Books) -> Self {
         Self { books: books.clone(), counters: Counters::default() }
     }
 
-    /// A turn was decided, and `known` is what its shard knows by now.
+    /// A turn was decided; `known` is what its shard knows now.
     pub(in crate::shard) fn turn(&mut self, turn: &TurnRecord, known: &Books) {
         self.books.replay(turn, &mut self.counters);
         known.assert_replayed_as(&self.books);
-        // At the bound it depends on what else there is.
+        // At the bound, what is kept depends on what else there is.
         if self.counters.parts_forgotten + self.counters.parts_unnoted == 0 {
             known.assert_parts_replayed_as(&self.books);
         }
@@ -38,8 +38,8 @@ impl Replayed {
 }
 
 impl Books {
-    /// These books are what a shard knows, those are what a start has replayed from its turns: they agree but for what the
-    /// head of `books.rs` names.
+    /// Compares what a shard knows (`self`) with what a restart has replayed from its turns: they agree, except for what the head
+    /// of `books.rs` names.
     fn assert_replayed_as(&self, replayed: &Self) {
         let open = |books: &Self| {
             let all = books.attempts.sorted().into_iter();
@@ -69,7 +69,7 @@ impl Books {
     }
 }
 
-/// A message to whom an attempt was made.
+/// One message, and the books that know it.
 struct World {
     books: Books,
     counters: Counters,
@@ -122,7 +122,7 @@ fn what_expires_here_while_a_carrier_has_a_part_leaves_nothing_open() {
     let mut world = World::new();
     world.happens(Happened::PartAccepted { part: 1, parts: 2 });
     let closed = world.happens(Happened::Expired { error: None });
-    assert!(closed.attempt.is_some(), "a start would take it for lost, and send it again");
+    assert!(closed.attempt.is_some(), "a restart would take it for lost, and send it again");
     let Attempts { progress, doubts, .. } = &world.books.attempts;
     assert!(world.books.attempts.get(AT).is_none() && progress.is_empty() && doubts.is_empty());
 }
@@ -168,7 +168,7 @@ fn a_doubt_ends_by_one_event_that_says_what_it_took_out() {
     assert_eq!(world.books.attempts.doubts[&AT].lost, restored);
 }
 
-/// Its first doubt, then what followed: how often it was in doubt by what its carrier did.
+/// Its first doubt, then what followed: counted are only the doubts that the carrier caused.
 #[test]
 fn doubts_are_counted_by_message_and_only_those_that_the_carrier_caused() {
     let mut world = World::new();
@@ -188,7 +188,7 @@ fn doubts_are_counted_by_message_and_only_those_that_the_carrier_caused() {
             [TriedNote { address: AT.packed(), attempts: attempt, doubts: counted[counted.len() - 1] }]
         );
         world.books.restore(&book);
-        // What ended without an answer to its attempt keeps its count.
+        // A message that ended without an answer to its attempt keeps its count.
         world.begin(attempt + 1);
         world.books.note(0, &mut book);
         world.books.restore(&book);
@@ -212,7 +212,7 @@ fn notes_change_nothing() {
     }
 }
 
-/// A receipt of one part outruns the answers to others.
+/// A receipt of one part comes before the answers to the others.
 #[test]
 fn an_attempt_outlives_its_message_until_its_last_answer() {
     let taken = Happened::PartAccepted { part: 1, parts: 2 };
@@ -227,7 +227,7 @@ fn an_attempt_outlives_its_message_until_its_last_answer() {
     world.books.settle_ended(AT, Wall(3));
     assert_eq!((world.knows().0, once(&world)), (false, 0));
 
-    // After a crash nobody knows of the other.
+    // After a crash the other answer is not known.
     let mut world = World::new();
     world.happens(taken);
     world.happens(UNDELIVERED);
@@ -268,10 +268,10 @@ fn what_no_receipt_came_for_hears_of_its_parts_too_late() {
     let mut world = World::new();
     world.happens(Happened::InDoubt { lost: LOST });
     world.happens(Happened::Resolved { by: Resolution::HandSent });
-    assert!(world.happens(Happened::NoReceipt).doubt.is_some(), "nobody waits for a receipt without an id any more");
+    assert!(world.happens(Happened::NoReceipt).doubt.is_some(), "a receipt without an id is waited for no longer");
 }
 
-/// It stands in a list, or the delay queue.
+/// The message is in a list, or in the delay queue.
 #[test]
 fn what_waits_to_be_tried_again_and_has_its_receipt_is_not_sent_when_it_is_met() {
     let mut world = World::new();
@@ -280,7 +280,7 @@ fn what_waits_to_be_tried_again_and_has_its_receipt_is_not_sent_when_it_is_met()
     world.happens(UNDELIVERED);
     assert!(!world.books.tried.contains_key(&AT));
     assert_eq!((world.books.pass_over(AT), world.books.pass_over(AT)), (Some(CLOSED), None));
-    // It came back the first time, taken in part, and there was no room to remember which part.
+    // It came back the first time after one part was taken, and there was no room to remember which part.
     let mut world = World::new();
     world.happens(Happened::PartAccepted { part: 1, parts: 2 });
     world.happens(RETURNED);
@@ -288,7 +288,7 @@ fn what_waits_to_be_tried_again_and_has_its_receipt_is_not_sent_when_it_is_met()
     world.books.attempts.progress.remove(&AT);
     world.happens(UNDELIVERED);
     assert_eq!(world.books.pass_over(AT), Some(CLOSED));
-    // Rejected in answer to an attempt, it stands nowhere.
+    // It was rejected in answer to an attempt, so it is in no list.
     let mut world = World::new();
     world.happens(Happened::Rejected { error: busy(8) });
     assert_eq!(world.books.pass_over(AT), None);

@@ -1,21 +1,22 @@
-//! How much a shard may remember of each kind, and what a checkpoint takes in one record at most: messages under way stand in
-//! pages beside it, of any number. What happens at a bound is told where the set is kept: here are the figures and how they
-//! relate.
+//! How much a shard may remember of each kind, and how large one record of a checkpoint may be. Messages under way are not in
+//! that record but in pages beside it, however many they are.
+//!
+//! What happens at a bound is told in the file that keeps the set; here are the figures and how they relate.
 //!
 //! | set | at its bound | safe, because |
 //! |---|---|---|
 //! | attempts without an answer: open and in the ledger | no attempt is begun until some are settled | nothing leaves |
-//! | messages that were in doubt of late | the oldest is forgotten, and no receipt without a known id settles anything | silence settles nothing wrongly |
-//! | messages of several parts | those that only wait for receipts go, oldest first: these come `late` | it stays `submitted` |
-//! | the same, when none of them only waits | a further one that was taken in part is not tried again: it ends `dead` | no part goes twice |
-//! | messages cancelled and not yet passed over | no cancellation is taken until some have been passed over | nobody was told "cancelled" |
-//! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
-//! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
-//! | parts about which their carriers are asked | one more is not asked about | it ends with `no_receipt` |
-//! | eras of the delay queue: how often the clock went back while something waits | what is put off goes to the era that has come least far | it is late, by less than the clock went back |
-//! | numbers of lists | nobody can go over it: one for each class and number of a route | |
-//! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver it later | it keeps it |
-//! | messages from handsets that lack parts | the oldest is given up | it is kept as what is there of it |
+//! | messages that were recently in doubt | the oldest is forgotten, and no receipt without a known id settles anything | no receipt settles the wrong message |
+//! | messages of several parts | those that only wait for receipts are forgotten, oldest first: their receipts come `late` | the message stays `submitted` |
+//! | messages of several parts, when none of them only waits | one more that was taken in part is not tried again: it ends `dead` | no part is sent twice |
+//! | messages cancelled and not yet passed over | no cancellation is accepted until some have been passed over | the caller was not told "cancelled" |
+//! | attempts consumed by messages that are tried again | one more message counts from 1 again | it is tried more often, never less |
+//! | parked receipts | receipts from numbers with nothing under way are dropped, oldest first; then the oldest of the others | those of a foreign program are dropped first; they are in memory only |
+//! | parts that their carriers are queried about | one more is not queried | it ends with `no_receipt` |
+//! | eras of the delay queue: how often the clock went back while something waits | new entries go to the era that has come least far | they are late, by less than the clock went back |
+//! | numbers of lists | cannot be exceeded: there is one for each class and route number | |
+//! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver later | the carrier keeps the message |
+//! | messages from handsets that lack parts | the oldest is given up | it is kept with the parts that have come |
 
 use crate::delivery::progress::ENTRY_OCTETS;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
@@ -26,43 +27,44 @@ use crate::store::record::{
 };
 use crate::store::recovery::PARKED_READ_MAX;
 
-/// See the head of this file. A shard's own, not the process's.
+/// The bounds of one shard, not of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Attempts that are open or in the ledger before no more of bulk is begun.
+    /// Attempts that are open or in the ledger at which no more of bulk classes are begun.
     pub unanswered_max: usize,
-    /// The same for what cannot wait.
+    /// The same bound for urgent classes. Attempts of all classes count against both; this one is larger, so bulk cannot use it
+    /// up.
     pub unanswered_urgent_max: usize,
-    /// Messages that were in doubt of late.
+    /// Messages that were recently in doubt.
     pub once_in_doubt_max: usize,
-    /// Bytes that progress of messages of several parts takes on disk.
+    /// Bytes on disk for the progress of messages of several parts.
     pub progress_octets_max: usize,
     /// Messages cancelled and not yet passed over.
     pub cancelled_max: usize,
-    /// Messages whose consumed attempts are remembered.
+    /// Messages for which consumed attempts are remembered.
     pub tried_max: usize,
-    /// Parked receipts from numbers to which something is under way, those from other numbers included.
+    /// Parked receipts, including those counted by `parked_foreign_max`.
     pub parked_max: usize,
-    /// Parked receipts from other numbers: in memory only.
+    /// Parked receipts from numbers to which nothing is under way. They are in memory only.
     pub parked_foreign_max: usize,
-    /// Parts about which carriers are asked that send no receipts.
+    /// Parts that are queried because their carrier sends no receipts.
     pub asked_max: usize,
-    /// Messages from handsets kept.
+    /// Messages from handsets that are kept.
     pub handset_messages_max: usize,
-    /// Bytes of theirs.
+    /// Bytes of the messages from handsets that are kept.
     pub handset_octets_max: u64,
-    /// Messages from handsets that lack parts; of some more it is remembered for a while which parts they had.
+    /// Messages from handsets that lack parts. Of messages that wait no more, some parts are remembered for a while.
     pub joining_max: usize,
-    /// Bytes of theirs: these are in memory.
+    /// Bytes of the messages that lack parts; they are in memory.
     pub joining_octets_max: u64,
-    /// What a checkpoint, or a segment's history, may take in one record, bytes.
+    /// Bytes that a checkpoint, or a segment's history, may take in one record.
     pub checkpoint_octets_max: usize,
 }
 
-/// Fifos that hold something; others are in no checkpoint. A list has at most ten of each generation, and there are no more
-/// lists than classes and routes ([`crate::queue::LISTS_MAX`]).
+/// Fifos that a checkpoint has room for; empty ones are in no checkpoint. A list has at most ten fifos of each generation, and
+/// there are no more lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
-/// Most of what a checkpoint may take in one record: the store's limit of one value.
+/// The largest record of a checkpoint; it must fit into one value of the store.
 const MOST: usize = CHECKPOINT_OCTETS
     + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS)
     + ERAS_MAX * DUE_OCTETS
@@ -79,7 +81,7 @@ const _: () = assert!(Bounds::DEFAULT.joining_max < Bounds::DEFAULT.handset_mess
 const _: () = assert!(Bounds::DEFAULT.joining_octets_max < Bounds::DEFAULT.handset_octets_max);
 
 impl Bounds {
-    /// Those of a shard that is alone in its process.
+    /// The bounds of a shard that is alone in its process.
     pub const DEFAULT: Self = Self {
         unanswered_max: 112 << 10,
         unanswered_urgent_max: 128 << 10,
@@ -97,7 +99,8 @@ impl Bounds {
         checkpoint_octets_max: VALUE_BYTES_MAX,
     };
 
-    /// Those of one of so many shards: what is not in a checkpoint is shared out.
+    /// The bounds of each of `shards` shards. Sets that are in no checkpoint record are shared out; the others keep their full
+    /// bound, since each shard has a checkpoint of its own.
     pub fn shared_by(shards: u8) -> Self {
         let shards = usize::from(shards.max(1));
         let share = |whole: usize| (whole / shards).max(1);

@@ -1,4 +1,4 @@
-//! A shard at the bounds of what it may remember: each is reached, and what follows is safe.
+//! A shard at the bounds of what it may remember: each bound is reached, and what follows is safe.
 
 use crate::delivery::samples::busy;
 use crate::metrics::Metric;
@@ -31,7 +31,7 @@ impl World {
         self.shard().status().counters
     }
 
-    /// A message from a handset comes in; whether it was kept.
+    /// A message from a handset comes in. Returns the verdict.
     fn handset(&mut self, text: &str) -> Verdict {
         let message = HandsetIn {
             token: ReceiptToken(1),
@@ -46,7 +46,7 @@ impl World {
         self.verdicts.pop().expect("a verdict").1
     }
 
-    /// A message of two parts, of which the carrier takes one and refuses the other for now.
+    /// A message of two parts: the carrier takes one, and refuses the other for now.
     fn half_taken(&mut self) -> MessageId {
         let (id, submit) = self.sent(Class::Transactional, ANNA, 2);
         self.answered(&submit, 1, OK);
@@ -55,7 +55,7 @@ impl World {
     }
 }
 
-/// Foreign programs share accounts: their receipts are as many as they like, and ours must survive them.
+/// Foreign programs use the same accounts: they may cause any number of receipts, and ours must survive them.
 #[test]
 fn parked_receipts_are_bounded_and_foreign_ones_go_first() {
     let bounds = Bounds { parked_max: 8, parked_foreign_max: 4, ..Bounds::DEFAULT };
@@ -72,7 +72,7 @@ fn parked_receipts_are_bounded_and_foreign_ones_go_first() {
     assert_eq!(world.entries(Space::Orphan), 0);
 }
 
-/// Ours are bounded too, and a start keeps to the bound, and the disk with it.
+/// Our own are bounded too, and a restart keeps to the bound, in memory and on disk.
 #[test]
 fn parked_receipts_of_numbers_that_are_written_to_are_bounded() {
     let bounds = Bounds { parked_max: 8, parked_foreign_max: 4, ..Bounds::DEFAULT };
@@ -105,7 +105,7 @@ fn a_parked_receipt_keeps_the_beginning_of_its_text() {
         std::ops::ControlFlow::Continue(())
     };
     world.store.reader().range(Space::Orphan, &[0], &[255; 13], 9, visit).expect("read");
-    assert!((160..300).contains(&octets), "{octets} octets");
+    assert!((160..300).contains(&octets), "{octets} bytes");
 }
 
 /// Carriers send receipts in spite of `receipt = false`, and sometimes before their response.
@@ -143,7 +143,7 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
     let mut world = world_of(bounds);
     assert_eq!([1, 2, 3].map(|_| world.handset("hello")), [Verdict::Kept, Verdict::Kept, Verdict::Kept]);
     assert_eq!((world.handset("hello"), world.counters().handsets_refused), (Verdict::Full, 1));
-    // A start knows what is kept.
+    // A restart knows what is kept.
     let mut world = world.crashed(bounded(bounds));
     assert_eq!((world.handset("hello"), world.entries(Space::Handset)), (Verdict::Full, 3));
     // And retention makes room.
@@ -155,7 +155,7 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
     assert_eq!(world.handset(&"long".repeat(200)), Verdict::Full, "one that alone is too large");
 }
 
-/// What is kept of handsets, and the pages and metrics that tell it.
+/// The bounds of messages from handsets, and the pages and metrics that name them.
 #[test]
 fn the_bounds_of_messages_from_handsets_are_told_alike() {
     let grouped = |number: usize| format!("{},{:03}", number / 1_000, number % 1_000);
@@ -191,7 +191,7 @@ fn a_full_ledger_begins_nothing_until_somebody_decides() {
     let waits = world.accepted(Class::Transactional, ANNA, 1);
     assert!(world.granted(Class::Transactional).is_none());
     assert_eq!((world.unused, world.shard().status().held_by), (1, Some(Hold::LedgerFull)), "the place goes back");
-    // What cannot wait has a reserve.
+    // Urgent messages have a reserve.
     world.accepted(Class::Emergency, BERT, 1);
     assert!(world.granted(Class::Emergency).is_some());
     world.accepted(Class::Emergency, BERT, 1);
@@ -218,7 +218,7 @@ fn messages_of_several_parts_that_only_wait_for_receipts_make_room() {
     }
     assert!(world.counters().parts_forgotten > 0);
     let states: Vec<_> = ids.iter().map(|id| world.story(*id).0).collect();
-    assert_eq!(states, [MessageState::Submitted; 3], "each was sent whole, once");
+    assert_eq!(states, [MessageState::Submitted; 3], "each was sent once, with all its parts");
     world.checkpoint();
     let world = world.crashed(bounded(bounds));
     assert_eq!(world.counters().parts_unnoted, 0);
@@ -252,7 +252,7 @@ fn attempts_that_cannot_be_counted_are_tried_all_the_same() {
     assert_eq!(attempts.iter().sum::<u8>(), 3, "{attempts:?}");
 }
 
-/// An answer to the last attempt may still come, so its number must not be given away again.
+/// An answer to the last attempt may still come, so its number must not be used again.
 #[test]
 fn a_message_in_doubt_waits_for_room_to_count_its_attempts() {
     let mut world = world_of(Bounds { tried_max: 1, ..Bounds::DEFAULT });
@@ -281,7 +281,7 @@ fn cancellations_wait_until_others_are_passed_over() {
     // The first of the list would be passed over at once.
     assert_eq!([ids[1], ids[0]].map(|id| cancel(&mut world, id)), [Cancelled::Done, Cancelled::Busy]);
     assert_eq!(world.counters().cancellations_refused, 1);
-    assert_eq!(world.story(ids[0]).0, MessageState::Queued, "nobody was told otherwise");
+    assert_eq!(world.story(ids[0]).0, MessageState::Queued, "the caller was not told otherwise");
     assert_eq!(world.pulled(Class::Marketing).address, ids[0].address());
     let third = world.accepted(Class::Marketing, ANNA, 1);
     assert_eq!(cancel(&mut world, third), Cancelled::Done);
@@ -310,7 +310,7 @@ fn a_receipt_that_is_said_again_and_again_is_not_written_down_for_ever() {
     assert_eq!(world.shard().status().orphans, 0);
 }
 
-/// Not through any set: they are bounded. But whatever is behind it, a process that ends at each checkpoint helps nobody.
+/// No set can cause this, since all are bounded. But whatever the cause, a process that ends at each checkpoint would be useless.
 #[test]
 fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
     let bounds = Bounds { checkpoint_octets_max: 150, ..Bounds::DEFAULT };
@@ -328,14 +328,14 @@ fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
     }
     assert_eq!(world.counters().checkpoints_too_large, 2);
     ids.push(world.accepted(Class::Transactional, BERT, 1));
-    // Nothing is lost by it, and a later one may fit.
+    // Nothing is lost by it, and a later checkpoint may fit.
     let mut world = world.crashed(options());
     world.checkpoint();
     assert_eq!((world.shard().status().doubts, world.shard().status().waiting[Class::Transactional.index()]), (3, 7));
     assert_eq!(world.store.reader().get(Space::Meta, &Key::Checkpoint.bytes()).map(|found| found.is_some()), Ok(true));
 }
 
-/// What is too old goes before the snapshot is taken.
+/// What is too old is removed before the snapshot is taken.
 #[test]
 fn what_is_too_old_is_in_no_checkpoint() {
     let mut world = world();
@@ -351,7 +351,7 @@ fn what_is_too_old_is_in_no_checkpoint() {
     assert_eq!(pages(&world), 0);
 }
 
-/// However much is under way: it stands in as many pages as it takes, and none of an earlier checkpoint stays.
+/// However much is under way: it takes as many pages as it needs, and no page of an earlier checkpoint stays.
 #[test]
 fn a_checkpoint_of_many_messages_is_written_in_pages() {
     let mut world = world();
@@ -378,16 +378,16 @@ fn a_disk_without_room_holds_everything_and_lets_it_go_on() {
     assert!(world.granted(Class::Transactional).is_none());
     assert_eq!((world.unused, world.shard().status().held_by), (1, Some(Hold::DiskOut)));
     assert_eq!(world.handset("hello"), Verdict::Full);
-    // Answers that are out are written, and reading goes on.
+    // Answers that are still open are written, and reading goes on.
     assert_eq!(world.story(id).0, MessageState::Queued);
     world.handle(ShardEvent::Disk(DiskRoom::Low));
     assert_eq!(world.pulled(Class::Transactional).address, id.address());
-    assert_eq!(world.handset("hello"), Verdict::Full, "new is what handsets send, too");
+    assert_eq!(world.handset("hello"), Verdict::Full, "messages from handsets are new ones as well");
     world.handle(ShardEvent::Disk(DiskRoom::Ample));
     assert_eq!((world.handset("hello"), world.shard().status().held_by), (Verdict::Kept, None));
 }
 
-/// Whoever is told that the disk is full makes what room there is to be made.
+/// A shard that is told that the disk is full frees what room it can.
 #[test]
 fn a_full_disk_is_a_reason_for_a_checkpoint() {
     let mut world = world();

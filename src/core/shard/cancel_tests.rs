@@ -1,4 +1,4 @@
-//! What was cancelled is never sent, however long its entries stand in lists and in the delay queue.
+//! A cancelled message is never sent, however long its entries stay in lists and in the delay queue.
 
 use super::*;
 
@@ -34,8 +34,8 @@ fn is_gone(world: &mut World, id: MessageId) -> bool {
     matches!(found[0], Lookup::Gone)
 }
 
-/// What becomes of a world with a short retention in which something is cancelled: retention passes, and checkpoints are made; then
-/// the time of all that was scheduled comes, before or behind a crash. What leaves when all that a link has is granted.
+/// In a world with a short retention `prepare` cancels a message. Then retention passes, and checkpoints are made; then all that
+/// was scheduled is due, before or after a crash. Returns what leaves when the link grants enough for all.
 fn left_at_last(prepare: impl Fn(&mut World) -> MessageId, crashes: bool) -> Vec<Address> {
     let options = || Options { retention_ms: RETENTION_MS, ..options() };
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
@@ -56,11 +56,11 @@ fn left_at_last(prepare: impl Fn(&mut World) -> MessageId, crashes: bool) -> Vec
         let grant = Grant { link: LINK, class: CLASS, messages: 10, standing: false };
         world.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
-    assert_eq!(world.shard().status().tenants, [(TenantId(5), 3)], "none but those from in between holds a place");
+    assert_eq!(world.shard().status().tenants, [(TenantId(5), 3)], "only those from in between hold places");
     world.submits.iter().map(|submit| submit.address).collect()
 }
 
-/// Core A1: the mark of what was cancelled went with its segment, and its entry stayed.
+/// Core A1: the mark of a cancelled message went with its segment, and its entry stayed.
 #[test]
 fn what_was_cancelled_in_the_delay_queue_is_not_sent_when_its_segment_is_gone() {
     for crashes in [false, true] {
@@ -76,14 +76,14 @@ fn what_was_cancelled_in_the_delay_queue_is_not_sent_when_its_segment_is_gone() 
     }
 }
 
-/// The same of what was ready, and stands behind something that waits for a link.
+/// The same for a message that was ready, behind another that waits for a link.
 #[test]
 fn what_was_cancelled_in_a_list_is_not_sent_when_its_segment_is_gone() {
     for crashes in [false, true] {
         let left = left_at_last(
             |world| {
                 let id = scheduled(world, ANNA, 2_000);
-                // In the list before it, in a segment behind its own.
+                // It comes due into the list before the other, but its segment is later.
                 scheduled(world, BERT, 1_000);
                 world.pass(3_000);
                 cancel(world, id);
@@ -95,7 +95,7 @@ fn what_was_cancelled_in_a_list_is_not_sent_when_its_segment_is_gone() {
     }
 }
 
-/// Addresses are in ids and are given out in a row, so anybody can make up another tenant's id.
+/// Ids contain addresses, which are given out in a row, so a client can guess the ids of another tenant's messages.
 #[test]
 fn another_tenants_message_is_neither_seen_nor_cancelled() {
     let mut world = world();

@@ -1,51 +1,49 @@
-//! What is not per recipient, as every core sees it: immutable, versioned, replaced whole.
+//! Routes and carriers as every core sees them: immutable, versioned, replaced as a whole.
 
 use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
 use crate::routing::RouteTable;
 use stentor_smpp::coding::DefaultAlphabet;
 use stentor_smpp::receipt_id::Dialect;
 
-/// Routes and carriers, under the version of control that holds them.
+/// Routes and carriers, with their version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// Grows with each change.
     pub version: u64,
-    /// Where messages go.
+    /// The routing rules.
     pub routes: RouteTable,
-    /// Carriers by number.
+    /// All carriers.
     pub carriers: Vec<CatalogCarrier>,
-    /// Cores that run shards, by shard number.
+    /// The core of each shard, by shard number.
     pub shard_cores: Vec<u8>,
 }
 
 /// A carrier as shards need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CatalogCarrier {
-    /// Its number.
     pub id: CarrierId,
-    /// Its name.
     pub name: String,
-    /// Receipts are matched within this group.
+    /// Receipts are matched by id within this group of carriers.
     pub group: GroupId,
-    /// How it writes ids, as far as it was told.
+    /// How it writes ids in receipts, as far as the configuration says.
     pub dialect: Dialect,
-    /// The numbers in its receipts say of no message that it is another's.
+    /// `dialect.number = "ignore"`: a receipt whose numbers differ may still be about the part.
     pub is_number_ignored: bool,
-    /// It sends no receipts, and is asked instead.
+    /// It sends no receipts; its link queries it instead.
     pub is_queried: bool,
-    /// The core of its one link; `None`: a link on every core.
+    /// The core of its only link; `None` if it has a link on every core.
     pub home: Option<u8>,
-    /// What data_coding 0 means in what it delivers.
+    /// The alphabet that data_coding 0 means in what it delivers.
     pub default_alphabet: DefaultAlphabet,
 }
 
 impl Catalog {
-    /// Where a shard runs.
+    /// The core on which a shard runs.
     pub fn core_of(&self, shard: ShardId) -> u8 {
         self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default()
     }
 
-    /// The links that are a shard's own, each with the routes that lead over it: its core's, or the carrier's only one.
+    /// A shard's own links, each with the routes that lead over it: the link on the shard's core, or the carrier's only one.
     pub fn links_of(&self, shard: ShardId) -> Vec<(LinkId, Vec<RouteId>)> {
         let own_core = self.core_of(shard);
         self.carriers
@@ -58,17 +56,17 @@ impl Catalog {
             .collect()
     }
 
-    /// The first carrier of a group, by which what came in over the group is told.
+    /// The first carrier of a group; its name stands for the group in what is shown.
     pub fn carrier_of(&self, group: GroupId) -> Option<&CatalogCarrier> {
         self.carriers.iter().find(|carrier| carrier.group == group)
     }
 
-    /// Whether a carrier is asked what became of its messages.
+    /// Whether a carrier is queried about its messages because it sends no receipts.
     pub fn is_queried(&self, id: CarrierId) -> bool {
         self.carriers.iter().any(|carrier| carrier.id == id && carrier.is_queried)
     }
 
-    /// A carrier's name, for people.
+    /// A carrier's name, for people; `None` if the catalog does not have it.
     pub fn carrier_name(&self, id: CarrierId) -> Option<&str> {
         self.carriers.iter().find(|carrier| carrier.id == id).map(|carrier| carrier.name.as_str())
     }

@@ -1,5 +1,7 @@
-//! Checkpoints: the shard as it stands after a commit, written together with the folded events up to it, so that a start
-//! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
+//! Checkpoints: the state of the shard after a commit, written together with the folded events up to it, so that a restart
+//! replays only what came later.
+//!
+//! The snapshot is taken when its commit is handed over; folding takes a while.
 
 use crate::delivery::Retention;
 use crate::model::Point;
@@ -14,16 +16,16 @@ use crate::store::{CommitSeq, ReadRequest, Snapshot, WriteBatch};
 use super::event::{Effect, Maintenance};
 use super::turn::Turn;
 
-/// How far folding is.
+/// How far events are folded, and whether a checkpoint is wanted or under way.
 #[derive(Debug)]
 pub(super) struct Folding {
     folded_to: u64,
-    /// The batch that makes this true, until it is durable, and what is true until then.
+    /// The batch that writes `folded_to`, and the value that holds until that batch is durable.
     settling: Option<(CommitSeq, u64)>,
     events: usize,
     under_way: bool,
     wanted: bool,
-    /// Of the checkpoint under way: fifos of which every record up to it was taken.
+    /// Fifos of which every record up to the checkpoint under way was taken.
     pub through: Vec<FifoName>,
 }
 
@@ -42,7 +44,7 @@ impl Folding {
         self.settling.take_if(|(seq, _)| *seq <= upto);
     }
 
-    /// The next commit, or the last one if nothing is to be written, is to be followed by a checkpoint.
+    /// Has a checkpoint taken after the next commit, or after the last one if there is nothing to write.
     pub(super) const fn want(&mut self) {
         self.wanted = true;
     }
@@ -52,11 +54,11 @@ impl Folding {
     }
 }
 
-/// What a turn without events costs a start, in events.
+/// What replaying a turn without events costs at a restart, counted in events.
 const TURN_COST: usize = 4;
 
 impl Folding {
-    /// A batch is handed out: whether a checkpoint is taken now.
+    /// A batch is handed out. Returns whether a checkpoint is taken now.
     pub(super) fn is_due(&mut self, turn: &mut Turn, batch: &WriteBatch) -> bool {
         let record = &batch.turn;
         self.events += record.events.len() + record.attempts.len() + record.segments.len() + TURN_COST;
@@ -64,18 +66,18 @@ impl Folding {
         !self.under_way && (due || turn.buggify.at(Point::FoldDue))
     }
 
-    /// A wanted checkpoint is taken although there is nothing to write: the last commit will do.
+    /// Whether a checkpoint is wanted while there is nothing to write: it is then taken after the last commit.
     pub(super) fn is_due_when_idle(&self, turn: &Turn) -> bool {
         self.wanted && !self.under_way && turn.in_flight.is_none() && turn.gathering.is_empty()
     }
 
-    /// A checkpoint is taken after that batch, whether or not it is written.
+    /// A checkpoint is taken, even if it is not written in the end.
     pub(super) const fn begin(&mut self) {
         self.wanted = false;
         self.events = 0;
     }
 
-    /// The events since the last one are folded, and the checkpoint is written with them.
+    /// Asks the store to fold the events since the last checkpoint; the checkpoint is written with them.
     pub(super) fn fold(&mut self, turn: &mut Turn, seq: CommitSeq, snapshot: Box<Snapshot>) {
         if !fits(turn, &snapshot.checkpoint, &[]) {
             return;
@@ -87,12 +89,12 @@ impl Folding {
         turn.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention, now, readers }));
     }
 
-    /// What is to be folded is damaged: there is no checkpoint this time, and a start reads more.
+    /// The events are damaged: there is no checkpoint this time, and a restart replays more.
     pub(super) const fn handle_failed(&mut self) {
         self.under_way = false;
     }
 
-    /// The events are folded: whether the checkpoint is taken.
+    /// The events are folded. Returns whether the checkpoint is written.
     pub(super) fn handle_folded(&mut self, turn: &mut Turn, checkpoint: &CheckpointRecord, folded: &Folded) -> bool {
         self.under_way = false;
         if !fits(turn, checkpoint, &folded.ops) {
@@ -109,13 +111,14 @@ impl Folding {
         self.wanted || self.under_way
     }
 
-    /// A commit from which on events are in no state record.
+    /// The first commit whose events are in no durable state record.
     pub(super) fn events_from(&self) -> u64 {
         self.durable_to() + 1
     }
 }
 
-/// The checkpoint goes into this turn's batch, what lies behind it may go. `through`: fifos of which every record was taken.
+/// Puts the checkpoint into this turn's batch; keys that it makes unnecessary may be dropped. `through`: fifos of which every
+/// record was taken.
 pub(super) fn write(turn: &mut Turn, snapshot: Box<Snapshot>, folded: Folded, through: Vec<FifoName>) {
     let checkpoint = &snapshot.checkpoint;
     for (space, from, to) in droppable(checkpoint) {
@@ -132,7 +135,7 @@ pub(super) fn write(turn: &mut Turn, snapshot: Box<Snapshot>, folded: Folded, th
     turn.gathering.batch().checkpoint = Some((snapshot, folded.ops));
 }
 
-/// Readers that miss something for ever with this checkpoint.
+/// Alarms for readers that will never see some records because this checkpoint drops them.
 fn tell_unread(turn: &mut Turn, folded: &Folded) {
     let shard = turn.options.shard.0;
     for (reader, messages) in &folded.unread {
@@ -143,8 +146,8 @@ fn tell_unread(turn: &mut Turn, folded: &Folded) {
     }
 }
 
-/// Whether the store can keep it. The bounds of all sets see to that; if it does not fit all the same, the shard goes on
-/// without it: a start reads more events then, and the next one may fit. The operator is told.
+/// Whether the store can hold the checkpoint. The bounds of all sets see to that. If it does not fit nevertheless, the shard goes
+/// on without it: a restart replays more events, and the next checkpoint may fit. The operator is told.
 fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
     let most = turn.options.bounds.checkpoint_octets_max;
     let states = ops.iter().map(|op| match op {
@@ -158,12 +161,12 @@ fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
     turn.counters.checkpoints_too_large += 1;
     let shard = turn.options.shard.0;
     let what =
-        format!("shard {shard}: a checkpoint with {octets} octets in one record, of {most} at most, is left out");
+        format!("shard {shard}: a checkpoint is left out: one of its records has {octets} bytes, and may have {most}");
     turn.prompt.push_back(Effect::Alarm(what));
     false
 }
 
-/// Up to which key each space may be freed once the checkpoint is durable.
+/// For each space, the range of keys that may be freed once the checkpoint is durable.
 fn droppable(checkpoint: &CheckpointRecord) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     let cursors = [
         (Space::Book, Key::Page(checkpoint.commit, 0).bytes()),
@@ -176,7 +179,7 @@ fn droppable(checkpoint: &CheckpointRecord) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
         (Space::Handset, Key::Handset(checkpoint.handsets_from, 0).bytes()),
     ];
     let cursors = cursors.into_iter().map(|(space, to)| (space, vec![0], to));
-    // Between two eras all was taken of those that are gone.
+    // Of eras that are between those left, everything was taken.
     let mut from = 0;
     let eras = checkpoint.due.iter().map(|note| {
         let gone = Key::Due(Era(std::mem::replace(&mut from, note.era + 1)), 0, 0);

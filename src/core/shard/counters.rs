@@ -7,15 +7,15 @@ use crate::model::{Class, Refusal};
 /// What a shard counts; read by the metrics of its core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Messages taken, by [`Class::index`].
+    /// Messages accepted, by [`Class::index`].
     pub accepted: [u64; Class::COUNT],
-    /// Lines that repeated a key.
+    /// Lines that repeated an idempotency key.
     pub duplicates: u64,
     /// Lines refused, in the order of [`Counters::REFUSALS`].
     pub refused: [u64; Counters::REFUSALS.len()],
-    /// Attempts recorded.
+    /// Attempts begun.
     pub attempts: u64,
-    /// Messages that a carrier took whole.
+    /// Messages that a carrier took in full.
     pub submitted: u64,
     /// Messages that reached a final state, in the order of [`EventKind::FINALS`].
     pub finals: [u64; EventKind::FINALS.len()],
@@ -23,54 +23,55 @@ pub struct Counters {
     pub in_doubt: u64,
     /// Messages that left the ledger, by [`Resolution::index`].
     pub resolved: [u64; Resolution::ALL.len()],
-    /// Attempts refused and tried again.
+    /// Attempts that a carrier refused and that are tried again.
     pub retried: u64,
-    /// Receipts matched.
+    /// Receipts matched to a part.
     pub receipts: u64,
-    /// Receipts after a final state.
+    /// Receipts after the final state.
     pub receipts_late: u64,
-    /// Receipts under the id of a part to another number.
+    /// Receipts whose id is known, but of parts to other numbers.
     pub receipts_strange: u64,
-    /// Receipts parked because nobody knew them.
+    /// Receipts parked because their part was unknown.
     pub receipts_parked: u64,
-    /// Parked receipts given up for want of room: from numbers to which nothing was under way, and others.
+    /// Parked receipts dropped for want of room: first those from numbers with nothing under way, then the others.
     pub receipts_dropped: [u64; 2],
-    /// Receipts that said of a message what had been said often enough, and were not written down.
+    /// Receipts that repeat what their message's timeline says often enough already; not recorded.
     pub receipts_repeated: u64,
-    /// Parts that are not asked about for want of room.
+    /// Parts that are not queried for want of room.
     pub queries_full: u64,
-    /// Messages from handsets that were kept: for a tenant that has the number they were sent to, and for nobody.
+    /// Messages from handsets that were kept: first those to a tenant's number, then those to a number that no tenant has.
     pub handsets_kept: [u64; 2],
     /// Messages from handsets that were not taken for want of room.
     pub handsets_refused: u64,
-    /// Messages from handsets that were joined.
+    /// Messages from handsets whose parts were joined.
     pub handsets_joined: u64,
-    /// Messages from handsets that were given up, and kept without the parts that are missing.
+    /// Messages from handsets that were given up and kept without the missing parts.
     pub handsets_incomplete: u64,
-    /// Messages of several parts whose receipts are late from now on, for want of room.
+    /// Messages of several parts whose progress was forgotten for want of room: their receipts count as late.
     pub parts_forgotten: u64,
-    /// Parts taken by a carrier that there was no room to remember.
+    /// Parts taken by a carrier that there was no room to record as taken.
     pub parts_unnoted: u64,
-    /// Attempts consumed that there was no room to remember.
+    /// Times that consumed attempts could not be remembered for want of room.
     pub attempts_uncounted: u64,
-    /// Cancellations that were not taken for want of room.
+    /// Cancellations refused for want of room.
     pub cancellations_refused: u64,
-    /// Checkpoints that were not written because they would not fit.
+    /// Checkpoints left out because one of their records was too large.
     pub checkpoints_too_large: u64,
-    /// Messages that wait in the lane of another route since theirs is gone.
+    /// Messages moved to the lane of another route because theirs is gone.
     pub rerouted: u64,
     /// Messages that ended because their route is gone and no other leads to their recipient.
     pub unroutable: u64,
-    /// Records that were dropped at their retention and that a reader had not read, by reader and record.
+    /// Records dropped at their retention before a reader had read them, counted once for each such reader.
     pub records_unread: u64,
-    /// Damaged segments that were met.
+    /// Damaged segments found.
     pub quarantined: u64,
 }
 
 /// What a shard measures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measures {
-    /// From acceptance, or `send_at`, until the message was written to its carrier, µs; one for each submitted.
+    /// From acceptance, or `send_at` if that is later, until the message was written to its carrier, µs; once per submitted
+    /// message.
     pub accept_to_submit_us: Distribution,
     /// From handing out a batch until it is durable, µs.
     pub commit_us: Distribution,

@@ -1,4 +1,4 @@
-//! What is lost again and again: how it is sent again, and when it is given up.
+//! Messages that are lost again and again: how they are sent again, and when they are given up.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const EXHAUSTED: Happened =
     Happened::Dead { reason: DeadLetterReason::InDoubtExhausted, by: Some(Resolution::PolicyDrop) };
 
 impl World {
-    /// Sends it again after that long, and loses it.
+    /// Sends the message again after that long, and loses it.
     fn again(&mut self, after_ms: u64) -> Submit {
         self.pass(after_ms + 10);
         let submit = self.pulled(CLASS);
@@ -46,7 +46,7 @@ impl World {
         ids
     }
 
-    /// All that waits is handed over.
+    /// Hands over everything that waits.
     fn handed_over(&mut self) -> Vec<Submit> {
         let messages = self.shard().status().waiting[CLASS.index()] as u32;
         let grant = Grant { link: LINK, class: CLASS, messages, standing: false };
@@ -66,7 +66,7 @@ impl World {
 const LOST: Answer = Answer::Unanswered(Unanswered::ConnectionLost);
 const TAKEN: Answer = Answer::Accepted(Span { at: 0, len: 0 });
 
-/// Field case 13, core A9: it was sent every eleven seconds, for two days.
+/// Field case 13, core A9: a message was sent every eleven seconds, for two days.
 #[test]
 fn what_is_lost_alone_three_times_is_given_up() {
     let mut world = world();
@@ -75,15 +75,15 @@ fn what_is_lost_alone_three_times_is_given_up() {
     world.lost(&first);
     assert_eq!(world.again(WAIT_MS).trial, Some(Trial::Alone));
     world.pass(10 * WAIT_MS);
-    assert_eq!(world.story(id).0, MessageState::InDoubt, "a carrier that is silent for a while silences no message");
-    // We crash, which counts nothing; it waits anew.
+    assert_eq!(world.story(id).0, MessageState::InDoubt, "a carrier that is silent for a while ends no message");
+    // Our own crash does not count; the message waits anew.
     let mut world = world.crashed(options());
     assert_eq!(world.again(DOUBTED_AGAIN_MS).trial, Some(Trial::Alone));
     world.checkpoint();
     let mut world = world.crashed(options());
     world.pass(DOUBTED_AGAIN_MS + 10);
     assert_eq!(world.pulled(CLASS).trial, Some(Trial::Alone));
-    // It may be lost by that, and is alone again.
+    // That session may be lost by this message, which is alone again.
     let mut world = world.crashed(options());
     assert_eq!(world.listed(DoubtFilter::default())[0].doubt.doubts.lost, 3);
     assert_eq!(world.again(WAIT_MS).attempt, 5);
@@ -108,7 +108,7 @@ fn a_receipt_still_settles_what_would_be_given_up() {
     assert_eq!(world.story(id).0, MessageState::Delivered);
 }
 
-/// Whatever its parts, and a refusal in between takes nothing back.
+/// However many parts it has, and a refusal in between does not reset the count.
 #[test]
 fn a_message_has_one_doubt_for_each_lost_session() {
     let mut world = world();
@@ -143,7 +143,8 @@ fn the_wait_of_an_older_doubt_does_not_cut_a_newer_one_short() {
     assert_eq!(world.story(id).0, MessageState::Queued);
 }
 
-/// What a carrier does that hangs up at some messages, when what it is sent goes as their trials say: how often each was sent.
+/// Plays a carrier that hangs up at some messages (`culprits`), and sends as the trials demand. Returns how often each message
+/// was sent.
 fn sent(world: &mut World, window: u16, culprits: &[Address]) -> BTreeMap<Address, u32> {
     let mut copies = BTreeMap::new();
     let mut wait_ms = 0;
@@ -165,7 +166,7 @@ fn sent(world: &mut World, window: u16, culprits: &[Address]) -> BTreeMap<Addres
     copies
 }
 
-/// A window of 2,000 is lost by the message at that place.
+/// A window of 2,000 messages is lost because of the message at that place.
 fn check_culprit_at(place: usize) {
     const WINDOW: u16 = 2_000;
     let mut world = world();
@@ -186,7 +187,7 @@ fn check_culprit_at(place: usize) {
     world.pass(DOUBTED_AGAIN_MS + 10);
     let (state, story) = world.story(ids[place]);
     assert_eq!((state, story.last()), (MessageState::Dead, Some(&EXHAUSTED)));
-    assert_eq!(world.outbox().len(), 1, "nobody else");
+    assert_eq!(world.outbox().len(), 1, "no other message is given up");
 }
 
 #[test]
@@ -199,14 +200,14 @@ fn a_culprit_at_every_odd_place_of_a_large_window_is_found_and_takes_nobody_alon
     (1..2_000).step_by(2).for_each(check_culprit_at);
 }
 
-/// Found by the simulator: each had its own cut of their segment at hand, and both came back with that of the first.
+/// Found by the simulator: each of two messages had its own cut of their segment, and both came back with that of the first.
 #[test]
 fn what_was_read_apart_and_comes_back_together_is_not_mixed_up() {
     let mut world = world();
     let ids = world.accepted_many(100);
     let submits = world.handed_over();
     for (at, submit) in submits.iter().enumerate() {
-        // In commits of their own, and so read apart when they are sent again.
+        // In separate commits, and so read separately when they are sent again.
         world.end_together(std::slice::from_ref(submit), if at == 3 || at == 7 { LOST } else { TAKEN });
         world.pass(100);
     }
@@ -229,7 +230,7 @@ fn a_window_full_of_culprits_ends_too() {
     assert!(copies.values().all(|copies| (4..=5).contains(copies)), "{copies:?}");
 }
 
-/// Answers that do not come are missed one by one, as they were sent: that is one loss all the same.
+/// Missing answers are noticed one by one, in the order of sending: that is one loss all the same.
 #[test]
 fn what_is_missed_one_by_one_goes_alone_no_more_often_than_what_is_lost_at_once() {
     let mut world = world();
@@ -243,7 +244,7 @@ fn what_is_missed_one_by_one_goes_alone_no_more_often_than_what_is_lost_at_once(
     let again = world.handed_over();
     let alone = again.iter().filter(|submit| submit.trial == Some(Trial::Alone)).count();
     assert_eq!((again.len(), alone), (60, 16));
-    // The next session that is lost begins anew.
+    // The next lost session begins anew.
     let (_, other) = world.sent(CLASS, ANNA, 1);
     world.pass(20_000);
     world.lost(&other);
@@ -265,7 +266,7 @@ fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
     assert_eq!(world.story(held).0, MessageState::Queued);
     world.pass(2 * WAIT_MS);
     assert_eq!(world.story(waiting), (MessageState::InDoubt, vec![]), "its old wait is void");
-    // The same over a restart: what was put off under another policy is treated by the one of today.
+    // The same over a restart: what was put off under another policy is treated by the present one.
     let mut world = world.crashed(Options { doubt: [Drop, Drop, Resend, Resend], ..changed });
     world.pass(510);
     assert_eq!(world.story(waiting).0, MessageState::Queued);
@@ -278,7 +279,7 @@ fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
     assert_eq!(world.outbox().len(), 1);
 }
 
-/// Found by the simulator: the checkpoint knew a wait that had passed while nobody was to send.
+/// Found by the simulator: the checkpoint held a wait that had passed while the policy was not to send.
 #[test]
 fn a_wait_that_passed_under_another_policy_begins_anew() {
     use DoubtPolicy::Hold;

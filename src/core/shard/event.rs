@@ -1,4 +1,4 @@
-//! What a shard is told and what it wants done: its whole face, as values.
+//! Everything that goes into a shard and comes out of it, as values.
 
 use std::sync::Arc;
 
@@ -15,187 +15,189 @@ use crate::traffic::{ToLink, ToShard};
 use super::catalog::Catalog;
 use super::options::Options;
 
-/// To a shard. Every one is handled at once; what follows from it waits for the commit.
+/// Input of a shard. Every event is handled at once; what follows from it becomes visible after the commit.
 #[derive(Debug)]
 pub enum ShardEvent {
-    /// From a door.
+    /// From a door: the HTTP side, on whatever core.
     Ask(Ask),
     /// From a link.
     Traffic(ToShard),
-    /// The batch of that number is on stable storage.
+    /// The batch of that number is durable.
     Committed(CommitSeq),
     /// An answer of the reader thread.
     Found(Found),
-    /// A run is on stable storage.
+    /// A run of receipts is durable.
     RunWritten(RunId),
-    /// So many segments were found damaged, and set aside.
+    /// So many damaged segments were found and set aside.
     Quarantined(u64),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
     /// How far the readers of this shard's records have come.
     Readers(Vec<ReaderAt>),
-    /// The configuration was reloaded. What is laid out at the start only is left as it is.
+    /// The configuration was reloaded. Options that fix a size or layout at the start stay as they were.
     Reconfigure(Box<Options>),
-    /// How much room the disk has; said again every now and then while it is low.
+    /// How much room the disk has; repeated from time to time while it is low.
     Disk(DiskRoom),
-    /// No new messages from now on, and nothing more is handed to links.
+    /// Stop taking new messages, and hand nothing more to links.
     Drain,
-    /// A checkpoint is wanted after the next commit, or after the last one if there is nothing to write: in a clean stop.
+    /// Take a checkpoint after the next commit, or after the last one if there is nothing to write. Sent in a clean stop.
     Checkpoint,
 }
 
 /// What a door asks for. Each gets exactly one [`Reply`] with the same `reply`.
 #[derive(Debug)]
 pub enum Ask {
-    /// Take these messages.
+    /// Admit the messages of this frame.
     Submit(Frame),
-    /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body. Where
-    /// nothing of it `is_paid`, a key that is not known is not remembered either.
+    /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body. `is_paid` is
+    /// false if the quota covers no message of the request: then a new key is not remembered either.
     Claim { reply: ReplyTo, tenant: TenantId, print: KeyPrint, is_paid: bool },
-    /// What became of these messages of this shard?
+    /// The state of these messages, all of this shard.
     Lookup { reply: ReplyTo, whose: Whose, ids: Vec<MessageId> },
-    /// Do not send this one.
+    /// Cancel this message.
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
-    /// Messages in the order of admission, from a place on.
+    /// Messages in the order of admission, beginning at `from`.
     Records { reply: ReplyTo, whose: Whose, from: Address, limit: usize },
-    /// Messages to a recipient of this shard, the newest first, from before a place on back to a time; answered as `Records`.
+    /// Messages to a recipient of this shard, newest first: from before `below` back to the time `since`. Answered as `Records`.
     Search { reply: ReplyTo, whose: Whose, to: Msisdn, since: Wall, below: Option<Address>, limit: usize },
-    /// Messages from handsets in the order in which they were kept, from a place on: commit and place in it, as an address.
+    /// Messages from handsets in the order in which they were kept, beginning at `from`: a commit and a place in it, packed as an
+    /// address.
     Inbound { reply: ReplyTo, whose: Whose, from: Address, limit: usize },
-    /// The ledger of what is in doubt, of every tenant, from a place on.
+    /// The ledger of messages in doubt, of every tenant, beginning at `from`.
     Doubts { reply: ReplyTo, filter: DoubtFilter, from: Address, limit: usize },
-    /// Somebody decides over messages in doubt, whosever they are.
+    /// The operator decides about messages in doubt, of whichever tenant.
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
-    /// What becomes of what was unsent in the backup that this shard was restored from; of one class, or of all.
+    /// The operator decides about the messages that were unsent in the backup from which this shard was restored; of one class,
+    /// or of all.
     Release { reply: ReplyTo, class: Option<Class>, policy: DoubtPolicy },
 }
 
-/// What a hand may do with a message in doubt.
+/// What the operator may do with a message in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DoubtAction {
     /// Send it again, now.
     Resend,
     /// Give it up.
     Drop,
-    /// The carrier has it: wait for its receipt.
+    /// Trust that the carrier has it, and wait for its receipt.
     Sent,
 }
 
 /// A shard's answer to a door.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// One for each head of the frame, in order.
+    /// One result for each head of the frame, in order.
     Submitted(Vec<LineResult>),
     /// What is known of the key.
     Claimed(Claimed),
-    /// One for each id, in order.
+    /// One result for each id, in order.
     Found(Vec<Lookup>),
-    /// Whether it was still in time.
+    /// Whether the message was cancelled.
     Cancelled(Cancelled),
-    /// A page of messages, and where the next begins; `None` at the end.
+    /// A page of messages, and where the next page begins; `None` at the end.
     Records { found: Vec<FoundMessage>, next: Option<Address> },
     /// A page of messages from handsets, each with its place, and where the next page begins; `None` at the end.
     Inbound { found: Vec<(Address, HandsetRecord)>, next: Option<Address> },
-    /// A page of the ledger, and where the next begins; `None` at the end.
+    /// A page of the ledger, and where the next page begins; `None` at the end.
     Doubts { found: Vec<FoundDoubt>, next: Option<Address> },
-    /// One for each id, in order.
+    /// One result for each id, in order.
     Resolved(Vec<Resolved>),
-    /// So many messages of a restored backup have another fate now.
+    /// The decision of `Ask::Release` concerns so many messages.
     Released(u64),
-    /// The store could not answer: damage, told to the operator as well.
+    /// The store could not answer because of damage; the operator is told as well.
     Unreadable,
 }
 
-/// What became of one line.
+/// The result of one line of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineResult {
-    /// Durable under this id.
+    /// Accepted under this id. Sent after the message is durable.
     Accepted(MessageId),
-    /// It was taken before, under this id.
+    /// Accepted before, under this id.
     Duplicate(MessageId),
-    /// Not taken.
+    /// Not accepted.
     Refused(Refusal),
 }
 
-/// What became of a request's key.
+/// The result of claiming a request's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// New, or the same request again: send the lines, their own keys sort out the rest.
+    /// A new key, or the same request again: send the lines, and the lines' own keys find those that were accepted before.
     Ours,
-    /// Another body was sent under this key.
+    /// The key was used with another body.
     Reused,
-    /// The window is full.
+    /// The window of keys is full.
     Full,
-    /// Nothing new is remembered now.
+    /// No new key is remembered at present.
     Refused(Refusal),
 }
 
-/// What was found under an id.
+/// The result of looking up an id.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookup {
-    /// This.
+    /// The message.
     Found(Box<FoundMessage>),
-    /// Nothing of this tenant under all 128 bits of it.
+    /// This tenant has no message whose id agrees in all 128 bits.
     Unknown,
-    /// Its history is past retention.
+    /// The id is older than the retention of history.
     Gone,
 }
 
 /// A message as the API shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundMessage {
-    /// Its id.
     pub id: MessageId,
-    /// Its fixed part.
+    /// Its fixed part: recipient, class, times.
     pub head: Head,
     /// Its encoded content ([`crate::model::Content`]).
     pub content: Vec<u8>,
-    /// What became of it.
+    /// Its state and timeline.
     pub view: MessageView,
 }
 
 /// An entry of the ledger as the API shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundDoubt {
-    /// Its message.
+    /// The message in doubt.
     pub message: FoundMessage,
-    /// The entry.
+    /// The ledger's entry for it.
     pub doubt: InDoubt,
     /// Parts that the carrier is not known to have.
     pub parts_open: u32,
-    /// What its class does with it.
+    /// What is done when its wait is over: the policy of its class, or the decision about a restored backup.
     pub policy: DoubtPolicy,
 }
 
-/// What became of a hand's decision over one message.
+/// The result of an operator's decision about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    /// It is done.
+    /// Done.
     Done,
     /// The message is not in doubt, or not any more.
     NotInDoubt,
-    /// Nothing under this id.
+    /// There is no message under this id.
     Unknown,
-    /// Its history is past retention.
+    /// The id is older than the retention of history.
     Gone,
 }
 
-/// Whether a message could be cancelled.
+/// The result of cancelling a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// It will not be sent.
     Done,
-    /// It is under way or final already.
+    /// It is being sent already, or has ended.
     TooLate,
-    /// Nothing of this tenant under this id.
+    /// This tenant has no message under this id.
     Unknown,
-    /// Its history is past retention.
+    /// The id is older than the retention of history.
     Gone,
-    /// As many are cancelled and not yet passed over as may be: not cancelled, and it may be tried again.
+    /// The bound of cancelled messages that are still to be passed over is reached: it is not cancelled, and the caller may ask
+    /// again.
     Busy,
 }
 
-/// What a shard wants done; only what is durable.
+/// What a shard wants done. An effect that reveals a decision is only given out once the decision is durable.
 #[derive(Debug)]
 pub enum Effect {
     /// Tell a door.
@@ -206,19 +208,19 @@ pub enum Effect {
     Maintain(Maintenance),
     /// Tell the operator.
     Alarm(String),
-    /// Somebody should know: nothing is wrong.
+    /// Tell the operator; nothing is wrong.
     Note(String),
 }
 
-/// Work without a promise in it: its loss in a crash is made good by doing it again.
+/// Maintenance that promises nothing: if a crash loses it, it is done again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Maintenance {
-    /// Free what lies behind cursors.
+    /// Free the keys from `from` up to, but not including, `to`: they are behind a cursor.
     DropRange { space: Space, from: Vec<u8>, to: Vec<u8> },
-    /// Write a sorted run; the answer is [`ShardEvent::RunWritten`].
+    /// Write a sorted run; answered by [`ShardEvent::RunWritten`].
     WriteRun { run: RunId, notes: Vec<ReceiptNote> },
-    /// Delete a run whose registration is gone.
+    /// Delete a run that is no longer registered.
     DeleteRun(RunId),
-    /// Let old journals go.
+    /// The checkpoint is written: journals that it makes unnecessary may be deleted.
     Checkpoint,
 }

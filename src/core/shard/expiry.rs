@@ -1,16 +1,16 @@
-//! Expiry acts by itself, whether or not anybody takes what has expired; so does the end of the wait for a receipt.
+//! Ends messages when they expire, whether or not a link takes them; likewise messages whose wait for a receipt is over.
 //!
 //! Each segment of which something is not settled has one *alarm*: in memory while it is young, as an entry of the delay queue
-//! once it has outlived two folds. An alarm whose time has come is a *visit*: the reader thread says what of the segment
-//! has run out of time, the shard ends it, and the alarm is set again for what is left.
+//! once it has outlived two folds. When an alarm is due, its segment gets a *visit*: the reader thread finds which messages of
+//! the segment have expired, the shard ends them, and the alarm is set again for what is left.
 //!
 //! Invariants:
 //! 1. A segment of which something is not settled has an alarm, in memory or in the delay queue, not later than the earliest
-//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So who meets an expired message in a list passes
-//!    it over and forgets it: the visit ends it, or has done so. Nothing is remembered for each message, however many stand in
-//!    lists that nobody takes from.
+//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So an expired message that is met in a list is
+//!    passed over and forgotten: the visit ends it, or has done so. Nothing is remembered for each message, however many are in
+//!    lists that no link takes from.
 //! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
-//! 3. A message that was ended is never sent, though the clock went back since: [`Alarms::is_over`].
+//! 3. A message that was ended is never sent, even if the clock went back since: [`Alarms::is_over`].
 //! 4. Memory holds at most [`OVERDUE_MAX`] alarms that have come from the delay queue; further ones wait there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,65 +27,65 @@ use crate::store::{ReadRequest, Snapshot};
 use super::books::Expired;
 use super::turn::Turn;
 
-/// Alarms in memory that have come from the delay queue.
+/// Most alarms in memory that have come from the delay queue.
 pub(super) const OVERDUE_MAX: usize = 65_536;
-/// When the delay queue wakes those again that found no room, ms.
+/// An alarm that found no room goes back into the delay queue for so long, ms.
 const NO_ROOM_MS: u64 = 5_000;
-/// Messages, and segments, of one visit at most: a few milliseconds at the reader thread, and as much in a turn.
+/// Most messages, and segments, of one visit: a few milliseconds of work for the reader thread, and as much in a turn.
 const VISIT_MESSAGES_MAX: u32 = 8_192;
 const VISIT_SEGMENTS_MAX: usize = 512;
-/// From one visit to the next while less than a whole one is overdue, ms: each reads all events since the last fold.
+/// Pause between visits while less than a full visit is overdue, ms: each visit reads all events since the last fold.
 const VISIT_PAUSE_MS: u64 = 250;
-/// A segment is not visited again sooner, ms.
+/// A segment is not visited again before this has passed, ms.
 const AGAIN_MS: u64 = 1_000;
-/// Alarms are set for whole seconds, so that those of many segments share a record, ms.
+/// Alarms are set for whole seconds, so that alarms of many segments share a record, ms.
 const GRAIN_MS: u64 = 1_000;
-/// Alarms that one turn moves into the delay queue at most, or finds to be due.
+/// Most alarms that one turn moves into the delay queue, or finds to be due.
 const MOVED_PER_TURN_MAX: usize = 8_192;
 
-/// When a segment is to be visited.
+/// The alarm of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Alarm {
     at: Wall,
-    /// The most urgent class of it.
+    /// The most urgent class of its messages.
     class: Class,
     /// Messages in the segment.
     messages: u32,
-    /// The commit that wrote it, while its alarm has always been in memory.
+    /// The commit that wrote the segment, while the alarm has always been in memory; `None` if it came from the delay queue.
     young: Option<u64>,
-    /// It has outlived a fold, with something not settled.
+    /// Whether it has outlived a fold while something was not settled.
     outlived: bool,
 }
 
-/// See the head of this file.
+/// The alarms of a shard that are in memory, and the visit under way.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
-    /// By segment.
+    /// All alarms in memory, by segment.
     of: BTreeMap<u64, Alarm>,
-    /// How many of them have come from the delay queue.
+    /// How many alarms in `of` have come from the delay queue.
     woken: usize,
-    /// Those that nobody has found to be due.
+    /// Alarms that are not known to be due yet, by time.
     order: BTreeSet<(Wall, u64)>,
-    /// Those that are due, the most urgent first.
+    /// Alarms that are due, the most urgent first.
     overdue: BTreeSet<(Class, Wall, u64)>,
     overdue_messages: u64,
-    /// Segments of the visit under way, with slots to which something has happened since.
+    /// Segments of the visit under way, with the slots to which something has happened since it began.
     visit: Option<BTreeMap<u64, BTreeSet<u16>>>,
     visit_began: Mono,
-    /// A visit has been taken in since somebody asked.
+    /// A visit has been taken in since `take_visited` was called last.
     visited: bool,
-    /// Outlived two folds: to be moved into the delay queue.
+    /// Segments whose alarms have outlived two folds, to be moved into the delay queue.
     settled: VecDeque<u64>,
-    /// What was ended: everything of these segments (below a number) that expires up to a time. One step, and one more for
-    /// each time that the clock went back since.
+    /// What was ended: every message of a segment below a number that expires up to a time. One such step, and one more for each
+    /// time that the clock went back since.
     ended_to: Vec<(Wall, u64)>,
 }
 
-/// Steps of what was ended; more are one.
+/// Most steps; the two oldest are merged when there are more.
 const STEPS_MAX: usize = 8;
 
 impl Alarms {
-    /// As a checkpoint left it.
+    /// Takes what a checkpoint holds.
     pub(super) fn restore(checkpoint: &CheckpointRecord, book: &Book) -> Self {
         let ended_to = checkpoint.ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
         let mut alarms = Self { ended_to, ..Self::default() };
@@ -93,13 +93,13 @@ impl Alarms {
         alarms
     }
 
-    /// An alarm as a checkpoint left it; its segment is folded.
+    /// An alarm from a checkpoint, up to whose commit its segment is folded.
     fn restore_alarm(&mut self, note: &AlarmNote, commit: u64) {
         let (at, class) = (Wall(note.at), class_of(note.class));
         self.insert(note.segment, Alarm { at, class, messages: note.messages, young: Some(commit), outlived: true });
     }
 
-    /// A commit wrote these segments.
+    /// A commit writes these segments: their alarms begin.
     pub(super) fn begin(&mut self, segments: &[SegmentNote], commit: u64) {
         for note in segments {
             let (at, class, young) = (Wall(note.expires_at), class_of(note.class), Some(commit));
@@ -107,7 +107,7 @@ impl Alarms {
         }
     }
 
-    /// Its entry has left the delay queue.
+    /// An alarm has left the delay queue and is due. `last`: the last message of its segment.
     pub(super) fn keep(&mut self, last: Address, class: u8) {
         let (class, messages) = (class_of(class), u32::from(last.slot()) + 1);
         self.insert(last.segment(), Alarm { at: Wall(0), class, messages, young: None, outlived: true });
@@ -125,7 +125,7 @@ impl Alarms {
     }
 
     pub(super) fn remove(&mut self, segment: u64) {
-        // It may have none: all of it was settled at the last fold.
+        // It may have no alarm: all of it was settled at the last fold.
         let Some(alarm) = self.of.remove(&segment) else { return };
         self.woken -= usize::from(alarm.young.is_none());
         if !self.order.remove(&(alarm.at, segment)) && self.overdue.remove(&(alarm.class, alarm.at, segment)) {
@@ -133,7 +133,7 @@ impl Alarms {
         }
     }
 
-    /// What is due at `now` becomes overdue.
+    /// Finds the alarms that are due at `now`.
     fn wake(&mut self, now: Wall) {
         for _ in 0..MOVED_PER_TURN_MAX {
             let Some(&(at, segment)) = self.order.first().filter(|(at, _)| *at <= now) else { return };
@@ -145,7 +145,7 @@ impl Alarms {
         }
     }
 
-    /// The segments of the next visit, if it is time for one; they leave what is overdue.
+    /// The segments of the next visit, if it is time for one; they are taken out of what is overdue.
     fn visit(&mut self, now: Now) -> Option<Vec<u64>> {
         let is_whole =
             self.overdue_messages >= u64::from(VISIT_MESSAGES_MAX) || self.overdue.len() >= VISIT_SEGMENTS_MAX;
@@ -172,7 +172,7 @@ impl Alarms {
         self.visit_began.after_ms(VISIT_PAUSE_MS)
     }
 
-    /// Something happens to a message: what the store says of it to the visit under way is no longer true.
+    /// Something happened to a message: what the visit under way finds about it is outdated.
     pub(super) fn touch(&mut self, address: Address) {
         if let Some(visit) = &mut self.visit
             && let Some(touched) = visit.get_mut(&address.segment())
@@ -181,22 +181,23 @@ impl Alarms {
         }
     }
 
-    /// When to wake, by whichever clock.
+    /// When to call `wake_and_visit` next, on the monotonic clock.
     pub(super) fn next_at(&self, now: Now, draining: bool) -> Option<Mono> {
         let next = self.order.first().map(|(at, _)| now.mono_at(*at));
         let visit = (self.visit.is_none() && !self.overdue.is_empty() && !draining).then(|| self.next_visit());
         next.into_iter().chain(visit).min()
     }
 
-    /// The time of a message is over, and the alarm of its segment ends it or has done so. Once over it stays so, whatever the
-    /// clock says afterwards.
+    /// Whether a message has expired, and its segment's alarm ends it or has done so. Once expired it stays so, even if the clock
+    /// goes back.
     pub(super) fn is_over(&self, address: Address, head: &Head, now: Wall) -> bool {
         let segment = address.segment();
         let was_over = || self.ended_to.iter().any(|(upto, below)| head.expires_at <= *upto && segment < *below);
         head.expires_at <= now || was_over()
     }
 
-    /// A message that expires then was ended; `next_segment` is of a later time.
+    /// Notes that messages which expire at that time were ended. `next_segment`: segments from this number on are newer and not
+    /// concerned.
     pub(super) fn note_ended(&mut self, expires_at: Wall, next_segment: u64) {
         let steps = &mut self.ended_to;
         if steps.iter().any(|(upto, below)| *upto >= expires_at && *below >= next_segment) {
@@ -224,15 +225,15 @@ impl Alarms {
         self.of.is_empty()
     }
 
-    /// Everything up to `commit` is folded; `unsettled` says of the segments to which something had happened how much of them
-    /// is left. The young ones that need no alarm any more.
+    /// Everything up to `commit` is folded; `unsettled` says how much is left of each segment to which something had happened.
+    /// Returns the young segments that need no alarm any more.
     fn folded(&mut self, commit: u64, unsettled: &[(u64, u32)]) -> Vec<u64> {
         let mut over = Vec::new();
         for (segment, alarm) in self.of.iter_mut().filter(|(_, alarm)| alarm.young.is_some_and(|young| young <= commit))
         {
             let left = unsettled.binary_search_by_key(segment, |(number, _)| *number).ok().map(|at| unsettled[at].1);
             if !self.order.contains(&(alarm.at, *segment)) {
-                // Its visit will tell.
+                // It is due: its visit will tell what is left.
             } else if left == Some(0) {
                 over.push(*segment);
             } else if std::mem::replace(&mut alarm.outlived, true) {
@@ -244,7 +245,7 @@ impl Alarms {
 }
 
 impl Alarms {
-    /// Whether the invariants hold. `unsettled`: segments of which something is not settled, with the earliest expiry of it.
+    /// Checks the invariants. `unsettled`: segments of which something is not settled, each with its earliest expiry.
     ///
     /// # Errors
     /// The first one that does not.
@@ -277,7 +278,7 @@ impl Alarms {
         Ok(())
     }
 
-    /// Time has passed: what is due is visited. `events_from`: which events are in no state record.
+    /// Time has passed: visits what is due. `events_from`: the first commit whose events are in no state record yet.
     pub(super) fn wake_and_visit(&mut self, turn: &mut Turn, events_from: u64) {
         self.wake(turn.now.wall);
         self.visit_overdue(turn, events_from);
@@ -294,7 +295,7 @@ impl Alarms {
         turn.reads.push_back((turn.decided(), ReadRequest::Expire(visit)));
     }
 
-    /// An alarm has left the delay queue.
+    /// An alarm has left the delay queue because it is due.
     pub(super) fn handle_due(&mut self, turn: &mut Turn, entry: &DueEntry) {
         let segment = entry.address.segment();
         if segment < turn.first_segment || self.of.contains_key(&segment) {
@@ -306,8 +307,8 @@ impl Alarms {
         self.look_now(turn, entry.address, entry.lane.class);
     }
 
-    /// The clock showed `was`, and went back. Alarms were put off by it for a while, in memory, in the delay queue or on their way
-    /// there, and may have been due before anybody looked: these segments are visited now.
+    /// The clock showed `was`, and went back. Alarms that the wrong clock has put off are in memory, in the delay queue or on
+    /// their way there, or were due before they were looked at. All these segments are visited now.
     pub(super) fn handle_clock_back<'a>(
         &mut self,
         turn: &mut Turn,
@@ -332,7 +333,7 @@ impl Alarms {
         }
     }
 
-    /// The segment that ends there is visited now.
+    /// Has the segment whose last message is `last` visited now.
     fn look_now(&mut self, turn: &mut Turn, last: Address, class: Class) {
         self.keep(last, class as u8);
         turn.gathering.batch().turn.alarms.kept.push((last.packed(), class as u8));
@@ -343,7 +344,7 @@ impl Alarms {
         turn.gathering.batch().turn.alarms.done.push(segment);
     }
 
-    /// The reader thread has looked; `expire` ends a message whose time is over. False if nothing was asked.
+    /// The reader thread has answered; `expire` ends an expired message. Returns false if no visit was under way.
     pub(super) fn handle_visited(
         &mut self,
         turn: &mut Turn,
@@ -356,7 +357,7 @@ impl Alarms {
         for Visited { segment, messages, overdue, next } in visited {
             let Some(touched) = asked.remove(&segment) else { continue };
             if segment < turn.first_segment {
-                // All of it is settled. It may still be on the disk, and then without its history.
+                // All of it is settled. It may still be on disk, but without its history.
                 self.done(turn, segment);
                 continue;
             }
@@ -386,19 +387,19 @@ impl Alarms {
                 put_off(turn, Address::new(segment, messages.saturating_sub(1) as u16), class, at);
             }
         }
-        // What cannot be read has nothing to expire; it was told to the operator.
+        // Segments without an answer are unreadable, so there is nothing to expire; the operator was told.
         asked.into_keys().for_each(|segment| self.done(turn, segment));
         true
     }
 
-    /// Whether a visit has been taken in since the last time that this was asked.
+    /// Whether a visit has been taken in since the last call.
     pub(super) const fn take_visited(&mut self) -> bool {
         std::mem::replace(&mut self.visited, false)
     }
 
-    /// The store could not answer.
+    /// The store could not answer a visit: its segments are visited again later.
     pub(super) fn handle_visit_failed(&mut self, turn: &mut Turn) {
-        debug_assert!(self.visit.is_some(), "an answer to what nobody asked");
+        debug_assert!(self.visit.is_some(), "an answer to a visit that is not under way");
         let Some(asked) = self.visit.take() else { return };
         let soon = turn.now.wall.after_ms(NO_ROOM_MS);
         for segment in asked.into_keys() {
@@ -408,15 +409,15 @@ impl Alarms {
         }
     }
 
-    /// The events up to a commit are folded: which segments go without an alarm from now on, and which go on in the delay
-    /// queue.
+    /// The events up to a commit are folded: some segments need no alarm any more, and the alarms of others are to go into the
+    /// delay queue.
     pub(super) fn handle_folded(&mut self, turn: &mut Turn, commit: u64, unsettled: &[(u64, u32)]) {
         for segment in self.folded(commit, unsettled) {
             self.done(turn, segment);
         }
     }
 
-    /// Alarms that have outlived two folds go into the delay queue, as many as one turn may move.
+    /// Moves alarms that have outlived two folds into the delay queue, as many as one turn may.
     pub(super) fn settle(&mut self, turn: &mut Turn) {
         let many = self.settled.len().min(MOVED_PER_TURN_MAX);
         for segment in self.settled.drain(..many).collect::<Vec<_>>() {
@@ -429,8 +430,8 @@ impl Alarms {
         }
     }
 
-    /// Whether a message in a list has ended, or its segment's alarm will end it. Retention takes only what is settled. One that
-    /// was over before the clock went back has its segment visited now.
+    /// Whether a message in a list has ended, or its segment's alarm will end it. In a segment that retention took, all is
+    /// settled. If a message expired only by a clock that went back since, its segment is visited now.
     pub(super) fn has_ended(&mut self, turn: &mut Turn, segment: &Segment, slot: u16) -> bool {
         if segment.number < turn.first_segment {
             return true;
@@ -443,29 +444,29 @@ impl Alarms {
         over.is_some()
     }
 
-    /// A message was over before the clock went back. It may have been elsewhere when its segment was
-    /// visited, and its alarm may be set by the clock of then: its segment is visited now.
+    /// A message expired before the clock went back. It may have been in another place when its segment was visited, and its
+    /// alarm may be set by the wrong clock, so the segment is visited now.
     fn look_again(&mut self, turn: &mut Turn, segment: &Segment, class: Class) {
         let (number, now) = (segment.number, turn.now.wall);
         let is_known =
             self.of.get(&number).is_some_and(|alarm| alarm.at <= now || !self.order.contains(&(alarm.at, number)));
-        // Where there is no room its own alarm ends it, by the clock of then.
+        // Without room, its own alarm ends it later, as set by the wrong clock.
         if is_known || !self.has_room() {
             return;
         }
         self.look_now(turn, segment.address(segment.heads.len().saturating_sub(1) as u16), class);
     }
 
-    /// What it knows goes into a checkpoint.
+    /// Puts alarms into a checkpoint.
     pub(super) fn note(&self, snapshot: &mut Snapshot) {
         let Snapshot { checkpoint, book } = snapshot;
         book.alarms = self.notes();
         checkpoint.ended_to = self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect();
     }
 
-    /// A turn that was written down; `next_segment` comes behind its segments.
+    /// Applies a recorded turn. `next_segment`: the number after its segments.
     pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord, next_segment: u64) {
-        // An alarm that goes may come again by another entry of the same turn.
+        // Removed first, since the same turn may set an alarm anew for a segment.
         record.alarms.done.iter().for_each(|segment| self.remove(*segment));
         self.begin(&record.segments, commit);
         record.alarms.kept.iter().for_each(|(last, class)| self.keep(Address::from_packed(*last), *class));
@@ -475,7 +476,7 @@ impl Alarms {
     }
 }
 
-/// Puts an alarm off. `last`: the last message of its segment.
+/// Puts an alarm into the delay queue until `at`. `last`: the last message of its segment.
 fn put_off(turn: &mut Turn, last: Address, class: Class, at: Wall) {
     let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
     let lane = Lane { class, route: RouteId(0) };
@@ -517,9 +518,9 @@ mod tests {
             alarms.check(turn, queue, unsettled()).expect_err("a breach").number
         };
         alarms.remove(5);
-        assert_eq!(number(&alarms, &turn, &queue), 1, "nobody looks at it");
+        assert_eq!(number(&alarms, &turn, &queue), 1, "it has no alarm");
         put_off(&mut turn, Address::new(5, 0), Class::Otp, Wall(310_000));
-        assert_eq!(number(&alarms, &turn, &queue), 1, "and so is later than it expires");
+        assert_eq!(number(&alarms, &turn, &queue), 1, "its alarm is later than its expiry");
         put_off(&mut turn, Address::new(5, 0), Class::Otp, Wall(300_000));
         assert_eq!(alarms.check(&turn, &queue, unsettled()), Ok(()), "it enters the delay queue with this turn");
         for (tick, entries) in turn.gathering.drain_due() {
@@ -559,14 +560,14 @@ mod tests {
         assert!(alarms.of.contains_key(&address.segment()));
     }
 
-    /// An alarm that was put off by a clock that was ahead, wherever it is when the clock goes back.
+    /// An alarm that a fast clock has put off is visited when the clock goes back, wherever the alarm is then.
     #[test]
     fn what_was_put_off_by_a_clock_that_was_ahead_is_visited_at_once() {
         let (was, back) = (Wall(400_000), Wall(100_000));
         let (mut alarms, mut turn) = (Alarms::default(), turn());
         turn.now.wall = was;
         let note = |number| SegmentNote { number, messages: 1, expires_at: 90_000, class: 1 };
-        // One in memory, after a read that failed; two that no batch holds yet, of which one was due; one of its own time.
+        // One is in memory, after a read that failed; two are in no batch yet, one of which was due; one waits for its own time.
         alarms.begin(&[note(1)], 1);
         alarms.wake(was);
         alarms.visit(Now { mono: Mono(1_000_000_000), wall: was }).expect("a visit");
@@ -587,9 +588,9 @@ mod tests {
         assert!(!is_over(&alarms, 10, 100, 5) && !is_over(&alarms, 9, 101, 5));
         alarms.note_ended(Wall(50), 20);
         assert!(is_over(&alarms, 15, 50, 5), "and again");
-        assert!(!is_over(&alarms, 15, 60, 5), "not what was made between");
+        assert!(!is_over(&alarms, 15, 60, 5), "not what was made in between");
         alarms.note_ended(Wall(200), 30);
-        assert_eq!(alarms.ended_to, [(Wall(200), 30)], "by then it is all one");
+        assert_eq!(alarms.ended_to, [(Wall(200), 30)], "one step covers all");
         for n in 0..100 {
             alarms.note_ended(Wall(190 - n), 31 + n);
         }
@@ -608,7 +609,7 @@ mod tests {
         assert_eq!(alarms.visit(now), Some(vec![2, 3, 4]));
         assert_eq!(alarms.visit(now), None, "one at a time");
         alarms.visit = None;
-        assert_eq!(alarms.visit(now), None, "what is left is no whole visit");
+        assert_eq!(alarms.visit(now), None, "what is left is less than a full visit");
         assert_eq!(alarms.next_at(now, false), Some(now.mono.after_ms(VISIT_PAUSE_MS)));
         assert_eq!(alarms.visit(now.after_ns(VISIT_PAUSE_MS * 1_000_000)), Some(vec![1]));
     }

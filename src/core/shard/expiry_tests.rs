@@ -1,5 +1,5 @@
-//! One shard over a store in memory, turned by hand with its clock: what becomes of messages whose time runs out while
-//! nobody takes them.
+//! One shard over a store in memory, driven step by step with its clock: what happens to messages that expire while no link takes
+//! them.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use super::*;
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
 const SECOND_MS: u64 = 1_000;
 const DAY_MS: u64 = 24 * 3_600 * SECOND_MS;
-/// By then everything must have followed from a message's end.
+/// After this time everything must have followed from a message's end.
 const PATIENCE_MS: u64 = 6 * SECOND_MS;
-/// Event of finals in [`Counters::FINALS`].
+/// Index of `Expired` in [`EventKind::FINALS`].
 const EXPIRED: usize = 2;
 
 /// The worlds of this file.
@@ -36,7 +36,7 @@ type World = crate::node::world::World<MemoryStore, Expiry>;
 fn catalog() -> Arc<Catalog> {
     let way = Way { carrier: LINK.carrier, weight: 1 };
     let route = |id, ways| Route { id: RouteId(id), name: format!("r{id}"), when: Condition::default(), ways };
-    // The second has no way at all.
+    // The second route has no carrier.
     let routes = vec![route(1, vec![way]), route(2, Vec::new())];
     let carrier = CatalogCarrier {
         id: LINK.carrier,
@@ -53,7 +53,7 @@ fn world(options: Options) -> World {
     World::start(MemoryStore::new(Drops::AtOnce), options, catalog(), now)
 }
 
-/// What one message is to be; the rest of its head is the same for all.
+/// How one message differs from the others; the rest of its head is the same for all.
 #[derive(Clone, Copy)]
 struct Wanted {
     class: Class,
@@ -127,7 +127,7 @@ impl World {
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
 
-    /// The carrier takes it under that id.
+    /// The carrier takes the message under that id.
     fn taken(&mut self, address: Address, id: &str) {
         let answer = Answer::Accepted(Span { at: 0, len: id.len() as u16 });
         let outcome = Outcome::first(address, answer);
@@ -156,7 +156,7 @@ impl World {
         self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 
-    /// It ended as expired, once, and says so by an event of its own.
+    /// Checks that the message ended as expired, once, by an event of its own.
     fn check_expired(&mut self, id: MessageId) {
         let found = self.found(id);
         let ends = found.view.timeline.iter().filter(|entry| entry.what.is_final());
@@ -165,7 +165,7 @@ impl World {
         assert_eq!(found.view.reason, Some(crate::model::DeadLetterReason::ExpiredHere));
     }
 
-    /// Nothing waits, nothing is counted as waiting, and so many have expired.
+    /// Checks that nothing waits, nothing is counted as waiting, and so many have expired.
     fn check_freed(&self, expired: u64) {
         let status = self.shard().status();
         assert_eq!((status.waiting, status.scheduled, status.oldest), ([0; Class::COUNT], 0, None), "{status:?}");
@@ -174,7 +174,7 @@ impl World {
     }
 }
 
-/// Field case 67: the places of what had expired while its carrier was away were taken, for everybody.
+/// Field case 67: messages that had expired while their carrier was away kept their places, so every tenant was refused.
 #[test]
 fn what_expires_while_nobody_takes_it_frees_its_place() {
     let mut world = world(Options { queue_messages_max: 30, ..Options::default() });
@@ -198,7 +198,7 @@ fn so_it_does_on_a_route_without_a_carrier_and_after_its_segment_was_folded() {
     ids.into_iter().for_each(|id| world.check_expired(id));
 }
 
-/// Whether it stands in memory or in the delay queue when the process dies, and whether its time comes before or after.
+/// The alarm is in memory or in the delay queue when the process dies, and the expiry is before or after that.
 #[test]
 fn so_it_does_over_a_crash() {
     for (checkpoints, uptime_ms, downtime_ms) in [
@@ -236,7 +236,7 @@ fn so_it_does_over_a_crash() {
     }
 }
 
-/// The one that is still wanted stands before and behind those that are not.
+/// A message that has not expired is before and behind those that have.
 #[test]
 fn what_is_still_wanted_between_them_leaves_in_order() {
     let mut world = world(Options::default());
@@ -282,7 +282,7 @@ fn what_is_at_a_link_ends_when_the_link_gives_it_back() {
     world.grant(Class::Otp, 2);
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
     let status = world.shard().status();
-    assert_eq!((status.open, status.counters.finals[EXPIRED]), (2, 0), "nobody knows yet what became of it");
+    assert_eq!((status.open, status.counters.finals[EXPIRED]), (2, 0), "their outcomes are not known yet");
     world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
     world.outcome(ids[1].address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
     world.pass(PATIENCE_MS);
@@ -291,13 +291,13 @@ fn what_is_at_a_link_ends_when_the_link_gives_it_back() {
     world.check_freed(1);
 }
 
-/// Messages of a batch that is looked at may be taken, answered or cancelled before the reader thread has told.
+/// Messages of a segment under visit may be taken, answered or cancelled before the reader thread has answered.
 #[test]
 fn what_happens_while_the_store_is_asked_counts() {
     let mut world = world(Options::default());
     let ids = world.accepted(&[OTP; 3]);
     world.now = world.now.after_ns(OTP.expires_in_ms * 1_000_000);
-    // As a clock that goes back lets a link take what a visit has found to be over.
+    // As when a clock that goes back lets a link take a message that the visit finds to be expired.
     world.turn();
     let request = world.reads.pop_front().expect("the visit");
     let found = world.answerer.answer(request);
@@ -308,7 +308,7 @@ fn what_happens_while_the_store_is_asked_counts() {
     world.handle(ShardEvent::Found(found));
     assert_eq!(world.found(ids[0]).view.state, MessageState::Submitted);
     assert_eq!(world.shard().status().counters.finals[EXPIRED], 2);
-    // What was ended is not sent, though by this clock it has a millisecond left.
+    // An ended message is not sent, though by this clock it has a millisecond left.
     let mut world = world.crash(0);
     world.grant(Class::Otp, 9);
     assert!(world.submits.is_empty());
@@ -317,7 +317,7 @@ fn what_happens_while_the_store_is_asked_counts() {
     world.check_freed(0);
 }
 
-/// Core A1's neighbour: retention takes a segment whose message has expired, while its entry stands in a list still.
+/// A neighbour of core A1: retention takes a segment whose message has expired, while its entry is still in a list.
 #[test]
 fn an_entry_whose_segment_is_gone_is_passed_over_without_a_word() {
     let mut world = world(Options { retention_ms: 60 * SECOND_MS, ..Options::default() });
@@ -325,7 +325,7 @@ fn an_entry_whose_segment_is_gone_is_passed_over_without_a_word() {
     let lasting = world.accepted(&[Wanted { send_in_ms: SECOND_MS, expires_in_ms: DAY_MS, ..OTP }])[0];
     world.pass(10 * SECOND_MS);
     world.check_expired(gone);
-    assert_eq!(world.shard().pull.lanes.entries_total(), 2, "it stands behind what lasts");
+    assert_eq!(world.shard().pull.lanes.entries_total(), 2, "it is behind one that lasts");
     for _ in 0..3 {
         world.pass(61 * SECOND_MS);
         world.checkpoint();
@@ -354,7 +354,7 @@ fn what_is_cancelled_frees_its_place_at_once() {
     world.check_freed(0);
 }
 
-/// More than one visit takes, and than a list holds in memory; nothing stands at the head but what has ended.
+/// More than one visit takes, and more than a list holds in memory; at its head are only ended messages.
 #[test]
 fn many_end_within_seconds_and_their_lists_shrink_by_themselves() {
     let mut world = world(Options::default());
@@ -384,7 +384,7 @@ fn behind_what_lasts_entries_are_bounded_as_well() {
     assert!((60..=66).contains(&taken), "sixteen entries for each place: {taken}");
     assert_eq!(world.submit(&[OTP]), [LineResult::Refused(Refusal::QueueFull)]);
     world.grant(Class::Otp, 1);
-    assert!(matches!(world.submit(&[OTP])[..], [LineResult::Accepted(_)]), "they went with what stood before them");
+    assert!(matches!(world.submit(&[OTP])[..], [LineResult::Accepted(_)]), "they went with what was before them");
 }
 
 #[test]
@@ -407,7 +407,8 @@ fn a_segment_of_which_all_is_settled_leaves_no_alarm() {
     assert_eq!((world.shard().alarms.is_empty(), world.shard().pull.scheduled.alarms()), (true, 0));
 }
 
-/// Field cases 03 and 69: what never became final stopped the feed of settled records, and was dropped with its segment.
+/// Field cases 03 and 69: messages that never became final stopped the feed of settled records, and were dropped with their
+/// segment.
 #[test]
 fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
     let wait_ms = 4 * DAY_MS;
@@ -427,8 +428,8 @@ fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
     world.pass(wait_ms + PATIENCE_MS);
     let (waits, over) = ((false, Some(EventKind::Submitted)), (true, Some(EventKind::NoReceipt)));
     let submitted = |(is_final, last)| (MessageState::Submitted, is_final, last);
-    assert_eq!(state(&mut world, ids[2]), submitted(over), "from its submit, for it expired soon after");
-    assert_eq!(state(&mut world, ids[0]), submitted(waits), "its time was over a day later");
+    assert_eq!(state(&mut world, ids[2]), submitted(over), "counted from its submit, since it expired soon after");
+    assert_eq!(state(&mut world, ids[0]), submitted(waits), "it expired a day later");
     world.checkpoint();
     let mut world = world.crash(0);
     world.pass(DAY_MS);
@@ -440,7 +441,7 @@ fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
     assert!(world.shard().alarms.is_empty());
 }
 
-/// Field case 69: what was dropped before whoever bills by it had come so far was lost without a word.
+/// Field case 69: records that were dropped before a billing reader had read them were lost without notice.
 #[test]
 fn what_a_reader_has_not_read_at_its_retention_is_counted_and_told() {
     let mut world = world(Options { retention_ms: DAY_MS, ..Options::default() });
@@ -463,10 +464,10 @@ fn what_a_reader_has_not_read_at_its_retention_is_counted_and_told() {
     assert_eq!(world.shard().status().counters.records_unread, 4);
     let told = world.alarms.take().expect("gathered");
     let line = "shard 0: 2 records were dropped at their retention, unread by slow";
-    assert_eq!(told, [line, line], "of each segment, when it goes");
+    assert_eq!(told, [line, line], "for each segment, when it is dropped");
 }
 
-/// By the part's own note: nobody looks the message up.
+/// Judged by the part's own note: the message is not looked up.
 #[test]
 fn a_receipt_after_the_wait_is_late_and_one_before_it_counts() {
     let wait_ms = 60 * SECOND_MS;
@@ -493,14 +494,14 @@ fn a_receipt_after_the_wait_is_late_and_one_before_it_counts() {
         let delivered = (MessageState::Delivered, vec![EventKind::Delivered]);
         let late = (MessageState::Submitted, vec![EventKind::NoReceipt, EventKind::Late]);
         assert_eq!([0, 6, 1, 7].map(&mut ends), [delivered.clone(), delivered, late.clone(), late]);
-        // The runs of those go as well.
+        // The runs of those are deleted as well.
         (0..2).for_each(|_| world.checkpoint());
         assert_eq!(world.store.reader().runs(RunFamily::Receipt).len(), 0);
     }
 }
 
-/// Found by the simulator: it was at its link when the clock had gone forth, and a list passed it over when it had gone back;
-/// its alarm was set by the clock between.
+/// Found by the simulator: the message was at its link when the clock jumped ahead, and a list passed it over after the clock had
+/// gone back; its alarm was set by the fast clock.
 #[test]
 fn what_was_over_by_a_clock_that_went_back_ends_at_once() {
     let mut world = world(Options::default());
@@ -514,7 +515,7 @@ fn what_was_over_by_a_clock_that_went_back_ends_at_once() {
     world.now = Now { wall: forth, ..world.now };
     world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
     world.grant(Class::Otp, 1);
-    assert_eq!(world.submits.len(), 1, "its time is over, once and for all");
+    assert_eq!(world.submits.len(), 1, "it has expired, once and for all");
     world.pass(PATIENCE_MS);
     world.check_expired(ids[0]);
     world.check_freed(2);
@@ -538,8 +539,8 @@ fn what_comes_back_after_the_clock_went_back_expires_in_time() {
     world.check_freed(1);
 }
 
-/// Core A10: what is put off after the clock went forth and back waits for its own time, not until it is as late again; and
-/// what was put off before keeps its own.
+/// Core A10: a message that is put off after the clock jumped ahead and back waits for its own time, not until the clock is as
+/// far ahead again; and one that was put off before keeps its own time.
 #[test]
 fn a_clock_that_went_forth_and_back_delays_nothing() {
     let mut world = world(Options::default());
@@ -561,7 +562,7 @@ fn a_clock_that_went_forth_and_back_delays_nothing() {
     let last = world.accepted(&[due_in(2_000)]);
     world.checkpoint();
     world.pass(2_100);
-    assert_eq!(world.found(last[0]).view.state, ready, "a start knows both eras");
+    assert_eq!(world.found(last[0]).view.state, ready, "a restart knows both eras");
     world.pass(5 * DAY_MS);
     assert_eq!(world.found(early[1]).view.state, ready);
     assert_eq!(world.shard().pull.scheduled.messages(), 0);
@@ -589,7 +590,7 @@ fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {
     assert_eq!(world.shard().status().doubts, 10_000);
 }
 
-/// Core A12: what waits of many segments, a message or two of each, holds these and not the segments.
+/// Core A12: lists that hold a message or two of each of many segments hold these messages and not the segments.
 #[test]
 fn lists_hold_what_waits_and_not_the_segments_around_it() {
     let mut world = world(Options::default());
@@ -604,20 +605,20 @@ fn lists_hold_what_waits_and_not_the_segments_around_it() {
     let mut world = world.crash(0);
     world.grant(Class::Emergency, 1);
     let held = world.shard().pull.lanes.window_bytes();
-    assert!(held < 50 * 1_000, "{held} octets for 50 messages");
+    assert!(held < 50 * 1_000, "{held} bytes for 50 messages");
 }
 
-/// Found by the simulator: what a link passes over before its alarm has rung counted as gone for that time.
+/// Found by the simulator: a message that a link passed over before its alarm was due was not counted until then.
 #[test]
 fn what_is_passed_over_counts_until_it_is_ended() {
     let mut world = world(Options::default());
     let id = world.accepted(&[OTP])[0];
     world.now = world.now.after_ns((OTP.expires_in_ms + 1) * 1_000_000);
-    // Its alarm rings, and before the store has told, a link takes.
+    // Its alarm is due, and before the store has answered, a link takes.
     let grant = Grant { link: LINK, class: Class::Otp, messages: 1, standing: true };
     world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
     assert_eq!((world.submits.len(), world.shard().pull.lanes.entries_total()), (0, 0));
-    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1, "nothing has ended it yet");
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1, "it has not been ended yet");
     world.pass(PATIENCE_MS);
     world.check_expired(id);
     world.check_freed(1);

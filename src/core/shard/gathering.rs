@@ -1,4 +1,4 @@
-//! The batch of the turn under way: everything decided since the last one was handed to the store.
+//! The batch of the present turn: everything decided since the last batch was handed to the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,30 +12,31 @@ use crate::queue::{
 use crate::store::record::{DueTakenNote, EventNote, HandsetRecord, SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
-/// Slots of one segment that become ready.
+/// Slots of one segment whose messages become ready together.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub segment: u64,
     pub runs: SlotRuns,
-    /// The segment, where it is at hand.
+    /// The segment, if it is in memory; if not, the list reads it later.
     pub at_hand: Option<Arc<Segment>>,
 }
 
-/// Where what becomes ready belongs.
+/// Which list a message that becomes ready enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Ready since its admission, in that lane.
+    /// It was ready when it was admitted, in that lane.
     Fresh(Lane),
-    /// Its time has come, or it is to be tried again, in that lane.
+    /// Its time has come, it is to be tried again, or it was rerouted, in that lane.
     Due {
         lane: Lane,
-        /// It may have been sent before a restore.
+        /// It may have been sent before a restore, so its list is one of those of the backup.
         restored: bool,
     },
-    /// Given back: which fifo takes it is known already.
+    /// A link gave it back unsent: it returns to this fifo.
     Back(FifoName),
 }
 
+/// The batch, with the segment that is being filled and what has still to enter a list or the delay queue.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     batch: WriteBatch,
@@ -43,7 +44,7 @@ pub(super) struct Gathering {
     building_arena: Vec<u8>,
     messages: usize,
     bytes: usize,
-    /// Messages and entries that will enter a list or the delay queue when the turn is closed.
+    /// Messages that will enter a list or the delay queue when the turn is closed.
     entering: u64,
     ready: Vec<(Place, Vec<Piece>)>,
     due: BTreeMap<Tick, Vec<DueEntry>>,
@@ -74,7 +75,7 @@ impl Gathering {
             && self.due_taken.is_empty()
     }
 
-    /// A segment is begun and not closed.
+    /// Whether a segment is begun and not closed.
     pub(super) const fn is_building(&self) -> bool {
         !self.building.heads.is_empty()
     }
@@ -90,7 +91,7 @@ impl Gathering {
         self.due.iter().flat_map(|(tick, entries)| entries.iter().map(|entry| (*tick, entry)))
     }
 
-    /// What it holds so far.
+    /// The batch as far as it is gathered.
     pub(super) const fn gathered(&self) -> &WriteBatch {
         &self.batch
     }
@@ -100,24 +101,24 @@ impl Gathering {
         self.messages
     }
 
-    /// Bytes of them.
+    /// Bytes of the contents admitted in this turn.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What becomes ready or is put off, and stands in no list yet.
+    /// Messages that become ready or are put off in this turn and are in no list or queue yet.
     pub(super) const fn entering(&self) -> u64 {
         self.entering
     }
 
-    /// Whether another frame of that size still belongs into this turn, of so many messages beyond its limit; the first
-    /// one always does.
+    /// Whether another frame of this size fits into this turn, with `beyond` messages more than the usual limit. The first frame
+    /// always fits.
     pub(super) const fn has_room(&self, messages: usize, bytes: usize, beyond: usize) -> bool {
         self.messages == 0
             || (self.messages + messages <= TURN_MESSAGES_MAX + beyond && self.bytes + bytes <= TURN_BYTES_MAX)
     }
 
-    /// Puts a message into the segment being built; `next_segment` is advanced when one is begun.
+    /// Puts a message into the segment being built; advances `next_segment` if a new segment is begun.
     pub(super) fn admit(&mut self, mut head: Head, content: &[u8], next_segment: &mut u64) -> Address {
         let full = self.building.heads.len() >= SEGMENT_MESSAGES_MAX
             || (!self.building.heads.is_empty() && self.building_arena.len() + content.len() > SEGMENT_BYTES_MAX);
@@ -138,7 +139,7 @@ impl Gathering {
         Address::new(self.building.number, slot)
     }
 
-    /// The address that [`Self::admit`] will give next.
+    /// The address that the next [`Self::admit`] of a content of this size will give.
     pub(super) fn next_address(&self, content_len: usize, next_segment: u64) -> Address {
         let heads = self.building.heads.len();
         let begins =
@@ -163,17 +164,18 @@ impl Gathering {
         self.batch.segments.push(Arc::new(segment));
     }
 
-    /// A message is ready: since its admission in this turn, at last, or to be tried again.
+    /// A message becomes ready: at its admission, when its time has come, or to be tried again.
     pub(super) fn ready(&mut self, place: Place, address: Address) {
         self.push_ready(place, address, None);
     }
 
-    /// The same of one whose segment is at hand: it need not be read before it is taken, and what is newer not go before it.
+    /// A message becomes ready whose segment is in memory. It need not be read before it is taken, so newer messages cannot go
+    /// before it.
     pub(super) fn ready_at_hand(&mut self, place: Place, address: Address, segment: Arc<Segment>) {
         self.push_ready(place, address, Some(segment));
     }
 
-    /// A message is ready again, for it was not sent.
+    /// A message becomes ready again because its link gave it back unsent.
     pub(super) fn returned(&mut self, name: FifoName, address: Address, segment: Option<Arc<Segment>>) {
         self.push_ready(Place::Back(name), address, segment);
     }
@@ -188,7 +190,7 @@ impl Gathering {
             }
         };
         let pieces = &mut self.ready[at].1;
-        // Two that were cut out of one segment hold different messages of it.
+        // Each piece may hold its own cut of a segment, with different messages of it: only one and the same cut is shared.
         let is_of = |piece: &Piece| match (&piece.at_hand, &at_hand) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (None, None) => true,
@@ -211,13 +213,13 @@ impl Gathering {
         self.batch.turn.events.push(EventNote { address: event.address.packed(), what: event.what });
     }
 
-    /// One message left that fifo, whose head is now there.
+    /// A message left a fifo; `head` is the fifo's head now.
     pub(super) fn taken(&mut self, name: FifoName, head: Position) {
         let entry = self.taken.entry(name).or_insert((head, 0));
         *entry = (head, entry.1 + 1);
     }
 
-    /// One entry left the delay queue, where the head of its era is now there.
+    /// An entry left the delay queue; `head` is the head of its era now.
     pub(super) fn due_taken(&mut self, era: Era, head: DuePosition, is_alarm: bool) {
         let note = self.due_taken.entry(era).or_default();
         let (entries, alarms) = (note.entries + 1, note.alarms + u32::from(is_alarm));
@@ -225,12 +227,12 @@ impl Gathering {
         *note = DueTakenNote { era: era.0, tick, commit, index, entries, alarms };
     }
 
-    /// So many more entries of messages that have ended stand in that list and generation, or fewer.
+    /// Changes the number of entries of ended messages in a list of a generation; negative when they leave.
     pub(super) fn ended(&mut self, list: ListNumber, generation: Generation, entries: i32) {
         *self.ended.entry((list, generation)).or_default() += entries;
     }
 
-    /// Hands over what became ready since the last call; segments of this turn are filled in.
+    /// Hands over what became ready since the last call. Pieces of this turn's segments get their segment.
     pub(super) fn drain_ready(&mut self) -> Vec<(Place, Vec<Piece>)> {
         let mut ready = std::mem::take(&mut self.ready);
         let messages = self.due.values().flatten().filter(|entry| entry.reason != InsertReason::Expiry);
@@ -248,7 +250,7 @@ impl Gathering {
         std::mem::take(&mut self.due)
     }
 
-    /// The finished batch; what follows belongs to the next.
+    /// Finishes the batch; what follows belongs to the next one.
     pub(super) fn finish(&mut self, wall: Wall, next_reference: u16) -> WriteBatch {
         let next = Self::new(self.batch.seq.next());
         let done = std::mem::replace(self, next);

@@ -1,7 +1,10 @@
-//! Messages from handsets: how many are kept, and how much room they take. A carrier may send any number, so over the bound none
-//! is taken: its carrier keeps it, until retention has dropped some here. What waits to be joined has its room already.
+//! Messages from handsets: how many are kept, and how many bytes they take.
 //!
-//! Invariant: what is kept and what waits to be joined fit into the bound together, unless the bound was made smaller.
+//! A carrier may send any number. Over the bound, messages are refused and the carrier keeps them, until retention has dropped
+//! some here. Messages whose parts wait to be joined have their room reserved already.
+//!
+//! Invariant: messages that are kept and messages that wait to be joined fit into the bound together, unless the bound was made
+//! smaller.
 
 use std::collections::VecDeque;
 
@@ -10,13 +13,13 @@ use crate::store::record::{CheckpointRecord, HandsetRecord};
 use super::retained::Retained;
 use super::turn::Turn;
 
-/// See the head of this file.
+/// Counts of the messages from handsets that a shard keeps.
 #[derive(Debug, Default)]
 pub(super) struct Handsets {
     retained: Retained,
-    /// Messages between two marks: last commit, how many, their bytes. Ascending.
+    /// For each stretch of commits between two retention marks: last commit, number of messages, their bytes. Ascending.
     counts: VecDeque<(u64, u64, u64)>,
-    /// Of all of them.
+    /// The sums over all stretches.
     messages: u64,
     octets: u64,
 }
@@ -39,7 +42,7 @@ impl Handsets {
         }
     }
 
-    /// From which commit on they are kept: what stands before may be gone.
+    /// The first commit whose messages are kept; older ones may be gone.
     pub(super) const fn from(&self) -> u64 {
         self.retained.from()
     }
@@ -49,14 +52,14 @@ impl Handsets {
         (self.messages, self.octets)
     }
 
-    /// Whether there is room for so many messages and bytes beside what is kept and what waits to be joined.
+    /// Whether there is room for so many more messages and bytes, beside those that are kept and those that wait to be joined.
     pub(super) const fn has_room(&self, turn: &Turn, waiting: (u64, u64), more: (u64, u64)) -> bool {
         let bounds = &turn.options.bounds;
         self.messages + waiting.0 + more.0 <= bounds.handset_messages_max as u64
             && self.octets + waiting.1 + more.1 <= bounds.handset_octets_max
     }
 
-    /// A message goes into this turn's batch.
+    /// Keeps a message: it goes into this turn's batch.
     pub(super) fn keep(&mut self, turn: &mut Turn, record: HandsetRecord) {
         self.add(turn.gathering.seq().0, 1, record.octets());
         turn.gathering.batch().handsets.push(record);
@@ -72,7 +75,7 @@ impl Handsets {
         }
     }
 
-    /// What it knows goes into a checkpoint; nothing of a later commit may have been added.
+    /// Puts what it knows into a checkpoint. The caller must not have added anything of a later commit.
     pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
         self.retained.mark(checkpoint.commit, turn.now.wall, turn.options.retention_ms);
         while let Some(&(last, messages, octets)) = self.counts.front()

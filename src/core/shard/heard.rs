@@ -1,4 +1,4 @@
-//! What receipts turn out to be, as values: asked about, known, of nobody; and what their links are told.
+//! What receipts turn out to be, as values: known, unknown or to be looked up in the runs; and the verdicts that links get.
 
 use crate::delivery::Happened;
 use crate::model::{Address, LinkId, ReceiptState};
@@ -6,39 +6,40 @@ use crate::store::record::{InboundRecord, ReceiptNote};
 use crate::traffic::{IfUnknown, ReceiptToken, Verdict};
 use stentor_smpp::receipt_id::Candidate;
 
-/// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
+/// Receipts of one batch whose ids are not in the open epoch, while the runs are asked.
 #[derive(Debug)]
 pub(super) struct Probe {
-    /// None: they were parked before.
+    /// The link that waits for verdicts; `None` if the receipts were parked before.
     pub link: Option<LinkId>,
     pub sought: Vec<Sought>,
 }
 
+/// A receipt while the runs are asked about it.
 #[derive(Debug)]
 pub(super) struct Sought {
     pub token: ReceiptToken,
     pub if_unknown: IfUnknown,
     pub is_shared: bool,
-    /// It answers a question: nobody waits for a word on it.
+    /// It answers a query: no link waits for a verdict.
     pub is_asked: bool,
     pub forms: Vec<Candidate>,
     pub record: InboundRecord,
 }
 
-/// What a receipt is, as far as the ids say that are known.
+/// What a receipt is, as far as the known ids say.
 #[derive(Debug)]
 pub(super) enum Judged {
-    /// Of a part that is known.
+    /// About a known part.
     Heard(Heard),
-    /// Of none that is known: the ledger may know its recipient. With whether its id is known.
+    /// About no known part, though a message in doubt may be meant; with the reason why its part is not known.
     Unknown(Box<InboundRecord>, Unknown),
-    /// It bears no id.
+    /// It has no id.
     Nameless(Box<InboundRecord>),
-    /// The runs are to be asked.
+    /// The runs must be asked.
     Asked(Box<Sought>),
 }
 
-/// Why nobody knows which part a receipt is about.
+/// Why it is not known which part a receipt is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
     /// Its id is not known.
@@ -49,23 +50,23 @@ pub(super) enum Unknown {
     Number,
 }
 
-/// What a receipt says of a part that is known: for the message's history.
+/// What a receipt about a known part adds to the message's history.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// Nothing that is not there already.
+    /// Nothing new.
     Nothing,
-    /// It changes nothing.
+    /// A note that changes no state.
     Note(Address, Happened),
-    /// The end of this part, and what said so.
+    /// The end of this part, with the event and the receipt's state.
     Final(ReceiptNote, Happened, ReceiptState),
 }
 
 /// Verdicts for one link.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Once what they say is durable.
+    /// Verdicts to be told once the batch being gathered is durable.
     pub kept: Vec<(ReceiptToken, Verdict)>,
-    /// At once.
+    /// Verdicts that promise nothing, and are told at once.
     pub prompt: Vec<(ReceiptToken, Verdict)>,
 }
 
@@ -76,7 +77,7 @@ impl Told {
 
     pub(super) fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
         match verdict {
-            _ if token == ReceiptToken::NOBODY => {}
+            _ if token == ReceiptToken::NONE => {}
             Verdict::Kept => self.kept.push((token, verdict)),
             Verdict::Unknown | Verdict::Perhaps | Verdict::Full => self.prompt.push((token, verdict)),
         }

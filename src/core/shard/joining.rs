@@ -1,18 +1,18 @@
-//! Parts of messages from handsets, until all of a message are there. They come in any order, over any session, some twice,
-//! some never; each is durable before its carrier is answered, so what waits here waits over a crash as well.
+//! Parts of messages from handsets, until all parts of a message have come. They come in any order, over any session, some twice,
+//! some never. Each is durable before its carrier gets its answer, so parts that wait survive a crash.
 //!
-//! Parts belong together that agree in group, sender, recipient, reference, number of parts and coding. A part whose place is
-//! taken by another text belongs to another message with the same reference: the older one is given up then, as is the oldest
-//! one where there are too many, and one whose rest does not come for long. What is given up is kept as what is there, with the
-//! parts named that are missing.
+//! Parts belong together if they agree in group, sender, recipient, reference, number of parts and coding. If a part comes whose
+//! number is taken by another text, it belongs to another message with the same reference, and the older message is given up.
+//! Also given up are the oldest message when there are too many, and a message whose other parts do not come for too long. A
+//! message that is given up is kept with the parts that have come, and with the numbers of the missing ones.
 //!
-//! A carrier that did not hear our answer delivers a part again, also when its message is whole already: for a while the prints
-//! of its parts are remembered, so that it does not wait here as the part of a message that never comes.
+//! A carrier that did not hear our answer delivers a part again, perhaps after its message is complete. So the prints (hashes) of
+//! its parts are remembered for a while; otherwise the part would wait here for a message that never comes.
 //!
 //! Invariants:
-//! 1. What waits is what stands as parts in `joining`, and lacks a part.
+//! 1. The messages that wait are exactly those with part records in `joining`, and each lacks a part.
 //! 2. A part is in one place: here, or in one message.
-//! 3. `octets` is the room that all that waits would take as messages, at most.
+//! 3. `octets` is the most room that all waiting messages would take as kept messages, bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,16 +22,16 @@ use stentor_smpp::receipt_id::id_hash;
 
 use super::turn::Turn;
 
-/// For so long a part that is told again is known, ms. Some senders give every message the same reference; the same text again
-/// after this time is another message.
+/// How long a repeated part is recognised, ms. Some senders give every message the same reference; the same text again after this
+/// time is another message.
 const TOLD_MS: u64 = 3_600_000;
-/// Prints that are remembered for each message that may lack parts.
+/// Most prints, and most messages that wait no more, that are remembered, for each message that may lack parts.
 const PRINTS_EACH: usize = 4;
 
-/// Commit and place in it: where something is on disk.
+/// Commit and index in it: where a record is on disk.
 type Place = (u64, u32);
 
-/// What the parts of one message agree in.
+/// Everything in which the parts of one message agree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     group: u16,
@@ -54,44 +54,44 @@ struct Part {
 /// A message that lacks parts.
 #[derive(Debug)]
 struct Waiting {
-    /// Its first part to come, and when it did.
+    /// Where its first part is on disk, and when that came.
     since: (Place, Wall),
     octets: u64,
     parts: BTreeMap<u8, Part>,
 }
 
-/// What a part is that comes in.
+/// What a part that comes in is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// It is here, or was: it is told again.
+    /// It is a repetition: it is here, or was here recently.
     Known,
-    /// Nothing of its message is here.
+    /// No part of its message is here.
     First,
-    /// Its message waits for it.
+    /// Its message lacks it.
     Wanted,
-    /// Another message with the same reference is in its place.
+    /// Its message has another text under this number: it is of another message with the same reference.
     Other,
 }
 
-/// See the head of this file.
+/// The messages from handsets that lack parts.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
     waiting: BTreeMap<Name, Waiting>,
     by_age: BTreeMap<Place, Name>,
     octets: u64,
-    /// Messages that wait no more, oldest first: where they are remembered, when that was, the prints of their parts.
+    /// Messages that wait no more, oldest first: where that is recorded, when that was, and the prints of their parts.
     told: VecDeque<(Place, Wall, Vec<u64>)>,
-    /// By print: the newest time at which it was told.
+    /// Each print with the newest time at which its message stopped waiting.
     prints: BTreeMap<u64, Wall>,
 }
 
 impl Joining {
-    /// Messages that wait, and what room they may need.
+    /// How many messages wait, and the room that they may need, bytes.
     pub(super) fn waiting(&self) -> (u64, u64) {
         (self.waiting.len() as u64, self.octets)
     }
 
-    /// How many messages more there are if this part is taken, and what room they may need more.
+    /// How many messages, and how much room, taking this part would add.
     pub(super) fn more_by(&self, turn: &Turn, part: &PartRecord) -> (u64, u64) {
         match self.find(turn, &name_of(part), part.part, print_of(part)) {
             Found::Known => (0, 0),
@@ -100,7 +100,7 @@ impl Joining {
         }
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
     /// The first one that does not.
@@ -120,7 +120,7 @@ impl Joining {
             let texts = waiting.parts.values().map(|part| part.header.len() + part.text.len()).sum::<usize>() as u64;
             octets += texts + octets_without_parts(&name.name, &name.to, name.parts);
         }
-        holds!(3, octets == self.octets, "{octets} octets, and {} are counted", self.octets);
+        holds!(3, octets == self.octets, "{octets} bytes, and {} are counted", self.octets);
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Joining {
         }
     }
 
-    /// A part has come: the messages that wait no more, because it was the last one, or because there is no room.
+    /// A part has come. Returns the messages that wait no more: because it was the last part, or because they are given up.
     pub(super) fn take(&mut self, turn: &mut Turn, part: PartRecord) -> Vec<HandsetRecord> {
         let horizon = Wall(turn.now.wall.0.saturating_sub(turn.options.joining_ms));
         let mut done = self.expire(turn, horizon);
@@ -170,7 +170,7 @@ impl Joining {
         waiting.parts.insert(part.part, Part { at, print, header: part.header, text: part.text });
     }
 
-    /// The oldest ones that there is no room for.
+    /// Gives up the oldest messages over the bounds.
     pub(super) fn shed(&mut self, turn: &mut Turn) -> Vec<HandsetRecord> {
         let mut done = Vec::new();
         let bounds = turn.options.bounds;
@@ -186,7 +186,7 @@ impl Joining {
         done
     }
 
-    /// Gives up what has waited since before `horizon`, and forgets what need not be known any more.
+    /// Gives up messages that have waited since before `horizon`, and forgets prints that are too old.
     pub(super) fn expire(&mut self, turn: &mut Turn, horizon: Wall) -> Vec<HandsetRecord> {
         let mut done = Vec::new();
         while let Some((_, oldest)) = self.by_age.first_key_value()
@@ -207,7 +207,7 @@ impl Joining {
         self.join(turn, name)
     }
 
-    /// A message waits no more: it becomes what is there of it.
+    /// A message waits no more: returns it with the parts that have come.
     fn join(&mut self, turn: &mut Turn, name: &Name) -> Option<HandsetRecord> {
         let waiting = self.waiting.remove(name)?;
         self.by_age.remove(&waiting.since.0);
@@ -230,14 +230,14 @@ impl Joining {
         let Some((at, when, prints)) = self.told.pop_front() else { return };
         turn.gathering.batch().joining_gone.push(at);
         for print in prints {
-            // It may have been told again since.
+            // The same print may have been remembered again since.
             if self.prints.get(&print) == Some(&when) {
                 self.prints.remove(&print);
             }
         }
     }
 
-    /// What a start has found, in the order in which it was written.
+    /// Takes in what a start has found, in the order in which it was recorded.
     pub(super) fn replay(&mut self, found: Vec<(u64, u32, JoiningRecord)>) {
         for (commit, index, record) in found {
             match record {
@@ -256,17 +256,18 @@ fn name_of(part: &PartRecord) -> Name {
     Name { group, from, name: part.name.clone(), to: part.to.clone(), reference, parts, data_coding }
 }
 
-/// Of everything but its time. It is on disk, and outlives a change of the record no longer than [`TOLD_MS`].
+/// A hash of everything in a part but its time. It is stored, so a change of the record's format matters, but for no longer than
+/// [`TOLD_MS`].
 fn print_of(part: &PartRecord) -> u64 {
     id_hash(u64::from(part.group), &encode(&PartRecord { wall: 0, ..part.clone() }))
 }
 
-/// What a message takes by a part.
+/// The room that a part takes in its message, bytes.
 const fn octets_of(part: &PartRecord) -> u64 {
     part.header.len() as u64 + part.text.len() as u64
 }
 
-/// What a message takes of which no part is there.
+/// The room that a message takes without any part, bytes.
 fn octets_of_none(part: &PartRecord) -> u64 {
     octets_without_parts(&part.name, &part.to, part.parts)
 }
@@ -276,7 +277,7 @@ fn octets_without_parts(name: &[u8], to: &[u8], parts: u8) -> u64 {
     HandsetRecord::OCTETS + HandsetRecord::TENANT_OCTETS + addresses + parts as u64 * HandsetRecord::MISSING_OCTETS
 }
 
-/// What is there of a message. A header that several parts have stands there once.
+/// Makes a message of the parts that have come. A header that several parts have is kept once.
 fn joined(name: &Name, waiting: &Waiting) -> HandsetRecord {
     let Name { group, from, data_coding, parts, .. } = *name;
     let (name, to, wall) = (name.name.clone(), name.to.clone(), waiting.since.1.0);
@@ -299,7 +300,7 @@ fn joined(name: &Name, waiting: &Waiting) -> HandsetRecord {
 mod tests {
     use super::*;
 
-    /// Two messages that lack parts, one of them more than one; what is wrong after such a change.
+    /// Two messages that lack parts, one of them more than one part. Returns the invariant that `change` breaks.
     fn breach(change: fn(&mut Joining)) -> u8 {
         let mut joining = Joining::default();
         for (commit, reference, part) in [(1, 7, 1), (2, 8, 2), (3, 7, 3)] {

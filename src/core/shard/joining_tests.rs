@@ -1,4 +1,4 @@
-//! Messages from handsets in parts, over a store in memory: in any order, twice, over crashes, and never whole.
+//! Messages from handsets in parts, over a store in memory: in any order, twice, over crashes, and never complete.
 
 use crate::model::{Address, CarrierId, GroupId, Inboxes, LinkId, Mono, Msisdn, ReplyTo, TenantId, Whose};
 use crate::node::world::catalog;
@@ -33,7 +33,7 @@ fn world() -> World {
     world_of(Bounds::DEFAULT)
 }
 
-/// What a part is, but for its text.
+/// A part, without its text.
 fn part(reference: u16, parts: u8, part: u8) -> HandsetIn {
     HandsetIn { token: ReceiptToken(1), from: ANNA, part: Some(PartIn { reference, parts, part }), ..whole() }
 }
@@ -43,7 +43,7 @@ fn whole() -> HandsetIn {
 }
 
 impl World {
-    /// Says so of a message or a part; nothing is durable yet.
+    /// Tells the shard of a message or a part; nothing is durable yet.
     fn says(&mut self, message: HandsetIn, header: &[u8], text: &str) {
         let mut arena = Vec::new();
         let at = self.now.wall;
@@ -58,7 +58,7 @@ impl World {
         self.tell(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 
-    /// The same, and everything that follows from it.
+    /// Tells the shard of a message or a part, and does everything that follows. Returns the verdict.
     fn brings(&mut self, message: HandsetIn, text: &str) -> Verdict {
         self.says(message, &[], text);
         self.settle();
@@ -79,7 +79,7 @@ impl World {
         let kept: Vec<HandsetRecord> =
             self.records(Space::Handset).iter().map(|octets| decode(octets).expect("a record")).collect();
         let octets = kept.iter().map(HandsetRecord::octets).sum();
-        assert_eq!(self.shard().status().handsets, (kept.len() as u64, octets), "what is counted is what is there");
+        assert_eq!(self.shard().status().handsets, (kept.len() as u64, octets), "the counts agree with what is kept");
         kept
     }
 
@@ -87,7 +87,7 @@ impl World {
         self.kept().into_iter().map(|record| String::from_utf8(record.text).expect("text")).collect()
     }
 
-    /// Parts that wait on the disk.
+    /// The number of parts on disk that wait.
     fn waiting(&self) -> usize {
         let records = self.records(Space::Joining).into_iter().map(|octets| decode(&octets).expect("a record"));
         records.filter(|record| matches!(record, JoiningRecord::Part(_))).count()
@@ -149,7 +149,7 @@ fn a_carrier_hears_nothing_of_a_part_that_is_not_durable() {
     assert_eq!((world.verdicts.len(), world.waiting()), (1, 1));
 }
 
-/// Both parts in one turn: what is put and taken away in one batch is away.
+/// Both parts come in one turn: a record that one batch writes and removes is not there afterwards.
 #[test]
 fn parts_of_one_turn_are_joined_in_it() {
     let mut world = world();
@@ -187,7 +187,7 @@ fn a_part_that_is_told_twice_is_taken_once() {
         assert_eq!(world.brings(part(7, 2, number), text), Verdict::Kept);
     }
     assert_eq!(world.texts(), ["ab", "ab"]);
-    // And what is remembered goes.
+    // And the prints that are remembered are forgotten.
     world.pass(3_600_001);
     world.checkpoint();
     world.settle();
@@ -204,7 +204,7 @@ fn what_waits_waits_over_a_crash() {
     world.crashes(Options::default());
     assert_eq!((world.incomplete(), world.waiting()), ((1, 0), 2));
     world.says(part(7, 3, 1), &[], "a");
-    // Nothing of the last batch survives: its carrier was told nothing, and delivers again.
+    // Nothing of the last batch survives: its carrier got no answer, and delivers again.
     world.crashes(Options::default());
     assert_eq!((world.texts().len(), world.waiting()), (0, 2));
     world.brings(part(7, 3, 1), "a");
@@ -231,7 +231,7 @@ fn parts_of_others_stay_apart() {
     assert_eq!((world.texts(), world.incomplete()), (vec!["ab".to_owned()], (4, 0)));
 }
 
-/// A reference has 8 bits, and comes back: what lacks a part then will never have it.
+/// A reference has 8 bits, and is used again: a message that lacks a part then will never get it.
 #[test]
 fn a_reference_that_is_used_anew_gives_up_the_older_message() {
     let mut world = world();
@@ -263,7 +263,7 @@ fn what_lacks_a_part_for_a_day_is_given_up_with_the_next_checkpoint_or_part() {
         assert_eq!((record.text.as_slice(), record.parts), (&b"bd"[..], 5));
         assert_eq!(record.missing, [(1, 0), (3, 1), (5, 2)], "each at its place");
         assert_eq!((world.incomplete().1, world.waiting()), (1, usize::from(!by_checkpoint)));
-        // Counted once, whichever side of the checkpoint it is on.
+        // Counted once, whether before or after the checkpoint.
         world.crashes(Options::default());
         assert_eq!(world.kept().len(), 1);
         world.checkpoint();
@@ -284,17 +284,17 @@ fn over_the_bounds_the_oldest_is_given_up() {
         assert_eq!((world.texts(), world.incomplete(), world.waiting()), (vec!["a".to_owned()], (2, 1), 2));
         assert_eq!(world.kept()[0].missing, [(2, 1)]);
     }
-    // A start keeps to a bound that is smaller, and what is remembered has one as well: four prints.
+    // A restart keeps to a smaller bound. What is remembered is bounded as well: four prints.
     let mut world = world();
     for reference in 1..=6 {
         assert_eq!(world.brings(part(reference, 2, 1), "a"), Verdict::Kept);
     }
     world.crashes(bounded(Bounds { joining_max: 1, ..Bounds::DEFAULT }));
     assert_eq!((world.texts(), world.waiting()), (vec!["a".to_owned(); 5], 1));
-    assert_eq!(world.records(Space::Joining).len(), 1 + 4, "one that waits, and of five that did the newest four");
+    assert_eq!(world.records(Space::Joining).len(), 1 + 4, "one that waits, and the newest four of five that did");
 }
 
-/// A part that waits has its room: what is given up must find some.
+/// A part that waits has its room reserved: a message that is given up must find some.
 #[test]
 fn what_waits_counts_among_what_is_kept() {
     let mut world = world_of(Bounds { handset_messages_max: 2, ..Bounds::DEFAULT });
@@ -303,14 +303,14 @@ fn what_waits_counts_among_what_is_kept() {
     assert_eq!(world.brings(part(2, 2, 1), "d"), Verdict::Full);
     assert_eq!(world.brings(part(1, 2, 1), "a"), Verdict::Kept, "it is here");
     assert_eq!(world.brings(part(1, 2, 1), "x"), Verdict::Full, "of another message, which has no place");
-    assert_eq!(world.brings(part(1, 2, 2), "e"), Verdict::Kept, "it takes no place more");
+    assert_eq!(world.brings(part(1, 2, 2), "e"), Verdict::Kept, "it needs no further place");
     assert_eq!(world.brings(part(1, 2, 2), "e"), Verdict::Kept, "it was here");
     assert_eq!((world.texts(), world.brings(whole(), "c")), (vec!["b".to_owned(), "ae".to_owned()], Verdict::Full));
     let mut world = world_of(Bounds { handset_octets_max: 204, ..Bounds::DEFAULT });
     assert_eq!(world.brings(part(1, 2, 1), &"a".repeat(60)), Verdict::Kept);
     assert_eq!(world.brings(part(1, 2, 2), &"b".repeat(64)), Verdict::Full);
     assert_eq!(world.brings(part(1, 2, 2), &"b".repeat(63)), Verdict::Kept);
-    assert_eq!(world.kept()[0].octets(), 190, "five octets each for parts that are missing are free again");
+    assert_eq!(world.kept()[0].octets(), 190, "the five bytes for each missing part are free again");
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn headers_of_parts_are_kept_once() {
     assert_eq!(world.kept()[0].header, b"\x24\x01\x01\x25\x01\x01");
 }
 
-/// Retention: a cursor, counts by marks, and dropped ranges that come back count for nothing.
+/// Retention: a cursor, counts by marks; dropped ranges that come back are not counted.
 #[test]
 fn what_is_past_retention_goes_and_a_start_does_not_count_it() {
     let mut world = world();
@@ -359,7 +359,7 @@ fn senders_without_numbers_stay_apart() {
     assert_eq!((world.texts(), world.kept()[0].name.clone()), (vec!["ab".to_owned()], b"Info".to_vec()));
 }
 
-/// From users, A10: messages from handsets were kept and read by nobody.
+/// From users, A10: messages from handsets were kept, and could not be read.
 #[test]
 fn a_message_is_its_numbers_owners_and_is_read_in_pages() {
     let mut inboxes = Inboxes::default();
@@ -374,8 +374,8 @@ fn a_message_is_its_numbers_owners_and_is_read_in_pages() {
     assert_eq!(owners, [Some(7), Some(7), Some(7)]);
     world.handle(ShardEvent::Reconfigure(Box::default()));
     world.brings(whole(), "hello");
-    assert_eq!(world.kept().last().map(|record| record.tenant), Some(None), "its number was taken from it by a reload");
-    assert_eq!(world.shard().status().counters.handsets_kept, [3, 1], "of a tenant, of nobody");
+    assert_eq!(world.kept().last().map(|record| record.tenant), Some(None), "a reload took the number from its tenant");
+    assert_eq!(world.shard().status().counters.handsets_kept, [3, 1], "of a tenant, of no tenant");
     let mut pages = |whose, limit| {
         let (mut pages, mut from) = (Vec::new(), Address::default());
         loop {
@@ -387,7 +387,7 @@ fn a_message_is_its_numbers_owners_and_is_read_in_pages() {
         }
     };
     assert_eq!(pages(Whose::All, 3), [3, 1]);
-    assert_eq!(pages(Whose::Of(TenantId(7)), 1), [1, 1, 1, 0], "whether more are its own shows on the way");
+    assert_eq!(pages(Whose::Of(TenantId(7)), 1), [1, 1, 1, 0], "whether more are its own is found out on the way");
     assert_eq!(pages(Whose::Of(TenantId(8)), 10), [0]);
-    assert_eq!(pages(Whose::Of(TenantId(0)), 10), [0], "what is nobody's is not the nameless one's");
+    assert_eq!(pages(Whose::Of(TenantId(0)), 10), [0], "a message of no tenant is not the nameless tenant's");
 }

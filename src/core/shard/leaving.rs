@@ -1,5 +1,6 @@
-//! How messages leave where they wait: an attempt begins, or they have ended and are passed over. What the books say of that;
-//! the lists themselves are `pull.rs`' own.
+//! How messages leave their lists: an attempt begins, or they have ended and are passed over.
+//!
+//! This file knows what that changes in the books; the lists themselves are in `pull.rs`.
 
 use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Verdict};
 use crate::model::{Address, Content, DeadLetterReason, Head, Lane, LinkId, MessageState};
@@ -15,23 +16,24 @@ use super::notes::attempt_note;
 use super::restored::{self, unsent_doubt};
 use super::turn::Turn;
 
-/// Whether a message that was just taken from a list is not to be sent.
+/// Whether a message that was just taken from a list must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// It waited until now.
+    /// It may be sent: it waited until now.
     No,
-    /// It had ended: its entry is one less of those that are counted as ended.
+    /// It ended earlier, or its segment's alarm ends it. The count of entries of ended messages goes down by one: its end has
+    /// raised that count, or will raise it.
     Ended,
-    /// A receipt has ended it, or it ends now; its place was counted until now.
+    /// A receipt ended it, or it ends now. Its place in the queue was held until now.
     Closed,
 }
 
-/// What became of a message whose route is gone.
+/// The result of rerouting a message whose route is gone.
 #[derive(Debug)]
 pub(super) enum Rerouted {
-    /// It waits in that lane.
+    /// It now waits in that lane.
     To(Lane),
-    /// It has ended.
+    /// It has ended, or ends now.
     Not(Passed),
 }
 
@@ -39,11 +41,11 @@ pub(super) enum Rerouted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub lane: Lane,
-    /// It is of what was unsent at a backup.
+    /// Whether the list holds what was unsent at a backup.
     pub is_restored: bool,
 }
 
-/// What became of a message that was taken from its list for a link.
+/// The result of taking a message from its list for a link.
 #[derive(Debug)]
 pub(super) enum Begun {
     /// Its attempt is recorded.
@@ -53,8 +55,8 @@ pub(super) enum Begun {
 }
 
 impl Ledger {
-    /// Whether a message that was just taken from a list is not to be sent, because it has ended or its time `is_over`: nothing
-    /// is left to do about its entry. `is_restored`: it was in the list at the backup.
+    /// Decides whether a message that was just taken from a list must not be sent, because it has ended or has expired
+    /// (`is_over`); if so, nothing is left to do about its entry. `is_restored`: it was in the list when the backup was made.
     pub(super) fn pass_over(
         &mut self,
         turn: &mut Turn,
@@ -68,10 +70,10 @@ impl Ledger {
             waits_no_more(turn, address, head);
             return Passed::Closed;
         }
-        // Whoever cancelled it while it was put off has held its place until now.
+        // A message that was cancelled while it was put off has held its place until now.
         turn.places.leave(cancelled.unwrap_or_default());
         if is_over && cancelled.is_none() && self.books.may_end_by_carrier(address) {
-            // A receipt may still come, and end it before its segment is visited: then the visit would not count its entry.
+            // A receipt may still come and end it before its segment is visited; then the visit would not count its entry as left.
             if is_restored {
                 self.note_restored_doubt(turn, address, Resolution::Expired);
             }
@@ -85,7 +87,7 @@ impl Ledger {
         if cancelled.is_some() || is_over { Passed::Ended } else { Passed::No }
     }
 
-    /// Records the attempt of a message just taken for a link, unless it is not to be sent after all; `is_over`: its time is.
+    /// Records the attempt of a message just taken for a link, unless it must not be sent. `is_over`: it has expired.
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn,
@@ -102,7 +104,7 @@ impl Ledger {
         }
         waits_no_more(turn, address, head.as_ref());
         let Some(head) = head else {
-            // Its segment is damaged, and was told to the operator.
+            // Its segment is damaged, which the operator was told.
             self.die(turn, address, DeadLetterReason::Unreadable);
             return Begun::Not(Passed::No);
         };
@@ -141,7 +143,7 @@ impl Ledger {
         Begun::Submit(Submit { address, attempt, reference, head, arena, answered, cut, trial })
     }
 
-    /// A message was just taken from the list of a route that is gone: where it waits from now on, by the rules of now.
+    /// Finds a new lane for a message just taken from the list of a route that is gone, by the present routing rules.
     pub(super) fn reroute(&mut self, turn: &mut Turn, taken: &Taken, is_over: bool, is_restored: bool) -> Rerouted {
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
@@ -170,20 +172,21 @@ impl Ledger {
         Rerouted::Not(Passed::No)
     }
 
-    /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.
+    /// A message that was unsent at the backup is taken to be sent: its doubt is recorded before its attempt.
     fn begin_restored(&mut self, turn: &mut Turn, address: Address) {
         self.note_restored_doubt(turn, address, Resolution::HandResend);
         self.happens(turn, address, Happened::Resent { by: Resolution::HandResend });
     }
 
-    /// A message that was unsent at the backup leaves its list: it was in doubt until then, and how that ends follows.
+    /// A message that was unsent at the backup leaves its list. It was in doubt until now, so the doubt is recorded; the caller
+    /// records how it ends.
     fn note_restored_doubt(&mut self, turn: &mut Turn, address: Address, how: Resolution) {
         turn.counters.in_doubt += 1;
         turn.counters.resolved[how.index()] += 1;
         self.happens(turn, address, Happened::InDoubt { lost: restored::LOST });
     }
 
-    /// Ends a message whose time is over; not if it is somewhere else by now.
+    /// Ends a message that has expired, unless it is in another place by now.
     pub(super) fn expire(&mut self, turn: &mut Turn, address: Address, message: &Overdue) -> Expired {
         let mut list = None;
         match message.place {
@@ -200,14 +203,14 @@ impl Ledger {
                 list = Some((message.lane, restored));
                 turn.places.leave(message.tenant);
             }
-            // An answer may still come to a part of it, or what somebody vouched for was put in doubt again.
+            // A part of it may still be answered, or it is in doubt again after the operator said that it was sent.
             Place::AtCarrier if self.books.attempts.get(address).is_some() => return Expired::Elsewhere,
             Place::AtCarrier if self.books.attempts.in_ledger(address).is_some() => return Expired::Elsewhere,
             Place::AtCarrier => {
                 self.finish(turn, address, Happened::NoReceipt);
                 return Expired::Now(None);
             }
-            // What waits for a receipt goes on waiting for it, and is ready again or settled then.
+            // If it waits for a receipt until `decided_at`, it goes on waiting, and is ready again or settled then.
             Place::InDoubt => match self.books.attempts.in_ledger(address) {
                 Some(doubt) if doubt.decided_at == InDoubt::HELD => {
                     turn.counters.resolved[Resolution::Expired.index()] += 1;
@@ -219,7 +222,7 @@ impl Ledger {
         Expired::Now(list)
     }
 
-    /// Gives up a message that was unsent at a backup, and was just taken from its list.
+    /// Gives up a message that was unsent at a backup and was just taken from its list.
     pub(super) fn drop_restored(&mut self, turn: &mut Turn, lane: Lane, taken: &Taken, is_over: bool) -> Passed {
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
@@ -238,8 +241,8 @@ impl Ledger {
         Passed::No
     }
 
-    /// A message is not to be sent; `place`: whether it stands in a list, whose place is free at once, or in the delay queue,
-    /// where it is when its time has come.
+    /// Cancels a message. `is_in_list`: it is in a list, and its place is free at once; otherwise it is in the delay queue, and
+    /// its place is free when it is due there.
     pub(super) fn cancel(
         &mut self,
         turn: &mut Turn,
@@ -265,8 +268,8 @@ impl Ledger {
         Cancelled::Done
     }
 
-    /// Whether a message whose turn has come in the delay queue was cancelled: it is passed over, and its place is free. One
-    /// that a receipt has closed goes on into its list, where its head says whose place it is.
+    /// Whether a message that is due in the delay queue was cancelled: then it is passed over, and its place is free. A message
+    /// that a receipt has closed goes on into its list, where its head names the tenant whose place it holds.
     pub(super) fn passes_over(&mut self, turn: &mut Turn, address: Address) -> bool {
         let Some(tenant) = self.books.cancelled.get(&address).copied().filter(|tenant| *tenant != CLOSED) else {
             return false;

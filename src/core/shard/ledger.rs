@@ -1,16 +1,18 @@
-//! The ledger of what is in doubt: how an entry comes, what settles it, and what a hand may do with it.
+//! The ledger of messages in doubt: how an entry is made, what settles it, and what the operator may do with it.
 //!
 //! Invariants:
-//! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline; or with the end of its message, when
-//!    the receipt of one part says how that was.
-//! 2. What its class gives up, and what a hand gives up, leaves a notice in the same batch.
-//! 3. What is held ends when its message expires ([`Resolution::Expired`]): to send it again would be for nothing then. What
-//!    waits for a receipt waits until [`InDoubt::decided_at`] all the same.
-//! 4. An entry of a class that sends again, or gives up, has an entry in the delay queue at [`InDoubt::decided_at`]: until
-//!    then a receipt may settle it. One that fires earlier belongs to an older doubt of the message and does nothing.
-//! 5. What is sent again goes beside no others ([`Doubts::trial`]), and no more often than [`Options::doubts_max`] permits.
+//! 1. An entry leaves by exactly one [`Resolution`], which is in the message's timeline; or with the end of its message, when a
+//!    receipt of one part says how the message ended.
+//! 2. Each entry that its class's policy or the operator gives up leaves a notice in the same batch.
+//! 3. An entry that is held ends when its message expires ([`Resolution::Expired`]): to send it again would then be useless. An
+//!    entry that waits for a receipt waits until [`InDoubt::decided_at`] all the same.
+//! 4. An entry of a class that sends again, or gives up, has an entry in the delay queue at [`InDoubt::decided_at`]: until then a
+//!    receipt may settle it. One that fires earlier belongs to an older doubt of the message and does nothing.
+//! 5. A message that is sent again is not put on a session with others ([`Doubts::trial`]), and is sent no more often than
+//!    [`Options::doubts_max`] permits.
 //!
-//! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
+//! The ledger holds the books of what is under way: a machine that moves a message on tells the ledger what happened, and gets
+//! back what follows for other machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,23 +41,26 @@ use super::shown::{Listed, message};
 use super::status::Hold;
 use super::turn::Turn;
 
-/// See the head of this file.
+/// The doubts of a shard, and the books of what is under way.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub books: Books,
-    /// The reference that parts were given last.
+    /// The reference that was given last to a message of several parts.
     next_reference: u16,
-    /// When each bind has last left a message of this shard unanswered, and how many within one loss. There are as many as binds.
+    /// When each bind last left a message of this shard unanswered, and how many it has left within that loss. As many entries as
+    /// there are binds.
     lost: BTreeMap<(CarrierId, LostBind), (Mono, u32)>,
-    /// Entries that a start has found, less those that have left with their messages' ends since.
+    /// Corrects the check of invariant 1: entries that a restart has found, which no counter has counted, less those that left
+    /// with the ends of their messages.
     not_counted: i64,
 }
 
-/// What a bind leaves unanswered with no longer pauses belongs to one loss.
+/// Messages that a bind leaves unanswered with pauses no longer than this belong to one loss of a session.
 const ONE_LOSS_NS: u64 = 10_000_000_000;
 
-/// So many of what a session left unanswered go again one by one, those first that were sent first: most carriers read in order, so
-/// the one at which they hung up is among them. The others go in groups, or it would take too long.
+/// The first messages that a lost session left unanswered are sent again one by one, those first that were sent first. Most
+/// carriers read in order, so the message at which they hung up is among these. The others are sent in groups, or it would take
+/// too long.
 const ALONE_FIRST: u32 = 16;
 
 impl Ledger {
@@ -63,8 +68,8 @@ impl Ledger {
         Self { books: Books::new(options), next_reference: 0, lost: BTreeMap::new(), not_counted: 0 }
     }
 
-    /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
-    /// needs one as well, so every message that is not surely single gets one.
+    /// A reference for a message's parts: a new one, unless the message surely has one part only. A message whose carrier makes
+    /// more parts of it than were counted at ingest needs one as well.
     pub(super) fn reference(&mut self, parts: u8) -> u16 {
         if parts > 1 {
             self.next_reference = self.next_reference.wrapping_add(1);
@@ -72,8 +77,7 @@ impl Ledger {
         self.next_reference
     }
 
-    /// Something happens to a message: the books know it from now on, and this turn's batch holds it. What that took out of the
-    /// books.
+    /// Records an event of a message: in the books now, and in this turn's batch. Returns what it took out of the books.
     pub(super) fn happens(&mut self, turn: &mut Turn, address: Address, what: Happened) -> Closed {
         let event = Event { address, at: turn.now.wall, what };
         turn.gathering.event(&event);
@@ -81,22 +85,22 @@ impl Ledger {
         self.books.apply(&event, &mut turn.counters)
     }
 
-    /// Entries that came and did not leave, by what was counted.
+    /// Entries that came less entries that left, by this process's counters.
     fn counted(turn: &Turn) -> i64 {
         turn.counters.in_doubt as i64 - turn.counters.resolved.iter().sum::<u64>() as i64
     }
 
-    /// All is replayed: what stands here now was counted in another life.
+    /// The replay is complete: the entries that are here now were counted by an earlier process.
     pub(super) fn replayed(&mut self, turn: &Turn) {
         self.not_counted = self.books.attempts.ledger().count() as i64 - Self::counted(turn);
     }
 
-    /// A receipt of one part has said how the message ended.
+    /// A receipt of one part has ended the message; its entry, if it has one, leaves without a resolution.
     pub(super) fn leaves_by_receipt(&mut self, address: Address) {
         self.not_counted -= i64::from(self.books.attempts.in_ledger(address).is_some());
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
     /// The first one that does not.
@@ -131,7 +135,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the batch has a notice of each doubt that it gives up, and no others.
+    /// Checks that the batch has a notice for each doubt that it gives up, and no others.
     pub(super) fn check_notices(&self, turn: &Turn) -> Sound {
         let batch = turn.gathering.gathered();
         let is_given_up = |what: Happened| matches!(what, Happened::Dead { by: Some(_), .. });
@@ -145,7 +149,7 @@ impl Ledger {
         self.finish(turn, address, Happened::Dead { reason, by: None });
     }
 
-    /// A message reaches its final state.
+    /// Gives a message its final state.
     pub(super) fn finish(&mut self, turn: &mut Turn, address: Address, end: Happened) {
         debug_assert!(end.is_final());
         turn.moved.push(address);
@@ -155,7 +159,7 @@ impl Ledger {
         self.happens(turn, address, end);
     }
 
-    /// Why no attempt of that class is begun at present. An attempt that is open may end in the ledger, so both count.
+    /// Why no attempt of that class is begun at present. An open attempt may end in the ledger, so open attempts count too.
     pub(super) fn hold(&self, turn: &Turn, class: Class) -> Option<Hold> {
         let bounds = &turn.options.bounds;
         let most = if class.is_urgent() { bounds.unanswered_urgent_max } else { bounds.unanswered_max };
@@ -168,8 +172,8 @@ impl Ledger {
         }
     }
 
-    /// One more attempt may be open; if not, an outcome of those that are goes on with what waits. Never refuses an urgent
-    /// one: its link keeps a slot for it, and may hold back the very attempts that we would wait for.
+    /// Whether one more attempt may be open. If not, the next outcome of an open attempt makes the shard go on. Urgent messages
+    /// are never refused: their link keeps a slot for them, and may hold back the very attempts that the shard would wait for.
     pub(super) fn may_attempt(&mut self, turn: &mut Turn, class: Class) -> bool {
         match self.books.attempts.open_count() {
             0 => true,
@@ -179,15 +183,15 @@ impl Ledger {
         }
     }
 
-    /// The carrier took a part of several: it stands in the message's timeline if it is news.
+    /// The carrier took one of several parts. An event records it, unless it is known already.
     pub(super) fn part_taken(&mut self, turn: &mut Turn, address: Address, part: u8, parts: u8) {
         if !self.books.knows_part(address, part) {
             self.happens(turn, address, Happened::PartAccepted { part, parts });
         }
     }
 
-    /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start. Whether it is in
-    /// doubt from now on: then a parked receipt may settle it, or its class decides ([`Ledger::apply_policy`]).
+    /// An attempt got no answer. `core`: the core of its link; `None` if the attempt was found at a start. Returns whether the
+    /// message is in doubt now: then a parked receipt may settle it, or its class decides ([`Ledger::apply_policy`]).
     pub(super) fn doubt(&mut self, turn: &mut Turn, address: Address, reason: Unanswered, core: Option<u8>) -> bool {
         debug_assert!(self.books.attempts.get(address).is_some(), "only an attempt that is open goes in doubt");
         let Some(open) = self.books.attempts.get(address) else { return false };
@@ -200,8 +204,9 @@ impl Ledger {
         true
     }
 
-    /// One more message that a session has left unanswered: whether enough others were before it to go alone. Answers that do not
-    /// come in time are missed one by one, and what a session takes along comes in several turns.
+    /// Counts one more message that a session left unanswered. Returns whether so many were lost before it that it is sent again
+    /// in a group rather than alone. Timeouts are noticed one by one, and the messages of one lost session may come in several
+    /// turns, so a loss goes on until there is a pause.
     fn is_behind_the_first(&mut self, turn: &Turn, carrier: CarrierId, bind: LostBind) -> bool {
         let now = turn.now.mono;
         let lost = self.lost.entry((carrier, bind)).or_insert((now, 0));
@@ -210,7 +215,8 @@ impl Ledger {
         lost.1 > ALONE_FIRST
     }
 
-    /// What becomes of an entry when its wait is over. What was alone too often is given up where it would be sent again.
+    /// What is done with an entry when its wait is over. A message that was lost alone too often is given up instead of sent
+    /// again.
     fn policy(turn: &Turn, doubt: &InDoubt) -> DoubtPolicy {
         match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Resend if Self::is_exhausted(turn, doubt) => DoubtPolicy::Drop,
@@ -222,7 +228,8 @@ impl Ledger {
         doubt.doubts.alone() >= turn.options.doubts_max
     }
 
-    /// Until when an entry waits, that comes now.
+    /// Until when an entry waits that is made now. From the second loss on it waits longer, so that a long silence of the carrier
+    /// is not blamed on the message.
     fn decided_at(turn: &Turn, doubt: &InDoubt) -> Wall {
         let wait_ms = turn.options.in_doubt_wait_ms;
         let again = Self::policy(turn, doubt) == DoubtPolicy::Resend && doubt.doubts.lost > 1;
@@ -230,9 +237,9 @@ impl Ledger {
         turn.now.wall.after_ms(if again { wait_ms.max(DOUBTED_AGAIN_MS) } else { wait_ms })
     }
 
-    /// What the class of an entry wants, from now on.
+    /// Applies the policy of an entry's class from now on: holds it, or lets it wait in the delay queue until its class decides.
     pub(super) fn apply_policy(&mut self, turn: &mut Turn, address: Address) {
-        // What made it go in doubt may have brought the receipt that settled it.
+        // It may be settled already: what put it in doubt may have brought the receipt as well.
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
         let decided_at = match Self::policy(turn, &doubt) {
             DoubtPolicy::Hold => InDoubt::HELD,
@@ -247,25 +254,26 @@ impl Ledger {
         self.books.put_off_doubt(address, decided_at);
     }
 
-    /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
+    /// Applies the present policy to entries that are treated otherwise: the policy was changed, the clock went back, or a
+    /// restart has found them.
     pub(super) fn reconcile(&mut self, turn: &mut Turn) {
-        // Held until now, or put off by a clock that was ahead.
-        let astray = |doubt: &InDoubt| match Self::policy(turn, doubt) {
+        // Held, and no longer to be held, or made to wait too long by a clock that was ahead.
+        let misrouted = |doubt: &InDoubt| match Self::policy(turn, doubt) {
             DoubtPolicy::Hold => doubt.decided_at != InDoubt::HELD,
-            // Its wait may have passed under another policy; what a start replayed does not say when it ends.
+            // Its wait may be over while another policy applied; and replayed turns do not say when a wait ends.
             DoubtPolicy::Drop | DoubtPolicy::Resend => {
                 let latest = Self::decided_at(turn, doubt);
                 doubt.decided_at > latest || Tick::at_or_after(doubt.decided_at) <= turn.due_from
             }
         };
-        for address in self.addresses(astray) {
+        for address in self.addresses(misrouted) {
             self.apply_policy(turn, address);
         }
     }
 
     /// The wait of a message in doubt is over: unless something settled it, its class decides.
     pub(super) fn doubt_wait_over(&mut self, turn: &mut Turn, address: Address) {
-        // Something has settled it.
+        // A receipt or the operator has settled it.
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
         if doubt.decided_at > turn.now.wall {
             return;
@@ -275,7 +283,8 @@ impl Ledger {
             DoubtPolicy::Resend if self.books.has_room_for_tried() => {
                 self.resend(turn, address, Resolution::PolicyResend);
             }
-            // An answer to its last attempt may still come: the next one needs a number of its own.
+            // Without room to count its attempts, the next one would get the same number, and a late answer to the last attempt
+            // would be taken for an answer to it. So it waits again.
             DoubtPolicy::Resend | DoubtPolicy::Hold => self.apply_policy(turn, address),
         }
     }
@@ -297,7 +306,7 @@ impl Ledger {
         }
     }
 
-    /// Gives up what is in doubt, or was until now.
+    /// Gives up a message that is in doubt, or was until now.
     pub(super) fn give_up(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, how: Resolution) {
         turn.counters.resolved[how.index()] += 1;
         let policy = turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason);
@@ -319,7 +328,7 @@ impl Ledger {
         self.finish(turn, address, end);
     }
 
-    /// The carrier has a part of it. With all its parts the message leaves the ledger.
+    /// The carrier has a part of a message in doubt. Once it has all parts, the message leaves the ledger.
     pub(super) fn taken_after_all(
         &mut self,
         turn: &mut Turn,
@@ -347,7 +356,8 @@ impl Ledger {
         self.happens(turn, address, Happened::Resolved { by: how });
     }
 
-    /// A receipt whose id nobody knows: if it settles an entry of the ledger, the part that it is about, and what it says.
+    /// Looks for the entry of the ledger that a receipt with an unknown id is about. Returns the part that it settled, and what
+    /// the receipt says.
     pub(super) fn settle_by_receipt(
         &mut self,
         turn: &mut Turn,
@@ -374,12 +384,12 @@ impl Ledger {
         Some((doubt_note(turn, address, &doubt, (part, parts), group, &record.id), state))
     }
 
-    /// Whether another message to that number is under way, or was in doubt of late.
+    /// Whether another message to that number is under way, or was recently in doubt.
     pub(super) fn is_under_way_beside(&mut self, number: u64, address: Address) -> bool {
         Msisdn::from_number(number).is_some_and(|recipient| self.books.attempts.is_under_way_beside(recipient, address))
     }
 
-    /// Whether a parked receipt is about that doubt: it names it, or nothing else can be meant; `is_sole`: it can not.
+    /// Whether a parked receipt is about that doubt: its reference names it, or (`is_sole`) it cannot be about anything else.
     pub(super) fn is_about(&self, address: Address, doubt: &InDoubt, record: &InboundRecord, is_sole: bool) -> bool {
         let named = record.reference.and_then(|reference| {
             self.books.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
@@ -387,12 +397,12 @@ impl Ledger {
         named.is_some() || is_sole
     }
 
-    /// Entries of the ledger that are wanted.
+    /// The addresses of those entries that `is_wanted` accepts.
     pub(super) fn addresses(&self, is_wanted: impl Fn(&InDoubt) -> bool) -> Vec<Address> {
         self.books.attempts.ledger().filter(|(_, doubt)| is_wanted(doubt)).map(|(address, _)| *address).collect()
     }
 
-    /// Somebody decided about what a backup held unsent: how many entries of the ledger that concerns.
+    /// The operator decided about messages that were unsent in a backup. Returns how many entries of the ledger it concerns.
     pub(super) fn release(&mut self, turn: &mut Turn, class: Option<Class>, policy: DoubtPolicy) -> u64 {
         let own = |doubt: &InDoubt| {
             class.is_none_or(|class| doubt.lane.class == class) && Restored::is_cause(doubt.lost.reason)
@@ -408,10 +418,10 @@ impl Ledger {
         held.len() as u64
     }
 
-    /// Entries of the ledger that one question looks at: with a filter that fits few, a page may be empty and go on.
+    /// Entries that one question looks at. With a filter that fits few of them, a page may be empty and have a next page.
     pub(super) const LOOKED_AT_MAX: usize = 10_000;
 
-    /// A page of the ledger, from an address on, and where the next begins.
+    /// A page of the ledger, beginning at an address, and where the next page begins.
     pub(super) fn list_doubts(
         &self,
         filter: &DoubtFilter,
@@ -432,7 +442,7 @@ impl Ledger {
         (listed, next)
     }
 
-    /// What the store told of a page; what left the ledger meanwhile is left out.
+    /// Builds a page from what the store found; entries that left the ledger in the meantime are left out.
     pub(super) fn shown_doubts(
         &self,
         turn: &Turn,
@@ -453,7 +463,7 @@ impl Ledger {
         listed.iter().zip(messages).filter_map(shown).collect()
     }
 
-    /// A hand decides over one message; all 128 bits of its id have been compared.
+    /// The operator decides about one message; the caller has compared all 128 bits of its id.
     pub(super) fn resolve_by_hand(&mut self, turn: &mut Turn, address: Address, action: DoubtAction) -> Resolved {
         if self.books.attempts.in_ledger(address).is_none() {
             return Resolved::NotInDoubt;
@@ -466,7 +476,7 @@ impl Ledger {
         Resolved::Done
     }
 
-    /// An attempt that a start has found without its outcome: whether its message has ended. If not, it is in doubt.
+    /// An attempt that a start has found without its outcome. Returns whether its message has ended; if not, it goes in doubt.
     pub(super) fn settle_left_open(&mut self, turn: &Turn, address: Address) -> bool {
         let has_ended = self.books.is_closed(address);
         if has_ended {
@@ -475,7 +485,7 @@ impl Ledger {
         has_ended
     }
 
-    /// What was in doubt already when the backup was made, in the first start after its restore.
+    /// At the first start after a restore: what was in doubt when the backup was made is now in doubt because of the restore.
     pub(super) fn hold_again(&mut self, turn: &mut Turn) {
         for address in self.addresses(|_| true) {
             let doubt = self.books.attempts.doubts.get(&address);
@@ -486,25 +496,25 @@ impl Ledger {
         }
     }
 
-    /// What it knows goes into a checkpoint.
+    /// Puts what it knows into a checkpoint.
     pub(super) fn note(&mut self, turn: &Turn, snapshot: &mut Snapshot) {
         self.books.note(turn.first_segment, &mut snapshot.book);
         snapshot.checkpoint.next_reference = self.next_reference;
     }
 
-    /// As a checkpoint left it.
+    /// Takes what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord, book: &Book) {
         self.books.restore(book);
         self.next_reference = checkpoint.next_reference;
     }
 
-    /// A turn that was written down.
+    /// Applies a recorded turn.
     pub(super) fn replay(&mut self, record: &TurnRecord, counters: &mut Counters) {
         self.books.replay(record, counters);
         self.next_reference = record.next_reference;
     }
 
-    /// The reference that parts were given last.
+    /// The reference that was given last to a message of several parts.
     pub(super) const fn last_reference(&self) -> u16 {
         self.next_reference
     }
@@ -516,7 +526,7 @@ impl Ledger {
     }
 }
 
-/// Messages for whose doubts something waits in the delay queue, and when; and whether that is all there is.
+/// The messages and ticks of all doubt waits in the delay queue; and whether all of the queue is in memory.
 fn doubt_waits(turn: &Turn, queue: &DelayQueue) -> (BTreeSet<(Address, Tick)>, bool) {
     let known = queue.eras().flat_map(|(_, queue)| queue.entries()).chain(turn.gathering.due());
     let is_all_known = queue.eras().all(|(_, queue)| queue.entries().len() as u64 == queue.waiting());
@@ -524,7 +534,7 @@ fn doubt_waits(turn: &Turn, queue: &DelayQueue) -> (BTreeSet<(Address, Tick)>, b
     (own.map(|(tick, entry)| (entry.address, tick)).collect(), is_all_known)
 }
 
-/// The part of an entry that waits for its receipt under an id which is known only now.
+/// The note by which a part of an entry waits for its receipt; its id became known only now.
 pub(super) fn doubt_note(
     turn: &Turn,
     address: Address,

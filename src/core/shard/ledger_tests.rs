@@ -1,4 +1,4 @@
-//! One shard over a store in memory, turned by hand: what is in doubt, from its beginning to its end.
+//! One shard over a store in memory, driven step by step: messages in doubt, from their beginning to their end.
 
 use crate::delivery::samples::busy;
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
@@ -85,7 +85,7 @@ impl World {
         (self.accepted(class, to, parts), self.pulled(class))
     }
 
-    /// Asks, and finds that the store cannot be read.
+    /// Asks, and answers that the store cannot be read.
     fn fails(&mut self, event: ShardEvent) {
         self.tell(event);
         let request = Box::new(self.reads.pop_front().expect("the store is asked"));
@@ -105,7 +105,7 @@ impl World {
         self.submits.pop()
     }
 
-    /// What the number ends in that it was sent from, as its link tells it.
+    /// The last digits of the number that the message was sent from, as its link tells them.
     pub(super) fn sender_of(submit: &Submit) -> Tail {
         let (from, octets) = (submit.head.content_at as usize, submit.head.content_len as usize);
         let content = submit.arena.get(from..from + octets).and_then(|octets| Content::decode(octets).ok());
@@ -137,7 +137,7 @@ impl World {
         self.handle(receipt_event(self.now.wall, (from, id), state, reference));
     }
 
-    /// State, and what happened behind the first doubt.
+    /// The state, and what happened after the first doubt.
     fn story(&mut self, id: MessageId) -> (MessageState, Vec<Happened>) {
         let Reply::Found(found) =
             self.ask(Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(TenantId(5)), ids: vec![id] })
@@ -174,7 +174,7 @@ impl World {
         records
     }
 
-    /// kill -9, and a start with these options.
+    /// Kills the process, and starts it with these options.
     fn crashed(self, options: Options) -> Self {
         let store =
             self.store.crash(&Remains { dropped: DroppedRanges::StayDropped, ..Remains::default() }).expect("a disk");
@@ -298,7 +298,7 @@ fn each_class_is_treated_as_it_wants() {
     assert_eq!((world.resolved(Resolution::PolicyDrop), world.resolved(Resolution::PolicyResend)), (1, 1));
 }
 
-/// Field P4: its receipt came two seconds after the connection was lost, and it was dead by then.
+/// Field P4: its receipt came two seconds after the connection was lost, and the message was dead by then.
 #[test]
 fn what_is_to_be_given_up_waits_for_its_receipt_first() {
     let mut world = world();
@@ -367,7 +367,7 @@ fn pages_follow_each_other() {
     assert_eq!(found, ids);
 }
 
-/// With a filter that fits nothing a question would look at the whole ledger at once.
+/// With a filter that fits nothing, a question would look at the whole ledger at once.
 #[test]
 fn a_page_looks_at_so_many_entries_and_goes_on() {
     let mut world = world();
@@ -462,11 +462,12 @@ fn late_answers_to_parts_leave_the_rest_in_doubt() {
     let mut world = world.crashed(options());
     world.pass(WAIT_MS + 10);
     let again = world.pulled(Class::Marketing);
-    let answered = again.answered.as_ref().expect("a part is there");
+    let answered = again.answered.as_ref().expect("one part was taken");
     assert_eq!((answered.contains(1), answered.contains(2), again.reference), (false, true, submit.reference));
 }
 
-/// Found by the simulator: one part was refused, and the message waits to be tried again; a receipt says that another part failed.
+/// Found by the simulator: one part was refused, and the message waits to be tried again; then a receipt says that another part
+/// failed.
 #[test]
 fn who_cancels_what_ends_meanwhile_is_too_late() {
     let mut world = world();
@@ -482,8 +483,8 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
     assert_eq!(world.story(id).0, MessageState::Undelivered);
 }
 
-/// Found by the simulator: the same, and its time is over when a link meets it. Then it counted as waiting for ever, for the
-/// alarm that ends what was passed over found it ended.
+/// Found by the simulator: the same, but the message has expired when a link meets it. It then counted as waiting for ever, since
+/// the alarm that should end what was passed over found it ended.
 #[test]
 fn what_was_tried_and_is_met_after_its_time_ends_there() {
     is_met_after_its_time(Answer::Refused(busy(8)));
@@ -505,7 +506,7 @@ fn is_met_after_its_time(answer_of_the_second_part: Answer) {
     world.pass(600_000);
     let waiting = |world: &World| world.shard().status().waiting[Class::Transactional.index()];
     assert_eq!((waiting(&world), world.story(id).0), (1, MessageState::Queued));
-    // Its alarm rings, and before the store has told, a link takes.
+    // Its alarm is due, and before the store has answered, a link takes.
     world.now = world.now.after_ns(3_600_000 * 1_000_000);
     let grant = Grant { link: LINK, class: Class::Transactional, messages: 1, standing: false };
     world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
@@ -516,7 +517,7 @@ fn is_met_after_its_time(answer_of_the_second_part: Answer) {
     assert_eq!(world.shard().status().counters.receipts_late, 1);
 }
 
-/// Core A6: a reload has changed how its carrier's texts are written.
+/// Core A6: a reload has changed how its carrier's texts are encoded.
 #[test]
 fn what_is_cut_otherwise_goes_whole_under_another_reference() {
     for (cut, parts) in [(3, 2), (3, 4)] {
@@ -556,7 +557,7 @@ fn what_was_taken_in_part_goes_on_where_it_was_however_long_that_takes() {
     assert!(again.answered.is_some_and(|answered| answered.contains(1) && !answered.contains(2)));
 }
 
-/// Nobody else would answer: the carrier's connection would be read no more, and no later cancel would be heard.
+/// Without an answer the link would stop reading from its carrier, and no later cancellation would be answered.
 #[test]
 fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
@@ -595,7 +596,7 @@ fn a_receipt_settles_the_only_one_that_it_can_be_about() {
     world.lost(&one);
     world.lost(&two);
     world.receipt(BERT, "78", ReceiptState::Delivered, None);
-    assert_eq!([first, second].map(|id| world.story(id).0), [MessageState::InDoubt; 2], "either could be meant");
+    assert_eq!([first, second].map(|id| world.story(id).0), [MessageState::InDoubt; 2], "it could be about either");
     assert_eq!(world.shard().status().orphans, 1);
 }
 

@@ -1,41 +1,44 @@
-//! The links that a shard may hand messages to, and which of a carrier's is used: that of the shard's own core, or the carrier's
-//! only one; while that has no bind, another core's that has one. Of several the next one, and no change without need.
+//! The links that a shard may hand messages to, and which link of each carrier is used.
 //!
-//! Knows counts, and who has a bind. Refuses to know messages.
+//! Used is the link on the shard's own core, or the carrier's only one. While that has no bind, a link on another core that has
+//! one is used: the next core in order. A link in use is not changed without need.
+//!
+//! Knows counts, and which links have a bind; does not know messages.
 //!
 //! Invariants:
-//! 1. Places held = granted − used − given back, of each link and class; of a link that is not used none is held.
-//! 2. Of each carrier one link is used at most, and only while no other has anything of this shard: what comes back from there
-//!    would be overtaken.
+//! 1. Places held = granted − used − given back, for each link and class. A link that is not used holds none.
+//! 2. At most one link of each carrier is used, and only while no other link of it has messages of this shard: messages that come
+//!    back from that link would be overtaken.
 
 use crate::model::{Class, LinkId, RouteId, Sound, holds};
 
 use super::catalog::Catalog;
 
-/// A link as this shard knows it.
+/// A link, and what this shard has to do with it.
 #[derive(Debug)]
 pub(super) struct LinkSlot {
     pub id: LinkId,
     pub routes: Vec<RouteId>,
-    /// What the link believes to be waiting, by class, those included that it has granted places for.
+    /// How many messages the link believes to be waiting here, by class, including those for which it has granted places.
     pub told: [u32; Class::COUNT],
-    /// Places that it granted and that are not used yet, by class.
+    /// Places that it granted on demand and that are not used yet, by class.
     pub grants: [u32; Class::COUNT],
-    /// The same of places that nobody demanded: they are kept for what cannot wait.
+    /// Places that it granted without a demand (standing places) and that are not used yet, by class. They are kept for urgent
+    /// messages.
     pub standing: [u32; Class::COUNT],
     /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
     pub leaving: [u32; Class::COUNT],
-    /// Messages handed over that the link has not told the end of.
+    /// Messages handed over that the link has not finished.
     pub out: u32,
-    /// Places are demanded there, and used.
+    /// Whether the shard demands and uses places of this link.
     pub is_used: bool,
-    /// Of all its places, by class: how many it has granted, were used, and were given back.
+    /// What became of all places that it has granted, by class.
     pub ever: [Places; Class::COUNT],
     is_own: bool,
     is_bound: bool,
 }
 
-/// How many places of a link there were since this start.
+/// How many places a link granted since the process started, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
     pub granted: u64,
@@ -43,7 +46,7 @@ pub(super) struct Places {
     pub given_back: u64,
 }
 
-/// See the head of this file. A link that was heard of is never forgotten: there are as many as carriers and cores.
+/// All links that this shard has heard of. None is ever forgotten: there are as many as carriers times cores.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     slots: Vec<LinkSlot>,
@@ -78,7 +81,7 @@ impl LinkSlot {
 }
 
 impl Links {
-    /// Another catalog from now on, in which these links are the shard's own.
+    /// Routes and carriers have changed; `own`: the shard's own links.
     pub(super) fn handle_catalog(&mut self, catalog: &Catalog, own_core: u8, own: Vec<(LinkId, Vec<RouteId>)>) {
         self.own_core = own_core;
         for slot in &mut self.slots {
@@ -92,12 +95,12 @@ impl Links {
         self.slots.sort_by_key(|slot| (place(slot).unwrap_or(usize::MAX), !slot.is_own, slot.id.core));
     }
 
-    /// A link has a bind, or has none any more.
+    /// A link got its first bind, or lost its last.
     pub(super) fn handle_bound(&mut self, id: LinkId, is_bound: bool, catalog: &Catalog) {
         self.slot(id, || catalog.routes.over(id.carrier)).is_bound = is_bound;
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
     /// The first one that does not.
@@ -122,7 +125,7 @@ impl Links {
         &mut self.slots[at]
     }
 
-    /// Which links are used from now on. Given are those that are so no more: what they have granted goes back.
+    /// Chooses which links are used from now on. Returns those that are used no longer: their places must be given back.
     pub(super) fn choose(&mut self) -> Vec<usize> {
         let chosen: Vec<bool> = self.slots.iter().map(|slot| self.is_chosen(slot)).collect();
         let mut left = Vec::new();
@@ -139,7 +142,7 @@ impl Links {
             && others().all(|other| other.out == 0 && self.preference(slot) < self.preference(other))
     }
 
-    /// The less the better; never the same of two links of a carrier.
+    /// A rank: the lowest is used. Two links of a carrier never have the same.
     const fn preference(&self, slot: &LinkSlot) -> (u8, u8) {
         let rank = match (slot.is_bound, slot.is_own) {
             (true, true) => 0,
@@ -151,9 +154,9 @@ impl Links {
         (rank, slot.id.core.wrapping_sub(self.own_core))
     }
 
-    /// A message that was handed over there is over. Whether it is time to choose anew.
+    /// A message that was handed to a link is finished there. Returns whether links must be chosen anew.
     pub(super) fn handle_over(&mut self, id: LinkId) -> bool {
-        // Of a link that this shard has never heard of nothing is out.
+        // A link that this shard has never heard of has no messages of it.
         let Some(slot) = self.get_mut(id) else { return false };
         debug_assert!(slot.out > 0, "{id:?} tells the end of a message that it was not given");
         slot.out = slot.out.saturating_sub(1);
@@ -252,7 +255,7 @@ mod tests {
             let left: Vec<_> = links.choose().into_iter().map(|at| links.at(at).id.core).collect();
             (used(&links).into_iter().collect::<Vec<_>>(), left)
         };
-        assert_eq!(hear(0, false), (vec![1], vec![]), "nobody has one: it is waited for");
+        assert_eq!(hear(0, false), (vec![1], vec![]), "no link has a bind: the shard waits for its own");
         assert_eq!(hear(0, true), (vec![0], vec![1]));
         assert_eq!(hear(2, true), (vec![0], vec![]), "nearer, but there is no need");
         assert_eq!(hear(0, false), (vec![2], vec![0]));
@@ -274,7 +277,7 @@ mod tests {
         assert!(links.handle_over(link(1)));
         assert!(links.choose().is_empty());
         assert_eq!(used(&links), BTreeSet::from([0]));
-        assert!(!links.handle_over(link(2)), "nobody knows it");
+        assert!(!links.handle_over(link(2)), "the shard does not know this link");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Questions of doors that need the store: asked of the reader thread, answered when it has.
+//! Questions of doors that need the store: the reader thread is asked, and the door gets its reply when that has answered.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::event::{DoubtAction, Reply};
 use super::shown::Listed;
 use super::turn::Turn;
 
-/// A question, and whose it is.
+/// A question, with the reply address of the door that asked.
 #[derive(Debug)]
 pub(super) enum Pending {
     Lookup { reply: ReplyTo, whose: Whose, ids: Vec<MessageId> },
@@ -20,23 +20,24 @@ pub(super) enum Pending {
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
 }
 
-/// In which list a message waits.
+/// The list in which a message waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listing {
     pub lane: Lane,
-    /// It is of what was unsent at a backup.
+    /// Whether the list holds what was unsent at a backup.
     pub restored: bool,
 }
 
-/// Questions under way.
+/// All questions under way.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     pending: BTreeMap<u64, Pending>,
     next_token: u64,
-    /// Messages that somebody wants to cancel, and the question: until they are taken by a link, have ended, or the store has
-    /// answered. Each question stands for itself: who asks for a message that is not his takes nothing from its owner.
+    /// Cancellations that wait for the store, by message and question; each is removed when its message is taken by a link, when
+    /// it ends, or when the store has answered. There is one entry for each question, so a tenant that asks for another tenant's
+    /// message does not displace the owner's question.
     ///
-    /// Some: it was put into a list after the store was asked.
+    /// `Some`: the message was put into this list after the store was asked.
     cancelling: BTreeMap<(Address, u64), Option<Listing>>,
 }
 
@@ -47,15 +48,15 @@ impl Lookups {
         self.next_token
     }
 
-    /// A message was taken from its fifo, or has ended: who wants to cancel it is too late.
+    /// A message was taken from its fifo, or has ended: cancelling it is too late.
     pub(super) fn too_late(&mut self, address: Address) {
         while let Some((&asked, _)) = self.cancelling.range((address, 0)..=(address, u64::MAX)).next() {
             self.cancelling.remove(&asked);
         }
     }
 
-    /// A message went into a list, from the delay queue or from another list: what the store says to who wants to cancel it
-    /// may be older.
+    /// A message entered a list, from the delay queue or from another list: the store's answer to a cancellation may be older
+    /// than that.
     pub(super) fn entered(&mut self, address: Address, listing: Listing) {
         for (_, ready) in self.cancelling.range_mut((address, 0)..=(address, u64::MAX)) {
             *ready = Some(listing);
@@ -85,7 +86,7 @@ impl Lookups {
         tenant: TenantId,
         id: MessageId,
     ) {
-        // Also of a message that is under way: whose it is, and whether there is one of that id, only the store can tell.
+        // Asked even if the message is under way: only the store knows whether it exists and whose it is.
         let address = id.address();
         let token = self.insert(Pending::Cancel { reply, tenant, id });
         self.cancelling.insert((address, token), None);
@@ -107,12 +108,12 @@ impl Lookups {
         turn.read(ReadRequest::Scan { token, whose, from, limit, events_from });
     }
 
-    /// The token of a question that is answered as one after records.
+    /// The token of a search; it is answered like a question for records.
     pub(super) fn search(&mut self, reply: ReplyTo) -> u64 {
         self.insert(Pending::Records { reply })
     }
 
-    /// The token of a question after messages from handsets.
+    /// The token of a question for messages from handsets.
     pub(super) fn inbound(&mut self, reply: ReplyTo) -> u64 {
         self.insert(Pending::Inbound { reply })
     }
@@ -143,18 +144,18 @@ impl Lookups {
         turn.read(ReadRequest::Messages { token, addresses, events_from });
     }
 
-    /// The store has answered, or could not: what was asked.
+    /// Returns the question that the store has answered, or could not.
     pub(super) fn take(&mut self, token: u64) -> Option<Pending> {
         self.pending.remove(&token)
     }
 
-    /// The store has answered to who wants to cancel a message: none if it has been taken meanwhile, or has ended. Some: see the
-    /// field.
+    /// The store has answered a cancellation. `None` if the message was taken or ended in the meantime; the inner value is that
+    /// of `cancelling`.
     pub(super) fn take_cancelling(&mut self, address: Address, token: u64) -> Option<Option<Listing>> {
         self.cancelling.remove(&(address, token))
     }
 
-    /// The store could not answer: whoever asked is told.
+    /// The store could not answer: the caller gets an error.
     pub(super) fn handle_failed(&mut self, turn: &mut Turn, token: u64) {
         let told = self.pending.remove(&token);
         if let Some(Pending::Cancel { id, .. }) = &told {

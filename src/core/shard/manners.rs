@@ -1,4 +1,4 @@
-//! How each carrier writes what tells whose a receipt is: as the catalog says, and as its receipts have shown.
+//! How each carrier writes ids and numbers in receipts: as the catalog says, and as its receipts have shown.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use super::event::Effect;
 use super::orphans::Writes;
 use super::turn::Turn;
 
-/// So many receipts bear ids that are known, but of parts to other numbers, and none other: then somebody is told.
+/// If the first so many receipts of a carrier have known ids, but of parts to other numbers, the operator is told.
 const STRANGE_NUMBERS_MAX: u8 = 20;
 
-/// See the head of this file. Of a carrier that is in no catalog nothing is known but what was seen.
+/// The manners of all carriers. Of a carrier that is in no catalog only what was seen is known.
 #[derive(Debug, Default)]
 pub(super) struct Manners(BTreeMap<CarrierId, Manner>);
 
 #[derive(Debug, Default)]
 struct Manner {
-    /// As its receipts have shown.
+    /// The dialect that its receipts have shown.
     seen: Dialect,
-    /// As the catalog says.
+    /// The dialect that the catalog says.
     told: Dialect,
     is_number_ignored: bool,
     numbers: OfNumbers,
@@ -30,9 +30,9 @@ struct Manner {
 /// What was seen of the numbers in a carrier's receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OfNumbers {
-    /// So many, all of them, were not those of the parts under their ids.
+    /// In all receipts with a known id until now, so many, the number was not that of the part.
     Strange(u8),
-    /// Some were; or somebody was told that none was.
+    /// In some the number was right; or the operator was told that it never was.
     Known,
 }
 
@@ -43,20 +43,20 @@ impl Default for OfNumbers {
 }
 
 impl Manners {
-    /// How it writes ids, and whether its numbers say nothing against a part.
+    /// How a carrier writes ids, and whether its numbers are ignored.
     pub(super) fn writes(&self, carrier: CarrierId) -> Writes {
         let known = self.0.get(&carrier);
         known.map_or_else(Default::default, |manner| (manner.seen.with_told(manner.told), manner.is_number_ignored))
     }
 
-    /// A receipt of it has found its part, by an id in that form.
+    /// A receipt of this carrier has found its part by an id in that form.
     pub(super) fn observe(&mut self, carrier: CarrierId, form: IdForm) {
         let manner = self.0.entry(carrier).or_default();
         manner.seen.observe(form);
         manner.numbers = OfNumbers::Known;
     }
 
-    /// A receipt of it bears an id that is known, and the number of somebody else.
+    /// A receipt of this carrier has a known id, but of parts to other numbers.
     pub(super) fn note_strange_number(&mut self, turn: &mut Turn, carrier: CarrierId) {
         let manner = self.0.entry(carrier).or_default();
         let OfNumbers::Strange(before) = manner.numbers else { return };
@@ -72,7 +72,7 @@ impl Manners {
         )));
     }
 
-    /// Another catalog from now on: which carriers write otherwise by it.
+    /// Takes over another catalog. Returns the carriers whose manners it changes.
     pub(super) fn handle_catalog(&mut self, catalog: &Catalog) -> Vec<CarrierId> {
         let mut changed = Vec::new();
         for carrier in &catalog.carriers {

@@ -1,35 +1,38 @@
-//! The single writer for its recipients: asks the rooms below, writes one batch per turn, and lets nothing out before
-//! that batch is durable. Pure: no clock, no disk, no chance but what it is given.
+//! A shard is the single writer for its recipients: it gathers a turn's decisions into one batch, and lets nothing out before
+//! that batch is durable.
+//!
+//! It has no clock, disk or randomness of its own: it is given the time, the store's answers and a seed.
 //!
 //! Calling order of a turn: any number of [`Shard::handle`], then `poll_commit`, `poll_read` and `poll_effect` until each is
 //! empty, then sleep until [`Shard::poll_timeout`]. At most one batch is under way. Only a `node` makes these calls.
 //!
-//! A shard is its machines and the `Turn` that they share. Each machine owns what it knows, is given the turn, and returns what
-//! follows for others; none calls another. What one returns the shard gives to the next: here, and in `moves.rs`, `asks.rs` and
-//! `recovery.rs`, which hold nothing.
+//! A shard consists of its machines and the `Turn` that they share. Each machine owns its own state, is given the turn, and
+//! returns what other machines must do; no machine calls another. The shard passes these results on: here, and in `moves.rs`,
+//! `asks.rs` and `recovery.rs`, which have no state of their own.
 //!
 //! | machine | owns |
 //! |---|---|
-//! | `Intake` | frames that wait for room, the keys that were seen |
+//! | `Intake` | frames that wait for room, the window of idempotency keys |
 //! | `Pull` | lists, the delay queue, links with their grants |
-//! | `Ledger` | attempts, doubts, progress of parts, what is cancelled or was tried |
+//! | `Ledger` | attempts, doubts, progress of parts, which messages were cancelled or tried before |
 //! | `Receipts` | parts that wait for receipts, receipts that wait for parts |
-//! | `Asked` | parts about which carriers are asked that send no receipts |
-//! | `Handsets` | how much of messages from handsets is kept |
-//! | `Joining` | parts of these that wait for the others |
+//! | `Asked` | parts whose carrier sends no receipts and is queried instead |
+//! | `Handsets` | how many messages from handsets are kept, and their bytes |
+//! | `Joining` | parts of such messages that wait for the other parts |
 //! | `Retained` | how long notices are kept |
-//! | `Alarms` | when which segment has something that expires |
-//! | `Lookups` | questions of doors that the store is asked |
-//! | `OutcomesLeft` | outcomes that are too many for one turn |
-//! | `Folding` | how far checkpoints are |
-//! | `Rerouting` | what was told of messages whose routes are gone |
+//! | `Alarms` | when each segment has something that expires |
+//! | `Lookups` | questions of doors that wait for the store's answer |
+//! | `OutcomesLeft` | outcomes that were too many for one turn |
+//! | `Folding` | up to which commit events are folded |
+//! | `Rerouting` | how many rerouted messages the operator has been told of |
 //!
 //! Invariants:
-//! 1. An effect that tells of a decision leaves after the batch that holds it is durable ([`ShardEvent::Committed`]).
+//! 1. An effect that reveals a decision leaves only after the batch that holds the decision is durable
+//!    ([`ShardEvent::Committed`]).
 //! 2. An attempt is in a durable batch before its message leaves for a link.
-//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled (its
-//!    carrier has all of it, or it has ended; its entry may stand in a fifo or in the delay queue until it is passed over). One
-//!    that is met in a fifo when its time is over is in none until its segment's alarm ends it.
+//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled. Settled
+//!    means that its carrier has all of it, or that it has ended; its entry may then stay in a fifo or in the delay queue until
+//!    it is passed over. An expired message that was taken from a fifo is in no place until its segment's alarm ends it.
 
 mod answered;
 mod asked;
@@ -118,10 +121,10 @@ use retained::Retained;
 use submit::Intake;
 use turn::{CLOCK_STEP_MS, Turn};
 
-/// Entries of the delay queue that one turn moves at most.
+/// At most so many entries of the delay queue are moved in one turn; the rest follow in the next turns.
 const DUE_PER_TURN_MAX: usize = 8_192;
 
-/// See the head of this file. Lives on one core; nothing of it is shared.
+/// One shard, with all its machines. Lives on one core; nothing of it is shared.
 #[derive(Debug)]
 pub struct Shard {
     turn: Turn,
@@ -143,7 +146,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard as its store left it; for a new store, [`Recovery::default`].
+    /// Builds a shard from what its store found; for a new store, from [`Recovery::default`].
     pub fn recover(options: Options, seed: u64, mut found: Recovery, now: Now) -> Self {
         let ledger = Ledger::new(&options);
         let present = Generation(found.restored.as_ref().map_or(0, |record| record.generation));
@@ -172,8 +175,8 @@ impl Shard {
         shard
     }
 
-    /// It is then. What waits for a time that a clock gave that was ahead waits anew, where memory knows of it: a message that is
-    /// to be tried again does not.
+    /// Sets the time. If the wall clock has gone back, what waits for a time that the wrong clock gave waits anew, as far as
+    /// memory knows of it: alarms and doubts do, a message that waits for its next try does not.
     fn follow_clock(&mut self, now: Now) {
         let was = self.turn.now.wall;
         self.turn.follow(now);
@@ -184,7 +187,7 @@ impl Shard {
         }
     }
 
-    /// Something happened.
+    /// Takes in one event. What follows from it is decided now and goes into the batch being gathered.
     pub fn handle(&mut self, event: ShardEvent, now: Now) {
         self.follow_clock(now);
         match event {
@@ -248,15 +251,16 @@ impl Shard {
         }
     }
 
-    /// More, or fewer, entries stood on disk than were counted. From now on what stands there counts.
+    /// Alarms if the store held more, or fewer, entries than were counted. The list or queue has already corrected its count to
+    /// what was read.
     fn handle_miscounted(&mut self, entries: u64, of: &dyn std::fmt::Debug) {
         if entries > 0 {
-            self.turn.alarm(&format!("{of:?} was counted wrongly by {entries} entries"));
+            self.turn.alarm(&format!("the count of entries of {of:?} was wrong by {entries}"));
         }
     }
 
-    /// The disk has so much room. While that is little, checkpoints are what frees some: events folded, what is past its
-    /// retention dropped.
+    /// Takes note of how much room the disk has. While there is little, checkpoints are wanted: they free room, since they fold
+    /// events and drop what is past its retention.
     fn handle_disk(&mut self, room: DiskRoom) {
         self.turn.disk = room;
         if room.is_low() {
@@ -264,7 +268,8 @@ impl Shard {
         }
     }
 
-    /// Other options from now on; what was laid out for the old ones at the start stays as it is.
+    /// The configuration was reloaded. Only the options named here change; the rest fixed the size or layout of something at the
+    /// start, and stays as it was.
     fn handle_options(&mut self, options: Options) {
         let Options { queue_messages_max, tenants, inboxes, in_doubt_wait_ms, doubts_max, .. } = options;
         let Options { doubt, retry, retention_ms, .. } = options;
@@ -285,18 +290,18 @@ impl Shard {
         self.ledger.reconcile(&mut self.turn);
     }
 
-    /// Time has passed: what is due becomes ready.
+    /// Time has passed: messages, doubts and alarms that are due leave the delay queue.
     pub fn handle_timeout(&mut self, now: Now) {
         self.follow_clock(now);
         self.look_again();
         for _ in 0..DUE_PER_TURN_MAX {
             let Some((entry, tick)) = self.pull.take_due(&mut self.turn) else { break };
             match entry.reason {
-                // Not so for what was in doubt: an entry of an earlier life may be left of it when the message itself waits
-                // elsewhere, and was cancelled there.
+                // A doubt wait is not passed over here: an entry of an older doubt may be left in the queue while its message
+                // waits, cancelled, in another place, and the mark of the cancellation is needed there.
                 InsertReason::Scheduled | InsertReason::Retry
                     if self.ledger.passes_over(&mut self.turn, entry.address) => {}
-                // All of its segment is settled.
+                // Everything in its segment is settled.
                 InsertReason::Scheduled | InsertReason::Retry if entry.address.segment() < self.turn.first_segment => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
                     let from_backup = self.turn.restored.is_of_backup(&entry, tick.wall());
@@ -327,7 +332,7 @@ impl Shard {
         if self.turn.gathering.is_empty() {
             return None;
         }
-        debug_assert_eq!(self.ledger.check_notices(&self.turn), Ok(()), "see the head of that file");
+        debug_assert_eq!(self.ledger.check_notices(&self.turn), Ok(()), "the invariants of ledger.rs");
         let seq = self.turn.gathering.seq();
         self.turn.commit_began = self.turn.now.mono;
         self.turn.measures.commit_messages.record(self.turn.gathering.messages() as u64);
@@ -362,7 +367,7 @@ impl Shard {
         Some(effect)
     }
 
-    /// Until when to sleep if nothing comes; `None`: until something does.
+    /// When to call [`Shard::handle_timeout`] next if nothing else happens before; `None` if nothing waits for a time.
     pub fn poll_timeout(&self) -> Option<Mono> {
         if self.intake.has_admissible(&self.turn) || self.receipts.looks_again() {
             return Some(self.turn.now.mono);
@@ -371,7 +376,8 @@ impl Shard {
         due.into_iter().chain(self.alarms.next_at(self.turn.now, self.turn.draining)).min()
     }
 
-    /// Nothing is under way: neither at a link nor at the store, and everything was told.
+    /// Whether nothing is under way: no attempt at a link, no batch at the store, no effect still to leave, no frame or outcome
+    /// that waits.
     pub fn is_quiet(&self) -> bool {
         self.ledger.books.attempts.open_count() == 0
             && self.turn.in_flight.is_none()
@@ -381,12 +387,12 @@ impl Shard {
             && self.intake.is_quiet()
     }
 
-    /// Something is decided that no batch holds yet.
+    /// Whether something is decided that no batch holds yet.
     pub fn has_gathered(&self) -> bool {
         !self.turn.gathering.is_empty()
     }
 
-    /// Whether the invariants of its machines hold.
+    /// Checks the invariants of the shard and of its machines.
     ///
     /// # Errors
     /// The first one that does not.
@@ -401,7 +407,7 @@ impl Shard {
         self.check_places()
     }
 
-    /// Whether each message is in exactly one place, as far as memory tells.
+    /// Checks that each message is in exactly one place, as far as memory can tell.
     fn check_places(&self) -> Sound {
         let Pull { lanes, scheduled, .. } = &self.pull;
         let attempts = &self.ledger.books.attempts;
@@ -433,7 +439,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Segments of which something is not settled, each with the earliest expiry of that, as far as it is known.
+    /// Segments with unsettled messages, each with the earliest expiry among them, as far as memory knows it.
     fn expiries(&self) -> BTreeMap<u64, Wall> {
         let (whereabouts, now) = (&self.turn.whereabouts, self.turn.now.wall);
         let mut earliest = BTreeMap::new();
@@ -459,12 +465,12 @@ impl Shard {
         self.folding.is_pending()
     }
 
-    /// What was made to happen that seldom does.
+    /// The faults that this shard injects in the simulator.
     pub const fn buggify(&self) -> &Buggify {
         &self.turn.buggify
     }
 
-    /// How it stands.
+    /// A snapshot of the shard's state, for the status page and metrics.
     pub fn status(&self) -> Status {
         let mut waiting = [0; Class::COUNT];
         for (lane, depth, _) in self.lanes() {
@@ -495,9 +501,9 @@ impl Shard {
         }
     }
 
-    /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
+    /// Lanes that hold ready messages: how many, and when the oldest of those in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
-        // What was passed over and is to be ended still counts, also where no entry is left.
+        // A message that was passed over and that its alarm has still to end counts too, even if its list has no entry any more.
         let known = &self.pull.lanes;
         let mut parts: BTreeMap<Part, (u64, Option<Wall>)> =
             known.passed_early().map(|part| (part, (0, None))).collect();
@@ -519,7 +525,7 @@ impl Shard {
         lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))
     }
 
-    /// When the message at the head of a fifo was accepted, if it is known and still waits.
+    /// When the message at the head of a fifo was accepted; `None` if the head is not in memory, or its message has expired.
     fn oldest_of(&self, fifo: &Fifo) -> Option<Wall> {
         let (segment, slot) = fifo.peek()?;
         let head = segment.head(slot)?;
@@ -527,22 +533,22 @@ impl Shard {
         (!is_over).then_some(head.accepted_at)
     }
 
-    /// The ledger: every attempt that nobody answered, in the order of addresses.
+    /// The ledger: every attempt whose carrier gave no answer, ordered by address.
     pub fn doubts(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
         self.ledger.books.attempts.ledger()
     }
 
-    /// How it stands with the restore; none if there never was one.
+    /// The state of the restore; `None` if this shard was never restored from a backup.
     pub fn restored(&self) -> Option<RestoredStatus> {
         self.turn.restored.status(|class| self.pull.lanes.restored_waiting(class))
     }
 
-    /// The oldest segment that is kept.
+    /// The number of the oldest segment that is kept.
     pub fn first_segment(&self) -> u64 {
         self.turn.first_segment
     }
 
-    /// Tests replay each turn from here on, and compare.
+    /// Restarts the comparison: tests replay each turn from here on and compare the books.
     #[cfg(test)]
     fn replay_anew(&mut self) {
         self.replayed = books::tests::Replayed::from(&self.ledger.books);

@@ -1,5 +1,5 @@
-//! How messages move from machine to machine: what an outcome, a receipt, the hour or a grant makes of one is decided by one
-//! machine, returned, and given to the next.
+//! How messages pass from machine to machine: one machine decides what an outcome, a receipt, the time or a grant means for a
+//! message, and returns what the next machine has to do.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use super::receipts::Receipts;
 
 /// Entries at the heads of lists that one turn passes over at most.
 const PASSED_PER_TURN_MAX: usize = 4_096;
-/// Messages that one turn routes anew at most.
+/// Messages that one turn reroutes at most.
 const REROUTED_PER_TURN_MAX: usize = 4_096;
-/// Messages that one turn gives up at most, of what a backup held unsent.
+/// Messages unsent at a backup that one turn gives up at most.
 const DROPPED_PER_TURN_MAX: usize = 8_192;
 
 impl Shard {
-    /// What others know of messages that have moved on is old: who wants to cancel one is too late, and so is who found it
-    /// waiting.
+    /// Tells lookups and alarms which messages have moved or ended: a cancellation that waits for the store's answer is too late,
+    /// and a visit that found the message waiting must not end it.
     pub(super) fn settle_moved(&mut self) {
         for address in self.turn.moved.drain(..) {
             self.lookups.too_late(address);
@@ -57,14 +57,14 @@ impl Shard {
         }
     }
 
-    /// Takes in what is left of outcomes, as much as one turn may.
+    /// Takes in outcomes that are left from earlier turns, as many as one turn may.
     fn go_on_with_outcomes(&mut self) {
         let mut room = OutcomesLeft::PER_TURN_MAX;
         while let Some(taken) = self.outcomes_left.next(&self.turn, room) {
             for outcome in &taken.batch.outcomes[taken.from..taken.upto] {
                 self.handle_outcome(&taken.batch, outcome);
             }
-            // Where there is no room at all one is taken that leaves no batch.
+            // Without room, `next` still gives one outcome if the batch being gathered is empty.
             room = room.saturating_sub(taken.upto - taken.from);
             self.outcomes_left.put_back(taken);
         }
@@ -81,7 +81,7 @@ impl Shard {
             Then::Returned(open) => self.pull.handle_returned(&mut self.turn, outcome.address, open),
             Then::InDoubt => self.handle_doubt(outcome.address),
         }
-        // Before it is heard that its end is known already.
+        // Before the receipt is heard: a parked receipt may hold the part's end, and then the part must not stay among those asked.
         if let Some(note) = answered.asked {
             self.asked.keep(&mut self.turn, *note, batch.link);
         }
@@ -96,14 +96,15 @@ impl Shard {
         }
     }
 
-    /// A message has gone in doubt: a receipt that was parked settles it, or its class decides.
+    /// A message has gone in doubt: a parked receipt settles it, or the policy of its class is applied.
     pub(super) fn handle_doubt(&mut self, address: Address) {
         if !self.settle_by_parked(address) {
             self.ledger.apply_policy(&mut self.turn, address);
         }
     }
 
-    /// Receipts for the recipient came before its attempt was given up, and were parked: whether they settled it.
+    /// Tries parked receipts for the recipient, which may have come before its attempt was given up. Returns whether the message
+    /// is in doubt no longer.
     fn settle_by_parked(&mut self, address: Address) -> bool {
         let Some(doubt) = self.ledger.books.attempts.in_ledger(address) else { return true };
         let Some(group) = self.turn.carrier_group(doubt.carrier) else { return false };
@@ -124,7 +125,7 @@ impl Shard {
         self.ledger.books.attempts.in_ledger(address).is_none()
     }
 
-    /// Carriers and their groups are known: what a start found in doubt may be settled by what was parked before.
+    /// A catalog has come, so carriers and their groups are known: parked receipts may settle doubts that a restart has found.
     pub(super) fn settle_ledger_by_parked(&mut self) {
         if self.receipts.orphans() == 0 {
             return;
@@ -134,7 +135,7 @@ impl Shard {
         }
     }
 
-    /// A receipt whose id nobody knows: whether it settled an entry of the ledger.
+    /// A receipt with an unknown id. Returns whether it settled an entry of the ledger.
     fn settle_by_receipt(&mut self, record: &InboundRecord) -> bool {
         let Some((note, state)) = self.ledger.settle_by_receipt(&mut self.turn, record) else { return false };
         let note = ReceiptNote { key: self.receipts.key_of(record), ..note };
@@ -143,7 +144,7 @@ impl Shard {
         true
     }
 
-    /// What a receipt says of a part that is known becomes its message's history.
+    /// Applies what a receipt says of a known part to its message.
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Nothing => {}
@@ -176,8 +177,8 @@ impl Shard {
         }
     }
 
-    /// A message from a handset is kept, or a part of one until the others are there. Over the bound, and while the disk is low,
-    /// its carrier keeps it instead.
+    /// Keeps a message from a handset, or a part until the other parts are there. Over the bound, and while the disk is low, the
+    /// carrier is asked to keep it instead.
     fn handle_handset(&mut self, batch: &ReceiptBatch, message: &HandsetIn) -> Verdict {
         let inbound = inbound(batch, message);
         let more = match &inbound {
@@ -204,9 +205,9 @@ impl Shard {
         }
     }
 
-    /// The runs have answered. Responses may have come meanwhile.
+    /// The runs have answered. Responses to submits may have come in the meantime.
     pub(super) fn handle_probed(&mut self, token: u64, notes: &[Vec<(usize, ReceiptNote)>]) {
-        // The answer of a question that has failed, and was answered then.
+        // Unknown tokens are answers to questions that failed, and whose receipts were judged then.
         let Some(Probe { link, sought }) = self.receipts.take_probe(token) else { return };
         let mut told = Told::with_capacity(sought.len());
         for (sought, found) in sought.into_iter().zip(notes) {
@@ -224,7 +225,7 @@ impl Shard {
         }
     }
 
-    /// A carrier's dialect has changed: what is parked of it may be known by now.
+    /// A carrier's dialect has changed: the parts of its parked receipts may be found now.
     pub(super) fn look_again(&mut self) {
         for (record, heard) in self.receipts.look_again(&mut self.turn) {
             self.hear_again(&record, heard);
@@ -245,7 +246,7 @@ impl Shard {
             }
             Judged::Unknown(record, why) => self.handle_unknown_receipt(if_unknown, *record, why),
             Judged::Nameless(record) => self.handle_nameless(*record),
-            Judged::Asked(_) => unreachable!("who asks the runs judges later"),
+            Judged::Asked(_) => unreachable!("receipts that the runs are asked about are judged later"),
         }
     }
 
@@ -269,8 +270,8 @@ impl Shard {
         Verdict::Kept
     }
 
-    /// A receipt without an id can only be about the one message to its number that is under way or waits for its receipt.
-    /// While nobody knows which those are, its carrier delivers it again later.
+    /// A receipt without an id can only be about the one message to its number that is under way or waits for a receipt. Until
+    /// the shard has learned which messages those are, the carrier is asked to deliver it again later.
     fn handle_nameless(&mut self, record: InboundRecord) -> Verdict {
         if !self.receipts.learn_recipients(&mut self.turn) {
             return Verdict::Full;
@@ -281,7 +282,7 @@ impl Shard {
         Verdict::Kept
     }
 
-    /// Whether a receipt without an id has found what it is about.
+    /// Returns whether a receipt without an id has found its message.
     fn settle_by_nameless(&mut self, record: &InboundRecord) -> bool {
         if let Some(note) = self.receipts.sole_waiting(record) {
             let is_alone = !self.ledger.is_under_way_beside(record.from, Address::from_packed(note.address));
@@ -294,7 +295,7 @@ impl Shard {
         (record.reference.is_some() || self.receipts.waits_for_none(record)) && self.settle_by_receipt(record)
     }
 
-    /// A part waits for its receipt: one without an id may have come since it was sent.
+    /// A part begins to wait for its receipt; a receipt without an id may have come since it was sent.
     fn hear_parked_nameless(&mut self, note: &ReceiptNote, sent_at: Wall) {
         let Some(record) = self.receipts.parked_nameless(note.group, note.recipient, sent_at) else { return };
         if self.receipts.learn_recipients(&mut self.turn) && self.settle_by_nameless(&record) {
@@ -302,7 +303,7 @@ impl Shard {
         }
     }
 
-    /// `is_known`: parts are known under its id, so that it may be looked at again.
+    /// Parks a receipt. `is_known`: there are parts under its id, so it may turn out later which of them it is about.
     fn park(&mut self, record: InboundRecord, is_known: bool) {
         if !self.receipts.outranks(&record) {
             let is_foreign = !is_known && !self.ledger.books.attempts.is_under_way_to(record.from);
@@ -310,7 +311,7 @@ impl Shard {
         }
     }
 
-    /// The reader thread has said which messages of some segments have run out of time.
+    /// The reader thread has found which messages of some segments have expired.
     pub(super) fn handle_visited(&mut self, visited: Vec<Visited>) {
         let Self { turn, pull, ledger, alarms, folding, .. } = self;
         let was_asked = alarms.handle_visited(turn, visited, |turn, address, message| {
@@ -328,13 +329,13 @@ impl Shard {
         }
     }
 
-    /// Frames that waited and have room now.
+    /// Admits frames that waited and have room now.
     pub(super) fn admit_waiting(&mut self) {
         let Self { turn, intake, pull, .. } = self;
         intake.admit_waiting(turn, |turn| pull.queued(turn));
     }
 
-    /// Ends the turn: what became ready enters its fifos, grants are used, links are told what still waits.
+    /// Ends the turn: what became ready enters its fifos, grants are used, and links are told what still waits.
     pub(super) fn close_turn(&mut self) {
         self.turn.gathering.close_segment();
         self.go_on_with_outcomes();
@@ -347,7 +348,7 @@ impl Shard {
         self.pull.place_ready(&mut self.turn);
         self.alarms.settle(&mut self.turn);
         self.pull.place_due(&mut self.turn);
-        // Behind that, for what a visit sets again stands in no queue before.
+        // After `place_due`: an alarm that a visit has set again is in no queue before.
         if self.alarms.take_visited() {
             self.pull.forget_remainders(!self.alarms.is_empty());
         }
@@ -405,7 +406,7 @@ impl Shard {
         self.alarms.has_ended(&mut self.turn, &taken.segment, taken.slot)
     }
 
-    /// An entry of a list was passed over.
+    /// An entry of a list was passed over: counts it if its message had ended.
     fn passed(&mut self, name: FifoName, passed: Passed) {
         match passed {
             Passed::Ended => {
@@ -416,10 +417,9 @@ impl Shard {
         }
     }
 
-    /// What waits in lanes of routes that are gone, for whatever reason it stands there, goes into others: as much as one turn
-    /// may.
+    /// Moves messages out of lanes whose routes are gone, for whatever reason they wait there: as many as one turn may.
     fn reroute(&mut self) {
-        // Before the first catalog no route is known, and the next start does what a stop has no time for.
+        // Before the first catalog no route is known. A stopping shard has no time for it; the next start does it.
         if self.turn.catalog.version == 0 || self.turn.draining {
             return;
         }
@@ -445,7 +445,7 @@ impl Shard {
         }
     }
 
-    /// Gives up what was unsent in classes that shall not send it: as much as one turn may.
+    /// Gives up messages that were unsent at a backup, in classes whose policy is to drop them: as many as one turn may.
     fn drop_restored(&mut self) {
         let mut left = DROPPED_PER_TURN_MAX;
         for class in Class::ALL {
@@ -460,7 +460,7 @@ impl Shard {
         }
     }
 
-    /// What has ended at the heads of lists is passed over, although nobody takes from them.
+    /// Passes over ended messages at the heads of lists, even in lists that no link takes from.
     fn pass_ended(&mut self) {
         let mut left = PASSED_PER_TURN_MAX;
         for name in self.pull.lanes.perhaps_ended() {
@@ -481,7 +481,8 @@ impl Shard {
         }
     }
 
-    /// Somebody decided about what a backup held unsent, of a class or all: how many messages that concerns.
+    /// The operator decided about messages that were unsent in a backup, of one class or of all. Returns how many messages it
+    /// concerns.
     pub(super) fn handle_release(&mut self, class: Option<Class>, policy: DoubtPolicy) -> u64 {
         let classes = || Class::ALL.into_iter().filter(|own| class.is_none_or(|asked| asked == *own));
         let Some(put) = self.turn.restored.decide(classes(), policy) else { return 0 };
@@ -495,7 +496,7 @@ impl Shard {
     }
 }
 
-/// What has come in from a handset, as it is kept.
+/// What came in from a handset, in the form in which it is kept.
 enum Inbound {
     Whole(HandsetRecord),
     Part(PartRecord),
@@ -511,7 +512,7 @@ fn inbound(batch: &ReceiptBatch, message: &HandsetIn) -> Inbound {
             Inbound::Part(PartRecord { wall, group, from, name, to, reference, parts, part, data_coding, header, text })
         }
         None => {
-            // Whose it is, is decided when it is kept.
+            // The tenant is set by `keep_handsets`.
             let (tenant, parts, missing) = (None, 1, Vec::new());
             Inbound::Whole(HandsetRecord {
                 wall,

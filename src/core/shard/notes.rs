@@ -1,4 +1,4 @@
-//! What a shard knows, as the records of its checkpoint and of its turns have it, and back.
+//! Turns what a shard knows into the records of checkpoints and turns, and back.
 
 use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
@@ -69,7 +69,7 @@ pub(super) fn progress_note(address: Address, progress: &Progress) -> ProgressNo
     }
 }
 
-/// An attempt as it was written down; none if its record makes no sense.
+/// An attempt as it was recorded; `None` if its record makes no sense.
 pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
     Some(OpenAttempt {
         attempt: note.attempt,
@@ -91,7 +91,7 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
     })
 }
 
-/// A doubt as a checkpoint has it; none if its record makes no sense.
+/// A doubt as a checkpoint holds it; `None` if its record makes no sense.
 pub(super) fn doubt(note: &DoubtNote) -> Option<InDoubt> {
     let DoubtNote { attempt, sent_at, since, lost, decided_at, vouched, doubts } = *note;
     let open = open_attempt(&attempt, Wall(sent_at))?;
@@ -119,7 +119,7 @@ pub(super) fn progress(note: &ProgressNote) -> Progress {
     }
 }
 
-/// The doubt that an open attempt becomes.
+/// The doubt that an open attempt becomes when its answer does not come.
 pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
     InDoubt {
         attempt: open.attempt,

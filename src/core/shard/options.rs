@@ -1,4 +1,4 @@
-//! What a shard is told once.
+//! The settings of a shard, given at its start and again at a reload.
 
 use crate::delivery::{DoubtPolicy, RetryPolicy};
 use crate::model::{Class, Inboxes, NodeId, ShardId, TenantId};
@@ -8,48 +8,47 @@ use super::bounds::Bounds;
 /// Settings of a shard. Quantities are this shard's share, not the process's.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Its identity.
     pub shard: ShardId,
-    /// The installation's, for ids.
+    /// The node of this installation, which goes into message ids.
     pub node: NodeId,
-    /// How many shards there are.
+    /// How many shards the process has.
     pub shards: u8,
     /// Seed of its hash maps; decisions do not depend on it.
     pub hash_seed: u64,
     /// Messages waiting before new ones are refused as `queue_full`.
     pub queue_messages_max: u64,
-    /// Weights of the tenants that share these places and the fingerprints; none: there are no tenants.
+    /// Weights of the tenants that share the queue places and the idempotency keys; empty if there are no tenants.
     pub tenants: Vec<(TenantId, u32)>,
-    /// Whose the numbers are that handsets write to.
+    /// Which tenant owns which of the numbers that handsets write to.
     pub inboxes: Inboxes,
-    /// Fingerprints in the window before keyed messages are refused as `key_window_full`.
+    /// Fingerprints of idempotency keys in the window before keyed messages are refused as `key_window_full`.
     pub keys_max: usize,
     /// How long a fingerprint is kept at least, ms.
     pub key_window_ms: u64,
-    /// Receipts waited for in memory before the rest is sealed into a run.
+    /// Parts in the open epoch of receipts before its older half is sealed into a run.
     pub receipts_max: usize,
-    /// How long a message waits for its receipt, and a receipt for its message, ms.
+    /// How long a message waits for its receipt, and a parked receipt for its message, ms.
     pub receipt_wait_ms: u64,
-    /// How long parts of a message from a handset wait for the others, ms.
+    /// How long parts of a message from a handset wait for the other parts, ms.
     pub joining_ms: u64,
-    /// How long a message in doubt waits for a receipt before it is sent again, ms.
+    /// How long a message in doubt waits for a receipt before its class's policy is applied, ms.
     pub in_doubt_wait_ms: u64,
-    /// How often a session may be lost with a message alone on it before that is not sent again.
+    /// A message is not sent again once this many sessions were lost while it was alone on them.
     pub doubts_max: u8,
     /// What each class does with a message in doubt.
     pub doubt: [DoubtPolicy; Class::COUNT],
-    /// How refused messages are tried again.
+    /// When and how often refused messages are tried again.
     pub retry: RetryPolicy,
     /// How long the history of settled messages is kept, ms.
     pub retention_ms: u64,
-    /// Events since the last checkpoint before the next one.
+    /// Events since the last checkpoint that make the next one due.
     pub fold_events: usize,
-    /// Fifos not in memory whose records each checkpoint drops once more, in turn: what a crash brought back goes so. Each costs
-    /// the store a version of its tables; the simulator sweeps more of them, to see what comes of it.
+    /// How many fifos that are not in memory each checkpoint clears once more, in rotation. A crash may bring dropped records
+    /// back, and this removes them. Each costs the store a version of its tables, so the simulator sweeps more of them, to test
+    /// that.
     pub swept_per_checkpoint: usize,
-    /// How much is remembered of each kind.
     pub bounds: Bounds,
-    /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
+    /// How often the simulator injects a rare event, per million ([`crate::model::buggify`]); 0 outside the simulator.
     pub buggify_ppm: u32,
 }
 

@@ -1,14 +1,16 @@
-//! Parked receipts: what carriers said of ids that nobody knew yet. Found again by the id of the response that comes later,
-//! in whatever form that carrier writes it there. Bounded: another program on the same account may have any number of them.
+//! Parked receipts: what carriers said of ids that were not known yet.
 //!
-//! A carrier may give an id again: receipts of one id that name different numbers are parked side by side.
+//! A parked receipt is found by the id in the response that comes later, in whatever form the carrier writes the id there. The
+//! number of them is bounded: another program on the same account may cause any number.
+//!
+//! A carrier may give an id again: receipts of one id that name different numbers are parked separately.
 //!
 //! Invariants:
-//! 1. At most one receipt is parked under one id that names the same numbers; a final one is not replaced. Under one id there
+//! 1. Under one id, at most one receipt is parked that names the same numbers; a final one is not replaced. Under one id there
 //!    are at most [`NUMBERS_PER_ID_MAX`].
-//! 2. Every alias leads to an id under which something is parked that has it as a candidate.
+//! 2. Every alias leads to an id under which a receipt is parked that has the alias as a candidate.
 //! 3. `by_recipient` and `by_age` hold exactly the parked receipts.
-//! 4. Over the bound those go first to whose numbers nothing was under way when they came; of each kind the oldest.
+//! 4. Over the bound, receipts go first if nothing was under way to their number when they came; of each kind the oldest first.
 
 use std::collections::BTreeSet;
 
@@ -21,23 +23,23 @@ use super::awaited::Whose;
 
 use super::receipt_epoch::NUMBERS_PER_ID_MAX;
 
-/// Commit and place in it: when a receipt was parked, and where it is on disk, if it is.
+/// Commit and index in it: when a receipt was parked, and where it is on disk, if it is there.
 pub(super) type Parked = (u64, u32);
 
-/// One of them.
+/// A parked receipt.
 #[derive(Debug)]
 pub(super) struct Orphan {
     pub at: Parked,
-    /// Nothing was under way to its number: it is probably another program's.
+    /// Nothing was under way to its number, so it is probably another program's.
     pub is_foreign: bool,
-    /// A foreign one is in memory only. If it is ours all the same, its carrier writes numbers in another form, and the
-    /// response that makes its id known comes in this life of the process or never.
+    /// Whether it is on disk; a foreign one is in memory only. If it is ours after all, its carrier writes numbers in another
+    /// form, and the response that makes its id known comes before the process ends, or never.
     pub is_on_disk: bool,
-    /// Without its text, which nobody looks at any more.
+    /// The receipt without its text, which is not needed any more.
     pub record: InboundRecord,
 }
 
-/// Which one another receipt has driven out.
+/// The receipt that another has driven out.
 #[derive(Debug)]
 pub(super) enum Displaced {
     /// The one of the same id and number.
@@ -46,23 +48,24 @@ pub(super) enum Displaced {
     Shed(Orphan),
 }
 
-/// The key of an id, and the numbers that its receipt names.
+/// The key of an id, and the numbers that its receipt names. Identifies a parked receipt.
 pub(super) type Place = (u64, (u32, u32));
 
-/// How a carrier writes ids, and whether its numbers say nothing against a part.
+/// How a carrier writes ids, and whether numbers in its receipts are ignored.
 pub(super) type Writes = (Dialect, bool);
 
 #[derive(Debug)]
 pub(super) struct Orphans {
-    /// By the key of the id as the receipt has it; those of one id in the order in which they were parked, at least one.
+    /// By the key of the id as the receipt writes it; the receipts of one id in the order in which they were parked, at least
+    /// one.
     parked: Map<u64, Vec<Orphan>>,
-    /// Other keys under which the response's id may stand.
+    /// Other keys that the id in the response may have, each leading to a key of `parked`.
     aliases: Map<u64, u64>,
-    /// Number that it came from, place.
+    /// The number that a receipt came from, and its place.
     by_recipient: BTreeSet<(u64, Place)>,
-    /// Foreign ones and others, by when they were parked.
+    /// First foreign receipts, then the others; each by when it was parked.
     by_age: [BTreeSet<(Parked, Place)>; 2],
-    /// Of all, and of the foreign ones.
+    /// Bounds of all receipts, and of the foreign ones.
     receipts_max: usize,
     foreign_max: usize,
 }
@@ -83,7 +86,7 @@ impl Orphans {
         self.by_recipient.len()
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
     /// The first one that does not.
@@ -121,12 +124,12 @@ impl Orphans {
         Ok(())
     }
 
-    /// Whether a receipt of that id and number is parked already that says more than this one.
+    /// Whether a final receipt of that id and number is parked already.
     pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
         self.at(place_of(record)).is_some_and(|known| is_final(&known.record))
     }
 
-    /// Parks; gives the one that must go for it.
+    /// Parks a receipt. Returns the one that it drives out.
     pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Displaced> {
         let place = place_of(&orphan.record);
         let older = self.take_out(place);
@@ -142,7 +145,7 @@ impl Orphans {
         older.map(Displaced::Older).or(shed.map(Displaced::Shed))
     }
 
-    /// Takes out one that there is no room for.
+    /// Takes out a receipt over the bound; `None` if there is room for all.
     pub(super) fn shed(&mut self) -> Option<Orphan> {
         let [foreign, others] = &self.by_age;
         let is_over = foreign.len() > self.foreign_max || foreign.len() + others.len() > self.receipts_max;
@@ -150,14 +153,14 @@ impl Orphans {
         self.take_out(*place)
     }
 
-    /// The receipt of a part that was taken. `is_alone`: no other part of its id waits; `writes`: how a carrier does.
+    /// Takes the receipt about a part that was taken. `is_alone`: no other part of its id waits; `writes`: how a carrier writes.
     pub(super) fn take(
         &mut self,
         note: &ReceiptNote,
         is_alone: bool,
         writes: impl Fn(CarrierId) -> Writes,
     ) -> Option<Orphan> {
-        // Asked for each part that was taken, and mostly none is parked.
+        // Called for each part that was taken, and mostly no receipt is parked.
         if self.parked.is_empty() {
             return None;
         }
@@ -165,8 +168,9 @@ impl Orphans {
         self.take_out(place)
     }
 
-    /// The newest whose number agrees. Else the one that says nothing, if there is one alone and its id is written as its carrier
-    /// does; not if it could have been about several parts before, nor if only its text looks like a receipt.
+    /// Prefers the newest receipt whose number agrees. Otherwise the one that names no number, if it is the only one and its id
+    /// is written as its carrier writes ids; but not if it could have been about several parts when it came, nor if only its text
+    /// looks like a receipt.
     fn choose(&self, note: &ReceiptNote, is_alone: bool, writes: impl Fn(CarrierId) -> Writes) -> Option<Place> {
         let aliased = self.aliases.get(&note.key).and_then(|key| self.parked.get(key));
         let (mut agreeing, mut silent, mut are_several) = (None, None, false);
@@ -192,18 +196,18 @@ impl Orphans {
         self.parked.get(&place.0)?.iter().find(|orphan| place_of(&orphan.record) == place)
     }
 
-    /// What is parked at that place.
+    /// The receipt that is parked at that place.
     pub(super) fn record(&self, place: Place) -> Option<&InboundRecord> {
         self.at(place).map(|orphan| &orphan.record)
     }
 
-    /// The places of those that came from these carriers.
+    /// The places of receipts that came from these carriers.
     pub(super) fn places_of(&self, is_wanted: impl Fn(CarrierId) -> bool) -> Vec<Place> {
         let all = self.by_recipient.iter().map(|(_, place)| *place);
         all.filter(|place| self.record(*place).is_some_and(|record| is_wanted(CarrierId(record.carrier)))).collect()
     }
 
-    /// The latest without an id from that number by that group since `since`.
+    /// The latest receipt without an id from that number over that group since `since`.
     pub(super) fn nameless(&self, group: u16, from: u64, since: Wall) -> Option<&InboundRecord> {
         if self.parked.is_empty() {
             return None;
@@ -215,7 +219,7 @@ impl Orphans {
         of_number.rev().find(is_own)
     }
 
-    /// Those from that number by that group since `since`.
+    /// The receipts from that number over that group since `since`.
     pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<InboundRecord> {
         let (first, last) = ((0, (0, 0)), (u64::MAX, (u32::MAX, u32::MAX)));
         let places = self.by_recipient.range((from, first)..=(from, last)).map(|(_, place)| *place);
@@ -223,7 +227,7 @@ impl Orphans {
         found.filter(|record| record.group == group && Wall(record.wall) >= since).cloned().collect()
     }
 
-    /// Forgets what came in before `horizon`; in the order in which it was parked.
+    /// Forgets receipts that came before `horizon`; returns them in the order in which they were parked.
     pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Orphan> {
         let old = |orphan: &&Orphan| Wall(orphan.record.wall) < horizon;
         let found = self.parked.values().flatten().filter(old);
@@ -232,7 +236,7 @@ impl Orphans {
         places.into_iter().filter_map(|(_, place)| self.take_out(place)).collect()
     }
 
-    /// Takes out the one of the same id and number.
+    /// Takes out the receipt of the same id and number.
     pub(super) fn remove(&mut self, record: &InboundRecord) -> Option<Orphan> {
         self.take_out(place_of(record))
     }
@@ -264,12 +268,12 @@ fn place_of(record: &InboundRecord) -> Place {
     (key, record.tails)
 }
 
-/// In the place of the key of an id where there is none: those of each number stand by themselves.
+/// Stands for the key of an id where there is none: receipts without an id are kept by number.
 fn nameless_key(group: u16, from: u64) -> u64 {
     mix(from ^ u64::from(group) << 48)
 }
 
-/// Whose a parked receipt is, as far as it says.
+/// What a parked receipt says about whose it is.
 pub(super) fn whose(record: &InboundRecord, is_number_ignored: bool) -> Whose {
     let (source, destination) = record.tails;
     let numbers = Numbers { source: Tail::from_index(source), destination: Tail::from_index(destination) };
@@ -309,7 +313,7 @@ mod tests {
     const DELIVERED: u8 = 2;
     const ENROUTE: u8 = 1;
 
-    /// Two numbers under one id, and another; what is wrong after such a change.
+    /// Two numbers under one id, and one under another. Returns the invariant that `change` breaks.
     fn breach(change: fn(&mut Orphans)) -> u8 {
         let mut orphans = Orphans::new(1, 3, 1);
         for (commit, id, from) in [(1, "255", 77), (2, "255", 78), (3, "9", 77)] {
@@ -366,7 +370,7 @@ mod tests {
         insert(&mut orphans, false);
         assert_eq!(orphans.check(), Ok(()));
         drop(orphans.insert(orphan(5, "7", 79, DELIVERED)));
-        assert_eq!(orphans.check().expect_err("a breach").number, 4, "nobody has shed one");
+        assert_eq!(orphans.check().expect_err("a breach").number, 4, "none was shed");
         assert!(orphans.shed().is_some());
         assert_eq!(orphans.check(), Ok(()));
         let mut orphans = Orphans::new(1, 9, 0);
@@ -381,7 +385,7 @@ mod tests {
         assert_eq!(take(&mut orphans, "FF", 78), None);
         assert_eq!(take(&mut orphans, "FF", 77), Some(1));
         assert!(take(&mut orphans, "FF", 77).is_none() && orphans.aliases.is_empty());
-        // Those of two numbers under one id.
+        // Receipts of two numbers under one id.
         [(3, 77), (4, 78)]
             .into_iter()
             .for_each(|(commit, from)| drop(orphans.insert(orphan(commit, "255", from, DELIVERED))));
@@ -476,7 +480,7 @@ mod tests {
         for commit in 1..=most {
             assert!(orphans.insert(orphan(commit, "9", 100 + commit, ENROUTE)).is_none());
         }
-        // The first gives way to another of its number, and is the newest then.
+        // The first is replaced by another of its number, and is then the newest.
         assert!(matches!(orphans.insert(orphan(most + 1, "9", 101, ENROUTE)), Some(Displaced::Older(_))));
         let displaced = orphans.insert(orphan(most + 2, "9", 999, ENROUTE));
         assert!(matches!(displaced, Some(Displaced::Shed(Orphan { at: (2, 0), .. }))), "{displaced:?}");

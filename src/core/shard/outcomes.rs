@@ -1,4 +1,4 @@
-//! What carriers said to attempts, and what follows.
+//! What carriers answered to attempts, and what follows from it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use stentor_smpp::receipt_id::id_key;
 use super::ledger::{Ledger, doubt_note};
 use super::turn::Turn;
 
-/// Batches of outcomes of which some are left for later turns. Nothing is handed to links meanwhile: it might overtake what
-/// comes back.
+/// Batches of outcomes that are not fully taken in, and left for later turns. Meanwhile nothing is handed to links: it might
+/// overtake messages that come back.
 #[derive(Debug, Default)]
 pub(super) struct OutcomesLeft {
-    /// Each with how many of it are taken in.
+    /// Each batch with how many of its outcomes are taken in.
     batches: VecDeque<(OutcomeBatch, usize)>,
 }
 
-/// Outcomes that are taken in now: some of a batch.
+/// A run of outcomes of one batch that is taken in now.
 #[derive(Debug)]
 pub(super) struct TakenIn {
     pub batch: OutcomeBatch,
@@ -32,7 +32,7 @@ pub(super) struct TakenIn {
 }
 
 impl OutcomesLeft {
-    /// Outcomes that one turn takes in: a connection that is lost brings all of its window at once.
+    /// Most outcomes that one turn takes in: when a connection is lost, all of its window comes back at once.
     pub(super) const PER_TURN_MAX: usize = 4_096;
 
     pub(super) fn is_empty(&self) -> bool {
@@ -46,14 +46,15 @@ impl OutcomesLeft {
             && !(batch.outcomes.len() > 1 && turn.buggify.at(Point::OutcomesLater))
     }
 
-    /// It is taken in by later turns.
+    /// Leaves a batch for later turns.
     pub(super) fn push(&mut self, batch: OutcomeBatch) {
         self.batches.push_back((batch, 0));
     }
 
-    /// The next ones that are left, while there is room for more in this turn.
+    /// The next outcomes that are left; `None` if there is no more room in this turn.
     pub(super) fn next(&mut self, turn: &Turn, room: usize) -> Option<TakenIn> {
-        // One of which nothing follows leaves no batch whose end would begin the next turn, and costs next to nothing.
+        // If nothing is gathered, no batch will be written whose end would begin another turn. Then one outcome is taken even
+        // without room: it costs next to nothing.
         if room == 0 && !turn.gathering.is_empty() {
             return None;
         }
@@ -62,7 +63,7 @@ impl OutcomesLeft {
         Some(TakenIn { batch, from, upto })
     }
 
-    /// They were taken in; what is left of their batch comes next.
+    /// The outcomes were taken in; the rest of their batch comes next.
     pub(super) fn put_back(&mut self, taken: TakenIn) {
         if taken.upto < taken.batch.outcomes.len() {
             self.batches.push_front((taken.batch, taken.upto));
@@ -70,18 +71,18 @@ impl OutcomesLeft {
     }
 }
 
-/// What of an answer concerns others.
+/// What other machines have to do after an answer.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub then: Then,
     pub receipt: Option<Expected>,
-    /// Its carrier is asked about the part.
+    /// Set if the part's carrier is queried about it.
     pub asked: Option<Box<AskedNote>>,
-    /// It was the last of its attempt: its link has nothing of the message any more.
+    /// It was the last outcome of its attempt: the link has nothing of the message any more.
     pub is_over: bool,
 }
 
-/// What becomes of a message whose attempt has its outcome, as far as it is not done.
+/// What other machines have to do with a message whose attempt has its last outcome.
 #[derive(Debug)]
 pub(super) enum Then {
     Nothing,
@@ -94,14 +95,14 @@ pub(super) enum Then {
 /// A part was taken under an id.
 #[derive(Debug)]
 pub(super) enum Expected {
-    /// Its receipt is waited for; when it was sent.
+    /// Its receipt is waited for; with the time at which the attempt began.
     Receipt(ReceiptNote, Wall),
-    /// Nobody wants its receipt: carriers may send it all the same.
+    /// No receipt was asked for; carriers may send one all the same.
     NoReceipt(ReceiptNote),
 }
 
 impl Ledger {
-    /// Whose messages a link gives back as they were.
+    /// Recipients and classes of messages that a link gives back unsent.
     pub(super) fn given_back(&self, batch: &OutcomeBatch) -> BTreeSet<(Msisdn, Class)> {
         let comes_back = |outcome: &&Outcome| match outcome.answer {
             Answer::NotWritten(
@@ -118,7 +119,7 @@ impl Ledger {
         batch.outcomes.iter().filter(comes_back).filter_map(whose).collect()
     }
 
-    /// The outcome of a part.
+    /// Takes in the outcome of a part.
     pub(super) fn handle_outcome(&mut self, turn: &mut Turn, batch: &OutcomeBatch, outcome: &Outcome) -> Answered {
         let address = outcome.address;
         let Some(open) = self.books.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
@@ -142,7 +143,7 @@ impl Ledger {
         Answered { then, receipt, asked, is_over }
     }
 
-    /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
+    /// Takes in an outcome of an attempt that is not open any more: the answer came after the attempt was given up.
     fn late_outcome(&mut self, turn: &mut Turn, batch: &OutcomeBatch, outcome: &Outcome) -> Option<Expected> {
         let address = outcome.address;
         let doubt = self.books.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
@@ -155,7 +156,7 @@ impl Ledger {
                 (!id.is_empty())
                     .then(|| Expected::Receipt(doubt_note(turn, address, &doubt, of, batch.group, id), doubt.sent_at))
             }
-            // Of several parts others may have been taken: only a refused whole is surely not there.
+            // Of several parts, others may have been taken: only the refusal of a single-part message says that nothing was.
             Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
                 turn.counters.resolved[Resolution::LateAnswer.index()] += 1;
                 self.refused_late(turn, address, &doubt, status);
@@ -180,7 +181,7 @@ impl Ledger {
             return Then::Nothing;
         }
         if unnoted && matches!(verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
-            // A part is with the carrier, and nobody knows which: it would go twice.
+            // The carrier has a part, and it is not known which: to send the message again would send that part twice.
             self.die(turn, address, DeadLetterReason::AttemptsExhausted);
             return Then::Nothing;
         }
@@ -206,7 +207,7 @@ impl Ledger {
         Then::Nothing
     }
 
-    /// Nothing of it had left: the attempt that is over, with which it goes back to its list. None if none is open.
+    /// A message comes back unsent. Returns the attempt that ends with this, for its list; `None` if none is open.
     pub(super) fn give_back(&mut self, turn: &mut Turn, address: Address, why: NotWritten) -> Option<OpenAttempt> {
         self.books.attempts.get(address)?;
         self.happens(turn, address, Happened::Returned { why }).attempt
@@ -220,7 +221,7 @@ impl Ledger {
         self.after_refusal(turn, address, open.lane, open.tenant, refused, expires_at);
     }
 
-    /// A message in doubt was refused after all. When it expires is not at hand; whoever takes it next looks.
+    /// A message in doubt was refused after all. Its expiry is not at hand here; it is checked when the message is taken next.
     fn refused_late(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, error: CarrierError) {
         let refused = Refused { error, attempt: doubt.attempt };
         self.after_refusal(turn, address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
@@ -252,8 +253,9 @@ impl Ledger {
         }
     }
 
-    /// A final receipt. Of several parts: a message is delivered when all parts of one attempt are, and failed when one is. A
-    /// receipt of an attempt that was given up for another one counts no more. Whether it came too late to count.
+    /// A final receipt. A message of several parts is delivered when all parts of one attempt are, and failed when one is. A
+    /// receipt of an attempt that was given up for another attempt is ignored. Returns whether the receipt came too late to
+    /// count.
     pub(super) fn handle_receipt(&mut self, turn: &mut Turn, note: &ReceiptNote, end: Happened) -> bool {
         let address = Address::from_packed(note.address);
         if note.parts <= 1 {
@@ -283,7 +285,7 @@ impl Ledger {
     }
 }
 
-/// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that
+/// From acceptance, or `send_at` if that is later, until the part that was answered last was written, µs. 0 for an attempt that
 /// was found at a start.
 fn accept_to_submit_us(turn: &Turn, open: &OpenAttempt, outcome: &Outcome) -> u64 {
     let answered_in_us = turn.now.mono.since(outcome.written_at) / 1_000;
@@ -291,7 +293,7 @@ fn accept_to_submit_us(turn: &Turn, open: &OpenAttempt, outcome: &Outcome) -> u6
     head_of(open, outcome.address).map_or(0, |head| since(head).saturating_sub(answered_in_us))
 }
 
-/// What is to be known of a part that was taken, if the carrier gave it an id.
+/// What to remember of a part that was taken; `None` if the carrier gave it no id.
 fn expected(
     turn: &Turn,
     open: &OpenAttempt,
@@ -318,8 +320,8 @@ fn expected(
     Some(if wants_receipt { Expected::Receipt(note, open.at) } else { Expected::NoReceipt(note) })
 }
 
-/// What is to be known of a part to ask its carrier about it, if that is asked at all. An attempt that was given up does not know its
-/// sender any more.
+/// What to remember of a part whose carrier is queried; `None` if it is not. For an attempt that was given up the sender is not
+/// known any more.
 fn asked(
     turn: &Turn,
     batch: &OutcomeBatch,

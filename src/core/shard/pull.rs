@@ -1,6 +1,7 @@
-//! What waits: the lists of what is ready and the delay queue, and what is done with a link's grants. A link permits, its places
-//! are used as long as something waits that may be sent, and what is not used goes back. Which link is used, and what is known of
-//! each: `links.rs`.
+//! The messages that wait, in the lists of what is ready and in the delay queue, and what a shard does with the grants of links.
+//!
+//! A link grants places; the shard uses them as long as something waits that may be sent, and gives the others back. `links.rs`
+//! decides which link is used, and holds the counts of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::links::{LinkSlot, Links};
 use super::notes::fifo_note;
 use super::turn::Turn;
 
-/// See the head of this file.
+/// Lists, delay queue and links of a shard.
 #[derive(Debug)]
 pub(super) struct Pull {
     links: Links,
@@ -32,12 +33,12 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    /// With the lists that were ever used; `present`: how often the shard was restored.
+    /// Starts with all lists that were ever used. `present`: how often the shard was restored from a backup.
     pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
         Self { links: Links::default(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
     }
 
-    /// Whether the invariants of links, lists and the delay queue hold.
+    /// Checks the invariants of links, lists and the delay queue.
     ///
     /// # Errors
     /// The first one that does not.
@@ -47,7 +48,7 @@ impl Pull {
         self.scheduled.check()
     }
 
-    /// Another catalog from now on.
+    /// Routes and carriers have changed.
     pub(super) fn handle_catalog(&mut self, turn: &mut Turn, catalog: Arc<Catalog>) {
         let shard = turn.options.shard;
         self.links.handle_catalog(&catalog, catalog.core_of(shard), catalog.links_of(shard));
@@ -55,20 +56,21 @@ impl Pull {
         self.choose_links(turn);
     }
 
-    /// A link has a bind, or has none any more.
+    /// A link got its first bind, or lost its last.
     pub(super) fn handle_bound(&mut self, turn: &mut Turn, bound: Bound) {
         self.links.handle_bound(bound.link, bound.is_bound, &turn.catalog);
         self.choose_links(turn);
     }
 
-    /// A link has told the end of a message that it was given.
+    /// A message that was handed to a link is finished there.
     pub(super) fn handle_over(&mut self, turn: &mut Turn, link: LinkId) {
         if self.links.handle_over(link) {
             self.choose_links(turn);
         }
     }
 
-    /// Places of links that are used no more go back, and nothing waits for these.
+    /// Chooses anew which links are used. A link that is no longer used gets its places back, and is told that nothing waits for
+    /// it.
     fn choose_links(&mut self, turn: &mut Turn) {
         for at in self.links.choose() {
             self.return_grants_of(turn, at);
@@ -80,11 +82,11 @@ impl Pull {
         }
     }
 
-    /// A link permits.
+    /// A link grants places.
     pub(super) fn handle_grant(&mut self, turn: &mut Turn, grant: Grant) {
         let class = grant.class.index();
         let Some(slot) = self.links.get_mut(grant.link) else {
-            // Its link is in no catalog that this shard has seen.
+            // No catalog that this shard has seen has this link.
             return tell_unused(turn, grant.link, grant.class, grant.messages);
         };
         slot.ever[class].granted += u64::from(grant.messages);
@@ -101,7 +103,7 @@ impl Pull {
         }
     }
 
-    /// Every place goes back: nothing is sent any more.
+    /// Gives every place back: nothing is sent any more.
     pub(super) fn return_grants(&mut self, turn: &mut Turn) {
         for at in 0..self.links.len() {
             self.return_grants_of(turn, at);
@@ -113,7 +115,7 @@ impl Pull {
         Class::ALL.into_iter().for_each(|class| give_back_all(turn, slot, class));
     }
 
-    /// What became ready in this turn enters its lists.
+    /// Moves what became ready in this turn into its lists.
     pub(super) fn place_ready(&mut self, turn: &mut Turn) {
         let commit = turn.gathering.seq().0;
         for (place, pieces) in turn.gathering.drain_ready() {
@@ -137,7 +139,7 @@ impl Pull {
         }
     }
 
-    /// What was put off in this turn enters the delay queue.
+    /// Moves what was put off in this turn into the delay queue.
     pub(super) fn place_due(&mut self, turn: &mut Turn) {
         let commit = turn.gathering.seq().0;
         let now = Tick::at_or_after(turn.now.wall);
@@ -159,13 +161,13 @@ impl Pull {
         turn.due_from = self.scheduled.passed();
     }
 
-    /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
-    /// keep slots for them.
+    /// Gives back the places of a class of which nothing may be sent at present, standing ones included: the link would keep
+    /// slots free for them.
     pub(super) fn return_held_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
         give_back_all(turn, self.links.at_mut(at), class);
     }
 
-    /// Places that were demanded and that nothing waits for any more go back.
+    /// Gives back demanded places of a class for which nothing waits any more. Standing places stay.
     pub(super) fn return_idle_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
         let slot = self.links.at_mut(at);
         if self.lanes.waiting(class, &slot.routes) == 0 {
@@ -174,19 +176,32 @@ impl Pull {
         }
     }
 
-    /// A batch leaves for its link: from now on the link counts as this shard does.
+    /// A batch leaves for its link. The link counts it off from what it believes to be waiting when it arrives, and so does this
+    /// shard.
     pub(super) fn note_leaving(&mut self, link: LinkId, batch: &SubmitBatch) {
-        // Places of a link that this shard does not know go back to it with a batch of nothing.
+        // Places of a link that this shard does not know were given back by a batch without messages; nothing was counted.
         let Some(slot) = self.links.get_mut(link) else { return };
         let (class, left) = (batch.class.index(), batch.submits.len() as u32);
         debug_assert!(slot.leaving[class] >= left, "{link:?}: {left} of {} leave", slot.leaving[class]);
         slot.leaving[class] = slot.leaving[class].saturating_sub(left);
-        // What was told may be less than what leaves: places that nobody demanded are used for what has come since.
+        // The link does the same sum. The result may be negative, hence 0: standing places may have been used for messages that
+        // the link was not told of.
         slot.told[class] = if batch.unused > 0 { 0 } else { slot.told[class].saturating_sub(left) };
     }
 
-    /// Tells a link what waits, when it would otherwise not know or far underrate it.
-    /// `held`: why nothing of a class is sent at present.
+    /// Tells a link how many messages wait, if the link would otherwise grant too few places. `held`: the classes of which
+    /// nothing may be sent at present; their ready messages are not counted.
+    ///
+    /// On demand a link grants only what it believes to be waiting (`told`) and has no place for yet. Each demand is a message to
+    /// another core, so not every change is told, but only
+    /// - a change that the link would otherwise never learn: more waits than it believes, and each message that it knows of has a
+    ///   place already (`told <= placed`), so it would grant nothing more;
+    /// - one that it far underrates: more than twice as much waits as it believes. A queue that grows is told again at each
+    ///   doubling, not at each message.
+    ///
+    /// Between the two, no message is forgotten: the link knows of messages without a place and goes on granting, which raises
+    /// `placed` until it reaches `told`, and then the first condition holds. If only messages wait that already have a place
+    /// (`ready == 0`), nothing more is wanted.
     pub(super) fn demand(&mut self, turn: &mut Turn, at: usize, held: [bool; Class::COUNT]) {
         let slot = self.links.at(at);
         if turn.draining || !slot.is_used {
@@ -196,11 +211,12 @@ impl Pull {
         let mut news = false;
         for class in Class::ALL {
             let index = class.index();
-            // More than four thousand million are told as so many: a link only looks whether there are more than it can place.
+            // A count above u32::MAX is told as u32::MAX: a link only looks whether there are more than it can place.
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
             let ready = if held[class.index()] { 0 } else { ready };
             waiting[index] = ready.saturating_add(slot.leaving[index]);
             let (told, placed) = (slot.told[index], slot.grants[index] + slot.standing[index] + slot.leaving[index]);
+            // Tell it if the link has a place for all that it knows of, or knows of less than half: see above.
             news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));
         }
         if news {
@@ -210,8 +226,8 @@ impl Pull {
         }
     }
 
-    /// Followers of what came back that have not left for that link yet come back as well, or they would overtake it: their
-    /// messages.
+    /// Takes back messages whose batch has not left for the link yet, if they follow, to the same recipient and class, one that
+    /// came back from there: they would overtake it. Returns their addresses.
     pub(super) fn recall_followers(
         &mut self,
         turn: &mut Turn,
@@ -242,57 +258,57 @@ impl Pull {
         recalled
     }
 
-    /// So many more entries of messages that have ended stand in that part of a list, or fewer.
+    /// Changes the number of entries of ended messages in a part of a list; negative when they leave.
     pub(super) fn add_ended(&mut self, turn: &mut Turn, part: Part, entries: i32) {
         self.lanes.add_ended(part, entries.into());
         turn.gathering.ended(part.list, self.lanes.generation_of(part), entries);
     }
 
-    /// Messages handed over of which the end is not told.
+    /// Messages handed to links that the links have not finished.
     pub(super) fn out(&self) -> u64 {
         self.links.out()
     }
 
-    /// How many links there are.
+    /// How many links the shard knows.
     pub(super) fn links(&self) -> usize {
         self.links.len()
     }
 
-    /// A link, and how many places it has granted that are not used.
+    /// The id of a link, and how many of its places of a class are granted and not used.
     pub(super) fn granted(&self, at: usize, class: Class) -> (LinkId, u32) {
         let slot = self.links.at(at);
         (slot.id, slot.grants[class.index()] + slot.standing[class.index()])
     }
 
-    /// The next message for that link.
+    /// Takes the next message for a link.
     pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take(class, &self.links.at(at).routes)?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
 
-    /// The next message that waits for a route that is gone.
+    /// Takes the next message that waits for a route that is gone.
     pub(super) fn take_stray(&mut self, turn: &mut Turn) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take_stray(|route| turn.catalog.routes.get(route).is_some())?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
 
-    /// The next message of a class that a backup held unsent.
+    /// Takes the next message of a class that was unsent when the backup was made.
     pub(super) fn take_restored(&mut self, turn: &mut Turn, class: Class) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take_restored(class)?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
 
-    /// The message that was peeked at in a list leaves it.
+    /// Takes the message at the head of a list, which the caller has just looked at.
     pub(super) fn drop_first(&mut self, turn: &mut Turn, name: FifoName) {
         if let Some(taken) = self.lanes.take_from(name) {
             turn.gathering.taken(name, taken.head);
         }
     }
 
-    /// Places of a link are used: the messages leave for it with the next batch.
+    /// Uses places of a link: the messages leave for it once the batch being gathered, which holds their attempts, is durable.
     pub(super) fn hand_over(&mut self, turn: &mut Turn, at: usize, class: Class, submits: Vec<Submit>) {
         let used = submits.len() as u32;
         let slot = self.links.at_mut(at);
@@ -309,14 +325,14 @@ impl Pull {
         }
     }
 
-    /// A message is given back as it was.
+    /// A link gave a message back unsent; it returns to its list.
     pub(super) fn handle_returned(&mut self, turn: &mut Turn, address: Address, open: OpenAttempt) {
         turn.places.enter(open.tenant, 1);
         let name = self.lanes.returned(open.lane, address);
         turn.gathering.returned(name, address, open.segment);
     }
 
-    /// The next entry of the delay queue whose time has come, and when it had come.
+    /// Takes the next entry of the delay queue that is due, and the tick at which it was due.
     pub(super) fn take_due(&mut self, turn: &mut Turn) -> Option<(DueEntry, Tick)> {
         let is_due = self.scheduled.next_at().is_some_and(|at| at <= turn.now.wall);
         if is_due && turn.buggify.at(Point::DueLater) {
@@ -328,19 +344,20 @@ impl Pull {
         Some((entry, head.tick))
     }
 
-    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn; all places, where
-    /// lists are full of what has ended.
+    /// Messages that wait in lists and in the delay queue, including those that enter them at the end of this turn. If lists are
+    /// full of entries of ended messages, it is as if all places were taken.
     pub(super) fn queued(&self, turn: &Turn) -> u64 {
         let messages = self.lanes.depth_total() + self.scheduled.messages() + turn.gathering.entering();
         turn.places.taken(messages, self.lanes.entries_total())
     }
 
-    /// What was passed over early and then ended in another way than by a visit is no longer waited for when there are no alarms.
+    /// Once no alarm is left anywhere, no message that was passed over early can still have to be ended by a visit, so none is
+    /// counted any more.
     pub(super) fn forget_remainders(&mut self, has_alarms: bool) {
         self.lanes.forget_remainders(!has_alarms && self.scheduled.alarms() == 0);
     }
 
-    /// Reads ahead what will be taken next.
+    /// Asks the store for what will be taken next.
     pub(super) fn read_ahead(&mut self, turn: &mut Turn) {
         if let Some((name, from)) = self.lanes.wants_read(turn.durable.0) {
             let octets = if turn.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
@@ -352,7 +369,7 @@ impl Pull {
         }
     }
 
-    /// What it knows goes into a checkpoint.
+    /// Puts lists and the delay queue into a checkpoint.
     pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
         checkpoint.fifos = self.lanes.iter().map(|(name, fifo)| fifo_note(name, fifo)).collect();
         checkpoint.due = self.scheduled.eras().map(|(era, queue)| due_note(era, queue)).collect();
@@ -361,7 +378,7 @@ impl Pull {
             self.lanes.ended().map(|(part, entries)| (part.list.0, generation_of(part), entries)).collect();
     }
 
-    /// As a checkpoint left it.
+    /// Takes lists and the delay queue from a checkpoint.
     pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
         for note in &checkpoint.fifos {
             if let Some(name) = fifo_name(note.fifo) {
@@ -378,8 +395,8 @@ impl Pull {
         }
     }
 
-    /// A turn that was written down. Gives how many entries it took that cannot have stood where it took them: 0, unless records do
-    /// not fit together.
+    /// Applies a recorded turn. Returns how many entries it took that cannot have been where it took them: 0, unless records
+    /// contradict each other.
     pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord) -> u64 {
         let mut missing = 0;
         for &(list, generation, entries) in &record.ended {
@@ -417,14 +434,14 @@ fn due_note(Era(era): Era, queue: &ScheduledQueue) -> DueNote {
     DueNote { era, tick, commit, index, waiting: queue.waiting(), alarms: queue.alarms() }
 }
 
-/// All places of a class that a link has granted go back to it.
+/// Gives all unused places of a class back to their link.
 fn give_back_all(turn: &mut Turn, slot: &mut LinkSlot, class: Class) {
     let index = class.index();
     let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
     give_back(turn, slot, class, unused);
 }
 
-/// Places that are not used go back to their link, at once.
+/// Gives unused places back to their link, at once.
 fn give_back(turn: &mut Turn, slot: &mut LinkSlot, class: Class, unused: u32) {
     slot.ever[class.index()].given_back += u64::from(unused);
     tell_unused(turn, slot.id, class, unused);

@@ -1,8 +1,10 @@
-//! The open epoch of receipts: parts that wait for theirs, in the order in which carriers took them. Bounded: when it is
-//! full, the older half is sealed into a sorted run, of which only what is still unanswered is written.
+//! The open epoch of receipts: parts that wait for receipts, in the order in which carriers took them.
 //!
-//! A carrier may give an id again. Parts of one id that went to different numbers stand side by side, each entry leading to the
-//! one before it; one to the same number takes the place of the older one.
+//! It is bounded. When it is full, the older half is sealed into a sorted run, to which only the parts without an answer are
+//! written.
+//!
+//! A carrier may give an id again. Parts under one id to different numbers are all kept, each entry leading to the one before it.
+//! A part to the same number replaces the older one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,32 +13,33 @@ use crate::model::Pieces;
 use crate::model::prng::mix;
 use crate::store::record::ReceiptNote;
 
-/// Numbers to which parts of one id are told apart; of more the oldest counts no longer. Whoever looks for one looks at so
-/// many at most.
+/// Most numbers for which parts of one id are told apart; if there are more, the oldest part is forgotten. A search looks at no
+/// more entries than this.
 pub(super) const NUMBERS_PER_ID_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waits,
     Answered,
-    /// Its time is over: nobody waits any more, and a receipt is late.
+    /// Its wait is over: a receipt that still comes is late.
     Late,
-    /// Another one has its place: it counts nowhere.
+    /// It was replaced, or forgotten as the oldest of its id: it is ignored everywhere.
     Void,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     note: ReceiptNote,
-    /// The number of the entry of this key that was added before; of none, or of one that has left, if it is not below its own.
+    /// The number of the entry of the same key that was added before this one. If it is not below this entry's own number, there
+    /// is none, or it has left the ring.
     older: u32,
     state: State,
 }
 
 const _: () = assert!(size_of::<Entry>() == 48, "a link to an older entry takes room that was padding");
 
-/// Where the newest entry of a key stands, with half of its key's hash: a table that grows, or finds another key in the same
-/// place, does not have to look into the ring, which is far larger than a cache.
+/// Where the newest entry of a key is, with half of the key's hash. With the half at hand, a table that grows, or that meets
+/// another key in the same bucket, need not look into the ring, which is far larger than a cache.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     number: u32,
@@ -51,21 +54,21 @@ const fn hash(half: u32) -> u64 {
     (half as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// Which parts wait for which recipient, as far as entries have been looked at.
+/// How many parts wait for each recipient, as far as entries have been looked at.
 #[derive(Debug)]
 struct Recipients {
-    /// The number of the entry that is looked at next.
+    /// The number of the entry to look at next.
     upto: u32,
     waiting: Pieces<Waiting, 64>,
 }
 
-/// Of one recipient and group.
+/// The parts that wait for one recipient in one group.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     recipient: u64,
     group: u16,
     count: u32,
-    /// The numbers of all of them, one on another by exclusive or: that of the only one.
+    /// The entry numbers of all these parts, combined by exclusive or. With one part left, it is that part's number.
     numbers: u32,
 }
 
@@ -104,22 +107,22 @@ impl Recipients {
     }
 }
 
-/// A ring of entries and a table of places in it: about 57 bytes an entry.
+/// A ring of entries and a table that finds them by key: about 57 bytes for each entry.
 #[derive(Debug, Default)]
 pub(super) struct ReceiptEpoch {
     ring: VecDeque<Entry>,
-    /// Entries that left the ring at its front: index + `gone` = number.
+    /// Entries that have left the ring at its front: index + `gone` = number.
     gone: u32,
     table: Pieces<Place, 64>,
-    /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
+    /// Commits whose entries are in the ring, oldest first, each with how many of its entries are left.
     commits: VecDeque<(u64, usize)>,
-    /// Entries at the ring's end that belong to no commit yet.
+    /// Entries at the ring's end that belong to the batch being gathered.
     uncommitted: usize,
     /// Entries that wait.
     unanswered: usize,
-    /// Once somebody has asked by recipient.
+    /// `None` until `learn_recipients` is called for the first time.
     recipients: Option<Recipients>,
-    /// The number of the first entry whose time may be not over yet.
+    /// The number of the first entry whose wait may not be over yet.
     patient_from: u32,
 }
 
@@ -128,12 +131,12 @@ impl ReceiptEpoch {
         self.ring.len()
     }
 
-    /// Parts in it whose final receipt is missing.
+    /// Parts in the epoch whose final receipt is missing.
     pub(super) const fn unanswered(&self) -> usize {
         self.unanswered
     }
 
-    /// Adds a part. An older one whose place it takes, if that was answered.
+    /// Adds a part. Returns the older part that it replaces or drives out, if that was answered.
     pub(super) fn insert(&mut self, note: ReceiptNote) -> Option<ReceiptNote> {
         let place = Place { number: self.gone.wrapping_add(self.ring.len() as u32), half: half(note.key) };
         let (ring, gone) = (&self.ring, self.gone);
@@ -158,7 +161,7 @@ impl ReceiptEpoch {
         if older == place.number { None } else { self.give_way(&note) }
     }
 
-    /// The one to the same number gives way to the newest of its key, or the oldest of too many.
+    /// Removes the entry to the same number as the newest of a key, or the oldest if the key has too many numbers.
     fn give_way(&mut self, newest: &ReceiptNote) -> Option<ReceiptNote> {
         let (mut newer, mut numbers) = (self.ring.len().checked_sub(1)?, 1);
         while let Some(at) = self.older(newer) {
@@ -171,7 +174,7 @@ impl ReceiptEpoch {
     }
 
     fn unlink(&mut self, newer: usize, at: usize) -> Option<ReceiptNote> {
-        // An entry that leads to itself leads nowhere.
+        // An entry that leads to itself has no older one.
         let next = self.older(at).unwrap_or(newer);
         self.ring[newer].older = self.gone.wrapping_add(next as u32);
         let was = std::mem::replace(&mut self.ring[at].state, State::Void);
@@ -183,7 +186,7 @@ impl ReceiptEpoch {
         (was == State::Answered).then_some(note)
     }
 
-    /// What was added since the last call belongs to that commit.
+    /// Everything added since the last call belongs to that commit.
     pub(super) fn committed(&mut self, commit: u64) {
         match std::mem::take(&mut self.uncommitted) {
             0 => {}
@@ -191,7 +194,7 @@ impl ReceiptEpoch {
         }
     }
 
-    /// The newest of a key.
+    /// The index of the newest entry of a key.
     fn position(&self, key: u64) -> Option<usize> {
         let (half, index) = (half(key), |place: &Place| place.number.wrapping_sub(self.gone) as usize);
         let is_same = |place: &Place| {
@@ -200,7 +203,7 @@ impl ReceiptEpoch {
         self.table.find(hash(half), is_same).map(index)
     }
 
-    /// The entry of the same key before that one.
+    /// The index of the entry of the same key before that one.
     fn older(&self, at: usize) -> Option<usize> {
         let older = self.ring.get(at)?.older.wrapping_sub(self.gone) as usize;
         (older < at).then_some(older)
@@ -211,19 +214,19 @@ impl ReceiptEpoch {
         all.find(|at| self.ring[*at].note.recipient == recipient)
     }
 
-    /// The parts that wait, or waited, under this key, the newest first; each with whether its final receipt came.
+    /// The parts that wait, or waited, under this key, newest first; each with whether it waits no longer.
     pub(super) fn of_id(&self, key: u64) -> impl Iterator<Item = (ReceiptNote, bool)> {
         let all = std::iter::successors(self.position(key), |at| self.older(*at));
         all.map(|at| (self.ring[at].note, self.ring[at].state != State::Waits))
     }
 
-    /// The one to that number.
+    /// The part under this key to that number.
     pub(super) fn find(&self, key: u64, recipient: u64) -> Option<(ReceiptNote, bool)> {
         self.of_id(key).find(|(note, _)| note.recipient == recipient)
     }
 
-    /// Goes on with learning which parts wait for which recipient, by so many entries; whether all are known. Few carriers
-    /// leave ids out, so nobody learns it before the first does.
+    /// Learns from so many more entries which parts wait for which recipient. Returns whether all entries are learned. Few
+    /// carriers leave ids out, so nothing is learned before a receipt without an id comes.
     pub(super) fn learn_recipients(&mut self, entries: usize) -> bool {
         let Self { ring, gone, recipients, .. } = self;
         let recipients = recipients.get_or_insert_with(|| Recipients { upto: *gone, waiting: Pieces::default() });
@@ -237,8 +240,8 @@ impl ReceiptEpoch {
         from + entries >= ring.len()
     }
 
-    /// How many parts to that recipient wait for receipts of that group, and the part if it is the only one. They must be
-    /// [known](Self::learn_recipients).
+    /// How many parts to that recipient wait for receipts of that group, and the part if it is the only one. All entries must
+    /// have been [learned](Self::learn_recipients).
     pub(super) fn waiting_for(&self, group: u16, recipient: u64) -> (u32, Option<ReceiptNote>) {
         let waiting = self.recipients.as_ref().and_then(|recipients| recipients.find(group, recipient));
         let Some(waiting) = waiting else { return (0, None) };
@@ -246,8 +249,8 @@ impl ReceiptEpoch {
         (waiting.count, sole.map(|entry| entry.note))
     }
 
-    /// The oldest entries that waited until `now` (seconds) wait no more; `entries` are looked at. Those behind one that waits longer
-    /// keep waiting until it does not.
+    /// Ends the wait of the oldest entries that waited until `now` (seconds). Looks at `entries` entries, and stops at the first
+    /// that still waits: those after it wait longer than they must.
     pub(super) fn forget_patience(&mut self, now: u32, entries: usize) {
         let Self { ring, gone, recipients, unanswered, patient_from, .. } = self;
         let from = (patient_from.wrapping_sub(*gone) as usize).min(ring.len());
@@ -264,7 +267,7 @@ impl ReceiptEpoch {
         }
     }
 
-    /// An entry waits no more.
+    /// An entry has stopped waiting: it is taken out of what is known of recipients.
     fn note_end(recipients: &mut Option<Recipients>, note: &ReceiptNote, number: u32, gone: u32) {
         if let Some(recipients) = recipients
             && number.wrapping_sub(gone) < recipients.upto.wrapping_sub(gone)
@@ -273,7 +276,7 @@ impl ReceiptEpoch {
         }
     }
 
-    /// The final receipt of the part under this key to that number came; false if it does not stand here.
+    /// The final receipt of the part under this key to that number came. Returns false if the epoch does not hold the part.
     pub(super) fn answer(&mut self, key: u64, recipient: u64) -> bool {
         let at = self.position(key).and_then(|newest| self.to_number(newest, recipient));
         let Some((at, entry)) = at.and_then(|at| Some((at, self.ring.get_mut(at)?))) else { return false };
@@ -285,13 +288,14 @@ impl ReceiptEpoch {
         true
     }
 
-    /// What waits of these entries, which are counted from the oldest: in the order in which they were added.
+    /// The parts that still wait among these entries, oldest first; entries are counted from the oldest.
     pub(super) fn waiting_of(&self, entries: Range<usize>) -> impl Iterator<Item = ReceiptNote> {
         let some = self.ring.range(entries).filter(|entry| entry.state == State::Waits);
         some.map(|entry| entry.note)
     }
 
-    /// Forgets the oldest `entries`: they are in a run, or answered; `left` is told of both, and which.
+    /// Removes the oldest `entries`, which are in a run or answered. `left` is called with each part, and whether it was
+    /// answered.
     pub(super) fn forget(&mut self, entries: usize, mut left: impl FnMut(&ReceiptNote, bool)) {
         for _ in 0..entries.min(self.ring.len()) {
             if let Some(entry) = self.ring.pop_front() {
@@ -340,7 +344,7 @@ mod tests {
         ReceiptNote::of_one_part(key, ANNA, key)
     }
 
-    /// The same id, to another number.
+    /// The same id, for another number.
     fn to(key: u64, recipient: u64) -> ReceiptNote {
         ReceiptNote { recipient, address: recipient, ..note(key) }
     }
@@ -349,7 +353,7 @@ mod tests {
         epoch.insert(note).map(|note| note.recipient)
     }
 
-    /// The one to that number, else the newest.
+    /// The part to that number, else the newest.
     fn found(epoch: &ReceiptEpoch, key: u64, recipient: u64) -> Option<(u64, bool)> {
         let found = epoch.find(key, recipient).or_else(|| epoch.of_id(key).next());
         found.map(|(note, answered)| (note.address, answered))
@@ -411,13 +415,13 @@ mod tests {
             epoch.insert(to(1, number));
         }
         assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 12, 13].map(|own| Some((own, false))));
-        assert_eq!(found(&epoch, 1, 99), Some((13, false)), "of another number: the newest");
+        assert_eq!(found(&epoch, 1, 99), Some((13, false)), "no part to that number: the newest");
         assert!(epoch.answer(1, 12) && !epoch.answer(1, 99));
         assert_eq!(
             (epoch.unanswered(), found(&epoch, 1, 12), found(&epoch, 1, 11)),
             (3, Some((12, true)), Some((11, false)))
         );
-        // The one in the middle gives way to its successor, and the oldest is still found.
+        // The one in the middle is replaced by its successor, and the oldest is still found.
         assert_eq!(insert(&mut epoch, ReceiptNote { address: 120, ..to(1, 12) }), Some(12));
         assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 120, 13].map(|own| Some((own, false))));
         assert_eq!(epoch.unanswered(), 4);
@@ -450,7 +454,7 @@ mod tests {
         assert_eq!(epoch.unanswered(), 0);
     }
 
-    /// Numbers of entries go round after 2³².
+    /// Entry numbers wrap around after 2³².
     #[test]
     fn entries_are_linked_over_the_end_of_their_numbers() {
         let mut epoch = ReceiptEpoch { gone: u32::MAX - 1, ..ReceiptEpoch::default() };
@@ -462,7 +466,7 @@ mod tests {
         assert_eq!((epoch.gone, found(&epoch, 1, 11), epoch.unanswered()), (0, Some((13, false)), 1));
     }
 
-    /// Against a list that is searched from its end, by chance.
+    /// Compared, at random, with a list that is searched from its end.
     #[test]
     fn finds_what_a_plain_list_finds() {
         let mut prng = crate::model::prng::Prng::new(7);

@@ -1,4 +1,5 @@
-//! Receipts: from a carrier's word about an id to a message's final state, in whatever order the words come.
+//! Receipts: which message and part a carrier's receipt is about, and what it says of it, in whatever order receipts and
+//! responses come.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,13 +25,14 @@ use super::repeats::Repeats;
 use super::sealing::{PACE, Sealing, Step};
 use super::turn::Turn;
 
-/// Ids of answered receipts that are remembered behind the open epoch at least.
+/// At least so many ids of answered receipts are remembered after their parts have left the open epoch.
 const ANSWERED_MIN: usize = 1_024;
-/// Entries of the open epoch that are looked at for each receipt without an id, until it is known who waits for what.
+/// Entries of the open epoch that each receipt without an id makes the shard look at, until it knows which parts wait for which
+/// recipient.
 const LEARNED_PER_RECEIPT: usize = 4_096;
-/// Entries of the open epoch that a checkpoint looks at, whether their time is over.
+/// Entries of the open epoch that a checkpoint looks at, to find those whose wait is over.
 const LATE_PER_CHECKPOINT: usize = 16_384;
-/// Parked receipts that are looked at again in one turn, after their carrier's dialect has changed.
+/// Parked receipts that one turn looks at again after their carrier's dialect has changed.
 const AGAIN_PER_TURN: usize = 256;
 
 /// Everything a shard knows of receipts.
@@ -40,22 +42,22 @@ pub(super) struct Receipts {
     orphans: Orphans,
     repeats: Repeats,
     manners: Manners,
-    /// What is parked and is to be looked at again, for its carrier's dialect has changed.
+    /// Parked receipts to look at again, because their carrier's dialect has changed.
     again: VecDeque<Place>,
-    /// When it was learned last which parts wait for whom.
+    /// When recipients were learned last: one time stands for one batch of events, which learns once.
     learned_at: Option<Mono>,
-    /// Sealed epochs, oldest first, with until when their parts wait.
+    /// Sealed epochs, oldest first, each with the time until which its parts wait.
     runs: VecDeque<(u64, Wall)>,
     next_run: u64,
     sealing: Option<Sealing>,
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
     receipts_max: usize,
-    /// Commits are no longer read by a start since somebody asked.
+    /// Since `take_sealed` was called last, entries have left the epoch, so that a restart no longer reads their commits.
     has_sealed: bool,
 }
 
-/// What has come in, or was parked.
+/// What a receipt says, just received or parked before.
 #[derive(Clone, Copy, Debug)]
 struct Said<'a> {
     carrier: CarrierId,
@@ -64,7 +66,7 @@ struct Said<'a> {
     whose: Whose,
     state: ReceiptState,
     error: CarrierError,
-    /// Its carrier was asked: the id is written as it was in the answer to the submit.
+    /// It answers a query, so the id is written as in the response to the submit.
     is_asked: bool,
 }
 
@@ -92,17 +94,17 @@ impl Receipts {
         self.awaited.waiting()
     }
 
-    /// Whether the invariants of what is parked hold.
+    /// Checks the invariants of parked receipts.
     pub(super) fn check(&self) -> Sound {
         self.orphans.check()
     }
 
-    /// Receipts that are parked.
+    /// The number of parked receipts.
     pub(super) fn orphans(&self) -> usize {
         self.orphans.len()
     }
 
-    /// Receipts parked since `since` that came from `recipient` by that group.
+    /// Receipts parked since `since` that came from `recipient` over that group.
     pub(super) fn parked_for(&self, recipient: Msisdn, group: GroupId, since: Wall) -> Vec<InboundRecord> {
         self.orphans.of(recipient.number(), group.0, since)
     }
@@ -120,30 +122,30 @@ impl Receipts {
         self.next_run = self.next_run.max(run + 1);
     }
 
-    /// As a checkpoint left it.
+    /// Takes what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
         self.next_run = self.next_run.max(checkpoint.next_run);
     }
 
-    /// What it knows goes into a checkpoint.
+    /// Puts what it knows into a checkpoint.
     pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
         checkpoint.receipts_from = self.awaited.first_commit().unwrap_or(checkpoint.commit + 1);
         checkpoint.next_run = self.next_run;
     }
 }
 
-/// The same, before it is written down.
+/// What a receipt turns out to be, before it is put into a [`Judged`] with its record.
 enum Known {
     Heard(Heard),
     Not(Unknown),
-    /// It bears no id.
+    /// It has no id.
     Nameless,
-    /// The runs are to be asked under these.
+    /// The runs must be asked for these forms of its id.
     Asked(Vec<Candidate>),
 }
 
 impl Receipts {
-    /// A part waits for its receipt, unless that was parked before: what it says.
+    /// A part begins to wait for its receipt. Returns what the receipt says if it was parked before.
     pub(super) fn await_part(&mut self, turn: &mut Turn, note: ReceiptNote) -> Heard {
         self.awaited.wait(note, &mut turn.gathering.batch().receipts);
         let heard = self.hear_parked(turn, note, false);
@@ -151,7 +153,7 @@ impl Receipts {
         heard
     }
 
-    /// What was parked under an id that is known by now.
+    /// Takes the parked receipt of a part, if there is one, and returns what it says.
     fn hear_parked(&mut self, turn: &mut Turn, note: ReceiptNote, answered: bool) -> Heard {
         let Self { orphans, awaited, manners, .. } = self;
         if orphans.len() == 0 {
@@ -168,7 +170,7 @@ impl Receipts {
         }
     }
 
-    /// The runs are asked.
+    /// Asks the runs.
     pub(super) fn probe(&mut self, turn: &mut Turn, probe: Probe) {
         let keys_of = |sought: &Sought| {
             let is_number_ignored = self.manners.writes(CarrierId(sought.record.carrier)).1;
@@ -181,12 +183,12 @@ impl Receipts {
         turn.read(ReadRequest::Probe { token, receipts });
     }
 
-    /// The runs have answered: what was asked.
+    /// The runs have answered: returns what they were asked for.
     pub(super) fn take_probe(&mut self, token: u64) -> Option<Probe> {
         self.probes.remove(&token)
     }
 
-    /// What the links are told of their receipts.
+    /// Tells a link its verdicts on receipts.
     pub(super) fn answer(turn: &mut Turn, link: LinkId, told: Told) {
         let shard = turn.options.shard;
         if !told.kept.is_empty() {
@@ -224,7 +226,7 @@ impl Receipts {
         let ReceiptIn { token, if_unknown, is_shared, is_asked, .. } = *receipt;
         match self.judge(turn, said) {
             Known::Heard(heard) => Judged::Heard(heard),
-            // What is not known is not asked about: its end was learned otherwise.
+            // An answer to a query about an unknown part is not kept: the part's end was learned in another way.
             Known::Not(_) | Known::Nameless if is_asked => Judged::Heard(Heard::Nothing),
             Known::Not(why) => Judged::Unknown(Box::new(record()), why),
             Known::Nameless => Judged::Nameless(Box::new(record())),
@@ -234,7 +236,7 @@ impl Receipts {
         }
     }
 
-    /// What a receipt is about, as far as no run has been asked.
+    /// Finds what a receipt is about, as far as that is possible without the runs.
     fn judge(&mut self, turn: &mut Turn, said: Said<'_>) -> Known {
         if said.id.is_empty() {
             return Known::Nameless;
@@ -246,7 +248,7 @@ impl Receipts {
         let forms = dialect.candidates(u64::from(said.group.0), said.id);
         let meant = self.awaited.meant(forms.clone(), &said.whose, &[]);
         match meant {
-            // A part in a run that has the same id is older, and could only be meant if a number says so.
+            // A part in a run that has the same id is older; only a number in the receipt could say that it is meant.
             Meant::Part { answered: false, .. } => Known::Heard(self.apply_meant(turn, said, meant)),
             Meant::Part { note, .. } if said.whose.agreement(&note) == Agreement::Agrees => {
                 Known::Heard(self.apply_meant(turn, said, meant))
@@ -276,7 +278,7 @@ impl Receipts {
         self.apply_receipt(turn, note, answered, said.state, said.error)
     }
 
-    /// The runs have answered about one receipt. Responses may have come meanwhile.
+    /// The runs have answered about one receipt. Responses to submits may have come in the meantime.
     pub(super) fn handle_probed(&mut self, turn: &mut Turn, sought: Sought, found: &[(usize, ReceiptNote)]) -> Judged {
         let Sought { forms, record, is_shared, is_asked, .. } = sought;
         let found: Vec<_> = found.iter().filter_map(|(at, note)| Some((*forms.get(*at)?, *note))).collect();
@@ -291,7 +293,7 @@ impl Receipts {
         }
     }
 
-    /// What a parked receipt says.
+    /// What a parked receipt says; `None` if its state is not known.
     fn said_by<'a>(&self, record: &'a InboundRecord) -> Option<Said<'a>> {
         let carrier = CarrierId(record.carrier);
         Some(Said {
@@ -305,20 +307,22 @@ impl Receipts {
         })
     }
 
-    /// The part that a receipt without an id must be about: the only one to its number that waits. `None`: nobody can tell.
+    /// The part that a receipt without an id must be about: the only one to its number that waits. `None` if it may be about
+    /// another.
     pub(super) fn sole_waiting(&self, record: &InboundRecord) -> Option<ReceiptNote> {
         let (_, sole) = self.awaited.waiting_for(record.group, record.from);
         sole.filter(|_| self.runs.is_empty() && record.from != 0)
     }
 
-    /// Whether no part to its number waits.
+    /// Whether no part to the receipt's number waits.
     pub(super) fn waits_for_none(&self, record: &InboundRecord) -> bool {
         self.runs.is_empty() && self.awaited.waiting_for(record.group, record.from).0 == 0
     }
 
-    /// Whether it is known by now which parts wait for whom. A receipt without an id makes that known a little further.
+    /// Whether it is known by now which parts wait for which recipient. If not, the call learns some more, but only once for each
+    /// point in time.
     pub(super) fn learn_recipients(&mut self, turn: &mut Turn) -> bool {
-        // Once for all that come at one time.
+        // Once for all receipts that come at the same time.
         let is_new = self.learned_at.replace(turn.now.mono) != Some(turn.now.mono);
         let entries = match is_new {
             true if turn.buggify.at(Point::LearnLater) => 1,
@@ -328,7 +332,7 @@ impl Receipts {
         self.awaited.learn_recipients(entries)
     }
 
-    /// The only part to a receipt's number hears it.
+    /// A receipt without an id is about the only part to its number.
     pub(super) fn handle_nameless(&mut self, turn: &mut Turn, note: ReceiptNote, record: &InboundRecord) -> Heard {
         match ReceiptState::from_index(record.state) {
             Some(state) => self.apply_receipt(turn, note, false, state, record.error),
@@ -336,18 +340,18 @@ impl Receipts {
         }
     }
 
-    /// A receipt without an id that was parked for that number since then.
+    /// The newest parked receipt without an id from that number since `since`.
     pub(super) fn parked_nameless(&self, group: u16, recipient: u64, since: Wall) -> Option<InboundRecord> {
         self.orphans.nameless(group, recipient, since).cloned()
     }
 
-    /// A receipt bears an id that is known, and the number of somebody else.
+    /// A receipt has a known id, but of parts to other numbers.
     pub(super) fn note_strange_number(&mut self, turn: &mut Turn, record: &InboundRecord) {
         turn.counters.receipts_strange += 1;
         self.manners.note_strange_number(turn, CarrierId(record.carrier));
     }
 
-    /// How carriers write, from now on. What is parked is looked at again where that has changed.
+    /// Takes over how carriers write, as configured. If that has changed, their parked receipts are looked at again.
     pub(super) fn handle_catalog(&mut self, catalog: &Catalog) {
         let changed = self.manners.handle_catalog(catalog);
         if !changed.is_empty() && self.orphans.len() > 0 {
@@ -355,12 +359,13 @@ impl Receipts {
         }
     }
 
-    /// Whether something that is parked is to be looked at again.
+    /// Whether parked receipts remain to be looked at again.
     pub(super) fn looks_again(&self) -> bool {
         !self.again.is_empty()
     }
 
-    /// Looks at what is parked once more, as much as one turn may: what is known of it by now, and the runs are asked of the rest.
+    /// Looks at parked receipts again, as many as one turn may. Returns what those say whose parts are known now, and asks the
+    /// runs about the others.
     pub(super) fn look_again(&mut self, turn: &mut Turn) -> Vec<(InboundRecord, Heard)> {
         let (mut heard, mut sought) = (Vec::new(), Vec::new());
         for place in self.again.drain(..self.again.len().min(AGAIN_PER_TURN)).collect::<Vec<_>>() {
@@ -381,7 +386,8 @@ impl Receipts {
         heard
     }
 
-    /// A receipt that nobody knew has settled an entry of the ledger: its part is known from now on, and its id if it bears one.
+    /// A receipt with an unknown id, or none, has settled an entry of the ledger. From now on its part is known, under the
+    /// receipt's id if it has one.
     pub(super) fn handle_settled(
         &mut self,
         turn: &mut Turn,
@@ -396,7 +402,7 @@ impl Receipts {
         self.apply_receipt(turn, note, false, state, record.error)
     }
 
-    /// The same: what was parked under its id.
+    /// Takes another parked receipt with the same id as one that has just settled a part, and returns what it says.
     pub(super) fn hear_parked_like(&mut self, turn: &mut Turn, record: &InboundRecord) -> Heard {
         match self.awaited.find(self.key_of(record), record.from) {
             Some((note, answered)) => self.hear_parked(turn, note, answered),
@@ -404,19 +410,19 @@ impl Receipts {
         }
     }
 
-    /// Under which key its carrier would have given the id in a receipt.
+    /// The key of the id under which the carrier would have answered the submit, made from the id in the receipt.
     pub(super) fn key_of(&self, record: &InboundRecord) -> u64 {
         let dialect = self.manners.writes(CarrierId(record.carrier)).0;
         let mut forms = dialect.candidates(u64::from(record.group), &record.id);
         forms.next().map_or_else(|| id_key(u64::from(record.group), &record.id), |form| form.key)
     }
 
-    /// Whether a receipt of that id and number is parked already that says more.
+    /// Whether a receipt of that id and number is parked already that is final.
     pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
         self.orphans.outranks(record)
     }
 
-    /// Nobody knows its id yet. `is_foreign`: nothing is under way to its number.
+    /// Parks a receipt whose part is not known. `is_foreign`: nothing is under way to its number.
     pub(super) fn park(&mut self, turn: &mut Turn, record: InboundRecord, is_foreign: bool) {
         turn.counters.receipts_parked += 1;
         let at = (turn.gathering.seq().0, turn.gathering.batch().orphans.len() as u32);
@@ -436,19 +442,20 @@ impl Receipts {
         }
     }
 
-    /// A parked receipt that a start has found. `is_foreign`: nothing is under way to its number.
+    /// Takes over a parked receipt that a start has found. `is_foreign`: nothing is under way to its number.
     pub(super) fn replay_parked(&mut self, turn: &mut Turn, at: Parked, record: InboundRecord, is_foreign: bool) {
         self.insert_orphan(turn, Orphan { at, is_foreign, is_on_disk: true, record });
     }
 
-    /// What there is no room for is given up: nobody waits for it as far as we know, and its carrier was answered.
+    /// Drops parked receipts over the bound. As far as is known no message waits for them, and their carrier has its answer.
     pub(super) fn shed_orphans(&mut self, turn: &mut Turn) {
         while let Some(orphan) = self.orphans.shed() {
             shed(turn, &orphan);
         }
     }
 
-    /// A part was taken under this id, and nobody wants its receipt: carriers may send it all the same.
+    /// A part was taken under this id, and its receipt was not asked for: carriers may send one all the same, and it must not be
+    /// parked.
     pub(super) fn expect_none(&mut self, turn: &mut Turn, note: &ReceiptNote) {
         let Self { orphans, awaited, manners, .. } = self;
         let is_alone = orphans.len() > 0 && !awaited.waits_beside(note);
@@ -459,7 +466,7 @@ impl Receipts {
         awaited.answer(note.key, note.recipient, &mut turn.gathering.batch().receipts);
     }
 
-    /// A receipt that changes nothing stands in the timeline, unless enough of them do.
+    /// A receipt changes nothing. It becomes a note in the message's timeline, unless there are enough such notes.
     fn aside(&mut self, turn: &mut Turn, address: Address, what: Happened) -> Heard {
         if self.repeats.is_recorded(address) {
             return Heard::Note(address, what);
@@ -468,26 +475,26 @@ impl Receipts {
         Heard::Nothing
     }
 
-    /// A receipt after the end.
+    /// A receipt came after the message's end.
     pub(super) fn late(&mut self, turn: &mut Turn, address: Address, receipt: ReceiptState) -> Heard {
         turn.counters.receipts_late += 1;
         self.aside(turn, address, Happened::Late { receipt })
     }
 
-    /// A parked receipt was used after all.
+    /// A parked receipt was used: it is parked no longer.
     pub(super) fn unpark(&mut self, turn: &mut Turn, record: &InboundRecord) {
         if let Some(orphan) = self.orphans.remove(record) {
             gone(turn, &orphan);
         }
     }
 
-    /// A part waits under an id that its receipt, which is at hand, has made known.
+    /// A part begins to wait under an id that became known by its receipt.
     fn await_late(&mut self, turn: &mut Turn, note: ReceiptNote) {
         self.awaited.wait(note, &mut turn.gathering.batch().receipts);
         self.seal_if_full(turn);
     }
 
-    /// A receipt that bears no id, and whose part is known all the same.
+    /// A receipt without an id, whose part was found in another way.
     fn receipt_without_id(
         &mut self,
         turn: &mut Turn,
@@ -513,7 +520,7 @@ impl Receipts {
     ) -> Heard {
         let address = Address::from_packed(note.address);
         turn.counters.receipts += 1;
-        // By then its message has ended, with `no_receipt`.
+        // When its wait was over, the message ended with `no_receipt`.
         let answered = answered || until(&note) <= turn.now.wall;
         let end = match end_by(state, error) {
             None if answered => return self.aside(turn, address, Happened::Late { receipt: state }),
@@ -525,7 +532,7 @@ impl Receipts {
         Heard::Final(note, end, state)
     }
 
-    /// Seals the older half of a full epoch, or goes on with it.
+    /// Begins to seal the older half of a full epoch, or continues with it.
     fn seal_if_full(&mut self, turn: &mut Turn) {
         if self.sealing.is_none() {
             let entries = self.awaited.len();
@@ -554,7 +561,7 @@ impl Receipts {
         };
     }
 
-    /// A run is on stable storage: from now on it answers for the entries that it holds.
+    /// A run is durable: from now on it answers for the entries that it holds.
     pub(super) fn handle_run_written(&mut self, turn: &mut Turn, written: RunId) {
         let Some(Sealing::Writing { entries, run: number, until }) = self.sealing else { return };
         if number != written.1 {
@@ -566,17 +573,17 @@ impl Receipts {
         self.go_on_sealing(turn);
     }
 
-    /// Whether commits are no longer read by a start since this was asked last.
+    /// Whether, since the last call, commits of the open epoch have become such that a restart no longer reads them.
     pub(super) const fn take_sealed(&mut self) -> bool {
         std::mem::replace(&mut self.has_sealed, false)
     }
 
-    /// Whether a start reads of that part in the commits of the open epoch.
+    /// Whether a restart finds that part in the commits of the open epoch.
     pub(super) fn is_in_epoch(&self, key: u64, recipient: u64) -> bool {
         self.awaited.find(key, recipient).is_some()
     }
 
-    /// Forgets what was waited for long enough: whole runs, and receipts parked before `horizon`.
+    /// Forgets what was waited for long enough: entire runs, and receipts parked before `horizon`.
     pub(super) fn expire(&mut self, turn: &mut Turn, horizon: Wall) {
         let now = turn.now.wall;
         self.awaited.forget_patience(u32::try_from(now.0 / 1_000).unwrap_or(u32::MAX), LATE_PER_CHECKPOINT);
@@ -600,13 +607,13 @@ const fn until(note: &ReceiptNote) -> Wall {
     Wall(note.until as u64 * 1_000)
 }
 
-/// There is no room for it.
+/// A parked receipt is dropped because there is no room.
 fn shed(turn: &mut Turn, orphan: &Orphan) {
     turn.counters.receipts_dropped[usize::from(!orphan.is_foreign)] += 1;
     gone(turn, orphan);
 }
 
-/// It is parked no more, on disk either.
+/// A receipt is no longer parked: it is removed from disk as well.
 fn gone(turn: &mut Turn, orphan: &Orphan) {
     if orphan.is_on_disk {
         turn.gathering.batch().orphans_gone.push(orphan.at);
@@ -630,7 +637,7 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
     }
 }
 
-/// The end that a receipt's state means; `None` for one that is not final.
+/// The end that a receipt's state means; `None` for a state that is not final.
 fn end_by(state: ReceiptState, error: CarrierError) -> Option<Happened> {
     match state {
         ReceiptState::Delivered => Some(Happened::Delivered { error: error.has_code().then_some(error) }),

@@ -34,7 +34,7 @@ pub(super) fn receipt_event(
     })
 }
 
-/// A receipt that says `DELIVRD` and names no number, with what is altered of it.
+/// A receipt that says `DELIVRD` and names no number, changed by `alter`.
 pub(super) fn event_of(at: Wall, id: &str, alter: impl FnOnce(&mut ReceiptIn)) -> ShardEvent {
     let mut receipt = ReceiptIn {
         token: ReceiptToken(1),
@@ -81,7 +81,7 @@ impl World {
         message
     }
 
-    /// So many others, which wait for receipts.
+    /// So many other messages, which wait for receipts.
     pub(super) fn others_taken(&mut self, messages: usize) {
         let from = self.shard().status().counters.submitted;
         for at in 0..messages as u64 {
@@ -129,7 +129,7 @@ fn messages_to_several_numbers_under_one_id_get_their_own_receipts() {
     }
 }
 
-/// With room for few parts in memory they stand in one run, in several, or in some and in memory.
+/// With room for few parts in memory, the parts are in one run, in several, or some in a run and some in memory.
 #[test]
 fn messages_under_one_id_get_their_own_receipts_out_of_runs() {
     for (receipts_max, order) in [2, 3, 4, 6].into_iter().flat_map(|most| ORDERS.map(|order| (most, order))) {
@@ -177,7 +177,7 @@ fn a_receipt_that_comes_once_more_is_not_taken_for_one_of_another_number() {
         let mut world = world_keeping(4);
         let first = world.taken(ANNA, "1");
         world.receipt(ANNA, "1", ReceiptState::Delivered, None);
-        // In memory first, then only known as answered.
+        // First it is in memory, then it is only known as answered.
         let second = world.taken(BERT, "1");
         for others in [0, 4] {
             world.others_taken(others);
@@ -204,7 +204,7 @@ fn an_id_given_again_to_the_same_number_is_the_new_messages_in_memory_and_in_a_r
             let mut world = world_keeping(4);
             let first = world.taken(ANNA, "1");
             world.receipt(ANNA, "1", ReceiptState::Delivered, None);
-            // Behind the open epoch it is known as answered, and said to be so again when more leaves the epoch.
+            // Outside the open epoch it is known as answered, which is recorded again when more leaves the epoch.
             world.others_taken(4);
             let second = world.taken(ANNA, "1");
             world.others_taken(others);
@@ -257,11 +257,11 @@ fn a_carrier_may_write_numbers_in_a_way_of_its_own() {
     }
 }
 
-/// A part in the open epoch is the newer one: the reader is woken only for what could be another's.
+/// A part in the open epoch is newer than one in a run: the reader is asked only about receipts that could be another part's.
 #[test]
 fn runs_are_asked_only_for_what_the_open_epoch_does_not_know() {
     let mut world = world_keeping(80);
-    // Some more, for what is collected for a run is collected bit by bit.
+    // Some more, since a run is collected in small steps.
     world.others_taken(84);
     assert_eq!(world.runs(), 1);
     for id in ["own-1", "own-2", "own-3"] {

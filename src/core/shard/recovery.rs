@@ -1,6 +1,7 @@
-//! A start and a checkpoint, which are each other's reverse. A start: each machine takes its part of the checkpoint, then every
-//! turn after it, applied as it was decided; what was open is in doubt now. A checkpoint: each machine notes what it knows, as it
-//! stands after a commit.
+//! Recovery at a start, and checkpoints, which are its reverse.
+//!
+//! At a start each machine takes its part of the checkpoint; then every later turn is applied as it was decided; then every
+//! attempt that was open goes in doubt. For a checkpoint each machine notes what it knows after a commit.
 
 use crate::model::{Class, Wall};
 use crate::store::fold::Folded;
@@ -18,7 +19,7 @@ use super::restored::Restored;
 use super::retained::Retained;
 
 impl Shard {
-    /// What the store has found at a start.
+    /// Restores the shard from what its store found.
     pub(super) fn replay(&mut self, found: Recovery) {
         self.pull.restore(&found.checkpoint);
         self.alarms = Alarms::restore(&found.checkpoint, &found.book);
@@ -28,13 +29,11 @@ impl Shard {
         self.notices = Retained::restore(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
         let missing: u64 = found.turns.iter().map(|(commit, turn)| self.replay_turn(*commit, turn)).sum();
         if missing > 0 {
-            self.turn
-                .alarm(&format!("{missing} entries were taken from lists and the delay queue that never stood there"));
+            self.turn.alarm(&format!("{missing} entries of lists or the delay queue were taken but never were there"));
         }
         if self.ledger.books.unreadable > 0 {
             let many = self.ledger.books.unreadable;
-            self.turn
-                .alarm(&format!("{many} notes of attempts and doubts make no sense: nobody follows their messages"));
+            self.turn.alarm(&format!("{many} unreadable notes of attempts and doubts: their messages are untracked"));
         }
         self.pull.scheduled.replayed();
         self.turn.due_from = self.pull.scheduled.passed();
@@ -56,7 +55,7 @@ impl Shard {
         self.settle_moved();
     }
 
-    /// Gives how many entries it took that cannot have stood where it took them.
+    /// Applies a recorded turn. Returns how many entries it took that cannot have been where it took them.
     fn replay_turn(&mut self, commit: u64, record: &TurnRecord) -> u64 {
         self.folding.replayed(record.events.len() + record.attempts.len() + record.segments.len());
         for note in &record.segments {
@@ -68,7 +67,7 @@ impl Shard {
         self.pull.replay(commit, record)
     }
 
-    /// Parked receipts, the latest of them. What the store has left out goes from the disk as well.
+    /// Restores the latest parked receipts. Older ones that the store has left out are dropped from disk.
     fn replay_parked(&mut self, found: Vec<(u64, u32, InboundRecord)>, left_out: bool) {
         if let Some((commit, index, _)) = found.first().filter(|_| left_out) {
             let (key, from) = (Key::Orphan(*commit, *index), vec![0]);
@@ -82,14 +81,14 @@ impl Shard {
         self.receipts.shed_orphans(&mut self.turn);
     }
 
-    /// Parts of messages from handsets that wait, as many as there is room for.
+    /// Restores parts of messages from handsets that wait, as many as there is room for.
     fn replay_joining(&mut self, found: Vec<(u64, u32, JoiningRecord)>) {
         self.joining.replay(found);
         let shed = self.joining.shed(&mut self.turn);
         self.keep_handsets(shed);
     }
 
-    /// To be called when everything else is replayed: what was open becomes a doubt. `last` is the last commit found.
+    /// Puts every open attempt in doubt; must be called last in the replay. `last`: the last commit found.
     fn replay_left_open(&mut self, record: Option<RestoredRecord>, last: u64) {
         self.turn.restored = Restored::new(record);
         for class in Class::ALL {
@@ -110,16 +109,16 @@ impl Shard {
         self.ledger.reconcile(&mut self.turn);
     }
 
-    /// A checkpoint is taken after that batch.
+    /// Takes a checkpoint after that batch.
     pub(super) fn start_fold(&mut self, seq: CommitSeq) {
         self.folding.begin();
-        // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
+        // Before the snapshot: what is too old must not be in it.
         let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.receipt_wait_ms));
         self.receipts.expire(&mut self.turn, horizon);
         self.asked.expire(self.turn.now.wall);
         self.ledger.expire_memory(horizon, self.turn.first_segment);
         let snapshot = Box::new(self.snapshot(seq));
-        // Behind it, for what is given up is kept by the batch after `seq`, and counted there.
+        // After the snapshot: messages given up now are kept by the batch after `seq`, and counted with that.
         let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.joining_ms));
         let given_up = self.joining.expire(&mut self.turn, horizon);
         self.keep_handsets(given_up);
@@ -147,7 +146,7 @@ impl Shard {
         snapshot
     }
 
-    /// The events are folded: what they leave settled is known, and the checkpoint goes into this turn's batch.
+    /// The events are folded: segments that are fully settled are known, and the checkpoint goes into this turn's batch.
     pub(super) fn handle_folded(&mut self, snapshot: Box<Snapshot>, folded: Folded) {
         if !self.folding.handle_folded(&mut self.turn, &snapshot.checkpoint, &folded) {
             return;

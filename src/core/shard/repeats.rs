@@ -1,13 +1,14 @@
-//! How often receipts said the same of a message: a carrier that delivers one again and again is answered, and its history
-//! holds so much of it. A table of fixed size in which a newer message takes the place of an older one: what it forgets is
-//! written down a few times more.
+//! Counts how often receipts repeat the same of a message, so that a carrier that delivers one again and again is answered
+//! without filling the message's history.
+//!
+//! A table of fixed size, in which a newer message may replace an older one. A message that was replaced gets a few notes more.
 
 use std::fmt;
 
 use crate::model::Address;
 use crate::model::prng::mix;
 
-/// Receipts of one message that change nothing and are written down all the same.
+/// Most receipts of one message that change nothing and are recorded all the same.
 pub(super) const RECORDED_MAX: u16 = 64;
 
 const PLACES: usize = 4_096;
@@ -27,7 +28,7 @@ impl Default for Repeats {
 }
 
 impl Repeats {
-    /// One more receipt that changes nothing: whether it is written down.
+    /// Counts one more receipt that changes nothing. Returns whether it is recorded.
     pub(super) fn is_recorded(&mut self, address: Address) -> bool {
         let place = &mut self.0[mix(address.packed()) as usize % PLACES];
         if place.0 != address {

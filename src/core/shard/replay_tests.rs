@@ -1,4 +1,4 @@
-//! What a start knows again, where it once knew something else than the shard before it.
+//! What a restart knows, in cases where it once knew something else than the shard before it.
 
 use crate::delivery::samples::busy;
 
@@ -8,7 +8,7 @@ const OK: Answer = Answer::Accepted(Span { at: 0, len: 4 });
 const BUSY: Answer = Answer::Refused(busy(8));
 const HOUR_MS: u64 = 3_600_000;
 
-/// The checkpoint holds the attempt, for an answer is to come; its message has ended.
+/// The checkpoint holds the attempt, since an answer is still to come; its message has ended.
 #[test]
 fn what_ended_before_its_last_answer_is_not_in_doubt_after_a_crash() {
     let mut world = world();
@@ -22,7 +22,7 @@ fn what_ended_before_its_last_answer_is_not_in_doubt_after_a_crash() {
     assert_eq!(world.story(id).0, MessageState::Undelivered);
 }
 
-/// Its place is free since then; its entry in the list is passed over by the next life.
+/// Its place has been free since then; its entry in the list is passed over after the restart.
 #[test]
 fn what_expired_in_its_list_with_a_part_at_the_carrier_frees_one_place() {
     let mut world = world();
@@ -42,7 +42,7 @@ fn what_expired_in_its_list_with_a_part_at_the_carrier_frees_one_place() {
     let LineResult::Accepted(expires) = results[0] else { panic!("{results:?}") };
     let half = world.pulled(Class::Transactional);
     world.answered(&half, 1, OK);
-    // What stands before it in the list keeps its entry there.
+    // A message before it in the list keeps its entry there.
     let (first, submit) = world.sent(Class::Transactional, BERT, 1);
     world.answered(&submit, 1, BUSY);
     world.pass(HOUR_MS / 4);

@@ -1,4 +1,4 @@
-//! One shard over a store in memory, whose routes are renamed and taken away: what becomes of messages that wait for them, in
+//! One shard over a store in memory, whose routes are renamed and removed: what happens to messages that wait for them, in
 //! whatever place they wait.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct Rerouted;
 
 type World = crate::node::world::World<MemoryStore, Rerouted>;
 
-/// One route, for everything but marketing if it is the new one.
+/// One route: the old one takes everything, the new one everything but marketing.
 fn catalog(route: RouteId) -> Arc<Catalog> {
     let classes = if route == NEW { vec![Class::Otp, Class::Transactional] } else { Vec::new() };
     let when = Condition { classes, ..Condition::default() };
@@ -118,7 +118,7 @@ impl World {
     }
 }
 
-/// Where a message stands when its route goes.
+/// Where a message waits when its route is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stands {
     Ready,
@@ -128,7 +128,7 @@ enum Stands {
     InDoubt,
 }
 
-/// Core A15: it stayed in the old lane for ever, and kept every later segment.
+/// Core A15: the message stayed in the old lane for ever, and kept every later segment.
 #[test]
 fn what_waits_for_a_route_that_is_gone_goes_by_another_wherever_it_stands() {
     use Stands::{AtItsLink, InDoubt, Ready, Retry, Scheduled};
@@ -175,14 +175,14 @@ fn what_no_route_takes_any_more_ends_and_the_operator_is_told_of_all() {
     let [marketing, otp] = [Class::Marketing, Class::Otp].map(|class| world.accepted(class, 0));
     world.alarms = Some(Vec::new());
     world.catalog(NEW);
-    let told = ["shard 0: 1 messages whose route is gone were routed anew; 1 have ended, for no route takes them"];
+    let told = ["shard 0: 1 messages were rerouted because their route is gone; 1 ended, since no route takes them"];
     assert_eq!(world.alarms.take().expect("gathered"), told);
     let view = world.found(marketing).view;
     assert_eq!((view.state, view.reason), (MessageState::Dead, Some(DeadLetterReason::NoRoute)));
     assert_eq!(world.found(otp).view.state, MessageState::Queued);
     let counters = world.shard().status().counters;
     assert_eq!((counters.rerouted, counters.unroutable), (1, 1));
-    // Taken back, the old route is as good as any.
+    // When the old route comes back, it is a route like any other.
     world.catalog(GONE);
     assert_eq!(world.found(otp).view.route, Some(GONE));
     world.grant(Class::Otp);
@@ -190,7 +190,7 @@ fn what_no_route_takes_any_more_ends_and_the_operator_is_told_of_all() {
     world.check_nothing_waits();
 }
 
-/// Whose entry of which list is passed over later is known by the lane in which it waits now.
+/// An entry that is passed over later is counted in the list of the lane in which its message waits now.
 #[test]
 fn what_was_routed_anew_is_cancelled_and_expires_where_it_waits() {
     for crashes in [false, true] {
@@ -217,7 +217,7 @@ fn a_long_list_is_routed_anew_in_its_order() {
     let ids: Vec<_> = (0..300).map(|_| world.accepted(Class::Otp, 0)).collect();
     let mut world = world.crash(NEW);
     let after = world.accepted(Class::Otp, 0);
-    assert_eq!(world.shard().status().counters.rerouted, 301, "what a door sent by the old rules as well");
+    assert_eq!(world.shard().status().counters.rerouted, 301, "including what a door sent by the old rules");
     for id in ids.iter().chain([&after]) {
         world.grant(Class::Otp);
         assert_eq!(world.submits.pop().map(|submit| submit.address), Some(id.address()));
@@ -225,7 +225,7 @@ fn a_long_list_is_routed_anew_in_its_order() {
     world.check_nothing_waits();
 }
 
-/// A place is there already, and what comes in on the new route meanwhile must not take it.
+/// A message in the new route's lane is there already; newer ones that come in on it must not go before the rerouted one.
 #[test]
 fn what_is_routed_anew_goes_before_what_is_newer() {
     let mut world = world();

@@ -1,19 +1,21 @@
-//! What a backup held unsent when it was made. The process that was backed up may have sent it after the backup, and nobody
-//! can tell; so it is in doubt, for the reason `restored`, until somebody says what is to become of it, by class.
+//! What is done with messages that were unsent in a backup from which the shard was restored.
 //!
-//! Such a backlog may be large, so nothing is noted for each message: what was ready stands in fifos of an earlier generation
-//! of lists, of which nothing is taken and nothing read while its class is held. A decision is one record, whatever the number of messages.
-//! - *hold*: nothing happens to it. New messages of the same lane pass.
-//! - *resend*: it is taken like anything else; each message's doubt is recorded together with its attempt.
-//! - *drop*: it is given up, `dead` with the reason `in_doubt_dropped`, a turn's worth at a time.
+//! The process that was backed up may have sent them after the backup, which cannot be known. So they are in doubt, for the
+//! reason `restored`, until the operator decides what is done with them, class by class.
 //!
-//! What comes due at or before the moment of the restore enters these fifos as well. What comes due later cannot have been
-//! sent by a process that was gone by then, and is sent as ever. Attempts and doubts of the time of the backup are few, and
-//! stand in the ledger.
-
-//! This file holds the rules, and whoever moves a message asks them: which list it enters, whether its doubt is to be written
-//! down first, how it reads. Who moves it is `pull.rs` and `ledger.rs`. What the store does with it, before a start and when it
-//! folds, stands in `store/restored.rs` and `store/fold.rs`.
+//! There may be very many, so nothing is recorded for each message. What was ready is in fifos of an earlier generation of lists;
+//! while its class is held, nothing is taken or read from these. A decision is one record, however many messages it concerns.
+//! - *hold*: nothing happens to the message. New messages of the same lane pass it.
+//! - *resend*: it is taken like any other message; its doubt is recorded together with its attempt.
+//! - *drop*: it is given up, `dead` with the reason `in_doubt_dropped`; each turn gives up a limited number.
+//!
+//! A message that comes due at or before the moment of the restore enters these fifos as well. One that comes due later cannot
+//! have been sent by the earlier process, which had ended by then, and is sent as usual. Attempts and doubts from the time of the
+//! backup are few, and are in the ledger.
+//!
+//! This file holds only the rules: which list a message enters, whether its doubt must be recorded first, which state is shown.
+//! Messages are moved by `pull.rs`, `leaving.rs` and `ledger.rs`. What the store does, before a start and when it folds, is in
+//! `store/restored.rs` and `store/fold.rs`.
 
 use crate::delivery::{DoubtPolicy, Doubts, Event, Happened, InDoubt, Lost, MessageView};
 use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Wall};
@@ -25,24 +27,24 @@ use crate::traffic::Unanswered;
 
 use super::options::Options;
 
-/// That a shard was restored, and how much of that time is still undecided.
+/// That a shard was restored from a backup, and how much of what was unsent is still undecided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestoredStatus {
     /// When the backup was begun.
     pub mark: Wall,
     /// When it was restored.
     pub at: Wall,
-    /// What becomes of what was unsent, by class.
+    /// What is done with messages that were unsent, by class.
     pub unsent: [DoubtPolicy; Class::COUNT],
     /// Messages that were unsent and have not been taken since, by class; without those in the ledger.
     pub waiting: [u64; Class::COUNT],
 }
 
-/// See the head of this file; of a shard that was never restored, it says that nothing is special.
+/// The record of the restore; `None` if the shard was never restored, and then no rule here changes anything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Restored(Option<RestoredRecord>);
 
-/// How everything was lost that a backup held unsent.
+/// The loss that is recorded for everything that was unsent in a backup.
 pub(super) const LOST: Lost = Lost { reason: Unanswered::Restored, bind: None, held: true, grouped: false };
 
 impl Restored {
@@ -60,22 +62,22 @@ impl Restored {
         matches!(reason, Unanswered::Restored)
     }
 
-    /// What is to become of what a class had unsent; none if this shard was never restored.
+    /// The decision about a class's unsent messages; `None` if this shard was never restored.
     fn unsent(&self, class: Class) -> Option<DoubtPolicy> {
         self.0.as_ref().map(|record| restored::policy(record.unsent[class.index()]))
     }
 
-    /// What its lists are to do with it.
+    /// What the lists do with a class's unsent messages.
     pub(super) fn unsent_in_lists(&self, class: Class) -> Unsent {
         self.unsent(class).map_or(Unsent::Sent, unsent)
     }
 
-    /// Whether what a class had unsent is to be given up.
+    /// Whether a class's unsent messages are to be given up.
     pub(super) fn drops(&self, class: Class) -> bool {
         self.unsent(class) == Some(DoubtPolicy::Drop)
     }
 
-    /// What happens to an attempt in doubt. To be sent again after a restore means: as the class says.
+    /// The policy for an attempt in doubt. If the decision about the restore is to send again, the class's own policy applies.
     pub(super) fn doubt_policy(&self, options: &Options, class: Class, reason: Unanswered) -> DoubtPolicy {
         match self.unsent(class).filter(|_| Self::is_cause(reason)) {
             Some(DoubtPolicy::Hold) => DoubtPolicy::Hold,
@@ -84,15 +86,15 @@ impl Restored {
         }
     }
 
-    /// What was in doubt already when the backup was made has no better prospects now: how it was lost from the first start
-    /// on, if that changes.
+    /// For an attempt that was in doubt already when the backup was made: the loss that is recorded at the first start after the
+    /// restore, if it changes. Its chances of being answered are not better than those of what was unsent.
     pub(super) fn lost_again(&self, options: &Options, class: Class, lost: Lost) -> Option<Lost> {
         let policy = self.doubt_policy(options, class, Unanswered::Restored);
         let is_worse = !Self::is_cause(lost.reason) && policy != DoubtPolicy::Resend;
         is_worse.then_some(Lost { reason: Unanswered::Restored, held: policy == DoubtPolicy::Hold, ..lost })
     }
 
-    /// Whether what has come due may have been sent before the restore. `due` is the time that it waited for.
+    /// Whether a message that comes due may have been sent before the restore. `due`: the time that it waited for.
     pub(super) fn is_of_backup(&self, entry: &DueEntry, due: Wall) -> bool {
         let Some(record) = &self.0 else { return false };
         match entry.reason {
@@ -103,7 +105,7 @@ impl Restored {
         }
     }
 
-    /// Whether a message with that history that waits in a list waits in one of what was unsent at the backup.
+    /// Whether a message that waits in a list, with that history, waits in one of those of the backup.
     pub(super) fn is_in_list(&self, address: Address, history: &[Event]) -> bool {
         self.0.as_ref().is_some_and(|record| {
             let has_left = |event: &Event| event.at.0 > record.at && event.what.leaves_backup();
@@ -111,12 +113,13 @@ impl Restored {
         })
     }
 
-    /// Segments before this one, and when they were restored.
+    /// The number of the first segment written after the restore, and when the restore was; messages in earlier segments may be
+    /// from the backup.
     pub(super) fn below(&self) -> Option<(u64, Wall)> {
         self.0.as_ref().map(|record| (record.below, Wall(record.at)))
     }
 
-    /// Somebody has decided about those classes. What is to be written down; none if this shard was never restored.
+    /// The operator has decided about those classes. Returns what must be written; `None` if this shard was never restored.
     pub(super) fn decide(&mut self, classes: impl Iterator<Item = Class>, policy: DoubtPolicy) -> Option<Op> {
         let record = self.0.as_mut()?;
         classes.for_each(|class| record.unsent[class.index()] = restored::code(policy));
@@ -124,13 +127,13 @@ impl Restored {
         Some(Op::Put { space: key.space(), key: key.bytes(), value: encode(record) })
     }
 
-    /// What is held reads as in doubt, although its timeline does not say so yet.
+    /// Shows a held message as in doubt, although its timeline does not say so yet.
     pub(super) fn show(&self, address: Address, class: Class, view: &mut MessageView) {
         let Some(record) = self.0.as_ref().filter(|record| address.segment() < record.below) else { return };
         let expired_here = view.reason == Some(DeadLetterReason::ExpiredHere)
             && view.timeline.iter().all(|entry| !entry.what.is_final());
         let is_unsent = view.state == MessageState::Queued || (expired_here && view.state == MessageState::Expired);
-        // What came due after the restore, or was tried since, stands with the new messages.
+        // A message that came due after the restore, or was tried since, waits among new messages.
         let is_released = view.timeline.iter().any(|entry| {
             let is_new = matches!(entry.what, Happened::Attempt { .. } | Happened::Due { from_backup: false });
             entry.at.0 > record.at && is_new
@@ -140,7 +143,7 @@ impl Restored {
         }
     }
 
-    /// How it stands with the restore, while so many messages of each class wait; none if there never was one.
+    /// The state of the restore; `waiting` gives how many messages of a class still wait. `None` if there never was a restore.
     pub(super) fn status(&self, waiting: impl Fn(Class) -> u64) -> Option<RestoredStatus> {
         let record = self.0.as_ref()?;
         Some(RestoredStatus {
@@ -160,7 +163,7 @@ const fn unsent(policy: DoubtPolicy) -> Unsent {
     }
 }
 
-/// The entry of a message that was never handed to a carrier here, for as long as it takes to give it up.
+/// A ledger entry for a message that was never handed to a carrier here; needed only while the message is given up.
 pub(super) fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {
     InDoubt {
         attempt: 0,

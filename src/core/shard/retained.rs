@@ -1,25 +1,27 @@
-//! How long what nothing else ends is kept (notices, messages from handsets): for the retention of messages, counted from its
-//! commit. Bounded: a few marks say which commits are older than which time; what lies below the oldest one that has passed is
-//! dropped with the checkpoint.
+//! How long records that nothing else ends are kept (notices, messages from handsets): for the retention of messages, counted
+//! from their commit.
+//!
+//! The memory for this is bounded: a few marks say which commits are older than which time, and records before the newest mark
+//! that has passed are dropped with the checkpoint.
 
 use std::collections::VecDeque;
 
 use crate::model::Wall;
 
-/// Marks over one retention at most: what is dropped is at most so much of it too late.
+/// Most marks within one retention. Records may be dropped late by one part in so many of the retention.
 pub(super) const MARKS: u64 = 64;
 
-/// See the head of this file.
+/// The marks of one kind of record.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     /// First commit whose records are within retention.
     from: u64,
-    /// Everything up to this commit was written at that time at the latest. Ascending.
+    /// Pairs: everything up to this commit was written at this time or earlier. Ascending.
     marks: VecDeque<(u64, Wall)>,
 }
 
 impl Retained {
-    /// As a checkpoint holds it.
+    /// Takes what a checkpoint holds.
     pub(super) fn restore(from: u64, marks: &[(u64, u64)]) -> Self {
         Self { from, marks: marks.iter().map(|&(commit, at)| (commit, Wall(at))).collect() }
     }
@@ -29,12 +31,12 @@ impl Retained {
         self.from
     }
 
-    /// The commit of the newest mark, 0 if there is none.
+    /// The commit of the newest mark; 0 if there is none.
     pub(super) fn marked(&self) -> u64 {
         self.marks.back().map_or(0, |(marked, _)| *marked)
     }
 
-    /// A checkpoint is taken after `commit`.
+    /// A checkpoint is taken after `commit`: passes old marks and sets a new one.
     pub(super) fn mark(&mut self, commit: u64, now: Wall, retention_ms: u64) {
         while let Some(&(passed, at)) = self.marks.front()
             && now.since(at) > retention_ms
@@ -47,7 +49,7 @@ impl Retained {
         }
     }
 
-    /// As a checkpoint holds it.
+    /// The form in which a checkpoint holds it.
     pub(super) fn notes(&self) -> (u64, Vec<(u64, u64)>) {
         (self.from, self.marks.iter().map(|&(commit, at)| (commit, at.0)).collect())
     }

@@ -1,35 +1,35 @@
-//! How the older half of a full epoch of receipts goes into a sorted run: a few entries for each part that is added, for half
-//! a million in one turn would keep everybody waiting.
+//! How the older half of a full epoch of receipts is moved into a sorted run: a few entries for each part that is added, since
+//! half a million entries in one turn would delay every message.
 //!
-//! Invariant: an entry that waits leaves the epoch only after a run that answers for it is registered.
+//! Invariant: an entry that waits leaves the epoch only after a run that holds it is registered.
 
 use crate::model::Wall;
 use crate::store::record::{ReceiptNote, ReceiptsRecord};
 
 use super::awaited::Awaited;
 
-/// Entries that are collected, or that leave, for each part that is added.
+/// Entries that are collected, or removed, for each part that is added.
 pub(super) const PACE: usize = 16;
 
-/// Where it stands. It is about the oldest `entries` of the epoch.
+/// How far the move of the oldest `entries` of the epoch is.
 #[derive(Debug)]
 pub(super) enum Sealing {
-    /// What waits among the first `seen` of them is in `notes`.
+    /// `notes` holds the parts that wait among the first `seen` entries.
     Collecting { entries: usize, seen: usize, notes: Vec<ReceiptNote> },
     /// A run is being written.
     Writing { entries: usize, run: u64, until: Wall },
-    /// They leave; so many are still there.
+    /// The entries are being removed; so many are left.
     Leaving { entries: usize },
 }
 
 /// What a step has led to.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Nothing yet.
+    /// More steps are needed.
     Under(Sealing),
-    /// These wait, and go into a run: the oldest first.
+    /// All entries are seen: these parts wait and go into a run, oldest first.
     Collected { entries: usize, notes: Vec<ReceiptNote> },
-    /// They have left.
+    /// All entries are removed.
     Done,
 }
 
@@ -38,7 +38,7 @@ impl Sealing {
         Self::Collecting { entries, seen: 0, notes: Vec::new() }
     }
 
-    /// Goes on by `pace` entries. `said`: what the present turn writes down.
+    /// Goes on by `pace` entries. `said`: what the present turn records.
     pub(super) fn step(self, pace: usize, awaited: &mut Awaited, said: &mut ReceiptsRecord) -> Step {
         match self {
             Self::Collecting { entries, seen, mut notes } => {
@@ -46,7 +46,7 @@ impl Sealing {
                 notes.extend(awaited.unanswered(seen..upto));
                 match upto < entries {
                     true => Step::Under(Self::Collecting { entries, seen: upto, notes }),
-                    // All of it is answered: there is nothing to be kept.
+                    // Every part has its answer: no run is needed.
                     false if notes.is_empty() => Self::Leaving { entries }.step(pace, awaited, said),
                     false => Step::Collected { entries, notes },
                 }
@@ -73,7 +73,7 @@ mod tests {
         ReceiptNote::of_one_part(key, 4_915_112_345_001, key)
     }
 
-    /// An epoch of a hundred parts, each of a commit of its own, from 1 on.
+    /// An epoch of a hundred parts, each added by a commit of its own, from 1 on.
     fn hundred() -> (Awaited, ReceiptsRecord) {
         let (mut awaited, mut said) = (Awaited::new(1_000), ReceiptsRecord::default());
         for key in 1..=100 {
@@ -83,7 +83,7 @@ mod tests {
         (awaited, ReceiptsRecord::default())
     }
 
-    /// Until it comes to something: after how many steps, and to what.
+    /// Makes steps until one has a result. Returns the number of steps, and the result.
     fn stepped(mut sealing: Sealing, awaited: &mut Awaited, said: &mut ReceiptsRecord) -> (usize, Step) {
         for steps in 1.. {
             let before = awaited.len();

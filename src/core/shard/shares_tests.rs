@@ -1,5 +1,5 @@
-//! Tenants that share a shard: one fills it, the other still gets its share, whatever happens to the messages meanwhile, and
-//! after a start.
+//! Tenants that share a shard: one fills it, and the other still gets its share, whatever happens to the messages in the
+//! meantime, and after a restart.
 
 use crate::delivery::DoubtPolicy;
 use crate::delivery::samples::busy;
@@ -37,7 +37,7 @@ impl World {
         Self::start(MemoryStore::new(Drops::AtOnce), options(tenants), catalog(LINK, GroupId(1)), now)
     }
 
-    /// Addresses of everything that has left.
+    /// Addresses of all messages that have left.
     fn left(&self) -> Vec<Address> {
         self.submits.iter().map(|submit| submit.address).collect()
     }
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// How many are taken, and the first refusal.
+    /// How many are accepted, and the first refusal.
     fn taken(&mut self, tenant: TenantId, messages: usize) -> (usize, Option<Refusal>) {
         count(&self.submit(tenant, messages, 0))
     }
@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    /// Messages that wait, of A and of B.
+    /// How many messages of A and of B wait.
     fn waiting(&self) -> [u64; 2] {
         let tenants = self.shard().status().tenants;
         assert!(tenants.iter().all(|(_, messages)| *messages > 0), "{tenants:?}");
@@ -157,7 +157,7 @@ fn without_tenants_everything_is_everybodys() {
     assert_eq!(world.shard().status().tenants, []);
 }
 
-/// Every way on which a message begins and ends to wait.
+/// Every way in which a message begins to wait and stops waiting.
 #[test]
 fn places_are_counted_exactly_whatever_becomes_of_a_message() {
     let mut world = World::new(&EQUAL);
@@ -166,13 +166,13 @@ fn places_are_counted_exactly_whatever_becomes_of_a_message() {
     assert_eq!(world.waiting(), [3, 3]);
     assert_eq!(world.cancel(A, ready[1]), Cancelled::Done);
     assert_eq!(world.cancel(B, later[1]), Cancelled::Done);
-    assert_eq!(world.waiting(), [2, 3], "free at once in a list, and when it is due in the delay queue");
+    assert_eq!(world.waiting(), [2, 3], "in a list its place is free at once, in the delay queue when it is due");
     world.grant(1);
     assert_eq!((world.waiting(), world.submits.len()), ([1, 3], 1));
     world.outcome(world.submits[0].address, Answer::NotWritten(NotWritten::LinkDown));
     assert_eq!((world.waiting(), world.submits.len()), ([2, 3], 1), "given back unsent");
     world.pass(6_000);
-    assert_eq!(world.waiting(), [2, 2], "due, but for the cancelled one");
+    assert_eq!(world.waiting(), [2, 2], "the others are due; the cancelled one has freed its place");
     world.grant(2);
     assert_eq!((world.waiting(), world.submits.len()), ([1, 1], 3), "what came back and what was due go first");
     world.grant(2);
@@ -189,7 +189,7 @@ fn what_is_sent_again_out_of_doubt_and_what_expires_is_counted() {
     let id = world.ids(B, 1, 0)[0];
     world.grant(1);
     world.outcome(id.address(), Answer::Unanswered(Unanswered::ConnectionLost));
-    assert_eq!(world.waiting(), [0, 0], "in doubt, it waits for nobody's list");
+    assert_eq!(world.waiting(), [0, 0], "in doubt, it is in no list");
     world.pass(20_000);
     assert_eq!(world.waiting(), [0, 1]);
     world.pass(600_000);
@@ -211,7 +211,7 @@ fn a_start_finds_whose_messages_wait() {
         let taken = count(&world.submit(A, 40, 0));
         assert_eq!(taken, (36 - waiting as usize, Some(Refusal::QueueShareFull)), "{round}");
         waiting = 36;
-        // What was under way is in doubt, and takes no place while it is held.
+        // Messages that were under way are in doubt, and take no place while they are held.
         world.restart(Options { doubt: Class::ALL.map(|_| DoubtPolicy::Hold), ..options(&EQUAL) });
         assert_eq!(world.waiting(), [waiting, 0], "{round}");
         if round == 1 {
@@ -281,7 +281,7 @@ fn keys_are_shared_as_the_queue_is_and_a_start_knows_whose_they_are() {
     assert_eq!(world.claim(B, 1_001), Claimed::Full);
 }
 
-/// H4: whoever asked for somebody else's message took the place of its owner's question, and was told that there is one.
+/// H4: a client that asked for another tenant's message displaced the owner's question, and was told that the message exists.
 #[test]
 fn who_cancels_what_is_not_his_learns_nothing_and_takes_nothing_from_its_owner() {
     let mut world = World::new(&EQUAL);
@@ -296,5 +296,5 @@ fn who_cancels_what_is_not_his_learns_nothing_and_takes_nothing_from_its_owner()
     assert_eq!(world.left(), [leaves.address()]);
     assert_eq!((world.cancel(B, leaves), world.cancel(A, leaves)), (Unknown, TooLate), "it is under way");
     let forged = MessageId::new(Wall(1), leaves.node(), leaves.shard(), leaves.address());
-    assert_eq!(world.cancel(A, forged), Unknown, "nor is there one of another time at its place");
+    assert_eq!(world.cancel(A, forged), Unknown, "no message has this id, which differs only in its time");
 }

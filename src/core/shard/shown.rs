@@ -1,4 +1,4 @@
-//! A message as a door shows it: what the store told of it, and who may see it.
+//! Messages as doors show them, made of what the store found; only to a tenant that may see them.
 
 use crate::delivery::view;
 use crate::model::{Address, MessageId, Whose};
@@ -7,7 +7,7 @@ use crate::store::StoredMessage;
 use super::event::{FoundMessage, Lookup};
 use super::turn::Turn;
 
-/// A message that a page of the ledger shows, until the store has told what it is.
+/// A message in a page of the ledger, before the store has found it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listed {
     pub address: Address,
@@ -16,7 +16,7 @@ pub(super) struct Listed {
 
 pub(super) fn shown(turn: &Turn, whose: Whose, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
     if id.address().segment() < turn.first_segment && is_ours(turn, id) {
-        // What was dropped may still be there, or have come back after a crash: then without its history.
+        // A dropped message may still be on disk, or have come back after a crash, but without its history.
         return Lookup::Gone;
     }
     match stored {
@@ -29,7 +29,7 @@ fn is_ours(turn: &Turn, id: MessageId) -> bool {
     id.node() == turn.options.node && id.shard() == turn.options.shard
 }
 
-/// All 128 bits and the tenant must fit.
+/// Whether the stored message has this id in all 128 bits, and may be seen.
 fn is_that(turn: &Turn, whose: Whose, id: MessageId, stored: &StoredMessage) -> bool {
     let made = MessageId::new(stored.head.accepted_at, turn.options.node, turn.options.shard, stored.address);
     made == id && whose.includes(stored.head.tenant)
@@ -41,7 +41,7 @@ pub(super) fn message(turn: &Turn, id: MessageId, stored: StoredMessage) -> Foun
     FoundMessage { id, head: stored.head, content: stored.content, view }
 }
 
-/// Every one of them, whosever it is.
+/// All of these messages; the store has selected those that may be seen.
 pub(super) fn all(turn: &Turn, messages: Vec<StoredMessage>) -> Vec<FoundMessage> {
     let found = |stored: StoredMessage| {
         let (node, shard) = (turn.options.node, turn.options.shard);

@@ -1,4 +1,4 @@
-//! How a shard stands, as values.
+//! The state of a shard, as values for people and metrics.
 
 use std::collections::BTreeMap;
 
@@ -7,36 +7,36 @@ use crate::traffic::Unanswered;
 
 use super::counters::{Counters, Measures};
 
-/// How a shard stands, for people and metrics.
+/// The state of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Messages ready, by class.
+    /// Messages ready to be sent, by class.
     pub waiting: [u64; Class::COUNT],
-    /// Entries put off.
+    /// Entries of the delay queue, without alarms.
     pub scheduled: u64,
-    /// Messages of each tenant that wait, ready or put off; of those that have any.
+    /// Messages of each tenant that wait, ready or in the delay queue; only tenants that have any.
     pub tenants: Vec<(TenantId, u64)>,
     /// Attempts without an outcome.
     pub open: u64,
-    /// Ledger entries.
+    /// Messages in doubt.
     pub doubts: u64,
-    /// The same by carrier, class and reason.
+    /// Messages in doubt by carrier, class and reason.
     pub ledger: BTreeMap<(CarrierId, Class, Unanswered), u64>,
-    /// Fingerprints in the window.
+    /// Idempotency keys in the window.
     pub keys: u64,
     /// Parts in the open epoch whose final receipt is missing.
     pub receipts_waiting: u64,
-    /// Parts about which carriers are asked that send no receipts.
+    /// Parts that are queried because their carrier sends no receipts.
     pub asked: u64,
-    /// Receipts parked.
+    /// Parked receipts.
     pub orphans: u64,
-    /// Messages from handsets kept, and their bytes.
+    /// Messages from handsets that are kept, and their bytes.
     pub handsets: (u64, u64),
-    /// Messages from handsets of which parts are missing.
+    /// Messages from handsets that still lack parts.
     pub handsets_incomplete: u64,
-    /// Why nothing is sent from here, if nothing is.
+    /// Why nothing is sent from here; `None` if something may be sent. Judged for bulk classes.
     pub held_by: Option<Hold>,
-    /// When the oldest ready message at a head was accepted.
+    /// When the oldest message at the head of a list was accepted; `None` if no head is in memory.
     pub oldest: Option<Wall>,
     /// What was counted since the start.
     pub counters: Counters,
@@ -44,17 +44,17 @@ pub struct Status {
     pub measures: Measures,
 }
 
-/// Why a shard begins no attempt.
+/// Why a shard begins no attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hold {
-    /// As many attempts are without an answer, or in doubt, as may be.
+    /// As many attempts are open or in doubt as may be.
     LedgerFull,
-    /// The disk has no room.
+    /// The disk has no room left.
     DiskOut,
 }
 
 impl Hold {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 2] = [Self::LedgerFull, Self::DiskOut];
 
     /// The name in metrics and alarms.

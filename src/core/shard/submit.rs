@@ -1,4 +1,4 @@
-//! The lines of a frame, one by one, into the segment of this turn, if admission says yes.
+//! Admits the messages of frames, line by line, into the segment of this turn.
 
 use std::collections::VecDeque;
 
@@ -16,25 +16,26 @@ use super::gathering::Place;
 use super::options::Options;
 use super::turn::Turn;
 
-/// Messages of a frame that does not wait behind those of large requests, at most.
+/// Most messages of a frame that need not wait behind frames of large requests.
 const PASSING_MESSAGES_MAX: usize = 64;
-/// So many messages of such frames may come on top of a full turn.
+/// Most messages of such frames on top of a full turn.
 const PASSING_BEYOND: usize = TURN_MESSAGES_MAX / 16;
-/// Whether it need not wait behind others: in whatever order it is taken, no request's own order suffers.
+/// Whether a frame need not wait behind others: it is all of its request, so no request's order suffers when it is admitted
+/// earlier.
 fn passes(frame: &Frame) -> bool {
     frame.alone && frame.heads.len() <= PASSING_MESSAGES_MAX
 }
 
-/// Messages that may be in a turn beyond its limit when this frame is among them.
+/// How many messages above the usual limit a turn may have with this frame.
 fn beyond(frame: &Frame) -> usize {
     if passes(frame) { PASSING_BEYOND } else { 0 }
 }
 
-/// What comes in: frames that wait for room, and the keys that were seen of late.
+/// Frames that wait for room, and the window of idempotency keys.
 #[derive(Debug)]
 pub(super) struct Intake {
     keys: KeyWindow,
-    /// Commits that recorded fingerprints, oldest first, with when, as ages are told.
+    /// Commits that recorded fingerprints, oldest first, each with its time on the clock without jumps, ms.
     key_commits: VecDeque<(u64, u64)>,
     /// Frames that did not fit into the batch being gathered.
     pub waiting_frames: VecDeque<Frame>,
@@ -47,8 +48,8 @@ impl Intake {
         Self { keys, key_commits: VecDeque::new(), waiting_frames: VecDeque::new() }
     }
 
-    /// Admits a frame now, or with the next batch if this one is full. Behind frames of large requests that wait, a small
-    /// one that is all of its request does not, and may come on top of a full batch.
+    /// Admits a frame now, or with the next batch if this one is full. A small frame that is all of its request does not wait
+    /// behind frames of large requests, and may be added to a full batch.
     pub(super) fn submit(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64, frame: Frame) {
         let waits = !self.waiting_frames.is_empty() && !passes(&frame);
         if waits || !has_room_for(turn, &frame) {
@@ -58,8 +59,8 @@ impl Intake {
         self.admit_frame(turn, queued, frame);
     }
 
-    /// Frames that waited and have room now: a quarter of a turn at once, for a whole one takes long; the rest at the next
-    /// call, for which `Shard::poll_timeout` asks. `queued`: messages that wait.
+    /// Admits frames that waited and have room now: a quarter of a turn in one call, since a whole one takes long; the rest at
+    /// the next call, for which `Shard::poll_timeout` asks. `queued`: how many messages wait.
     pub(super) fn admit_waiting(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64) {
         let messages = turn.gathering.messages() + TURN_MESSAGES_MAX / 4;
         let bytes = turn.gathering.bytes() + TURN_BYTES_MAX / 4;
@@ -75,7 +76,7 @@ impl Intake {
         }
     }
 
-    /// Whether a frame waits for nothing but the next call.
+    /// Whether the first waiting frame could be admitted by the next call.
     pub(super) fn has_admissible(&self, turn: &Turn) -> bool {
         self.waiting_frames
             .front()
@@ -103,7 +104,7 @@ impl Intake {
         turn.reply(frame.reply, Reply::Submitted(results));
     }
 
-    /// A message that is not known, or has no key.
+    /// Admits a message whose key is not known, or that has none.
     fn admit(
         &mut self,
         turn: &mut Turn,
@@ -143,9 +144,9 @@ impl Intake {
         LineResult::Accepted(MessageId::new(turn.now.wall, turn.options.node, turn.options.shard, address))
     }
 
-    /// A request's key, before its lines.
+    /// Claims the key of a request, before its lines.
     pub(super) fn claim(&mut self, turn: &mut Turn, reply: ReplyTo, tenant: TenantId, print: KeyPrint, is_paid: bool) {
-        // What is known of it is said first, whatever holds now: as of a message that was taken before.
+        // A known key is answered before any refusal, as a known message is.
         let is_known = self.keys.look(print, turn.moment()).is_some();
         if !is_known && !is_paid {
             return turn.reply(reply, Reply::Claimed(Claimed::Ours));
@@ -167,14 +168,14 @@ impl Intake {
         turn.reply(reply, Reply::Claimed(claimed));
     }
 
-    /// A batch is handed out: whether it holds fingerprints.
+    /// A batch is handed out: remembers whether it recorded fingerprints.
     pub(super) fn committed(&mut self, turn: &Turn, batch: &WriteBatch) {
         if !batch.keys.is_empty() {
             self.key_commits.push_back((batch.seq.0, turn.moment().steady_ms));
         }
     }
 
-    /// No frame waits.
+    /// Whether no frame waits.
     pub(super) fn is_quiet(&self) -> bool {
         self.waiting_frames.is_empty()
     }
@@ -184,12 +185,12 @@ impl Intake {
         self.keys.len() as u64
     }
 
-    /// Other tenants share the window from now on.
+    /// The tenants that share the window have changed.
     pub(super) fn share_out(&mut self, tenants: &[(TenantId, u32)]) {
         self.keys.share_out(tenants);
     }
 
-    /// What it knows goes into a checkpoint.
+    /// Puts what it knows into a checkpoint.
     pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
         checkpoint.ahead_ms = turn.ahead_ms;
         let key_horizon = turn.moment().steady_ms.saturating_sub(turn.options.key_window_ms);
@@ -199,7 +200,7 @@ impl Intake {
         checkpoint.keys_from = self.key_commits.front().map_or(checkpoint.commit + 1, |(commit, _)| *commit);
     }
 
-    /// Fingerprints that a commit recorded.
+    /// Takes in the fingerprints that a commit recorded.
     pub(super) fn replay(&mut self, commit: u64, record: &KeysRecord) {
         let mut newest = Moment::default();
         let mut ahead_ms = record.ahead_ms.iter().peekable();
@@ -252,7 +253,7 @@ fn place(turn: &mut Turn, head: &Head, address: Address) {
     }
 }
 
-/// What the next commit has to hold of whose messages wait.
+/// The record of how many messages of each tenant wait, if that changed and the next commit must hold it.
 pub(super) fn waiting_record(turn: &mut Turn) -> Option<Op> {
     let (key, record) = (Key::Waiting, WaitingRecord(turn.places.take_changed()?));
     Some(Op::Put { space: key.space(), key: key.bytes(), value: encode(&record) })

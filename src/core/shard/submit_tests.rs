@@ -23,7 +23,7 @@ impl Bench {
         Self::start(MemoryStore::new(Drops::AtOnce), Options::default(), Arc::default(), Now::default())
     }
 
-    /// One message; what became of it.
+    /// Submits one message. Returns its result.
     fn submitted(&mut self) -> LineResult {
         match self.ask(Ask::Submit(Frame { heads: vec![head()], ..Frame::default() })) {
             Reply::Submitted(results) => results[0],
@@ -52,7 +52,7 @@ fn a_small_request_does_not_wait_behind_large_ones() {
         ShardEvent::Ask(Ask::Submit(Frame { reply, heads: vec![head(); messages], alone, ..Frame::default() }))
     };
     let frames = TURN_MESSAGES_MAX / 1_000 * 3;
-    // The first is on its way to the disk while the others come.
+    // The first is being written while the others come.
     (1..=frames as u64).for_each(|ticket| world.tell(frame(ticket, 1_000, false)));
     world.tell(frame(0, 1, true));
     let mut answered = Vec::new();
@@ -95,7 +95,7 @@ fn admitted_in_quarters(frame: &Frame) {
         assert_eq!(world.shard().intake.waiting_frames.len(), waiting);
     }
     assert_eq!(world.shard().turn.gathering.messages(), 4 * frame.heads.len());
-    assert_ne!(world.shard().poll_timeout(), Some(world.now.mono), "nothing waits but for expiry");
+    assert_ne!(world.shard().poll_timeout(), Some(world.now.mono), "only expiries are waited for");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_full_disk_refuses_what_is_new_until_there_is_room() {
     assert_eq!(world.claimed(1, 2), Claimed::Ours);
 }
 
-/// Seed 7437: a client tries again, and what was its own is said to be refused.
+/// Seed 7437: a client tries again, and is refused although its message was accepted.
 #[test]
 fn a_key_that_is_known_is_known_on_a_full_disk_as_well() {
     let mut world = Bench::new();
@@ -125,7 +125,7 @@ fn a_key_that_is_known_is_known_on_a_full_disk_as_well() {
 
 const DAY_MS: u64 = 86_400_000;
 
-/// Core B5: a clock that jumps a day ahead made every key old, and what was sent once more was a new message.
+/// Core B5: when the clock jumped a day ahead, every key was too old, and a repeated message counted as new.
 #[test]
 fn a_jump_of_the_clock_makes_no_key_old() {
     let mut world = Bench::new();
@@ -142,7 +142,7 @@ fn a_jump_of_the_clock_makes_no_key_old() {
     assert_eq!(world.claimed(1, 3), Claimed::Ours, "its time is over");
 }
 
-/// What is still in the window outlives checkpoints, from its first moment to its last.
+/// Keys in the window survive checkpoints, from the window's beginning to its end.
 #[test]
 fn a_checkpoint_keeps_every_key_of_the_window() {
     let mut world = Bench::new();
@@ -156,7 +156,7 @@ fn a_checkpoint_keeps_every_key_of_the_window() {
     assert_eq!(known, [Claimed::Ours, Claimed::Ours, Claimed::Reused, Claimed::Reused]);
 }
 
-/// Found by a request that was sent again under its key when the quota was used up by what it had brought in itself.
+/// Found with a request that was repeated under its key when it had itself used up the quota.
 #[test]
 fn what_is_known_is_told_although_nobody_pays_and_pays_for_what_is_new_itself() {
     let mut world = Bench::new();

@@ -1,5 +1,6 @@
-//! The shard over a store in memory, step by step: what it does while a batch is decided and not durable. Each test is a
-//! finding of the simulator, which needs whole worlds to come by such a moment.
+//! The shard over a store in memory, step by step: what it does while a batch is decided and not durable.
+//!
+//! Each test is a finding of the simulator, which needs many steps to come to such a moment.
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ impl Bench {
         Self::start(MemoryStore::new(Drops::AtOnce), Options::default(), catalog(LINK, GroupId(1)), now())
     }
 
-    /// Addresses of everything that has left.
+    /// Addresses of all messages that have left.
     fn left(&self) -> Vec<Address> {
         self.submits.iter().map(|submit| submit.address).collect()
     }
@@ -145,7 +146,7 @@ fn breaking_invariant_3_loses_a_message_or_has_it_twice() {
     let lane = Lane { class: Class::Otp, route: RouteId(1) };
     let number = |shard: &Shard| shard.check().expect_err("a breach").number;
     assert_eq!(bench.shard().check(), Ok(()));
-    // It is taken from its list, and nothing of that is noted.
+    // It is taken from its list, and no place is recorded for it.
     let (name, taken) = bench.shard_mut().pull.lanes.take(Class::Otp, &[RouteId(1)]).expect("it waits");
     assert_eq!(number(bench.shard()), 3, "it is nowhere");
     // It comes back, and is put off as well.
@@ -157,7 +158,7 @@ fn breaking_invariant_3_loses_a_message_or_has_it_twice() {
     let tick = Tick::at_or_after(now().wall.after_ms(1_000));
     let place = shard.pull.scheduled.place(tick, tick);
     shard.pull.scheduled.insert(place, 99, &[DueEntry { reason: InsertReason::DoubtWait, ..entry }]);
-    assert_eq!(shard.check(), Ok(()), "the wait of an older doubt is no place");
+    assert_eq!(shard.check(), Ok(()), "the wait of an older doubt does not count as a place");
     shard.pull.scheduled.insert(place, 100, &[entry]);
     assert_eq!(number(shard), 3, "it is in two places");
 }
@@ -173,7 +174,7 @@ fn no_attempt_leaves_for_a_link_before_it_is_durable() {
     assert_eq!(bench.left(), [address]);
 }
 
-/// What was dropped of a list may be there again after a crash. A list that held nothing is in no checkpoint.
+/// Dropped records of a list may come back after a crash. A list that holds nothing is in no checkpoint.
 #[test]
 fn a_list_that_was_empty_does_not_read_what_came_back() {
     let mut bench = Bench::new();
@@ -187,7 +188,7 @@ fn a_list_that_was_empty_does_not_read_what_came_back() {
     let dropped = found(&bench).expect("it is there").to_vec();
     bench.checkpoint();
     assert_eq!((found(&bench), bench.shard().pull.lanes.iter().count()), (None, 0));
-    // Nothing has told the disk for good, so a crash brings it back.
+    // The disk has not forgotten the dropped records for good, so a crash brings them back.
     let remains = Remains { dropped: DroppedRanges::ComeBack, ..Remains::default() };
     bench.store = bench.store.crash(&remains).expect("sound");
     assert_eq!(found(&bench).as_deref(), Some(&dropped[..]));
@@ -198,10 +199,10 @@ fn a_list_that_was_empty_does_not_read_what_came_back() {
     bench.settle();
     assert_eq!(bench.left(), [first.address(), second.address()]);
     bench.checkpoint();
-    assert_eq!(found(&bench), None, "and it goes again");
+    assert_eq!(found(&bench), None, "and it is dropped again");
 }
 
-/// F18: between a checkpoint's writing and its being durable its events are in neither place that a reader looks at.
+/// F18: from when a checkpoint is written until it is durable, its events are in neither place that a reader looks at.
 #[test]
 fn history_is_seen_while_its_checkpoint_is_not_durable() {
     let mut bench = Bench::new();
@@ -226,7 +227,7 @@ fn history_is_seen_while_its_checkpoint_is_not_durable() {
     }
 }
 
-/// What retention took may still be on the disk, or come back with a crash, and then without its history.
+/// What retention took may still be on disk, or come back with a crash, and then without its history.
 #[test]
 fn what_retention_took_is_gone_though_the_disk_still_has_it() {
     let mut bench = Bench::new();
@@ -250,7 +251,7 @@ fn a_message_is_not_cancelled_in_a_batch_that_is_not_durable_and_again() {
     assert!(bench.batch.is_some(), "the disk is busy");
     bench.cancel(id);
     bench.settle();
-    // The link takes its place in the list: nothing in memory names the message any more.
+    // The link takes the message's place in the list: nothing in memory names the message any more.
     bench.grant(1);
     bench.cancel(id);
     bench.settle();
@@ -268,7 +269,7 @@ fn a_cancel_waits_for_the_batch_in_which_the_message_may_have_ended() {
     assert!(bench.batch.is_some(), "cancelled, and not durable");
     bench.grant(1);
     bench.cancel(id);
-    assert!(bench.reads.is_empty(), "the store does not know of the first one yet");
+    assert!(bench.reads.is_empty(), "the store does not know of the first cancellation yet");
     bench.settle();
     assert_eq!(bench.replies, [Reply::Cancelled(Cancelled::Done), Reply::Cancelled(Cancelled::TooLate)]);
 }
@@ -294,7 +295,8 @@ fn what_was_taken_before_is_said_before_any_refusal() {
     assert_eq!((again, new), (LineResult::Duplicate(id), LineResult::Refused(Refusal::Draining)));
 }
 
-/// Seed 64337: the disk was slow, the link went down and up again meanwhile, and a follower overtook what came back.
+/// Seed 64337: the disk was slow, the link went down and up again in the meantime, and a later message overtook one that came
+/// back.
 #[test]
 fn followers_of_what_comes_back_do_not_overtake_it() {
     let mut bench = Bench::new();
@@ -312,7 +314,7 @@ fn followers_of_what_comes_back_do_not_overtake_it() {
     assert_eq!(bench.left()[1..], [first.address(), second.address()]);
 }
 
-/// A damaged segment costs its own messages only: what stands behind it in the same lane is sent.
+/// A damaged segment costs its own messages only: messages behind it in the same lane are sent.
 #[test]
 fn a_damaged_segment_costs_its_own_messages_only() {
     let mut bench = Bench::new();
@@ -321,7 +323,7 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     let key = Key::Segment(lost.address().segment()).bytes();
     let value = b"no segment".to_vec();
     bench.store.commit(vec![Op::Put { space: crate::store::Space::Segment, key, value }]).expect("kept");
-    // As a start finds it: nothing is in memory.
+    // As after a start: nothing is in memory.
     bench.restart(Options::default());
     bench.grant(5);
     bench.settle();
@@ -331,7 +333,7 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     assert_eq!((*segment, octets.as_deref()), (lost.address().segment(), Some(&b"no segment"[..])));
     assert!(why.contains("segment: shorter than its header"), "{why}");
     assert_eq!(bench.shard().status().counters.finals[5], 1, "it is dead");
-    // Who asks for it is told that it cannot be read; the pages of records leave it out.
+    // A client that asks for it is told that it cannot be read; pages of records leave it out.
     bench.alarms = Some(Vec::new());
     bench.replies.clear();
     bench.look_up(lost);
@@ -348,7 +350,7 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     }
 }
 
-/// Found with a carrier that takes one bind of an account: half of the shards waited for ever beside it.
+/// Found with a carrier that permits one bind for an account: half of the shards waited for ever.
 #[test]
 fn while_the_own_link_has_no_bind_anothers_is_used_when_nothing_is_out_at_the_own() {
     let [own, other] = [1, 2].map(|core| LinkId { core, ..LINK });

@@ -1,9 +1,9 @@
-//! One turn of a shard as its machines see it: what they are given (the hour, chance, options, what the disk has), and what
-//! they leave behind (the batch being gathered, questions, effects, counts). It decides nothing.
+//! One turn of a shard as its machines see it: what they are given (time, randomness, options, room on disk), and what they leave
+//! behind (the batch being gathered, questions to the store, effects, counts). It decides nothing.
 //!
 //! Invariants:
-//! 1. What is pushed by [`Turn::effect`] leaves when the batch that is being gathered now is durable; what is in
-//!    [`Turn::prompt`] tells of nothing that must be durable, and leaves at once.
+//! 1. What is pushed by [`Turn::effect`] leaves when the batch that is being gathered now is durable. What is in [`Turn::prompt`]
+//!    leaves at once: it reveals nothing that must be durable first.
 //! 2. At most one batch is under way.
 
 use std::collections::VecDeque;
@@ -26,60 +26,62 @@ use super::options::Options;
 use super::restored::Restored;
 use super::whereabouts::Whereabouts;
 
-/// Smaller steps of the clock are not looked at, ms.
+/// Steps of the wall clock that are smaller are ignored, ms.
 pub(super) const CLOCK_STEP_MS: u64 = 1_000;
 
-/// See the head of this file.
+/// The state that all machines of a shard share.
 #[derive(Debug)]
 pub(super) struct Turn {
     pub options: Options,
     pub catalog: Arc<Catalog>,
-    /// How far readers of records have come.
+    /// How far the readers of this shard's records have come.
     pub readers: Vec<ReaderAt>,
-    /// What becomes of what a backup held unsent.
+    /// What is to be done with messages that were unsent when a backup was made.
     pub restored: Restored,
     pub now: Now,
-    /// How far the wall clock is ahead of the clock that tells ages, ms: as far as it has jumped.
+    /// How far the wall clock has jumped ahead of the monotonic clock since the shard began, ms; negative if it jumped back. Ages
+    /// are measured without these jumps.
     pub ahead_ms: i64,
     pub chance: Prng,
     pub buggify: Buggify,
-    /// Nothing new is taken, and nothing is handed to links.
+    /// The shard is stopping: it takes nothing new and hands nothing to links.
     pub draining: bool,
-    /// How much room the disk has.
     pub disk: DiskRoom,
 
-    /// The first segment whose history is kept, and the one that is begun next.
+    /// The oldest segment whose history is kept. The next field is the number that the next segment gets.
     pub first_segment: u64,
     pub next_segment: u64,
-    /// Whose messages wait.
+    /// How many messages of each tenant wait, and who may take a place.
     pub places: Places,
-    /// Up to when the delay queue has been taken, since the clock last went back.
+    /// Up to which tick the delay queue has been emptied, since the clock last went back.
     pub due_from: Tick,
-    /// The next batch.
+    /// The batch that this turn's decisions go into.
     pub gathering: Gathering,
-    /// Messages that have left where they waited, or have ended: what others know of them is old. Of one event, or of the end of
-    /// a turn; empty in between.
+    /// Messages that left their waiting place or ended during the present event or the end of a turn. What lookups and visits
+    /// under way know of them is outdated. Empty in between.
     pub moved: Vec<Address>,
 
     /// Everything up to this batch is durable.
     pub durable: CommitSeq,
-    /// The batch under way, and when it was handed out.
+    /// The batch that the store is writing, and when it was handed to the store.
     pub in_flight: Option<CommitSeq>,
     pub commit_began: Mono,
+    /// Effects in order, each with the batch that must be durable before it may leave.
     pub effects: VecDeque<(CommitSeq, Effect)>,
+    /// Effects that may leave at once.
     pub prompt: VecDeque<Effect>,
-    /// The newest batch of which an effect has left.
+    /// The newest batch of which an effect has left. For the check alone.
     left: CommitSeq,
-    /// In debug builds: which messages are not settled.
+    /// Which messages are not settled; kept in debug builds only.
     pub whereabouts: Whereabouts,
-    /// Questions to the store, each with the batch that must be durable before.
+    /// Questions to the store, each with the batch that must be durable before it is asked.
     pub reads: VecDeque<(CommitSeq, ReadRequest)>,
     pub counters: Counters,
     pub measures: Measures,
 }
 
 impl Turn {
-    /// The first one of a shard as its store left it.
+    /// The first turn of a shard, from what its store found.
     pub(super) fn new(options: Options, seed: u64, found: &Recovery, now: Now) -> Self {
         let mut chance = Prng::new(seed);
         let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
@@ -119,7 +121,7 @@ impl Turn {
         }
     }
 
-    /// It is then. What the wall clock has gone more or less than the other hand, it has jumped.
+    /// Sets the time. If the wall clock has gone more or less far than the monotonic clock, it has jumped by the difference.
     pub(super) fn follow(&mut self, now: Now) {
         let was = std::mem::replace(&mut self.now, now);
         let passed_ms = (now.mono.since(was.mono) / 1_000_000) as i64;
@@ -129,12 +131,12 @@ impl Turn {
         }
     }
 
-    /// Now, for what has an age.
+    /// The present time on the clock without jumps, for everything that has an age.
     pub(super) const fn moment(&self) -> Moment {
         Moment::of(self.now.wall, self.ahead_ms)
     }
 
-    /// It is told, or done, when everything decided until now is durable.
+    /// Adds an effect that leaves when everything decided until now is durable.
     pub(super) fn effect(&mut self, effect: Effect) {
         self.effects.push_back((self.gathering.seq(), effect));
     }
@@ -147,35 +149,36 @@ impl Turn {
         self.effect(Effect::Link(link, traffic));
     }
 
-    /// The operator is told at once.
+    /// Tells the operator at once.
     pub(super) fn alarm(&mut self, what: &str) {
         let what = format!("shard {}: {what}", self.options.shard.0);
         self.prompt.push_back(Effect::Alarm(what));
     }
 
-    /// The store is asked at once.
+    /// Asks the store at once.
     pub(super) fn read(&mut self, request: ReadRequest) {
         self.reads.push_back((CommitSeq(0), request));
     }
 
-    /// Up to where something is decided: who asks the store behind it misses nothing. A message may have ended, or have
-    /// been cancelled, in a batch that is not durable yet.
+    /// The newest batch that holds, or will hold, a decision. A question that waits for it misses nothing: a message may have
+    /// ended, or been cancelled, in a batch that is not durable yet.
     pub(super) fn decided(&self) -> CommitSeq {
         if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
     }
 
-    /// Until when a message that its carrier took waits for its receipt, seconds: so long from then, or from its expiry.
+    /// Until when the receipt of a message that its carrier took is waited for, seconds: `receipt_wait_ms` after the message was
+    /// taken, or after its expiry if that is later.
     pub(super) fn receipt_until(&self, taken_at: Wall, head: Option<&Head>) -> u32 {
         let from = head.map_or(taken_at, |head| head.expires_at.max(taken_at));
         u32::try_from(from.after_ms(self.options.receipt_wait_ms).0 / 1_000).unwrap_or(u32::MAX)
     }
 
-    /// Within which group a carrier's receipts are matched.
+    /// The group within which a carrier's receipts are matched; `None` if the catalog does not have the carrier.
     pub(super) fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
         self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
     }
 
-    /// Whether the invariants hold.
+    /// Checks the invariants.
     ///
     /// # Errors
     /// The first one that does not.
@@ -196,7 +199,7 @@ impl Turn {
 
     /// The next effect whose cause is durable.
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
-        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        debug_assert_eq!(self.check(), Ok(()), "the invariants of turn.rs");
         if let Some(effect) = self.prompt.pop_front() {
             return Some(effect);
         }
@@ -210,13 +213,14 @@ impl Turn {
         Some(effect)
     }
 
-    /// The message, or alarm, waits in the delay queue until then.
+    /// Puts a message, or an alarm, into the delay queue until `at`.
     pub(super) fn put_off(&mut self, at: Wall, entry: DueEntry) {
         self.gathering.put_off(Tick::at_or_after(at), entry);
     }
 }
 
-/// Whether it says what somebody may rely on, or uses a place. Alarms and notes are for people.
+/// Whether an effect reveals a decision that others rely on, or uses a granted place. Alarms and notes are for people, and may
+/// leave early.
 fn tells_of_a_decision(effect: &Effect) -> bool {
     match effect {
         Effect::Reply(..) | Effect::Maintain(_) | Effect::Link(_, ToLink::Queries(_)) => true,
@@ -233,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// A batch is under way, and another gathered.
+    /// One batch under way and another being gathered.
     fn turn() -> Turn {
         let now = Now { mono: Mono(0), wall: Wall(1) };
         let mut turn = Turn::new(Options::default(), 1, &Recovery::default(), now);
@@ -262,7 +266,7 @@ mod tests {
         prompt.prompt.push_back(Effect::Link(LinkId::default(), ToLink::Submits(batch)));
         assert_eq!(prompt.check(), Ok(()));
         prompt.prompt.push_back(Effect::Reply(ReplyTo::default(), Reply::Unreadable));
-        assert_eq!(number(&prompt), 1, "nobody waits for the batch");
+        assert_eq!(number(&prompt), 1, "it does not wait for the batch");
         let mut late = turn();
         late.effects.push_front((CommitSeq(3), Effect::Alarm("of a batch to come".to_owned())));
         assert_eq!(number(&late), 1);

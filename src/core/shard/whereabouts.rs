@@ -1,19 +1,20 @@
-//! Which messages of this life of the process are not settled: what is admitted goes in, what is settled goes out, and nothing
-//! else is asked. So the shard's check can tell that none is lost, which no look at the places tells: a message that is in none
-//! leaves no trace. Kept in debug builds alone, and only while they are few.
+//! Which messages admitted by this process are not settled, so that the shard's check can tell that none is lost.
+//!
+//! A look at the places cannot tell that: a message that is in no place leaves no trace. Kept in debug builds only, and only
+//! while the messages are few.
 
 use std::collections::BTreeSet;
 
 use crate::delivery::Happened;
 use crate::model::{Address, WALKED_MAX};
 
-/// See the head of this file.
+/// The unsettled messages of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
     unsettled: BTreeSet<Address>,
-    /// Of these, whose time is over and whose entry in a list was passed over: the alarm of its segment ends it.
+    /// Those of them that have expired and whose entry in a list was passed over: the alarm of their segment ends them.
     passed_over: BTreeSet<Address>,
-    /// There were too many once: nothing is said any more.
+    /// There were too many once: from then on nothing is kept.
     is_given_up: bool,
 }
 
@@ -31,7 +32,7 @@ impl Whereabouts {
         }
     }
 
-    /// Its entry in a list was passed over, and what ends it is still to come.
+    /// A message's entry in a list was passed over; its segment's alarm has still to end it.
     pub(super) fn passed_over(&mut self, address: Address) {
         if self.unsettled.contains(&address) {
             self.passed_over.insert(address);
@@ -40,19 +41,19 @@ impl Whereabouts {
 
     /// Something happens to a message.
     pub(super) fn happens(&mut self, address: Address, what: Happened) {
-        // With its carrier, which has all of it, or at its end.
+        // Its carrier has all of it, or it has ended.
         if what.is_final() || matches!(what, Happened::Submitted { .. } | Happened::Resolved { .. }) {
             self.unsettled.remove(&address);
             self.passed_over.remove(&address);
         }
     }
 
-    /// Messages that must be somewhere.
+    /// Messages that must be in a place.
     pub(super) fn placed(&self) -> impl Iterator<Item = Address> {
         self.unsettled.iter().copied().filter(|address| !self.passed_over.contains(address))
     }
 
-    /// Messages that are in no place, and that an alarm must end.
+    /// Messages that are in no place and that an alarm must end.
     pub(super) fn ending(&self) -> impl Iterator<Item = Address> {
         self.passed_over.iter().copied()
     }

@@ -1,4 +1,4 @@
-//! Whose a receipt is: ids as carriers write them, and numbers as they do. Nothing may settle the message of another.
+//! Which part a receipt is about: ids and numbers as carriers write them. No receipt may settle another message.
 
 use crate::model::{Content, Frame, SenderId};
 use stentor_smpp::receipt_id::{Dialect, IdForm};
@@ -6,14 +6,14 @@ use stentor_smpp::receipt_id::{Dialect, IdForm};
 use super::receipts::{CARL, event_of, world_keeping};
 use super::*;
 
-/// Who sends, where a message says so.
+/// The sender of messages that have one.
 const SENDER: &str = "+4930555000";
 
 /// A receipt as its carrier writes it: source, destination, id.
 type Written<'a> = (&'a str, &'a str, &'a str);
 
 impl World {
-    /// A message with a sender that its carrier took under that id.
+    /// A message with a sender, which its carrier took under that id.
     fn taken_from(&mut self, sender: &str, to: &str, id: &str) -> MessageId {
         self.taken_until(Wall(u64::MAX), sender, to, id)
     }
@@ -41,7 +41,7 @@ impl World {
         message
     }
 
-    /// As the link reads what its carrier wrote.
+    /// Gives a receipt to the shard, read from what the carrier wrote as a link reads it.
     fn hears(&mut self, written: Written<'_>, state: ReceiptState, is_untyped: bool) -> Option<Verdict> {
         self.heard(written, |receipt| (receipt.state, receipt.is_untyped) = (state, is_untyped))
     }
@@ -64,7 +64,7 @@ impl World {
         assert_eq!(self.hears(written, ReceiptState::Delivered, false), Some(Verdict::Kept), "{written:?}");
     }
 
-    /// Another dialect from now on.
+    /// Configures another dialect.
     fn told(&mut self, dialect: Dialect, is_number_ignored: bool) {
         let mut told = catalog(LINK, GroupId(3));
         let changed = std::sync::Arc::make_mut(&mut told);
@@ -77,12 +77,12 @@ impl World {
     }
 }
 
-/// What becomes of a message to Anna under an id, by how a receipt names it.
+/// What a receipt does to a message to Anna under some id, by how it names the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fits {
-    /// It settles it, whatever else is known.
+    /// It settles the message, whatever else is known.
     Agrees,
-    /// It settles it if no other could be meant.
+    /// It settles the message if no other could be meant.
     Silent,
     /// It is kept, and settles nothing.
     Parks,
@@ -107,8 +107,7 @@ const ANNAS: [(&str, &str, Fits); 16] = [
     (SENDER, BERT, Fits::Parks),
 ];
 
-/// Id in the response, id in the receipt, how the configuration says that they are written, and whether that proves it where no
-/// number does.
+/// Id in the response, id in the receipt, the configured form of ids, and whether the id alone proves the part if no number does.
 const IDS: [(&str, &str, Option<IdForm>, bool); 14] = [
     ("12345", "12345", None, true),
     ("12345", "0000012345", None, true),
@@ -126,8 +125,8 @@ const IDS: [(&str, &str, Option<IdForm>, bool); 14] = [
     ("0x3039", "3039", None, true),
 ];
 
-/// Every way to write an id with every way to write numbers, the receipt before the response and after it, in memory and out of a
-/// run: right, kept, and never wrong.
+/// Every way to write an id with every way to write numbers, the receipt before the response and after it, with the part in
+/// memory and in a run: the message is settled or the receipt kept, and no other message is ever settled.
 #[test]
 fn each_dialect_finds_its_own_message_and_no_other() {
     let (mut right, mut parked) = (0, 0);
@@ -161,7 +160,7 @@ fn each_dialect_finds_its_own_message_and_no_other() {
     assert_eq!((right, parked), (3 * (12 * 13 + 2 * 8), 3 * (12 * 3 + 2 * 8)));
 }
 
-/// Field K4 and K5: ids from 1 to 40, in hexadecimal when they are given and in decimal in receipts, told or not.
+/// Field K4 and K5: ids from 1 to 40, hexadecimal in responses and decimal in receipts, with the form configured or not.
 #[test]
 fn ids_that_look_like_others_are_not_mixed_up() {
     for (told, names_number) in [(true, true), (true, false), (false, true)] {
@@ -181,7 +180,7 @@ fn ids_that_look_like_others_are_not_mixed_up() {
     }
 }
 
-/// Field P6: among equal ids the recipient decides; where none is named, nobody knows.
+/// Field P6: among parts under equal ids the recipient decides; if a receipt names none, it cannot be known which is meant.
 #[test]
 fn an_id_that_several_wait_under_settles_none_of_them_without_a_number() {
     for receipts_max in [1_000, 4] {
@@ -190,7 +189,7 @@ fn an_id_that_several_wait_under_settles_none_of_them_without_a_number() {
         world.others_taken(if receipts_max == 4 { 8 } else { 0 });
         world.delivers(("", "", "1"));
         assert_eq!((ids.map(|id| world.state(id)), world.parked()), ([MessageState::Submitted; 3], 1));
-        // Not when one alone is left, either: it may be about either of the others.
+        // Nor when only one is left: it may be about either of the others.
         world.delivers((BERT, "", "1"));
         world.delivers((ANNA, "", "1"));
         let again = world.taken_from("ACME", "4915100000001", "1");
@@ -201,7 +200,7 @@ fn an_id_that_several_wait_under_settles_none_of_them_without_a_number() {
     }
 }
 
-/// Field K5: the one that was parked stays for whom it is meant.
+/// Field K5: a parked receipt stays for the message that it is about.
 #[test]
 fn a_parked_receipt_of_another_number_waits_for_its_own_message() {
     let mut world = world();
@@ -229,7 +228,7 @@ fn a_text_that_looks_like_a_receipt_settles_only_what_its_number_agrees_with() {
     }
 }
 
-/// An operator's choice, and it can be taken back and made later.
+/// The operator may choose this, take it back, and choose it later.
 #[test]
 fn numbers_that_are_ignored_say_nothing_and_what_was_parked_is_looked_at_again() {
     for receipts_max in [1_000, 4] {
@@ -254,7 +253,7 @@ fn numbers_that_are_ignored_say_nothing_and_what_was_parked_is_looked_at_again()
     }
 }
 
-/// A carrier whose first receipts all name other numbers is told of, once.
+/// The operator is told of a carrier whose first receipts all name other numbers, once.
 #[test]
 fn a_carrier_whose_numbers_never_fit_is_told_of() {
     let told = |world: &World| {
@@ -277,19 +276,19 @@ fn a_carrier_whose_numbers_never_fit_is_told_of() {
     }
 }
 
-/// Core A7: the first was taken, the second swallowed; a receipt without an id may be about either.
+/// Core A7: the carrier took the first message and lost the second; a receipt without an id may be about either.
 #[test]
 fn a_receipt_without_an_id_settles_the_only_message_that_it_can_be_about() {
-    // One waits for its receipt, and nothing else.
+    // One message waits for its receipt, and nothing else is under way.
     let mut world = world();
     let alone = world.taken_from(SENDER, ANNA, "1");
     world.delivers((ANNA, SENDER, ""));
     assert_eq!((world.state(alone), world.parked()), (MessageState::Delivered, 0));
-    // Once more: no message is left that it can be about.
+    // The receipt comes again: no message is left that it can be about.
     world.delivers((ANNA, SENDER, ""));
     assert_eq!((world.state(alone), world.parked()), (MessageState::Delivered, 1));
 
-    // One waits for its receipt, and one is in doubt.
+    // One message waits for its receipt, and one is in doubt.
     let mut world = super::world();
     let first = world.taken_from(SENDER, ANNA, "1");
     let (second, submit) = world.sent(Class::Transactional, ANNA, 1);
@@ -298,13 +297,13 @@ fn a_receipt_without_an_id_settles_the_only_message_that_it_can_be_about() {
     assert_eq!([first, second].map(|id| world.state(id)), [MessageState::Submitted, MessageState::InDoubt]);
     assert_eq!(world.parked(), 1);
 
-    // Two wait.
+    // Two messages wait.
     let mut world = super::world();
     let both = ["1", "2"].map(|id| world.taken_from(SENDER, ANNA, id));
     world.delivers((ANNA, SENDER, ""));
     assert_eq!((both.map(|id| world.state(id)), world.parked()), ([MessageState::Submitted; 2], 1));
 
-    // It was there before its response.
+    // The receipt comes before the response.
     let mut world = super::world();
     let (early, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.delivers((ANNA, SENDER, ""));
@@ -312,7 +311,7 @@ fn a_receipt_without_an_id_settles_the_only_message_that_it_can_be_about() {
     assert_eq!((world.state(early), world.parked()), (MessageState::Delivered, 0));
 }
 
-/// Parts that have gone into a run are not known by their recipient: then nobody can say that one is alone.
+/// Parts that have gone into a run are not known by their recipient: then it cannot be known whether a part is the only one.
 #[test]
 fn a_receipt_without_an_id_settles_nothing_while_parts_stand_in_runs() {
     let mut world = world_keeping(4);
@@ -323,7 +322,7 @@ fn a_receipt_without_an_id_settles_nothing_while_parts_stand_in_runs() {
     assert_eq!((world.state(anna), world.parked()), (MessageState::Submitted, 1));
 }
 
-/// What is written of a parked receipt is what it says after a start.
+/// A parked receipt says the same after a restart as before.
 #[test]
 fn a_parked_receipt_says_the_same_after_a_crash() {
     for (said, is_ambiguous) in [((BERT, SENDER, "7"), false), (("", "", "7"), true)] {
@@ -331,7 +330,7 @@ fn a_parked_receipt_says_the_same_after_a_crash() {
         if is_ambiguous {
             let _ = [BERT, CARL].map(|number| world.taken_from(SENDER, number, "7"));
         }
-        // Under way, so that what is not ambiguous is kept on disk.
+        // A message is under way, so that a receipt that is not ambiguous is kept on disk.
         let _ = world.sent(Class::Transactional, BERT, 1);
         world.delivers(said);
         world = world.crashed(options());
@@ -340,7 +339,7 @@ fn a_parked_receipt_says_the_same_after_a_crash() {
     }
 }
 
-/// A receipt that nobody knows is kept as long as receipts are waited for, and no longer.
+/// A parked receipt is kept as long as receipts are waited for, and no longer.
 #[test]
 fn a_parked_receipt_waits_as_long_as_a_message_does() {
     for (age, expected) in [(99, MessageState::Delivered), (101, MessageState::Submitted)] {
@@ -354,9 +353,9 @@ fn a_parked_receipt_waits_as_long_as_a_message_does() {
     }
 }
 
-/// A carrier that heard no answer delivers once more, without a number: the part that was given the same id later stays.
+/// A carrier that did not hear our answer delivers again, without a number: the part that got the same id later is not settled.
 #[test]
-fn a_silent_receipt_that_comes_once_more_is_nobody_elses() {
+fn a_silent_receipt_that_comes_once_more_is_no_tenant_elses() {
     for (receipts_max, others) in [(1_000, 0), (4, 0), (4, 4), (4, 9)] {
         let mut world = world_keeping(receipts_max);
         let first = world.taken_from(SENDER, ANNA, "7");
@@ -371,7 +370,7 @@ fn a_silent_receipt_that_comes_once_more_is_nobody_elses() {
     }
 }
 
-/// What comes in about a part in another form than its carrier writes is a guess, and no reason to keep it from its own.
+/// A receipt whose id is in another form than its carrier writes is only a guess, and does not keep a receipt from its own part.
 #[test]
 fn a_guess_alone_makes_nothing_ambiguous() {
     let mut world = world();
@@ -381,7 +380,7 @@ fn a_guess_alone_makes_nothing_ambiguous() {
     assert_eq!([other, own].map(|id| world.state(id)), [MessageState::Submitted, MessageState::Delivered]);
 }
 
-/// Parts whose time is over are no candidates any more.
+/// Parts whose wait is over can no longer be meant.
 #[test]
 fn a_part_whose_receipt_never_came_is_no_candidate_after_its_time() {
     for id in ["7", ""] {
@@ -399,7 +398,7 @@ fn a_part_whose_receipt_never_came_is_no_candidate_after_its_time() {
     }
 }
 
-/// A receipt without an id is about what was sent before it came.
+/// A receipt without an id is about a message that was sent before it came.
 #[test]
 fn a_receipt_without_an_id_says_nothing_of_what_is_sent_later() {
     let mut world = world();
@@ -413,7 +412,7 @@ fn a_receipt_without_an_id_says_nothing_of_what_is_sent_later() {
     assert_eq!((world.state(second), world.parked()), (MessageState::Submitted, 1));
 }
 
-/// They have no id in common, so none drives another out.
+/// They have no id in common, so none drives out another.
 #[test]
 fn receipts_without_ids_of_many_numbers_are_kept_side_by_side() {
     let mut world = world();
@@ -430,7 +429,7 @@ fn receipts_without_ids_of_many_numbers_are_kept_side_by_side() {
     }
 }
 
-/// A shard that is not the only one that may know an id settles only what a number names.
+/// A shard that may not be the only one to know an id settles only a part that a number names.
 #[test]
 fn a_shard_that_is_asked_beside_others_says_that_it_may_be() {
     for (source, if_unknown, expected) in [
@@ -448,7 +447,7 @@ fn a_shard_that_is_asked_beside_others_says_that_it_may_be() {
         let state = if source == ANNA { MessageState::Delivered } else { MessageState::Submitted };
         assert_eq!(world.state(anna), state);
         assert_eq!(world.parked(), u64::from(if_unknown == IfUnknown::Park));
-        let nobody = world.heard(("", "", "8"), |receipt| receipt.if_unknown = IfUnknown::Tell);
-        assert_eq!(nobody, Some(Verdict::Unknown));
+        let unknown = world.heard(("", "", "8"), |receipt| receipt.if_unknown = IfUnknown::Tell);
+        assert_eq!(unknown, Some(Verdict::Unknown));
     }
 }

@@ -1,5 +1,5 @@
-//! What is going to happen, and when: the only clock of the simulated world. Two things at one instant happen in the order
-//! in which they were put down.
+//! What happens next in the simulated world, and when: the agenda, which is also its only clock. Events due at the same
+//! instant happen in the order in which they were added.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub const MS: u64 = 1_000_000;
 /// One second in nanoseconds.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// Generic in what happens.
+/// Generic in the kind of event.
 #[derive(Debug)]
 pub struct Agenda<T> {
     now_ns: u64,
@@ -27,7 +27,7 @@ impl<T> Default for Agenda<T> {
 }
 
 impl<T> Agenda<T> {
-    /// Nothing is going to happen; it is time 0.
+    /// An empty agenda at time 0.
     pub const fn new() -> Self {
         Self { now_ns: 0, order: 0, entries: BTreeMap::new() }
     }
@@ -37,18 +37,18 @@ impl<T> Agenda<T> {
         self.now_ns
     }
 
-    /// Puts something down; what lies in the past happens now.
+    /// Adds an event at `at_ns`; a time in the past counts as now.
     pub fn at(&mut self, at_ns: u64, what: T) {
         self.order += 1;
         self.entries.insert((at_ns.max(self.now_ns), self.order), what);
     }
 
-    /// Puts something down for later.
+    /// Adds an event `ns` nanoseconds from now.
     pub fn after(&mut self, ns: u64, what: T) {
         self.at(self.now_ns.saturating_add(ns), what);
     }
 
-    /// Moves the time on to the next thing.
+    /// Takes the next event and moves the clock to it; `None` if the agenda is empty.
     pub fn pop(&mut self) -> Option<T> {
         let ((at_ns, _), what) = self.entries.pop_first()?;
         self.now_ns = at_ns;
@@ -56,35 +56,35 @@ impl<T> Agenda<T> {
     }
 }
 
-/// A delay as a few kinds of hosts have it: mostly short, now and then very long.
+/// A random delay, as hosts and disks have it: mostly short, now and then very long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// The usual least, ns.
+    /// Lower bound of the usual delay, ns.
     pub min_ns: u64,
-    /// The usual most, ns.
+    /// Upper bound of the usual delay, ns.
     pub max_ns: u64,
-    /// How often it is slow, in a million.
+    /// How often a delay is slow, in parts per million.
     pub slow_ppm: u32,
-    /// The most when it is slow, ns.
+    /// Upper bound of a slow delay, ns.
     pub slow_ns: u64,
 }
 
 impl Latency {
-    /// Draws one.
+    /// Draws one delay, ns.
     pub const fn draw(&self, prng: &mut Prng) -> u64 {
         let slow = self.slow_ppm > 0 && prng.chance(self.slow_ppm);
         prng.between(self.min_ns, if slow { self.slow_ns } else { self.max_ns })
     }
 }
 
-/// Keeps one direction in order: nothing arrives before what was sent earlier.
+/// Keeps one direction of a connection in order: nothing arrives before what was sent earlier.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InOrder {
     last_ns: u64,
 }
 
 impl InOrder {
-    /// When something arrives that would take until `at_ns` alone.
+    /// When something arrives that, sent alone, would arrive at `at_ns`.
     pub const fn arrival(&mut self, at_ns: u64) -> u64 {
         if at_ns > self.last_ns {
             self.last_ns = at_ns;
@@ -106,7 +106,7 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| agenda.pop()).collect();
         assert_eq!((order, agenda.now_ns()), (vec!['a', 'b', 'c'], 5));
         agenda.at(2, 'd');
-        assert_eq!((agenda.pop(), agenda.now_ns()), (Some('d'), 5), "the past is now");
+        assert_eq!((agenda.pop(), agenda.now_ns()), (Some('d'), 5), "a time in the past counts as now");
     }
 
     #[test]

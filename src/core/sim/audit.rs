@@ -1,4 +1,4 @@
-//! The last judgement: when everything has come to rest, every stored message against all that was seen of it.
+//! The final audit: when everything has come to rest, each stored message is compared with all that was seen of it from outside.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,25 @@ use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
 
-/// How long a message may take to be given up at which its carrier always hangs up: four waits of ten minutes, and what is between.
+/// Longest time until a message is given up when its carrier always hangs up on it: four waits of ten minutes, and the
+/// time between them.
 const CULPRIT_NS: u64 = 3_000 * SECOND;
 
 impl Oracle {
-    /// When everything must have come to rest. Where few may be in doubt at a time, those at which a carrier always hangs up are
-    /// given up one after the other, and the others wait for them.
+    /// The time by which everything must have come to rest, ns. Where only a few messages may be in doubt at a time,
+    /// those on which a carrier always hangs up are given up one after the other, and the others wait for them.
     pub fn rest_ns(&self, plan: &Plan) -> u64 {
         let culprits = self.truths.iter().filter(|truth| is_culprit(plan, truth)).count();
         plan.kind.rest_ns + CULPRIT_NS * culprits.div_ceil(plan.shard.bounds.unanswered_max.max(1)) as u64
     }
 
-    /// Everything that all shards hold, by shard; and which messages stand in the ledger.
+    /// Judges all messages that the shards hold, each given with its shard, and which of the acknowledged ones are missing.
     pub fn judge_all(&mut self, plan: &Plan, stored: &[(ShardId, FoundMessage)], tally: &mut Tally) {
         let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
         for (shard, found) in stored {
             let body = Content::decode(&found.content).map(|content| content.body.to_vec()).unwrap_or_default();
             let Some(number) = PartSeen::number_in(&body).filter(|number| *number < self.next_message()) else {
-                return self.break_at(Invariant::Answers, format!("nobody sent {found:?}"));
+                return self.break_at(Invariant::Answers, format!("no client sent {found:?}"));
             };
             *copies.entry(number).or_default() += 1;
             if found.id.shard() != *shard {
@@ -58,7 +59,7 @@ impl Oracle {
         self.judge_pace(plan);
     }
 
-    /// A message that is gone, as it was last seen, if it had come to its end by then.
+    /// Judges a message that retention has removed by its last seen state, if that state was final.
     fn judge_last(&mut self, plan: &Plan, number: u32, tally: &mut Tally) {
         let truth = &self.truths[number as usize];
         let Some(last) = truth.last.clone().filter(|last| last.view.is_final()) else { return };
@@ -80,7 +81,7 @@ impl Oracle {
         }
         let waits_for_ever = self.aged && state == MessageState::Submitted && truth.intent.head.receipt;
         if waits_for_ever && !found.view.is_final() {
-            return self.break_at(Invariant::EverythingEnds, format!("it waits for a receipt that nobody has: {told}"));
+            return self.break_at(Invariant::EverythingEnds, format!("it waits for a receipt for ever: {told}"));
         }
         if found.view.timeline.iter().any(|entry| entry.what == Happened::NoReceipt) {
             tally.add(Count::WaitsEnded);
@@ -135,7 +136,7 @@ impl Oracle {
         }
     }
 
-    /// Whether an event tells the error that a carrier gave, code and family; `None` if there is no code to be told.
+    /// Whether an event shows the error that a carrier gave (code and family); `None` if there is no code to show.
     fn error_shown(&self, truth: &Truth, what: Happened) -> Option<bool> {
         let of_receipt = |fate: Fate, family: ErrorFamily, error: CarrierError| {
             let said = self.said.get(&(truth.recipient(), fate));
@@ -145,7 +146,7 @@ impl Oracle {
         };
         match what {
             Happened::Refused { error } | Happened::Rejected { error } if error.origin == ErrorOrigin::Answer => {
-                // What the fake carrier's statuses mean in the table of SMPP 3.4.
+                // The family of each status that the fake carrier uses, by the table of SMPP 3.4.
                 let family = match error.number {
                     0x58 => ErrorFamily::Throttle,
                     0x08 => ErrorFamily::Transient,
@@ -180,7 +181,7 @@ impl Oracle {
         }
     }
 
-    /// Why a state has no cause that was seen outside.
+    /// Why the outside world shows no cause for a message's state; `None` if it does.
     fn uncaused(&self, plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<&'static str> {
         let recipient = truth.recipient();
         let claimed = |fate| self.claimed.contains(&(recipient.clone(), fate));
@@ -190,12 +191,12 @@ impl Oracle {
             MessageState::Delivered if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Delivered if !wholly_taken(truth) => Some("no carrier took all of it"),
             MessageState::Delivered => {
-                (!self.is_told_of_all(plan, truth)).then_some("the receipts that say so are another's")
+                (!self.is_told_of_all(plan, truth)).then_some("those receipts are about another message")
             }
             MessageState::Undelivered if !claimed(Fate::Undeliverable) => Some("no receipt says so"),
             MessageState::Undelivered => (!self.is_told_of_one(plan, truth, Fate::Undeliverable))
-                .then_some("the receipt that says so is another's"),
-            // A receipt for what nobody remembers settled its doubt.
+                .then_some("that receipt is about another message"),
+            // A receipt for a forgotten message was taken for this one's and settled its doubt.
             MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Submitted => (!taken && !is_vouched_for(found)).then_some("no carrier took it"),
             MessageState::Dead => undue(plan, found),
@@ -207,18 +208,19 @@ impl Oracle {
             | MessageState::Rejected => None,
             MessageState::Expired => {
                 let Some(end) = found.view.timeline.iter().find(|entry| entry.what.is_final()) else {
-                    return Some("it only looks so: nothing has ended it");
+                    return Some("nothing has ended it");
                 };
-                // By whose clock is not known where it was set.
+                // It is not known by which setting of the wall clock the end was recorded.
                 let is_here =
                     end.what == Happened::Expired { error: None } && !claimed(Fate::Expired) && plan.wall_jumps == 0;
-                (is_here && end.at < truth.intent.head.expires_at).then_some("its time was not over")
+                (is_here && end.at < truth.intent.head.expires_at).then_some("it had not expired")
             }
         }
     }
 
-    /// Whether a receipt of each of its parts said that it was delivered. Under an id that nobody can know somebody may have said
-    /// so of its recipient, and of what a backup brought back the carrier's word may be older than what was seen.
+    /// Whether each of its parts had a receipt that says delivered. Two cases count as well: a carrier may have sent
+    /// such a receipt for this recipient under an unknown id, and for a message that a restore brought back the
+    /// carrier's receipt may be older than what was seen.
     fn is_told_of_all(&self, plan: &Plan, truth: &Truth) -> bool {
         let told = |carrier, part| {
             let mut copies = truth.taken.iter().filter(|taken| (taken.carrier, taken.part) == (carrier, part));
@@ -241,15 +243,16 @@ impl Oracle {
         is_nameless || self.misled.contains(&truth.recipient()) || truth.is_restored || !truth.elsewhere.is_empty()
     }
 
-    /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
-    /// more than once is known only if each copy is: nobody sees from outside which of them counted.
+    /// For a message that counts as waiting for receipts: whether we answered enough of them to know its end. A part
+    /// that was taken more than once is known only if each copy is, because from outside it cannot be seen which copy
+    /// counted.
     fn receipt_forgotten(&self, plan: &Plan, truth: &Truth) -> bool {
         let Some(parts) = truth.taken.last().map(|last| last.parts) else { return false };
         if has_nameless_receipts(plan, truth) {
             return false;
         }
         if truth.taken.iter().any(|taken| taken.parts != parts) {
-            // Two carriers cut it differently: what one says of a part says nothing of the other's.
+            // Two carriers split it differently: a receipt from one about a part says nothing about the other's part.
             return false;
         }
         let fate_of = |part: u8| {
@@ -263,7 +266,7 @@ impl Oracle {
         truth.intent.head.receipt && (fates.iter().flatten().any(failed) || fates.iter().all(Option::is_some))
     }
 
-    /// First submits of one recipient and class over one carrier go in the order of admission.
+    /// First submits of one recipient and class over one carrier leave in the order of admission.
     fn judge_order(&mut self, plan: &Plan) {
         let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for number in 0..self.next_message() {
@@ -279,7 +282,7 @@ impl Oracle {
                 )
             });
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
-            // Of one that may be gone the end of the story is not known.
+            // The rest of its history is unknown if it may have been removed.
             if self.may_be_gone(number) {
                 continue;
             }
@@ -297,8 +300,8 @@ impl Oracle {
     }
 }
 
-/// What is to be seen of a code: nothing if it is zeros alone; else its first eight bytes, those that cannot be printed as a
-/// question mark.
+/// The form in which a code is shown: empty if it consists of zeros; else its first eight bytes, with unprintable ones
+/// as a question mark.
 fn shown(code: &[u8]) -> String {
     if code.iter().all(|octet| *octet == b'0') {
         return String::new();
@@ -307,26 +310,27 @@ fn shown(code: &[u8]) -> String {
     code.iter().take(8).map(seen).collect()
 }
 
-/// Some carrier hangs up at it.
+/// Whether some carrier hangs up on this message.
 fn is_culprit(plan: &Plan, truth: &Truth) -> bool {
     let recipient = truth.recipient();
     plan.carriers.iter().any(|carrier| carrier.behaviour.hangs_up_on.as_bytes() == recipient)
 }
 
-/// A carrier took some of it that leaves ids out of receipts: which of several messages these are about, nobody can know.
+/// Whether some of it was taken by a carrier that leaves ids out of receipts: it cannot be known which of several
+/// messages such a receipt is about.
 fn has_nameless_receipts(plan: &Plan, truth: &Truth) -> bool {
     truth.taken.iter().any(|taken| plan.carriers[taken.carrier].behaviour.id_missing)
 }
 
-/// Some carrier took every part.
+/// Whether one carrier took every part.
 fn wholly_taken(truth: &Truth) -> bool {
     let has = |carrier, part| truth.taken.iter().any(|taken| taken.carrier == carrier && taken.part == part);
     truth.taken.iter().any(|last| (1..=last.parts).all(|part| has(last.carrier, part)))
 }
 
-/// How a message was sent again more often than it may. It is lost once among others, perhaps once in a group, and alone as often
-/// as is permitted; our own crashes come on top. Where nothing fails but that carriers hang up, all that they do not hang up on
-/// is answered when it is alone.
+/// Explains how a message was sent more often than it may; `None` if it was not. It may be lost once together with
+/// others, perhaps once in a group, and alone as often as the configuration permits; our own crashes come on top. Where
+/// hanging up is the only fault, every message that the carriers do not hang up on is answered once it is sent alone.
 fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String> {
     let losses = losses_in(&found.view.timeline);
     let by_hand = Happened::Resent { by: Resolution::HandResend };
@@ -345,25 +349,25 @@ fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String>
         .then(|| "it is given up, and nothing is wrong with it".to_owned())
 }
 
-/// A hand says that its carrier has it.
+/// The operator has said that the carrier has it.
 fn is_vouched_for(found: &FoundMessage) -> bool {
     let by_hand = Happened::Resolved { by: Resolution::HandSent };
     found.view.timeline.iter().any(|entry| entry.what == by_hand)
 }
 
-/// Why a message was given up for nothing.
+/// Why a message was given up without a valid reason; `None` if the reason is valid.
 fn undue(plan: &Plan, found: &FoundMessage) -> Option<&'static str> {
     let timeline = &found.view.timeline;
     let has = |kind| timeline.iter().any(|entry| entry.kind() == kind);
     match found.view.reason? {
-        DeadLetterReason::InDoubtDropped => (doubts_in(timeline) == 0).then_some("it never was in doubt"),
+        DeadLetterReason::InDoubtDropped => (doubts_in(timeline) == 0).then_some("it was never in doubt"),
         DeadLetterReason::InDoubtExhausted => {
             let is_early = losses_in(timeline) <= usize::from(plan.shard.doubts_max);
-            is_early.then_some("its carrier was not asked often enough")
+            is_early.then_some("its carrier was not queried often enough")
         }
-        DeadLetterReason::AttemptsExhausted => (!has(EventKind::Refused)).then_some("nobody refused it"),
-        DeadLetterReason::NoRoute => (!plan.may_lose_routes()).then_some("its route is there"),
-        // No simulated disk flips a bit.
+        DeadLetterReason::AttemptsExhausted => (!has(EventKind::Refused)).then_some("no carrier refused it"),
+        DeadLetterReason::NoRoute => (!plan.may_lose_routes()).then_some("its route exists"),
+        // Simulated disks do not flip bits.
         DeadLetterReason::Unreadable => Some("nothing is damaged"),
         DeadLetterReason::CarrierRejected | DeadLetterReason::Unencodable | DeadLetterReason::ExpiredHere => None,
     }

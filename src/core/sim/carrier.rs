@@ -1,9 +1,9 @@
 //! One carrier as `dev`, the load test and the simulator meet it: for each submit it decides, from a seed alone, the
-//! answer and the receipts to come. It knows behaviour, magic numbers and dialects. It refuses to know clocks,
-//! sockets, binds, PDUs and timers: whoever asks keeps the pending receipts and sends them when they are due.
+//! answer and the receipts to come. It knows behaviour, magic numbers and dialects. It refuses to know clocks, sockets,
+//! binds, PDUs and timers: the caller keeps the pending receipts and sends them when they are due.
 //!
-//! Invariants: the same seed and the same calls give the same answers; an id is given out once per seed, unless the behaviour
-//! gives ids again, and then to other recipients; no receipt is planned for a message that was not taken.
+//! Invariants: the same seed and the same calls give the same answers; an id is given out once per seed, unless the
+//! behaviour reuses ids, and then to other recipients; no receipt is planned for a message that was not taken.
 
 mod behaviour;
 mod magic;
@@ -20,19 +20,19 @@ pub use receipt::{Fate, IssuedId, ReceiptBody};
 use crate::model::prng::{Prng, mix};
 use crate::model::time::Mono;
 
-/// Receipts that one submit can cause at most: a stray one, an intermediate one, the final one, its double, a regress.
+/// Most receipts that one submit can cause: a stray one, an intermediate one, the final one, its duplicate, a regress.
 const RECEIPTS_MAX: usize = 5;
-/// Earlier tries of magic messages that are remembered; the oldest is forgotten first.
+/// Most earlier tries of magic messages that are remembered; the oldest is forgotten first.
 const TRIES_MAX: usize = 65_536;
-/// Ids that may be given again, the latest ones.
+/// How many of the latest ids may be given out again.
 const GIVEN_AGAIN_MAX: usize = 4;
-/// How much later than its receipt a response comes when the receipt must be first.
+/// Time from a receipt to its response when the receipt must come first, and to a duplicate or a regress.
 const RECEIPT_LEAD_US: u64 = 1_000;
-/// Lifts an id out of the range that is ever given out.
+/// Added to an id to get one outside the range that is ever given out.
 const STRAY_OFFSET: u64 = 500_000_000_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What the carrier looks at in a `submit_sm`; one part of a message.
+/// What the carrier looks at in a `submit_sm`, which carries one part of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct SubmitSeen<'a> {
     /// Destination address, as on the wire without NUL.
@@ -56,7 +56,7 @@ pub enum Reply {
     Disconnect,
 }
 
-/// Which bind a receipt takes.
+/// The bind over which a receipt is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// The bind of the submit, if it can receive.
@@ -65,16 +65,16 @@ pub enum Way {
     Elsewhere,
 }
 
-/// One receipt to come.
+/// One receipt that is still to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptPlan {
     /// Microseconds after the submit.
     pub after_us: u64,
     /// The id it carries.
     pub id: IssuedId,
-    /// What it claims.
+    /// The state that it reports.
     pub fate: Fate,
-    /// Over which bind.
+    /// The bind over which it is sent.
     pub way: Way,
 }
 
@@ -85,7 +85,7 @@ pub struct Answer {
     pub reply: Reply,
     /// Microseconds from the submit to the reply (or to the disconnect).
     pub reply_after_us: u64,
-    /// The id under which the carrier took the message, told or not; `None` = not taken.
+    /// The id under which the carrier took the message, whether or not the response tells it; `None`: not taken.
     pub taken: Option<IssuedId>,
     receipts: [Option<ReceiptPlan>; RECEIPTS_MAX],
 }
@@ -101,7 +101,7 @@ impl Answer {
     }
 }
 
-/// How a taken message goes on: what the dice or a magic number decided.
+/// What happens to a message after it was taken, chosen by chance or by a magic number.
 #[derive(Clone, Copy, Debug)]
 struct Course {
     fate: Fate,
@@ -135,13 +135,13 @@ enum Decision {
     Take(Course),
 }
 
-/// The carrier. Lives with whoever plays it; needs no lock.
+/// The carrier. Its owner calls it from one thread; it needs no lock.
 #[derive(Debug)]
 pub struct FakeCarrier {
     behaviour: Behaviour,
     prng: Prng,
     next_id: u64,
-    /// Ids that may be given again, with the recipients that they were given to.
+    /// Ids that may be given out again, with the recipients that have had them.
     given: VecDeque<(u64, Vec<Vec<u8>>)>,
     /// Instants at which the last `rate_max` parts were taken.
     taken_at: VecDeque<Mono>,
@@ -168,12 +168,12 @@ impl FakeCarrier {
         &self.behaviour
     }
 
-    /// Changes the behaviour from the next submit on; ids and dice go on where they were.
+    /// Changes the behaviour from the next submit on; the id counter and the random sequence continue.
     pub fn set_behaviour(&mut self, behaviour: Behaviour) {
         self.behaviour = behaviour;
     }
 
-    /// Decides what becomes of one submit. Time is read for `rate_max` alone and must not run backwards.
+    /// Decides the answer and the receipts of one submit. `now` is used for `rate_max` alone and must not run backwards.
     pub fn handle_submit(&mut self, submit: &SubmitSeen<'_>, now: Mono) -> Answer {
         let reply_after_us = self.draw_delay(self.behaviour.response_delay);
         if self.is_over_rate(now) {
@@ -328,7 +328,7 @@ impl FakeCarrier {
 
     fn plan_receipts(&mut self, answer: &mut Answer, id: IssuedId, course: Course, magic: bool) {
         let way = if self.roll(self.behaviour.receipt_elsewhere_ppm) { Way::Elsewhere } else { Way::Same };
-        // A receipt can only be late by accident: unless it must be first, it does not overtake its response.
+        // Unless the receipt must come first, it is never sent before the response: a random delay alone must not reorder them.
         let mut after_us = self.draw_delay(self.behaviour.receipt_delay).max(answer.reply_after_us);
         if course.first {
             after_us = answer.reply_after_us / 2;
@@ -357,7 +357,7 @@ impl FakeCarrier {
         }
     }
 
-    /// Counts this try of the message and says which one it is, from 1.
+    /// Counts this try of the message; gives its number, from 1.
     fn count_try(&mut self, submit: &SubmitSeen<'_>) -> u8 {
         let mut print = 0xCBF2_9CE4_8422_2325_u64;
         for octet in submit.recipient.iter().chain(submit.user_data) {

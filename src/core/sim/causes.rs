@@ -1,4 +1,4 @@
-//! Every end has its cause: what a carrier was seen to say, or a time that was over.
+//! Every end of a message has its cause: what a carrier was seen to say, or a time limit that had passed.
 
 use crate::delivery::{EventKind, Happened};
 use crate::model::{DeadLetterReason, ErrorOrigin};
@@ -9,12 +9,12 @@ use super::oracle::{Oracle, Truth};
 use super::plan::Plan;
 use super::stage::WALL_JUMP_MAX_MS;
 
-/// What the fake carriers refuse with (SMPP 3.4 §5.1.3): for good, and for now.
+/// The statuses with which the fake carriers refuse (SMPP 3.4 §5.1.3): permanently, and temporarily.
 const FOR_GOOD: u32 = 0x0B;
 const FOR_NOW: [u32; 2] = [0x08, 0x58];
 
 impl Oracle {
-    /// Why the end of a message lacks what must have been seen.
+    /// What is missing as a cause for the end of a message; `None` if its cause was seen.
     pub(super) fn unfounded(&self, plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String> {
         let timeline = &found.view.timeline;
         let refused = |entry: &&crate::delivery::TimelineEntry| matches!(entry.what, Happened::Refused { error } if FOR_NOW.contains(&error.number));
@@ -36,9 +36,9 @@ impl Oracle {
                 (!is_told(Fate::Expired)).then(|| "no receipt says that it expired".to_owned())
             }
             Happened::Expired { error: None } => {
-                // By whose clock is not known where it was set.
+                // It is not known by which setting of the wall clock the end was recorded.
                 let at = end.at.after_ms(WALL_JUMP_MAX_MS * u64::from(plan.wall_jumps));
-                (at < truth.intent.head.expires_at).then(|| "its time was not over".to_owned())
+                (at < truth.intent.head.expires_at).then(|| "it had not expired".to_owned())
             }
             Happened::Dead { reason: DeadLetterReason::AttemptsExhausted, .. } => {
                 let count = |kind| timeline.iter().filter(|entry| entry.kind() == kind).count();

@@ -1,5 +1,5 @@
-//! The clients and their doors: they think messages up, hand them over in frames, try again with the same key when they
-//! hear nothing, cancel, look up, and at the end read every record. Know only what they were told.
+//! The clients and their HTTP doors: clients invent messages, submit them in frames, retry with the same key when no
+//! answer comes, cancel, look up, and at the end read every record. They know only what they were told.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,17 +21,17 @@ use super::tally::Count;
 
 /// How long a client waits for an answer.
 const PATIENCE_NS: u64 = 5 * SECOND;
-/// How often it tries.
+/// How often a client tries a request.
 const TRIES_MAX: u32 = 8;
-/// Copies of a request that are under way at once.
+/// Copies of a request that are sent at the same time.
 const COPIES: usize = 3;
-/// Keys that may be used again: the latest, which are certainly still known.
+/// How many of the latest keys may be used again; these are certainly still known.
 const KEYS_USED_AGAIN: usize = 500;
-/// A tenant that has nothing.
+/// A tenant without messages.
 const NOBODYS: TenantId = TenantId(9_999);
 /// Records in a page.
 const PAGE: usize = 50;
-/// The first recipient's number.
+/// The number of the first recipient.
 pub(super) const RECIPIENT_BASE: u64 = 491_511_000_000;
 
 #[derive(Debug)]
@@ -41,12 +41,12 @@ struct Request {
     tries: u32,
 }
 
-/// Reading every record, shard by shard and tenant by tenant.
+/// Reads every record, shard by shard and tenant by tenant.
 #[derive(Debug, Default)]
 struct Reading {
     ticket: u64,
     shard: u8,
-    /// Place among those whose messages there may be.
+    /// Index in the list of owners that may have messages.
     owner: usize,
     from: Address,
     found: Vec<(ShardId, FoundMessage)>,
@@ -68,7 +68,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// As planned.
+    /// The clients that the plan describes.
     pub fn new(plan: &Plan) -> Self {
         Self {
             map: ShardMap::new(plan.shards, plan.cores),
@@ -82,17 +82,17 @@ impl Clients {
         }
     }
 
-    /// Nobody has anything more to say.
+    /// Whether the clients have nothing more to say.
     pub fn are_done(&self) -> bool {
         self.left == 0 && self.requests.is_empty()
     }
 
-    /// Nobody waits for an answer, or wants to ask again.
+    /// Whether no client waits for an answer or is going to retry.
     pub fn are_quiet(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// A client does something new.
+    /// A client starts something new.
     pub fn act(&mut self, plan: &Plan, stage: &mut Stage) {
         if self.left == 0 {
             return;
@@ -131,7 +131,7 @@ impl Clients {
         }
     }
 
-    /// A key for a whole request, now and then one that was used before.
+    /// Claims a key for a whole request, now and then one that was used before.
     fn claim(&mut self, shard: ShardId, tenant: TenantId, messages: &[u32], plan: &Plan, stage: &mut Stage) {
         let fresh = u128::from(shard.0) << 64 | u128::from(stage.chance.next_u64());
         let used = self.claims.iter().rev().find(|key| **key >> 64 == fresh >> 64).copied();
@@ -202,7 +202,7 @@ impl Clients {
         Intent { shard: self.map.shard_of(number), head, content, key: print }
     }
 
-    /// A new key, or, now and then, one that was used before and is certainly still known: its scope is the recipient of a tenant.
+    /// A new key or, now and then, one that was used before and is certainly still known. Its scope is one recipient of a tenant.
     fn key(&mut self, scope: u64, window_ms: u64, stage: &mut Stage) -> u128 {
         let wall = stage.wall();
         let chance = &mut stage.chance;
@@ -222,7 +222,7 @@ impl Clients {
     fn send(&mut self, request: Request, plan: &Plan, stage: &mut Stage) {
         let reply = self.ticket();
         let ticket = reply.ticket;
-        // What it holds, the door decides that it comes to.
+        // The door decides which of the messages go into the frame.
         let frame = Frame { reply, ..Frame::default() };
         note!(stage, "ticket {ticket}: shard {} gets {:?}, try {}", request.shard.0, request.messages, request.tries);
         self.ask(request.shard, ticket, Question::Submit(request.messages.clone()), Ask::Submit(frame), plan, stage);
@@ -253,7 +253,7 @@ impl Clients {
         }
     }
 
-    /// A tenant wants a message that is another's, or wants it not sent; at the same time as its owner, now and then.
+    /// A tenant looks up or cancels another tenant's message, now and then at the same time as the owner.
     pub fn meddle(&mut self, plan: &Plan, stage: &mut Stage) {
         if self.known.is_empty() {
             return;
@@ -282,7 +282,7 @@ impl Clients {
         self.look_up_all(vec![message], plan, stage);
     }
 
-    /// Every message of which anybody was told.
+    /// Looks up every message whose id reached its client.
     pub fn look_up_told(&mut self, plan: &Plan, stage: &mut Stage) {
         for shard in 0..plan.shards {
             let told = stage.oracle.told_of(ShardId(shard));
@@ -307,7 +307,7 @@ impl Clients {
         self.ask(shard, reply.ticket, Question::Lookup(messages), ask, plan, stage);
     }
 
-    /// Begins to read every record.
+    /// Starts to read every record.
     pub fn read_all(&mut self, plan: &Plan, stage: &mut Stage) {
         self.reading = Some(Reading::default());
         self.read_on(plan, stage);
@@ -323,17 +323,17 @@ impl Clients {
         self.ask(shard, reply.ticket, Question::Records(tenant), ask, plan, stage);
     }
 
-    /// Every record, once they are all read.
+    /// Every record, once all have been read.
     pub fn read(&mut self) -> Option<Vec<(ShardId, FoundMessage)>> {
         self.reading.take_if(|reading| reading.is_done).map(|reading| reading.found)
     }
 
-    /// Records are being read.
+    /// Whether records are being read.
     pub fn are_reading(&self) -> bool {
         self.reading.is_some()
     }
 
-    /// An answer arrives, or is lost on the way.
+    /// An answer arrives at its client, or is lost on the way.
     pub fn replied(&mut self, to: ReplyTo, reply: Reply, plan: &Plan, stage: &mut Stage) {
         match reply {
             Reply::Submitted(results) => {
@@ -372,8 +372,8 @@ impl Clients {
         }
     }
 
-    /// A door lets only the first messages of a request in. The others have a request of their own from now on, of which
-    /// nothing is heard: it is tried again when patience with it ends.
+    /// A door admits only the first messages of a request. The others become a request of their own, which gets no
+    /// answer; the client retries it when its patience ends.
     pub fn turned_away(&mut self, ticket: u64, let_in: usize, stage: &mut Stage) {
         let Some(request) = self.requests.get_mut(&ticket) else { return };
         if let_in == request.messages.len() {
@@ -405,7 +405,7 @@ impl Clients {
         }
     }
 
-    /// A client has waited long enough: with keys it is safe to try again.
+    /// A client has waited long enough: with keys it is safe to retry.
     pub fn impatient(&mut self, ticket: u64, plan: &Plan, stage: &mut Stage) {
         let Some(request) = self.requests.remove(&ticket) else { return };
         let messages: Vec<_> = request.messages.iter().copied().filter(|message| is_keyed(*message, stage)).collect();
@@ -415,7 +415,7 @@ impl Clients {
         }
     }
 
-    /// When the next client acts, so that all have acted by the end of the chaos.
+    /// When the next client acts; chosen so that all have acted by the end of the chaos.
     pub fn next_act_ns(&self, plan: &Plan, stage: &mut Stage) -> u64 {
         let acts = u64::from(plan.messages / 2).max(1);
         let span_ns = if plan.burst { plan.chaos_ns / 10 } else { plan.chaos_ns };
@@ -424,7 +424,7 @@ impl Clients {
 }
 
 impl Lives {
-    /// When a message is to be sent, and how long it lasts from then on, ms; it is sent within so many.
+    /// Draws when a message is to be sent and for how many ms it is valid from then on; it is sent within `left_ms`.
     fn draw(self, wall: Wall, left_ms: u64, chance: &mut Prng) -> (Wall, u64) {
         let ahead_ms = chance.between(1, self.ahead_max_ms.min(left_ms).max(2));
         let send_at = if chance.chance(self.scheduled_ppm) { wall.after_ms(ahead_ms) } else { Wall(0) };
@@ -436,7 +436,7 @@ fn is_keyed(message: u32, stage: &Stage) -> bool {
     stage.oracle.intent(message).is_some_and(|intent| intent.key.is_some())
 }
 
-/// As the door counts them: an 8-bit reference, 153 septets or 67 UCS-2 characters a part.
+/// Number of parts as the door counts them: with an 8-bit reference, 153 septets or 67 UCS-2 characters a part.
 fn parts_of(characters: usize, ucs2: bool) -> u8 {
     let (single, each) = if ucs2 { (70, 67) } else { (160, 153) };
     let parts = if characters <= single { 1 } else { characters.div_ceil(each) };

@@ -1,5 +1,5 @@
-//! From the plan to what the real code is told: the catalog, the settings of shards and links. A mutant's wrong setting is
-//! put in here; the oracle goes by the plan.
+//! Turns the plan into what the real code is told: the catalog and the settings of shards and links. A mutant's wrong
+//! setting is applied here; the oracle uses the plan.
 
 use crate::delivery::DoubtPolicy;
 use crate::link::{Account, Options as LinkOptions};
@@ -13,22 +13,22 @@ use stentor_smpp::split::CarrierText;
 use super::mutants::Mutant;
 use super::plan::{CarrierPlan, Plan};
 
-/// The number of the carrier at that place.
+/// The id of the carrier with this index.
 pub const fn carrier_id(at: usize) -> CarrierId {
     CarrierId(at as u16 + 1)
 }
 
-/// The group of the carrier at that place.
+/// The group of the carrier with this index.
 pub const fn group_id(at: usize) -> GroupId {
     GroupId(at as u16 + 1)
 }
 
-/// The route over only the carrier at that place; behind the last one comes the route over all.
+/// The route over only the carrier with this index; the id after the last of them is the route over all carriers.
 pub const fn route_id(at: usize) -> RouteId {
     RouteId(at as u16 + 1)
 }
 
-/// What every shard knows.
+/// The catalog that every shard is given.
 pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     let dialect = |carrier: &CarrierPlan| match mutant {
         Some(Mutant::IgnoreDialect) => Dialect::untold(),
@@ -60,12 +60,13 @@ pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     }
 }
 
-/// The same when the route over all is gone: messages for it find that of the first carrier which comes.
+/// The catalog without the route over all carriers: messages for it are rerouted over the first route whose
+/// carrier is not absent.
 pub fn catalog_without_shared(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     let mut catalog = catalog(plan, mutant);
     let routes = &mut catalog.routes.routes;
     if mutant == Some(Mutant::RouteUnheard) {
-        // Nobody takes what waits for it, and nobody is told that it is no route any more.
+        // No link takes what waits for the route, and the shards are not told that the route is gone.
         routes.iter_mut().skip(plan.carriers.len()).for_each(|route| route.ways.clear());
         return catalog;
     }
@@ -74,7 +75,7 @@ pub fn catalog_without_shared(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     catalog
 }
 
-/// The same without a carrier, and without what goes by it alone.
+/// The catalog without one carrier and the route over it alone.
 pub fn leave_out(mut catalog: Catalog, carrier: usize) -> Catalog {
     let id = carrier_id(carrier);
     catalog.carriers.retain(|known| known.id != id);
@@ -98,7 +99,7 @@ pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option
     options
 }
 
-/// The settings of every link, each with its carrier's place.
+/// The settings of every link, each with the index of its carrier.
 pub fn links(plan: &Plan, map: ShardMap, silent_until: Mono, mutant: Option<Mutant>) -> Vec<(usize, LinkOptions)> {
     let mut links = Vec::new();
     for (at, carrier) in plan.carriers.iter().enumerate() {

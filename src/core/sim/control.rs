@@ -1,5 +1,5 @@
-//! The daemon's control in one life of the process, over a disk of its own: what is wanted is committed, published to all
-//! nodes, answered. Knows when things are written, durable and told; what must be true of them, the oracle says
+//! The daemon's control in one life of the process, over a disk of its own: changes are committed, published to all
+//! nodes, and answered. Knows when things are written, durable and reported; the oracle says what must be true of them
 //! ([`super::entries`]).
 
 use std::sync::Arc;
@@ -20,35 +20,36 @@ use super::plan::{DiskPlan, Plan};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// Names of each kind that an operator thinks of, beside those that are in use. More than there is room for.
+/// Names of each kind that the operator invents, beside those in use; more than the bounds allow.
 const NAMES: u64 = 16;
-/// Kinds of which an operator thinks: the first ones.
+/// Kinds of names that the operator invents: the first ones.
 const KINDS: u64 = 5;
-/// Settings that come and go.
+/// Settings that the operator sets and removes.
 const SETTINGS: u64 = 5;
 
-/// So small that everything is full at times.
+/// Small, so that every table is full at times.
 const fn bounds() -> Bounds {
     let kinds = [Bound { entries: 12, octets: 80 }; Kind::COUNT];
     Bounds { kinds, all: Bound { entries: 40, octets: 280 } }
 }
 
-/// See the head of this file.
+/// The daemon's control in one life of the process.
 #[derive(Debug)]
 pub struct ControlHost {
     life: u32,
     plan: DiskPlan,
     control: Control,
     store: MemoryStore,
-    /// What of its disk fails.
+    /// Faults of its disk.
     pub faults: Faults,
-    /// A batch is durable, and control has not heard of it.
+    /// A batch is durable, and control has not been told.
     untold: bool,
     has_failed: bool,
 }
 
 impl ControlHost {
-    /// Starts over what the disk holds, and wants what a start wants: numbers for every name in use, and a version.
+    /// Starts from the contents of the disk, and requests what every start requests: numbers for every name in use, and
+    /// a version.
     pub fn start(life: u32, Platter { store, faults }: Platter, plan: &Plan, stage: &mut Stage) -> Self {
         let found = recover(&store.reader()).map_err(|error| error.to_string());
         let control = found.and_then(|found| Control::recover(found, bounds()).map_err(|error| error.to_string()));
@@ -65,12 +66,12 @@ impl ControlHost {
         host
     }
 
-    /// What is published.
+    /// The entries published last.
     pub const fn published(&self) -> &Arc<Entries> {
         self.control.published()
     }
 
-    /// Somebody wants that.
+    /// Requests these changes.
     pub fn change(&mut self, changes: Vec<Change>, stage: &mut Stage) {
         let ticket = stage.oracle.entries.asked(&changes);
         note!(stage, "control, request {ticket}: {changes:?}");
@@ -93,7 +94,7 @@ impl ControlHost {
         }
     }
 
-    /// The batch of that version has become durable; control learns of it in a while.
+    /// The batch of that version has become durable; control is told later.
     pub fn handle_durable(&mut self, version: u64, stage: &mut Stage) {
         if self.faults.strikes(Operation::Sync, stage.now_ns()) {
             stage.tally.add(Count::SyncsFailed);
@@ -106,7 +107,7 @@ impl ControlHost {
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ControlTold(version)));
     }
 
-    /// Control learns that a batch is durable.
+    /// Control is told that a batch is durable.
     pub fn handle_told(&mut self, version: u64, stage: &mut Stage) {
         self.untold = false;
         if !stage.is_mutant(Mutant::PublishEarly) {
@@ -115,7 +116,7 @@ impl ControlHost {
         self.commit(stage);
     }
 
-    /// Does what may be done; whether something was published.
+    /// Carries out what control can do now; true if it published something.
     pub fn poll(&mut self, stage: &mut Stage) -> bool {
         let mut is_news = false;
         while let Some(effect) = self.control.poll_effect() {
@@ -137,7 +138,7 @@ impl ControlHost {
         is_news
     }
 
-    /// Nothing is wanted or under way.
+    /// Whether no change is requested or under way.
     pub fn is_idle(&self) -> bool {
         self.control.is_idle() && self.store.begun() == 0 && !self.untold
     }
@@ -147,7 +148,7 @@ impl ControlHost {
         self.has_failed
     }
 
-    /// Where its work stands.
+    /// Notes where in its work control is.
     pub fn note_phases(&self, phases: &mut Phases) {
         phases.note(Phase::ControlWritten, self.store.begun() > 0);
         phases.note(Phase::ControlUntold, self.untold);
@@ -159,7 +160,7 @@ impl ControlHost {
         self.has_failed = true;
     }
 
-    /// The process is gone: of the batch under way all is there, or nothing, or some blocks.
+    /// The process dies: of the batch under way everything survives, or nothing, or some blocks.
     pub fn crash(self, stage: &mut Stage) -> Platter {
         let mut remains = Remains::default();
         if self.store.begun() > 0 {
@@ -185,7 +186,7 @@ fn expect(done: Result<(), String>, stage: &mut Stage) {
     }
 }
 
-/// The names in use, as the contract numbers them: it counts from 1, and they are the first that control hears of.
+/// The names in use, numbered as in the contract: it counts from 1, and control hears of them first.
 fn names(plan: &Plan) -> Names {
     let all = contract::catalog(plan, None);
     Names {
@@ -196,7 +197,7 @@ fn names(plan: &Plan) -> Names {
     }
 }
 
-/// Whether the names in use have the numbers under which nodes know them.
+/// Checks that the names in use have the numbers by which nodes know them.
 pub fn judge_catalog(entries: &Entries, plan: &Plan, stage: &mut Stage) {
     let catalog = contract::catalog(plan, None);
     let strange = catalog.routes.routes.iter().find(|route| entries.route(&route.name) != Some(route.id.0));
@@ -211,7 +212,7 @@ pub fn judge_catalog(entries: &Entries, plan: &Plan, stage: &mut Stage) {
     }
 }
 
-/// What an operator thinks of: new names, a configuration, settings that come and go; some of it impossible.
+/// Changes that an operator requests: new names, a configuration, settings set and removed; some are impossible.
 pub fn wishes(stage: &mut Stage) -> Vec<Change> {
     let wall = stage.wall();
     let chance = &mut stage.control_chance;

@@ -1,5 +1,5 @@
-//! How often a carrier may take a part: once, and once more for each time at which that very part was in doubt there and somebody
-//! wanted it sent again. A message that goes to another carrier, or is cut anew, begins anew.
+//! How often a carrier may take a part: once, and once more for each time at which that very part was in doubt there
+//! and was to be sent again. For a message that goes to another carrier, or is split anew, counting starts again.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::traffic::NotWritten;
 use super::contract::carrier_id;
 use super::oracle::{Truth, doubts_in};
 
-/// How a part came to a carrier more often than the ledger explains. `policy`: of its class, if it has always had it.
+/// How a part came to a carrier more often than the ledger explains; `None` if it did not. `policy`: the doubt policy
+/// of its class, if that never changed.
 pub(super) fn twice(truth: &Truth, policy: Option<DoubtPolicy>) -> Option<String> {
     let is_dropped = policy == Some(DoubtPolicy::Drop) && !truth.may_repeat;
     let mut copies: BTreeMap<(usize, u8), usize> = BTreeMap::new();
@@ -31,7 +32,7 @@ pub(super) fn twice(truth: &Truth, policy: Option<DoubtPolicy>) -> Option<String
     is_unexplained.then(|| format!("taken before the restore {:?}", truth.elsewhere))
 }
 
-/// How often that carrier may take that part, by what the timeline tells.
+/// How often that carrier may take that part according to the timeline.
 fn permitted(timeline: &[TimelineEntry], carrier: usize, part: u8, is_dropped: bool) -> usize {
     let (mut permitted, mut is_here, mut has_it) = (0, false, false);
     for entry in timeline {

@@ -1,5 +1,5 @@
-//! A shard's storage in virtual time: one batch under way to the platter, one errand at the reader thread. Knows when
-//! things are written, durable and told, and what fails; refuses to know what they mean.
+//! A shard's storage in virtual time: one batch on its way to the disk, one errand at the reader thread. Knows when
+//! things are written, durable and reported, and what fails; refuses to know what they mean.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -22,42 +22,42 @@ use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// Errands in whose time a run is written, at most.
+/// Longest time in which a run is written, in errands.
 const RUN_ERRANDS: u64 = 40;
 
-/// A read that fails is one of the first so many of an answer.
+/// A read fault hits one of the first so many reads of an answer.
 const READS_MAX: u64 = 4;
 
-/// What the reader thread is at.
+/// What the reader thread is working on.
 #[derive(Debug)]
 enum UnderWay {
     Answer(Box<Found>),
     Fails,
     Maintain(Maintenance),
-    /// A run is being written, or is called written too early.
+    /// A run is being written; a mutant reports it as written too early.
     Run(RunId),
 }
 
-/// What stays of a disk between two lives of the process.
+/// The part of a disk that survives from one life of the process to the next.
 #[derive(Debug)]
 pub struct Platter {
     /// What it holds.
     pub store: MemoryStore,
-    /// What is wrong with it.
+    /// The faults that are planned for it.
     pub faults: Faults,
 }
 
-/// Everything that stays between two lives of the process.
+/// All disks, as they survive from one life of the process to the next.
 #[derive(Debug)]
 pub struct Platters {
     /// By shard.
     pub shards: Vec<Platter>,
-    /// Of control.
+    /// Control's disk.
     pub control: Platter,
 }
 
 impl Platters {
-    /// Every one.
+    /// All disks, control's included.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Platter> {
         self.shards.iter_mut().chain([&mut self.control])
     }
@@ -70,20 +70,20 @@ pub struct Disk {
     life: u32,
     plan: DiskPlan,
     store: MemoryStore,
-    /// What fails.
+    /// The faults that are planned for it.
     pub faults: Faults,
     answerer: Answerer<MemoryReader>,
     maintainer: MemoryMaintainer,
     errands: VecDeque<Errand>,
     under_way: Option<UnderWay>,
     answers: InOrder,
-    /// Answers that the shard has not heard yet.
+    /// Answers that the shard has not been given yet.
     telling: u32,
     /// The batch under way holds a checkpoint.
     checkpoint: bool,
-    /// Durable batches that the shard has not heard of.
+    /// Durable batches of which the shard has not been told.
     untold: u32,
-    /// Runs that are written and whose registration is not durable.
+    /// Runs that are written but whose registration is not durable.
     loose_runs: BTreeSet<RunId>,
     /// Registrations in the batch under way.
     registering: Vec<RunId>,
@@ -118,15 +118,15 @@ impl Disk {
         }
     }
 
-    /// What a start reads.
+    /// What a start reads from it.
     ///
     /// # Errors
-    /// Those of [`crate::store::recover`].
+    /// As [`crate::store::recover`].
     pub fn recover(&self, stage: &Stage) -> Result<Recovery, StoreError> {
         sabotage::recover(&self.store.reader(), stage.wall(), stage.mutant)
     }
 
-    /// Nothing is under way.
+    /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none() && self.errands.is_empty() && self.store.begun() == 0 && self.telling == 0
     }
@@ -141,12 +141,12 @@ impl Disk {
         self.store.reader()
     }
 
-    /// Bytes of everything that is kept.
+    /// Bytes of all stored data.
     pub fn octets(&self) -> u64 {
         self.store.disk_bytes()
     }
 
-    /// Where its work stands.
+    /// Notes where in its work the storage is.
     pub fn note_phases(&self, phases: &mut Phases) {
         let written = self.store.begun() > 0;
         phases.note(Phase::Fresh, self.batches == 0);
@@ -164,7 +164,7 @@ impl Disk {
         }
     }
 
-    /// The shard has heard of a durable batch, or an answer.
+    /// The shard has been told of a durable batch, or given an answer.
     pub const fn handle_told(&mut self, event: &ShardEvent) {
         match event {
             ShardEvent::Committed(_) => self.untold -= 1,
@@ -172,7 +172,7 @@ impl Disk {
         }
     }
 
-    /// Nothing becomes durable before then.
+    /// Nothing becomes durable before `until_ns`.
     pub fn stall(&mut self, until_ns: u64) {
         self.stalled_until_ns = self.stalled_until_ns.max(until_ns);
     }
@@ -216,7 +216,7 @@ impl Disk {
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::Durable(self.at, seq)));
     }
 
-    /// The batch has become durable; its shard learns of it in a while.
+    /// The batch has become durable; its shard is told later.
     pub fn handle_durable(&mut self, seq: CommitSeq, stage: &mut Stage) {
         if self.faults.strikes(Operation::Sync, stage.now_ns()) {
             stage.tally.add(Count::SyncsFailed);
@@ -243,7 +243,7 @@ impl Disk {
         self.start(stage);
     }
 
-    /// The reader thread is done with what it was at.
+    /// The reader thread has finished its errand.
     pub fn handle_done(&mut self, stage: &mut Stage) {
         match self.under_way.take() {
             Some(UnderWay::Answer(mut found)) => {
@@ -285,14 +285,15 @@ impl Disk {
             Errand::Maintain(Maintenance::WriteRun { run, notes }) => self.begin_run(run, notes, stage),
             Errand::Maintain(work) => UnderWay::Maintain(work),
         };
-        // A run is long.
+        // A run takes longer than other errands.
         let times = if matches!(work, UnderWay::Run(_)) { stage.chance.between(1, RUN_ERRANDS) } else { 1 };
         self.under_way = Some(work);
         let delay = times * self.plan.errand.draw(&mut stage.chance);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ErrandDone(self.at)));
     }
 
-    /// Tries of the store do not help a read that fails here; where there are fewer reads, none does.
+    /// Executes a read. The store's own retries do not help against this fault; an answer with fewer reads than the
+    /// chosen one does not fail.
     fn read(&mut self, request: ReadRequest, stage: &mut Stage) -> UnderWay {
         let strikes = self.faults.strikes(Operation::Read, stage.now_ns());
         let failure = strikes.then(|| {
@@ -330,7 +331,7 @@ impl Disk {
                 stage.tally.add(Count::RunsDeleted);
                 self.maintainer.delete_run(run)
             }
-            // What was dropped reaches the platter at some checkpoint, not at the next.
+            // Dropped ranges reach the disk at some checkpoint, not necessarily the next.
             Maintenance::Checkpoint if stage.chance.chance(500_000) => self.maintainer.checkpoint(),
             Maintenance::Checkpoint | Maintenance::WriteRun { .. } => Ok(()),
         };
@@ -350,7 +351,7 @@ impl Disk {
         self.has_failed = true;
     }
 
-    /// The process is gone: of the batch under way all is there, or nothing, or some blocks, as chance will have it.
+    /// The process dies: of the batch under way everything survives, or nothing, or some blocks, by chance.
     pub fn crash(self, stage: &mut Stage) -> Platter {
         let remains = self.remains(stage);
         note!(stage, "shard {} keeps {remains:?}", self.at);

@@ -1,6 +1,6 @@
-//! The doors of the process that lives: each message that comes in is judged, charged to its tenant and put into a frame by
-//! the rooms that real doors ask, and what was charged is settled when the shard has answered. A process that dies takes
-//! its doors with it, and what they counted.
+//! The doors of the living process: each incoming message is validated, charged to its tenant and put into a frame by
+//! the same rooms that real doors use, and the charge is settled when the shard has answered. When a process dies, its
+//! doors and their counters die with it.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use super::oracle::{Intent, Invariant};
 use super::plan::Plan;
 use super::stage::{Stage, note};
 
-/// See the head of this file.
+/// The doors of one process.
 #[derive(Debug)]
 pub struct Doors {
     shards: u8,
     printer: Printer,
     defaults: Defaults,
     tenants: BTreeMap<TenantId, Tenant>,
-    /// By ticket: who is charged what for a request that no shard has answered.
+    /// By ticket: the tenant and the charge of a request that no shard has answered yet.
     open: BTreeMap<u64, (TenantId, Charge)>,
 }
 
 impl Doors {
-    /// Of a new process.
+    /// The doors of a new process.
     pub fn new(plan: &Plan) -> Self {
         let named = |id: TenantId| plan.tenants.iter().find(|tenant| tenant.id == id).cloned();
         let tenant = |id| Tenant::new(named(id).unwrap_or(TenantOptions { id, ..TenantOptions::default() }));
@@ -41,8 +41,8 @@ impl Doors {
         }
     }
 
-    /// A request for one shard comes in: its frame, which holds as many of its messages as its tenant may bring in, and behind
-    /// these what may have been taken before.
+    /// A request for one shard comes in. Gives its frame with as many of its messages as the tenant may submit now,
+    /// followed by those that may already have been taken.
     pub fn take_in(
         &mut self,
         to: (ShardId, ReplyTo),
@@ -93,7 +93,7 @@ impl Doors {
             self.open.insert(reply.ticket, (owner, charge));
         }
         let frame = parcels.into_iter().next().map(|parcel| parcel.frame).unwrap_or_default();
-        // Every other one counts as a part of a request that has more for the same shard.
+        // Half of the frames count as part of a request that has more messages for the same shard.
         Frame { reply, alone: frame.alone && reply.ticket.is_multiple_of(2), ..frame }
     }
 
@@ -109,7 +109,7 @@ impl Doors {
     }
 }
 
-/// What a client types, of which its draft borrows.
+/// What a client writes; the draft borrows from it.
 struct Wanted {
     to: String,
     key: Option<String>,

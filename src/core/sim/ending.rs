@@ -11,12 +11,12 @@ use super::tally::Count;
 use super::troubles::STALL_NS;
 use super::world::{PATROL_NS, World};
 
-/// How long what has expired may wait on, once faults have ended and their consequences, ms.
+/// How long expired messages may still wait once faults and their consequences have ended, ms.
 const EXPIRY_MS: u64 = 60_000;
-/// When all has followed from a time that has passed.
+/// How long after a deadline its consequences must have happened, ns.
 const SETTLED_AFTER: u64 = 30 * SECOND;
 
-/// What the world is waiting for once it is calm.
+/// What the world waits for once it is calm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Everything comes to rest.
@@ -30,11 +30,11 @@ pub(super) enum Ending {
 }
 
 impl World {
-    /// Faults are over, their consequences too: what has expired may not wait any more.
+    /// Faults and their consequences are over: expired messages may not wait any more.
     pub(super) fn judge_waiting(&mut self) {
         let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
-        // What a clock put off that was ahead may wait until then.
+        // What was postponed while the clock was ahead may wait until then.
         let was_ahead = self.stage.wall() < self.stage.ahead_until.after_ms(EXPIRY_MS);
         if was_ahead || self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
             return;
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Whatever happens, and whoever is away: what has ended, or has expired a while ago, holds no place.
+    /// At any time, and whichever carriers are away: a message that has ended, or expired a while ago, holds no place.
     pub(super) fn patrol(&mut self) {
         self.stage.agenda.after(PATROL_NS, Happening::Patrol);
         let quiet_since_ns = self.started_ns.max(self.troubled_until_ns);
@@ -68,7 +68,7 @@ impl World {
             None => Some("the process is down".to_owned()),
             Some(_) if !self.operator.has_decided() => Some("the operator has not decided".to_owned()),
             Some(_) if !self.clients.are_done() => Some("clients are not done".to_owned()),
-            Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process stands still".to_owned()),
+            Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process is stalled".to_owned()),
             Some(_) if self.stage.asks_under_way + self.stage.replies_under_way > 0 => {
                 Some("doors are not done".to_owned())
             }
@@ -107,7 +107,7 @@ impl World {
         note!(stage, "{} messages are stored", stored.len());
         let mut tally = std::mem::take(&mut stage.tally);
         stage.oracle.judge_all(&self.plan, &stored, &mut tally);
-        // Retention takes what handsets wrote as well.
+        // Retention removes messages from handsets as well.
         if let Some(process) = self.process.as_ref().filter(|_| !stage.oracle.aged)
             && let Err(what) = stage.oracle.handsets.judge(&process.stores(), &self.plan.shard, &mut tally)
         {
@@ -128,7 +128,7 @@ impl World {
         self.stage.agenda.after(stop_in, Happening::Stop);
     }
 
-    /// Nothing happens until retention has passed, and the patience with receipts.
+    /// Lets retention pass, and the time for which receipts are awaited, without any other event.
     fn age(&mut self) {
         note!(self.stage, "time passes");
         let shard = &self.plan.shard;

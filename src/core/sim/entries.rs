@@ -1,5 +1,6 @@
-//! What must be true of control's entries, judged from outside: what was answered is there, what was refused is not, a number
-//! stands for one name for ever, and the version only grows, over crashes and restores. Knows nothing of how control works.
+//! What must be true of control's entries, judged from outside: what was answered is stored, what was refused is not, a
+//! number belongs to one name for ever, and the version only grows, over crashes and restores. Knows nothing of how
+//! control works.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use crate::control::{Change, Entries, Kind};
 
 type Key = (Kind, Vec<u8>);
 
-/// A wish that may have come true: the value, or that there is none.
+/// A requested value that may be in force; `None` in it: the entry was removed.
 #[derive(Clone, Debug)]
 struct Wish {
     ticket: u64,
@@ -18,11 +19,11 @@ struct Wish {
 #[derive(Clone, Debug, Default)]
 pub struct EntriesSeen {
     tickets: u64,
-    /// The greatest that was ever published.
+    /// The greatest version that was ever published.
     version: u64,
     /// Every name that was ever published.
     numbers: BTreeMap<Key, u16>,
-    /// By key, in the order of requests; of those that were not refused.
+    /// By key, in the order of requests: the requested values that were not refused.
     wishes: BTreeMap<Key, Vec<Wish>>,
     /// By key: the newest request that was answered.
     answered: BTreeMap<Key, u64>,
@@ -31,12 +32,12 @@ pub struct EntriesSeen {
 }
 
 impl EntriesSeen {
-    /// The greatest that was ever published.
+    /// The greatest version that was ever published.
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// Somebody wants that; gives the ticket.
+    /// The operator requests these changes; gives the ticket.
     pub fn asked(&mut self, changes: &[Change]) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
@@ -53,10 +54,10 @@ impl EntriesSeen {
         ticket
     }
 
-    /// Everybody acts on these entries now.
+    /// Every node uses these entries from now on.
     ///
     /// # Errors
-    /// What of them cannot be.
+    /// What is impossible about them.
     pub fn published(&mut self, entries: &Entries) -> Result<(), String> {
         if entries.version() <= self.version {
             return Err(format!("version {} was published after {}", entries.version(), self.version));
@@ -64,10 +65,10 @@ impl EntriesSeen {
         self.found(entries)
     }
 
-    /// A start has found these entries.
+    /// A start has recovered these entries.
     ///
     /// # Errors
-    /// What of them cannot be.
+    /// What is impossible about them.
     pub fn found(&mut self, entries: &Entries) -> Result<(), String> {
         if entries.version() < self.version {
             return Err(format!("version {} was published, and now it is {}", self.version, entries.version()));
@@ -106,10 +107,10 @@ impl EntriesSeen {
         Err(format!("{key:?} is {value:?}; request {since} was answered, and these were made: {wishes:?}"))
     }
 
-    /// A request was answered, when these entries were published.
+    /// A request was answered; `entries` are those that were published then.
     ///
     /// # Errors
-    /// What of it is not so.
+    /// What is wrong with the answer.
     pub fn answered(&mut self, ticket: u64, is_done: bool, entries: &Entries) -> Result<(), String> {
         let changes =
             self.open.remove(&ticket).ok_or_else(|| format!("request {ticket} is answered, and was not open"))?;
@@ -134,12 +135,12 @@ impl EntriesSeen {
         self.wishes.iter().try_for_each(|(key, wishes)| self.judge_value(entries, key, wishes))
     }
 
-    /// The process is gone: nobody answers what is open.
+    /// The process has died: open requests are never answered.
     pub fn forget_open(&mut self) {
         self.open.clear();
     }
 
-    /// A backup of that time stands in the place of everything. Versions and tickets go on.
+    /// A backup of that time replaces all entries. Versions and tickets continue.
     pub fn restored(&mut self, then: &Self) {
         let (version, tickets) = (self.version, self.tickets);
         *self = Self { version, tickets, open: BTreeMap::new(), ..then.clone() };

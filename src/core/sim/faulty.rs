@@ -1,34 +1,34 @@
-//! An operation of a disk that fails: the Nth of its kind, once or from then on. Knows kinds and counts; what an operation
-//! is, and what its failure means, is the disk's business.
+//! Disk operations that fail: the Nth of its kind, once or from then on. Knows kinds and counts; the disk knows what an
+//! operation is and what its failure means.
 
-/// What can fail.
+/// The kinds of operation that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// A batch is written.
     Write,
-    /// It is synced.
+    /// A batch is synced.
     Sync,
-    /// A question is answered.
+    /// A question is answered from the store.
     Read,
     /// A range is dropped, a run written or deleted, a checkpoint made.
     Upkeep,
-    /// A start reads what is there.
+    /// A start reads the store.
     Open,
 }
 
 impl Operation {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 5] = [Self::Write, Self::Sync, Self::Read, Self::Upkeep, Self::Open];
 }
 
 /// A fault that waits for its operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which kind.
+    /// The kind of operation that fails.
     pub operation: Operation,
-    /// How many of the kind still succeed.
+    /// How many operations of the kind still succeed.
     pub after: u32,
-    /// Until when every operation of the kind fails, once the first has; none: it fails once.
+    /// Until when every operation of the kind fails, once the first has failed; `None`: it fails once.
     pub until_ns: Option<u64>,
 }
 
@@ -40,18 +40,18 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// One more.
+    /// Adds a fault.
     pub fn push(&mut self, fault: Fault) {
         self.waiting.push(fault);
     }
 
-    /// Somebody has mended everything.
+    /// The disk is repaired: no fault is left.
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.broken.clear();
     }
 
-    /// Whether that operation fails now.
+    /// Whether this operation fails now.
     pub fn strikes(&mut self, operation: Operation, now_ns: u64) -> bool {
         self.broken.retain(|(_, until_ns)| *until_ns > now_ns);
         if self.broken.iter().any(|(kind, _)| *kind == operation) {

@@ -1,5 +1,5 @@
-//! What must be true where people are at work while traffic runs: of what a hand decided, of what strangers are told, of what was
-//! reloaded, and of a contract that a carrier is strict about.
+//! What must be true where operators are at work while traffic runs: of an operator's decisions, of what other tenants
+//! are told, of reloads, and of contracts with a carrier that enforces the spacing of parts.
 
 use crate::delivery::{EventKind, Happened, Resolution, TimelineEntry};
 use crate::model::{MessageId, MessageState, ShardId, TenantId, Wall};
@@ -11,22 +11,22 @@ use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
 
-/// Parts from which on a pace is judged.
+/// From so many parts on, a carrier's pace is judged.
 const PACE_PARTS_MIN: usize = 60;
 
 /// What reloads have changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reloads {
-    /// After so many attempts at least a message is given up, under any of the policies that there were.
+    /// The least number of attempts after which a message is given up, under any policy so far.
     pub attempts_least: u8,
-    /// What classes do with what is in doubt was changed.
+    /// The policy of a class for messages in doubt was changed.
     pub policies_changed: bool,
     /// A route may be gone.
     pub may_lose_routes: bool,
 }
 
 impl Reloads {
-    /// None yet.
+    /// No reload yet.
     pub const fn new(options: &Options) -> Self {
         let attempts_least = options.retry.transient.attempts_max;
         Self { attempts_least, policies_changed: false, may_lose_routes: false }
@@ -34,12 +34,12 @@ impl Reloads {
 }
 
 impl Oracle {
-    /// From now on that plan holds.
+    /// From now on `plan` is in force.
     pub fn reloaded(&mut self, before: &Plan, plan: &Plan, now_ns: u64) {
         let options = &plan.shard;
         self.reloads.attempts_least = self.reloads.attempts_least.min(options.retry.transient.attempts_max);
         self.reloads.policies_changed |= before.shard.doubt != options.doubt;
-        // What is refused may be told later, and by shares that were others.
+        // A refusal may be told later than it was decided, and by shares that have changed since.
         if before.shard.tenants != options.tenants {
             (self.limits.0, self.limits.1) = (0, 0);
         }
@@ -49,7 +49,7 @@ impl Oracle {
         }
     }
 
-    /// Whether nothing can have settled a message: it was never handed over, its time is not over, and nobody has cancelled it.
+    /// Whether nothing can have settled a message: it was never handed over, it has not expired, and it was not cancelled.
     pub(super) fn is_untouched(&self, message: u32) -> bool {
         let Truth { id, cancelled, state, ref intent, .. } = self.truths[message as usize];
         let was_handed = id.is_none_or(|id| self.handed.contains_key(&(id.shard(), id.address())));
@@ -60,7 +60,8 @@ impl Oracle {
             && intent.head.expires_at > self.wall
     }
 
-    /// Whether a part is the first of a message that came in so long ago that it might be gone, had it been settled.
+    /// Whether a part is the first of a message that was admitted so long ago that retention might have removed it, had
+    /// it been settled.
     pub fn outlives_retention(&self, part: &PartSeen) -> bool {
         let truth = part.message.and_then(|number| self.truths.get(number as usize));
         let (Some(truth), Some(ms)) = (truth, self.known_ms) else { return false };
@@ -75,22 +76,22 @@ impl Oracle {
 
     pub(super) fn told_stranger(&mut self, message: u32, found: &[Lookup], tally: &mut Tally) {
         tally.add(Count::Pried);
-        // Of what retention has taken nobody can say whose it was.
+        // Once retention has removed a message, its owner is unknown.
         let is_gone = self.may_be_gone(message);
         let may_be_told = |lookup: &Lookup| *lookup == Lookup::Unknown || *lookup == Lookup::Gone && is_gone;
         if !found.iter().all(may_be_told) {
-            self.break_at(Invariant::Whose, format!("a stranger is told of message {message}: {found:?}"));
+            self.break_at(Invariant::Whose, format!("another tenant is told of message {message}: {found:?}"));
         }
     }
 
     pub(super) fn told_meddler(&mut self, message: u32, cancelled: Cancelled, tally: &mut Tally) {
         tally.add(Count::Meddled);
         if cancelled != Cancelled::Unknown && !(cancelled == Cancelled::Gone && self.may_be_gone(message)) {
-            self.break_at(Invariant::Whose, format!("a stranger cancels message {message}: {cancelled:?}"));
+            self.break_at(Invariant::Whose, format!("another tenant cancels message {message}: {cancelled:?}"));
         }
     }
 
-    /// A hand is told what became of its decisions.
+    /// An operator is told the results of decisions.
     pub(super) fn told_resolved(&mut self, ids: &[MessageId], results: &[Resolved], tally: &mut Tally) {
         for (id, result) in ids.iter().zip(results) {
             let truth = self.truths.iter_mut().find(|truth| truth.id == Some(*id));
@@ -101,17 +102,17 @@ impl Oracle {
                 }
                 (Resolved::NotInDoubt | Resolved::Gone, _) | (Resolved::Done, None) => {}
                 (Resolved::Unknown, _) => {
-                    self.break_at(Invariant::Answers, format!("{id} stood in the ledger, and is unknown"));
+                    self.break_at(Invariant::Answers, format!("{id} was in the ledger, and is unknown"));
                 }
             }
         }
     }
 
-    /// What is wrong with a message that a hand, or its owner, has looked after.
+    /// What is wrong with a message about which an operator, or its owner, has decided; `None` if nothing is.
     pub(super) fn mishandled(&self, plan: &Plan, truth: &Truth, timeline: &[TimelineEntry]) -> Option<String> {
         let by_hand = timeline.iter().filter(|entry| is_by_hand(entry.what)).count();
         if truth.decided > by_hand {
-            return Some(format!("a hand has decided {} times", truth.decided));
+            return Some(format!("the operator has decided {} times", truth.decided));
         }
         let told = truth.too_late.filter(|_| plan.wall_jumps == 0 && plan.backups == 0)?;
         let has_moved = |entry: &TimelineEntry| {
@@ -122,7 +123,7 @@ impl Oracle {
         is_in_time.then(|| format!("at {told:?} it was too late to cancel it"))
     }
 
-    /// Whether a receipt came when nobody waited for it any more.
+    /// Whether a receipt came when it was no longer awaited.
     pub(super) fn was_heard_late(&self, plan: &Plan, truth: &Truth, found: &FoundMessage) -> bool {
         let Some(first) = found.view.timeline.iter().find(|entry| entry.kind() == EventKind::Attempt) else {
             return false;
@@ -132,12 +133,12 @@ impl Oracle {
         truth.taken.iter().any(heard)
     }
 
-    /// A carrier that spaces strictly takes a part.
+    /// A carrier that enforces spacing takes a part.
     pub fn note_pace(&mut self, carrier: usize, at_ns: u64) {
         self.paces.entry(carrier).or_default().push(at_ns);
     }
 
-    /// The contract of a carrier that spaces strictly is used, apart from the beginning and the end.
+    /// The rate of a carrier that enforces spacing is used up, apart from the beginning and the end.
     pub(super) fn judge_pace(&mut self, plan: &Plan) {
         let Some(percent) = plan.kind.used_percent else { return };
         for (carrier, instants) in std::mem::take(&mut self.paces) {
@@ -153,14 +154,16 @@ impl Oracle {
         }
     }
 
-    /// Of messages that wait, so many may: those whose end nobody has seen, and whose time is not long over.
+    /// The messages counted as waiting are not more than could be: those whose end was not seen and which have not
+    /// expired long ago.
     pub fn judge_places(&mut self, places: &[(ShardId, TenantId, u64)], since: Wall) {
         for (shard, tenant, waiting) in places {
             let own = |truth: &&Truth| truth.intent.shard == *shard && truth.intent.head.tenant == *tenant;
             let may_wait = |truth: &&Truth| {
                 let head = &truth.intent.head;
                 let is_cancelled = truth.cancelled || truth.state == MessageState::Cancelled;
-                // One that a receipt for one of its parts has ended while it was put off keeps its place until its turn comes.
+                // A message that was ended by a receipt for one of its parts while it was postponed keeps its place
+                // until its turn comes.
                 let is_cut_short = truth.taken.iter().any(|taken| taken.parts > 1);
                 let is_over = truth.state.is_final() && !(is_cancelled && head.send_at > since) && !is_cut_short;
                 !is_over && head.expires_at > since
@@ -174,7 +177,7 @@ impl Oracle {
     }
 }
 
-/// Whether somebody has decided so.
+/// Whether an operator caused this event.
 pub(super) const fn is_by_hand(what: Happened) -> bool {
     let by = match what {
         Happened::Resent { by } | Happened::Resolved { by } | Happened::Dead { by: Some(by), .. } => by,

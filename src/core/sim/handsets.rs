@@ -1,5 +1,6 @@
-//! What handsets write, and what must be true of it: each text that was answered is kept once, and joined when all of its parts
-//! were. Carriers bring the parts in any order, over any bind, some twice; now and then one never comes.
+//! Messages that handsets write, and what must be true of them: each text that was answered is kept once, and joined
+//! when all of its parts were. Carriers bring the parts in any order, over any bind, some twice; now and then one never
+//! comes.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,11 +19,11 @@ use super::plan::{Plan, pick};
 use super::stage::Stage;
 use super::tally::{Count, Tally};
 
-/// Handsets, by the last digit of their numbers: few, so that they use the same references.
+/// Number of handsets, told apart by the last digit of their numbers: few, so that they use the same references.
 const HANDSETS: u64 = 3;
 const FIRST_HANDSET: u64 = 4_915_199_900_000;
 const TO: [&str; 2] = ["12345", "+491990"];
-/// Parts come within this time of each other.
+/// All parts of a message come within this time, ns.
 const APART_NS: u64 = 4 * SECOND;
 
 /// How a carrier numbers parts.
@@ -44,20 +45,20 @@ struct Letter {
     data_coding: u8,
 }
 
-/// A part of one on its way to us, until it is answered.
+/// A part of such a message on its way to us, until it is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct PartSent {
-    /// Whose part.
+    /// The carrier that brings it, by index.
     pub carrier: usize,
-    /// Of which message.
+    /// Its message, by index.
     pub message: u32,
-    /// Which one, from 1.
+    /// Number of the part, from 1.
     pub part: u8,
     letter: Letter,
 }
 
 impl PartSent {
-    /// As it goes over the wire.
+    /// Writes it as it goes over the wire.
     pub fn write<T>(&self, send: impl FnOnce(&ShortMessage<'_>) -> T) -> T {
         let Letter { from, to, reference, parts, numbering, data_coding } = self.letter;
         let (mut text, mut tlvs, mut esm_class) = (Vec::new(), Vec::new(), EsmClass::DEFAULT);
@@ -89,7 +90,7 @@ fn text_of(message: u32, part: u8) -> Vec<u8> {
     format!("{message}.{part};").into_bytes()
 }
 
-/// The parts that a text consists of: message and part.
+/// The parts of which a text consists: message and part.
 fn parts_of(text: &[u8]) -> Option<Vec<(u32, u8)>> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix(';')?;
     let one = |part: &str| {
@@ -99,7 +100,7 @@ fn parts_of(text: &[u8]) -> Option<Vec<(u32, u8)>> {
     text.split(';').map(one).collect()
 }
 
-/// Which handsets there are in a world; its own chance, which leaves the rest of the plan as it is.
+/// Plans the handsets of a world. Uses a random sequence of its own, so that the rest of the plan stays as it is.
 pub fn plan(plan: &mut Plan, chance: &mut Prng) {
     if chance.chance(300_000) {
         return;
@@ -113,7 +114,7 @@ pub fn plan(plan: &mut Plan, chance: &mut Prng) {
     }
 }
 
-/// A handset writes: its parts, and when each is to come.
+/// A handset writes a message: gives its parts, and when each is to come.
 pub fn write(plan: &Plan, stage: &mut Stage) -> Vec<(u64, PartSent)> {
     let chance = &mut stage.handset_chance;
     let present: Vec<usize> = (0..plan.carriers.len()).filter(|at| !plan.carriers[*at].absent).collect();
@@ -148,9 +149,9 @@ pub fn write(plan: &Plan, stage: &mut Stage) -> Vec<(u64, PartSent)> {
 #[derive(Clone, Debug)]
 struct Seen {
     letter: Letter,
-    /// How often it was delivered to us.
+    /// How often each part was delivered to us.
     delivered: Vec<u32>,
-    /// We answered that it is kept.
+    /// Whether we answered that the part is kept.
     answered: Vec<bool>,
 }
 
@@ -160,7 +161,7 @@ pub struct HandsetsSeen {
     messages: Vec<Seen>,
 }
 
-/// How often each part is kept, and how often each message whole.
+/// How often each part is kept, and how often each message is kept joined.
 #[derive(Debug, Default)]
 struct Kept {
     parts: BTreeMap<(u32, u8), u32>,
@@ -176,17 +177,17 @@ impl HandsetsSeen {
         (self.messages.len() as u32 - 1, letter)
     }
 
-    /// A part goes out to us.
+    /// A part is sent to us.
     pub fn delivered(&mut self, part: &PartSent) {
         self.messages[part.message as usize].delivered[usize::from(part.part) - 1] += 1;
     }
 
-    /// We said that it is kept.
+    /// We answered that it is kept.
     pub fn answered(&mut self, part: &PartSent) {
         self.messages[part.message as usize].answered[usize::from(part.part) - 1] = true;
     }
 
-    /// What was seen then stands in the place of everything; what went out since, may have been kept before or may be again.
+    /// A restore goes back to what had been seen then; parts sent since may have been kept before, or may be kept again.
     pub fn restored(&mut self, then: &Self) {
         for (at, seen) in self.messages.iter_mut().enumerate() {
             match then.messages.get(at) {
@@ -196,10 +197,10 @@ impl HandsetsSeen {
         }
     }
 
-    /// Everything that shards with these options hold.
+    /// Judges everything that shards with these options hold.
     ///
     /// # Errors
-    /// What is not as it must be.
+    /// What is wrong with it.
     pub fn judge(&self, stores: &[MemoryReader], options: &ShardOptions, tally: &mut Tally) -> Result<(), String> {
         let mut kept = Kept::default();
         for store in stores {
@@ -222,7 +223,7 @@ impl HandsetsSeen {
     fn judge_record(&self, record: &HandsetRecord, kept: &mut Kept) -> Result<(), &'static str> {
         let parts = parts_of(&record.text).ok_or("it is no text that a handset wrote")?;
         let message = parts[0].0;
-        let letter = self.messages.get(message as usize).ok_or("nobody wrote it")?.letter;
+        let letter = self.messages.get(message as usize).ok_or("no handset wrote it")?.letter;
         let HandsetRecord { from, data_coding, ref to, ref header, .. } = *record;
         if (letter.from, letter.to.as_bytes(), letter.data_coding) != (from, to.as_slice(), data_coding)
             || letter.parts != record.parts
@@ -257,14 +258,14 @@ impl HandsetsSeen {
     }
 
     fn judge_kept(&self, kept: &Kept, options: &ShardOptions) -> Result<(), String> {
-        // What is given up early is in pieces, and a part that is told again later is another piece.
+        // A message that is given up early is stored in pieces, and a part that is delivered again later is another piece.
         let usual = (Bounds::DEFAULT.joining_max, ShardOptions::default().joining_ms);
         let waits = (options.bounds.joining_max, options.joining_ms) == usual;
         for (message, seen) in self.messages.iter().enumerate() {
             for (at, (delivered, answered)) in seen.delivered.iter().zip(&seen.answered).enumerate() {
                 let part = at as u8 + 1;
                 let copies = kept.parts.get(&(message as u32, part)).copied().unwrap_or(0);
-                // A whole message that is told again is another one: nothing tells them apart.
+                // A whole message that is delivered again counts as a new one: nothing tells them apart.
                 let most = if waits && seen.letter.parts > 1 { 1.min(*delivered) } else { *delivered };
                 if copies > most || *answered && copies == 0 {
                     let told = format!("delivered {delivered} times, answered {answered}");
@@ -282,7 +283,7 @@ impl HandsetsSeen {
 
 fn values(store: &MemoryReader, space: Space) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    // A store in memory is read without failing; what it would leave out is missed by the judge.
+    // A store in memory is read without failing; if it left something out, the judgement would notice it as missing.
     let _ = store.range(space, &[0], &[u8::MAX; 13], usize::MAX, &mut |_, value| {
         found.push(value.to_vec());
         ControlFlow::Continue(())

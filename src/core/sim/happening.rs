@@ -9,42 +9,42 @@ use crate::store::CommitSeq;
 use super::oracle::Question;
 use super::plan::HostPlan;
 
-/// A connection between a link and a carrier; never used again.
+/// A connection between a link and a carrier; numbers are never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// Something happens.
+/// An event of the world.
 #[derive(Debug)]
 pub enum Happening {
-    /// Within the process of that life; void if it has ended.
+    /// An event within the process of that life; void if that process has ended.
     Inside(u32, Inside),
-    /// The carrier's side of a connection gets bytes.
+    /// Bytes arrive at the carrier's side of a connection.
     CarrierHears(ConnId, Vec<u8>),
     /// The carrier's side of a connection notices its end.
     CarrierLoses(ConnId),
-    /// A carrier's session wants to be asked.
+    /// The timer of a carrier's session runs out.
     CarrierWakes(ConnId),
-    /// The carrier answers, or closes.
+    /// The carrier answers a submit, or closes the connection.
     CarrierAnswers(ConnId, u64),
-    /// A receipt is to be delivered.
+    /// A receipt is to be sent.
     ReceiptDue(usize, u64),
-    /// A handset writes.
+    /// A handset writes a message.
     HandsetWrites,
-    /// A part of what a handset wrote is to be delivered.
+    /// A part of a handset's message is to be delivered.
     PartDue(usize, u64),
-    /// A client does something new.
+    /// A client starts something new.
     ClientActs,
-    /// A door brings a question with its ticket to the process, whichever life it is in.
+    /// A door brings a question, with its ticket, to whichever process is alive.
     Asked(ShardId, u64, Question, Box<Ask>),
-    /// A client hears from its door.
+    /// A client gets the answer from its door.
     Replied(ReplyTo, Box<Reply>),
     /// A client's patience with one request ends.
     PatienceEnds(u64),
-    /// Somebody pulls the plug, now or when the process stands where it is wanted.
+    /// The process crashes, now or when it reaches the chosen phase of its turn.
     Crash,
-    /// The process stands still.
+    /// The process stalls.
     Stall,
-    /// A disk stands still.
+    /// A disk stalls.
     DiskStalls,
     /// The disk is short of room for a while.
     DiskShort,
@@ -54,19 +54,19 @@ pub enum Happening {
     DiskFails,
     /// The operator makes a backup.
     Backup,
-    /// The operator restores the last one.
+    /// The operator restores the last backup.
     Restore,
-    /// The operator decides what becomes of what was unsent.
+    /// The operator decides about the messages that were unsent in a restored backup.
     Decide,
-    /// The operator changes what control keeps.
+    /// The operator changes entries of control.
     Configure,
-    /// The configuration is reloaded without the route over all.
+    /// The configuration is reloaded without the route over all carriers.
     RouteGone,
-    /// Something that only worlds of a kind have.
+    /// An event that only special kinds of worlds have.
     Special(Special),
-    /// Does anything wait that should not?
+    /// Checks whether anything waits that should not.
     Patrol,
-    /// Somebody asks the process to end.
+    /// The process is asked to end.
     Stop,
     /// The process starts.
     Start,
@@ -76,16 +76,16 @@ pub enum Happening {
     Cut,
     /// A connection goes silent for a while.
     Freeze,
-    /// From now on all is well.
+    /// From now on there are no faults.
     Calm,
-    /// Has everything come to rest?
+    /// Checks whether everything has come to rest.
     Look,
-    /// How large everything is, is written down.
+    /// Records how large everything is.
     Measure,
 }
 
 impl Happening {
-    /// Whether a process that stands still does not see it. Its disk goes on.
+    /// Whether a stalled process does not see the event. Its disk goes on.
     pub const fn is_for_process(&self) -> bool {
         match self {
             Self::Inside(_, inside) => {
@@ -97,50 +97,50 @@ impl Happening {
     }
 }
 
-/// Something happens that only worlds of a kind have.
+/// An event that only special kinds of worlds have.
 #[derive(Clone, Copy, Debug)]
 pub enum Special {
-    /// The configuration is reloaded with something else in it.
+    /// The configuration is reloaded with changes.
     Reload,
-    /// The operator does something by hand.
+    /// The operator does something.
     Tend,
-    /// Sending to a carrier goes on, for the operator has paused it.
+    /// Sending to a carrier is resumed after the operator has paused it.
     Resume(usize),
-    /// A tenant wants something of a message that is not his.
+    /// A tenant asks about, or cancels, another tenant's message.
     StrangerActs,
     /// A carrier goes away: its connections end.
     GoesAway(usize),
     /// Hours or days pass in one step.
     Leap,
-    /// Somebody looks up everything that was told.
+    /// Every message whose id was told is looked up.
     LookUp,
 }
 
-/// Something happens within the process.
+/// An event within the process.
 #[derive(Debug)]
 pub enum Inside {
     /// A node takes mail out of its mailbox.
     Arrives(u8, Box<NodeEvent>),
-    /// A node wants to be turned.
+    /// A node runs a turn, as it asked for.
     Wakes(usize),
     /// A batch becomes durable.
     Durable(usize, CommitSeq),
-    /// The reader thread has finished what it was at.
+    /// The reader thread has finished its errand.
     ErrandDone(usize),
-    /// The threads beside a shard tell it something.
+    /// The threads beside a shard report something to it.
     Told(usize, Box<ShardEvent>),
-    /// A batch of control, by its version, becomes durable.
+    /// A batch of control becomes durable; identified by its version.
     ControlDurable(u64),
-    /// Control learns of it.
+    /// Control is told of it.
     ControlTold(u64),
-    /// An attempt to connect, by number, comes to something, at a host of that kind, or not.
+    /// An attempt to connect, identified by its number, succeeds at a host of that kind, or fails (`None`).
     Connected(usize, BindId, u64, Option<HostPlan>),
-    /// The socket takes bytes.
+    /// The socket accepts bytes.
     SocketTakes(ConnId),
-    /// Bytes come in.
+    /// Bytes arrive from the carrier.
     Hears(ConnId, Vec<u8>),
     /// The link's side of a connection notices its end.
     Loses(ConnId, Disconnect),
-    /// Patience with a drain ends.
+    /// The time limit of a drain ends.
     DrainOver,
 }

@@ -1,5 +1,5 @@
-//! Worlds of a kind, each made of a usual plan: a long day, weeks, an operator who is always at it, carriers with one habit. Knows
-//! what each is to show; refuses to know what is done with it.
+//! Special kinds of worlds, each made from a usual plan: a long day, weeks, an operator who is always busy, carriers
+//! with one habit. Knows what each kind is meant to show, not how its plan is carried out.
 
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use crate::link::{BindKind, QueryOptions};
@@ -17,7 +17,7 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_NS: u64 = 24 * HOUR_MS * MS;
 
 impl Plan {
-    /// A long time with everyday faults, at four fifths of what the carrier permits, while retention passes every hour.
+    /// A long time with everyday faults, at four fifths of the rate that the carrier permits, while retention passes every hour.
     #[allow(clippy::too_many_lines, reason = "a list of settings, read from its top to its end")]
     pub fn day(prng: &mut Prng, hours: u64) -> Self {
         const RATE: u32 = 2;
@@ -75,7 +75,7 @@ impl Plan {
             carriers: vec![carrier],
             shared_route: false,
             route_gone_ns: None,
-            // 1.3 parts each; clients are done a fifth earlier than planned.
+            // 1.3 parts each; clients finish a fifth earlier than planned.
             messages: (hours * 3_600 * u64::from(RATE) * 8 / 16) as u32,
             recipients: 5_000,
             burst: false,
@@ -103,8 +103,8 @@ impl Plan {
         }
     }
 
-    /// A carrier that gives each id to several recipients, in a world where no fault is planned that loses its answers: a receipt
-    /// of a part that nobody knows to be under its id would be taken for one of another recipient's.
+    /// A carrier that gives each id to several recipients, in a world without planned faults that would lose its
+    /// answers: a receipt for a part whose id was not told would be taken for another recipient's.
     pub fn ids_given_again(prng: &mut Prng) -> Self {
         let usual = Self::draw(prng).unharmed();
         let behaviour = Behaviour {
@@ -143,8 +143,8 @@ impl Plan {
         .spelled()
     }
 
-    /// Carriers that send no receipts and answer when they are asked, in a world where processes die, connections go, and answers
-    /// are lost: whatever happens, what they took comes to its end.
+    /// Carriers that send no receipts but answer queries, in a world where processes crash, connections end and answers
+    /// are lost: every message that they took must still reach its end.
     pub fn queried(prng: &mut Prng) -> Self {
         let usual = Self::draw(prng);
         let carriers = (0..prng.between(1, 2)).map(|_| {
@@ -175,7 +175,7 @@ impl Plan {
             shared_route: false,
             route_gone_ns: None,
             messages: prng.between(40, 160) as u32,
-            // By the wall clock it is told how long a message has been with its carrier.
+            // How long a message has been with its carrier is measured by the wall clock.
             wall_jumps: 0,
             backups: 0,
             ages: false,
@@ -188,8 +188,8 @@ impl Plan {
         .spelled()
     }
 
-    /// A carrier that hangs up at each message to one recipient, and does nothing else wrong. One that was in the window goes once
-    /// more in a group and once more alone.
+    /// A carrier that closes the connection at each message to one recipient, and has no other fault. A message that
+    /// was in the window with it is sent once more in a group and once more alone.
     pub fn culprit(prng: &mut Prng) -> Self {
         let hangs_up_on = (RECIPIENT_BASE + prng.below(30)).to_string();
         let recipients = prng.between(30, 200) as u32;
@@ -197,29 +197,29 @@ impl Plan {
         Self { recipients, innocents_copies_max: Some(3), ..usual }
     }
 
-    /// A carrier that answers nothing for ten minutes, and then everything.
+    /// A carrier that answers nothing for ten minutes, and everything from then on.
     pub fn silent(prng: &mut Prng) -> Self {
         let usual = Self::well(prng, |behaviour| Behaviour { swallowed_ppm: 1_000_000, ..behaviour });
         let copies_max = 2 + u32::from(usual.shard.doubts_max);
         Self { chaos_ns: 600 * SECOND, innocents_copies_max: Some(copies_max), ..usual }
     }
 
-    /// Carriers that answer late, most receipts before, and a process that is often gone: what was parked and what is in doubt meet
-    /// in every order.
+    /// Carriers that answer late and send most receipts before the answer, and a process that crashes often: parked
+    /// receipts and messages in doubt meet in every order.
     pub fn tardy(prng: &mut Prng) -> Self {
         let mut usual = Self::draw(prng);
         for carrier in &mut usual.carriers {
             let slowest_us = prng.between(500_000, 20_000_000);
             carrier.behaviour.response_delay = Delay { min_us: 1_000, max_us: slowest_us };
             carrier.behaviour.receipt_first_ppm = prng.between(100_000, 900_000) as u32;
-            // None beyond it but by a fault, or it would never end.
+            // Longer than the slowest answer: only a fault makes an answer miss it, or the world would never end.
             carrier.response_timeout_ms = slowest_us / 1_000 + prng.between(2_000, 40_000);
             carrier.window = prng.between(1, 100) as u32;
         }
         Self { crashes_max: prng.between(2, 12) as u32, ..usual }
     }
 
-    /// A world in which nothing fails but what `change` makes of the only carrier, and all that is in doubt is sent again.
+    /// A world whose only fault is what `change` does to the only carrier, and where all messages in doubt are sent again.
     fn well(prng: &mut Prng, change: impl FnOnce(Behaviour) -> Behaviour) -> Self {
         let usual = Self::draw(prng).unharmed();
         let carrier = CarrierPlan {
@@ -242,7 +242,7 @@ impl Plan {
         }
     }
 
-    /// No clock, network or disk does any harm.
+    /// No fault of clock, network or disk.
     fn unharmed(self) -> Self {
         Self {
             wall_jumps: 0,
@@ -258,7 +258,8 @@ impl Plan {
         }
     }
 
-    /// An operator who reloads, pauses, binds anew and decides by hand, and tenants who want what is not theirs, in a usual world.
+    /// An operator who reloads, pauses, rebinds and resolves messages in doubt, and tenants who ask about other
+    /// tenants' messages, in a usual world.
     pub fn tended(prng: &mut Prng) -> Self {
         let mut usual = Self::draw(prng);
         if usual.shard.tenants.is_empty() {
@@ -276,14 +277,14 @@ impl Plan {
         };
         let hold = prng.chance(400_000).then_some(DoubtPolicy::Hold);
         let doubt = usual.shard.doubt.map(|policy| hold.unwrap_or(policy));
-        // Those held would reach the bounds for ever; what a backup brings back is decided by class.
+        // Held messages would fill smaller bounds for ever; messages that a backup brings back are decided by class.
         let bounds = Bounds { parked_foreign_max: usual.shard.bounds.parked_foreign_max, ..Bounds::DEFAULT };
         let shard = ShardOptions { doubt, bounds, ..usual.shard };
         Self { backups: 0, ages: false, shard, kind, ..usual }
     }
 
-    /// Messages that outlive retention, the patience with receipts, their carriers, routes and policies before anybody has
-    /// sent them: days pass, now and then in one step.
+    /// Messages that outlive retention, the wait for receipts, their carriers, routes and policies before they are
+    /// sent: days pass, sometimes in one step.
     pub fn weeks(prng: &mut Prng) -> Self {
         let usual = Self::draw(prng).unharmed();
         let days = prng.between(10, 20);
@@ -357,14 +358,14 @@ impl Plan {
             enquire_link_ms: 6 * HOUR_MS,
             reconnect_max_ms: HOUR_MS,
             receipt_retry_ns: HOUR_MS * MS / 2,
-            // What is put off for nine days may be accepted when all is calm, and is tried for days.
+            // A message scheduled nine days ahead may be admitted just before the calm begins, and is then tried for days.
             rest_ns: 24 * DAY_NS,
             look_ns: 600 * SECOND,
             ..KindPlan::default()
         }
     }
 
-    /// A carrier that is there for weeks, and refuses often.
+    /// A carrier that lasts for weeks, and refuses often.
     fn lasting(prng: &mut Prng, cores: u8) -> CarrierPlan {
         let behaviour = Behaviour {
             transient_ppm: prng.between(0, 600_000) as u32,
@@ -385,7 +386,7 @@ impl Plan {
         }
     }
 
-    /// A carrier that spaces strictly, at a rate that was agreed, with enough to send: the contract is kept, and used.
+    /// A carrier that enforces spacing at an agreed rate, with enough messages to send: the contract is kept, and used up.
     pub fn strict(prng: &mut Prng) -> Self {
         let usual = Self::well(prng, |behaviour| behaviour);
         let rate = prng.between(2, 40) as u32;
@@ -405,7 +406,7 @@ impl Plan {
             carriers: carriers.collect(),
             messages: 150 + 8 * rate,
             burst: true,
-            // What comes is there long before it can be sent.
+            // All messages arrive long before they can be sent.
             chaos_ns: 30 * SECOND,
             network: Latency { min_ns: MS, max_ns: 5 * MS, slow_ppm: 0, slow_ns: 0 },
             late_ppm: 0,
@@ -417,7 +418,7 @@ impl Plan {
         }
     }
 
-    /// So many messages that what grows with their number shows, and few faults.
+    /// So many messages that everything that grows with their number becomes visible, and few faults.
     pub fn large(prng: &mut Prng, messages: u32) -> Self {
         let usual = Self::draw(prng).unharmed();
         let carriers = (0..2).map(|_| CarrierPlan {
@@ -443,7 +444,7 @@ impl Plan {
             messages,
             recipients: messages,
             burst: false,
-            // Three in a request, and half of the clients do something else.
+            // Three messages in a request, and half of the clients' actions are no submits.
             chaos_ns: u64::from(messages) * MS,
             crashes_max: 2,
             stops_max: 1,

@@ -1,5 +1,5 @@
-//! What a node of the process has at hand in the middle of a turn: disks, mailboxes that are full at times, connections. Knows
-//! where mail goes, and is the hand of those mutants that tamper with it; the process does what is left when the turn is over.
+//! What a node of the process can use during a turn: disks, mailboxes that are sometimes full, connections. Knows where
+//! mail goes, and applies the mutants that tamper with mail; the process does what remains after the turn.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// The mailboxes of all cores, by number.
+/// The mailboxes of all cores, by core number.
 #[derive(Debug)]
 pub struct Mailboxes {
     life: u32,
@@ -37,7 +37,7 @@ struct Mailbox {
 }
 
 impl Mailboxes {
-    /// Empty ones, with so many places each.
+    /// Empty mailboxes with `places` places each.
     pub fn new(life: u32, cores: u8, places: u32) -> Self {
         let boxes = (0..cores).map(|_| Mailbox::default()).collect();
         Self { life, places, boxes, replies: BTreeSet::new() }
@@ -47,7 +47,8 @@ impl Mailboxes {
         self.boxes[usize::from(core)].taken >= self.places
     }
 
-    /// Puts something in, behind everything that is in it. Whoever may be refused asks before; the end of the process does not.
+    /// Adds mail behind everything that is in the mailbox. It does not check for room: [`Machine`] asks before, and the
+    /// order to end the process is always delivered.
     pub fn put(&mut self, core: u8, mail: NodeEvent, plan: &Plan, stage: &mut Stage) {
         let mailbox = &mut self.boxes[usize::from(core)];
         mailbox.taken += 1;
@@ -55,12 +56,12 @@ impl Mailboxes {
         stage.agenda.at(arrival, Happening::Inside(self.life, Inside::Arrives(core, Box::new(mail))));
     }
 
-    /// Something was taken out.
+    /// A piece of mail was taken out of the mailbox.
     pub fn handle_taken(&mut self, core: u8) {
         self.boxes[usize::from(core)].taken -= 1;
     }
 
-    /// Nothing is under way.
+    /// Whether no mail is under way.
     pub fn are_empty(&self) -> bool {
         self.boxes.iter().all(|mailbox| mailbox.taken == 0)
     }
@@ -70,30 +71,30 @@ impl Mailboxes {
 #[derive(Debug, Default)]
 pub struct Tampering {
     batches: u64,
-    /// The receipt that is given to another message.
+    /// The id of the last receipt, which a mutant gives to another message.
     last_id: Vec<u8>,
 }
 
-/// See the head of this file.
+/// The host of one node during a turn.
 #[derive(Debug)]
 pub struct Machine<'a> {
     /// The number of the node's core.
     pub core: u8,
-    /// What the seed has decided.
+    /// The plan of the world.
     pub plan: &'a Plan,
-    /// What everybody shares.
+    /// The state that the whole world shares.
     pub stage: &'a mut Stage,
     /// By shard.
     pub disks: &'a mut [Disk],
     /// By core.
     pub mailboxes: &'a mut Mailboxes,
-    /// Of mutants.
+    /// State of the mutants that tamper with mail.
     pub tampering: &'a mut Tampering,
     /// What links want of their connections, in order.
     pub wanted: Vec<(usize, BindId, Wanted)>,
-    /// What comes in addition, by a mutant.
+    /// Mail that a mutant adds.
     pub forged: Vec<(u8, NodeEvent)>,
-    /// A batch may be waiting.
+    /// The node was told to wait with its batches; a batch may be waiting.
     pub gathers: bool,
 }
 
@@ -143,8 +144,8 @@ impl Host for Machine<'_> {
             Alarm::Shard(_, what) => self.stage.oracle.break_at(Invariant::NoAlarm, what),
             Alarm::Note(_, what) => note!(self.stage, "{what}"),
             Alarm::Link(carrier, alarm) => note!(self.stage, "link to {carrier} alarm {alarm:?}"),
-            Alarm::Astray(mail) => {
-                self.stage.oracle.break_at(Invariant::NoAlarm, format!("core {}: {mail:?} is astray", self.core));
+            Alarm::Misrouted(mail) => {
+                self.stage.oracle.break_at(Invariant::NoAlarm, format!("core {}: {mail:?} has no receiver", self.core));
             }
         }
     }
@@ -189,13 +190,13 @@ impl Host for Machine<'_> {
 }
 
 impl Machine<'_> {
-    /// A shard lets a reply out.
+    /// A shard releases a reply.
     fn told(&mut self, to: ReplyTo, reply: &Reply) {
         self.stage.told(to, reply);
         note!(self.stage, "core {} replies {to:?}", self.core);
     }
 
-    /// Whether it arrives at all.
+    /// Applies the mutants to mail for a shard; false if the mail is dropped.
     fn tamper(&mut self, shard: ShardId, traffic: &mut ToShard) -> bool {
         if let ToShard::Outcomes(_) | ToShard::Receipts(_) = traffic {
             self.tampering.batches += 1;

@@ -1,19 +1,23 @@
-//! The second world: the very nodes of the daemon with their shards and links, in virtual time, over a disk, a network, carriers and clients
-//! that fail in every way a seed can think of, judged by an oracle that believes nobody. Knows floors 0 to 3; refuses to
-//! know clocks, sockets, files and threads: one seed is one run, to the last byte.
+//! The simulated world: the daemon's own nodes with their shards and links, in virtual time, over a disk, a network,
+//! carriers and clients that fail in every way a seed can choose, judged by an oracle that trusts none of the code's
+//! own records. Knows floors 0 to 3; refuses to know clocks, sockets, files and threads: the same seed gives the same
+//! run, to the last byte.
 //!
-//! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
-//! - [`plan`] is what a seed decides, [`kinds`] are worlds of a kind, [`world`] lets it happen, [`troubles`] is what goes wrong in it, [`ending`] how it comes to rest;
-//!   [`stage`] is what everybody shares.
-//! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
-//!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
-//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too, and [`queries`], what carriers say that are asked; [`clients`] plays the clients,
-//!   [`doors`] the doors that they come to. [`control`] is the daemon's control over a disk of its own.
-//! - [`operator`] makes backups and restores them, and decides over the ledger by hand; [`tending`] is what else an operator does, and
-//!   days that pass.
-//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`causes`], [`refusals`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
-//!   [`sabotage`] as their hands.
-//! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
+//! - [`simulator::run`] is the entry point: it takes a seed and gives a report or the first broken promise.
+//! - [`plan`] is what a seed decides, [`kinds`] are special kinds of worlds, [`world`] runs a plan, [`troubles`] are
+//!   the faults in it, [`ending`] is how it comes to rest; [`stage`] is the state that all of them share.
+//! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what a node can use in a
+//!   turn; [`faulty`] plans which disk operations fail, [`phase`] names where in its turn a process dies.
+//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too, and [`queries`] answers
+//!   `query_sm`; [`clients`] plays the clients, [`doors`] the HTTP doors that they use. [`control`] is the daemon's
+//!   control over a disk of its own.
+//! - [`operator`] makes and restores backups, and decides about unsent messages; [`tending`] is what else an operator
+//!   does, and days that pass.
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`causes`], [`refusals`],
+//!   [`restored`] and [`audit`] check what must be true; [`mutants`] are bugs that they must find, and [`sabotage`]
+//!   applies them.
+//! - [`trace`] proves that equal seeds are equal runs; [`tally`] proves that every fault fired and every place in the
+//!   turn was hit.
 
 pub mod agenda;
 pub mod audit;

@@ -1,110 +1,109 @@
-//! Deliberate bugs, built into the simulated world around the real code: each must be caught by the oracle, or the oracle
+//! Deliberate bugs, built into the simulated world around the real code: the oracle must catch each of them, or it
 //! proves nothing. A switch of the simulator alone; the daemon has none.
 
-/// One of them.
+/// One deliberate bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     /// A batch counts as durable when it is handed to the disk.
     AcknowledgeEarly,
-    /// The disk says yes and keeps nothing of one batch.
+    /// The disk reports a batch as durable and keeps nothing of it.
     LoseBatch,
-    /// A failed sync is tried again, and counts.
+    /// A failed sync is tried again, and the second one counts as success.
     IgnoreFailedSync,
-    /// A start takes the readable front of a torn batch for a batch.
+    /// A start takes the readable front of a torn batch for a whole batch.
     AcceptTorn,
     /// A run is registered while it is being written.
     RegisterEarly,
-    /// A start replays what its checkpoint holds already, where dropped ranges came back.
+    /// A start replays what its checkpoint already contains, where dropped ranges came back.
     ReplayDropped,
     /// A start forgets how far lists were read.
     LoseCursor,
     /// A start forgets what waits in lists.
     LoseReady,
-    /// A start takes an empty list for one that was never used, and reads what was dropped of it and has come back.
+    /// A start takes an empty list for one that was never used, and reads dropped entries of it that came back.
     ReadDroppedLists,
-    /// What a list is for is not recorded.
+    /// The purpose of a list is not recorded.
     LoseLists,
     /// A start forgets the fingerprints of keys.
     ForgetKeys,
-    /// A start forgets the parts of handsets' messages that wait for others.
+    /// A start forgets the parts of handsets' messages that wait for other parts.
     ForgetParts,
     /// A start forgets what was cancelled.
     ForgetCancel,
-    /// A start forgets attempts and doubts that stand in pages of the book.
+    /// A start forgets attempts and doubts that are recorded in pages of the book.
     ForgetPage,
     /// Two shards start over each other's stores.
     SwapShards,
     /// An answer of a carrier never reaches its shard.
     DropOutcomes,
-    /// What a full mailbox has no room for is not kept.
+    /// Mail that a full mailbox has no room for is dropped.
     DropRefused,
     /// A receipt is answered to the carrier and never given to its shard.
     ForgetReceipt,
-    /// A receipt is taken for another message's.
+    /// A receipt is applied to another message.
     MatchWrongId,
-    /// The numbers in receipts are not looked at.
+    /// The numbers in receipts are ignored.
     IgnoreNumbers,
-    /// What the configuration says of a carrier's ids is not looked at.
+    /// What the configuration says about a carrier's ids is ignored.
     IgnoreDialect,
     /// The link answers receipts before their shard has kept them.
     AnswerReceiptsEarly,
-    /// The link believes in a window twice as large as the contract says.
+    /// The link uses a window twice as large as the contract says.
     ExceedWindow,
-    /// No shard hears that a link has no bind any more.
+    /// No shard is told that a link has no bind any more.
     UnheardAbsence,
     /// The link's bucket is twice as large as the contract says.
     DoubleRate,
-    /// The link does not stay silent for a second after a start.
+    /// The link does not stay silent for the first second after a start.
     SkipSilence,
     /// A batch of messages is handed to the link twice.
     SubmitTwice,
-    /// A class whose policy is to give up what is in doubt sends it again.
+    /// A class whose policy is to give up messages in doubt sends them again.
     IgnorePolicy,
-    /// What is sent again and lost again is not counted.
+    /// Losses of a message that was already sent again are not counted.
     UncountDoubts,
-    /// What was lost goes again beside whatever there is.
+    /// A lost message is sent again together with others, instead of alone.
     ForgetTrials,
-    /// A receipt after the end takes the end back.
+    /// A receipt that comes after the final one takes the final state back.
     RegressState,
-    /// What a restore holds is sent.
+    /// Messages that a restore holds back are sent.
     SendRestored,
-    /// A restore goes on with the numbers of segments at which the backup ends.
+    /// A restore continues with the segment numbers at which the backup ends.
     ReuseNumbers,
-    /// A restore leaves what stands in the ledger, or is under way, to its class's policy.
+    /// A restore treats messages in the ledger or under way by their class's policy.
     ForgetLedger,
     /// A start forgets when segments expire.
     ForgetAlarms,
-    /// Who looks for what has expired finds nothing, and does not look again.
+    /// The search for expired messages finds nothing, and is not repeated.
     LoseVisit,
-    /// Who looks for what has expired does not see whose receipt did not come.
+    /// The search for expired messages ignores those whose receipt did not come.
     ForgetPatience,
-    /// What is looked at is called expired half a minute before its time.
+    /// Messages are called expired half a minute before their time.
     ExpireEarly,
-    /// A tenant's quota is charged twice for what it brings in.
+    /// A tenant's quota is charged twice for each message.
     ChargeTwice,
-    /// Of a receipt's error only the number is kept.
+    /// Of a receipt's error only the number is kept, not the text.
     DropErrorText,
-    /// A read that failed is taken for damage.
+    /// A read that failed is treated as damage.
     TakeForDamage,
-    /// Control publishes what is handed to the disk, and not durable.
+    /// Control publishes entries that are handed to the disk but not durable.
     PublishEarly,
-    /// A restored control goes on with the version at which its backup ends.
+    /// A restored control continues with the version at which its backup ends.
     ReuseVersions,
-    /// Shards are not told that a route is gone, only that nobody takes what goes by it.
+    /// Shards are not told that a route is gone, only that no link takes its messages.
     RouteUnheard,
-    /// Who asks for a message is not compared with whose it is.
+    /// The tenant that asks for a message is not compared with the message's owner.
     IgnoreTenant,
     /// A fingerprint is kept half as long as it must be.
     HalveKeys,
-    /// A start takes up what stands in lists of messages whose history is not kept, and of which it has forgotten that they were
-    /// cancelled.
+    /// A start takes messages from lists although their history is no longer kept, and has forgotten that they were cancelled.
     ForgetRetired,
-    /// A start forgets which parts a carrier has of a message, where that is older than receipts are waited for.
+    /// A start forgets which parts of a message a carrier has, where that is older than the time for which receipts are awaited.
     ForgetProgress,
 }
 
 impl Mutant {
-    /// All of them.
+    /// All mutants.
     pub const ALL: [Self; 48] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,

@@ -1,5 +1,5 @@
-//! Connections between links and carriers: bytes in order, cut anywhere, lost at the end. Knows pipes and sockets; refuses
-//! to know what the bytes say.
+//! Connections between links and carriers: bytes arrive in order, are cut anywhere, and are lost at the end. Knows
+//! pipes and sockets; refuses to know what the bytes say.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use super::plan::{HostPlan, Plan};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// One connection. Each side has its own idea of whether it stands.
+/// One connection. Each side has its own view of whether it is open.
 #[derive(Debug)]
 pub struct Conn {
     /// Which life of the process opened it.
     pub life: u32,
-    /// The link, by place.
+    /// The link, by index.
     pub link: usize,
-    /// Its bind.
+    /// The bind of the link.
     pub bind: BindId,
-    /// The carrier, by place...
+    /// The carrier, by index...
     pub carrier: usize,
-    /// ... and what its host is like.
+    /// ... and how its host behaves.
     pub host: HostPlan,
-    /// Taken from the link, not accepted by the socket.
+    /// Bytes from the link that the socket has not accepted.
     pending: Vec<u8>,
     accepting: bool,
     up: InOrder,
     down: InOrder,
     link_open: bool,
     carrier_open: bool,
-    /// What we send does not arrive any more.
+    /// What the link sends does not arrive any more.
     up_cut: bool,
     /// What the carrier sends does not arrive any more.
     down_cut: bool,
@@ -39,29 +39,29 @@ pub struct Conn {
     unread: Vec<u8>,
 }
 
-/// All connections, by number; old ones stay until both sides know of the end.
+/// All connections, by number; one that has ended is kept until both sides know.
 #[derive(Debug, Default)]
 pub struct Network {
     conns: BTreeMap<ConnId, Conn>,
     next: u64,
 }
 
-/// What became of bytes that came in.
+/// What happens to bytes that arrive at the link's side.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// To be read now.
+    /// The link reads them now.
     Read,
-    /// Nobody reads them.
+    /// They are kept until reading is resumed, or dropped if the connection has ended.
     Kept,
 }
 
 impl Network {
-    /// The newest of all connections that ever were.
+    /// The newest connection ever opened.
     pub const fn newest(&self) -> ConnId {
         ConnId(self.next)
     }
 
-    /// A connection comes to be.
+    /// Opens a connection.
     pub fn open(&mut self, life: u32, link: usize, bind: BindId, (carrier, host): (usize, HostPlan)) -> ConnId {
         self.next += 1;
         let id = ConnId(self.next);
@@ -86,18 +86,18 @@ impl Network {
         id
     }
 
-    /// A connection that at least one side believes in.
+    /// A connection that at least one side considers open.
     pub fn get(&self, id: ConnId) -> Option<&Conn> {
         self.conns.get(&id)
     }
 
-    /// Connections that stand on both sides, in order.
+    /// Connections that are open on both sides, in order.
     pub fn standing(&self) -> Vec<ConnId> {
         let stands = |conn: &Conn| conn.link_open && conn.carrier_open && !conn.up_cut && !conn.down_cut;
         self.conns.iter().filter(|(_, conn)| stands(conn)).map(|(id, _)| *id).collect()
     }
 
-    /// Bytes wait for a socket to take them.
+    /// Whether bytes wait for a socket to accept them.
     pub fn is_pending(&self) -> bool {
         self.conns.values().any(|conn| conn.link_open && !conn.pending.is_empty())
     }
@@ -109,7 +109,7 @@ impl Network {
         conn.schedule_accept(id, plan, stage);
     }
 
-    /// The socket takes some or all of what waits for it: these bytes are on their way.
+    /// The socket accepts some or all of the waiting bytes and sends them; gives those bytes.
     pub fn accept(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open) else { return Vec::new() };
         conn.accepting = false;
@@ -154,7 +154,7 @@ impl Network {
         }
     }
 
-    /// The link reads, or does not; what came in meanwhile comes now.
+    /// The link pauses or resumes reading; on resuming, bytes that arrived in the pause are delivered.
     pub fn pause_read(&mut self, id: ConnId, paused: bool, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.read_paused = paused;
@@ -164,7 +164,7 @@ impl Network {
         }
     }
 
-    /// The carrier closes: the link hears what was sent before, then of the end.
+    /// The carrier closes: the link receives what was sent before, then the end.
     pub fn close_by_carrier(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.carrier_open = false;
@@ -175,7 +175,7 @@ impl Network {
         self.forget(id);
     }
 
-    /// The link closes. Gives the bytes that still left although nobody knows.
+    /// The link closes. Gives the bytes that were still sent, which the link does not learn.
     pub fn close_by_link(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let left = self.tear(id, plan, stage);
         if let Some(conn) = self.conns.get_mut(&id) {
@@ -185,7 +185,7 @@ impl Network {
         left
     }
 
-    /// The process is gone: what its sockets took may still arrive, then the end.
+    /// The process has died: what its sockets accepted may still arrive, then the end.
     pub fn abandon(&mut self, life: u32, plan: &Plan, stage: &mut Stage) {
         let ids: Vec<_> = self.conns.iter().filter(|(_, conn)| conn.life == life).map(|(id, _)| *id).collect();
         for id in ids {
@@ -200,7 +200,7 @@ impl Network {
         }
     }
 
-    /// The network cuts a connection: first one direction, then the other, then each side notices.
+    /// The network cuts a connection: bytes are lost in one direction at once, and each side notices later.
     pub fn cut(&mut self, id: ConnId, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         stage.tally.add(Count::Cuts);
@@ -212,7 +212,7 @@ impl Network {
         stage.agenda.after(carrier_notices, Happening::CarrierLoses(id));
     }
 
-    /// Nothing moves on a connection for a while.
+    /// Delays everything on a connection for `ns` nanoseconds.
     pub fn freeze(&mut self, id: ConnId, ns: u64, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         stage.tally.add(Count::Freezes);
@@ -221,7 +221,7 @@ impl Network {
         conn.down.arrival(stage.now_ns() + ns);
     }
 
-    /// The link notices the end; true with whether a write was torn, unless it knew. Gives also what still left.
+    /// The link notices the end. `None` if it knew already; else whether a write was torn, and the bytes that were still sent.
     pub fn lose_at_link(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Option<(bool, Vec<u8>)> {
         self.conns.get(&id).filter(|conn| conn.link_open)?;
         let waiting = self.conns.get(&id).is_some_and(|conn| !conn.pending.is_empty());
@@ -235,7 +235,7 @@ impl Network {
         Some((torn, left))
     }
 
-    /// The carrier notices the end; false if it knew.
+    /// The carrier notices the end; false if it knew already.
     pub fn lose_at_carrier(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.carrier_open) else { return false };
         conn.carrier_open = false;
@@ -248,7 +248,7 @@ impl Network {
         self.conns.get(&id).is_some_and(|conn| conn.carrier_open && !conn.up_cut)
     }
 
-    /// A write under way when the end comes: some of it may have left.
+    /// The connection ends during a write: some of the bytes may still be sent.
     fn tear(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.pending.is_empty()) else { return Vec::new() };
         stage.tally.add(Count::Torn);

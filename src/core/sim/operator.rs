@@ -1,6 +1,6 @@
-//! The operator of the second world: makes backups of the running process, puts the last one in the place of everything,
-//! and decides what becomes of what was unsent in it. Knows the format, the cut and the rewriting of the real ones, over
-//! stores in memory; what must be true afterwards is the oracle's business ([`super::restored`]).
+//! The operator of the simulated world: makes backups of the running process, restores the last one over all data, and
+//! decides what happens to the messages that were unsent in it. Uses the real backup format, cut and rewriting, over
+//! stores in memory; the oracle says what must be true afterwards ([`super::restored`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -30,31 +30,31 @@ use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// Of the operator's tickets the first; clients never come so far.
+/// The first ticket of the operator; clients never use so many.
 const TICKETS_FROM: u64 = 1 << 48;
-/// Behind every key.
+/// Greater than every key.
 const LAST_KEY: [u8; 64] = [u8::MAX; 64];
 
-/// See the head of this file.
+/// The operator of the simulated world.
 #[derive(Debug, Default)]
 pub struct Operator {
     /// The last backup, and what had been seen when it was begun.
     backup: Option<(Vec<u8>, Mark)>,
-    /// What is to become of what is held, by class.
+    /// The decision for held messages, by class.
     decisions: BTreeMap<Class, DoubtPolicy>,
-    /// Who has not answered that it is so.
+    /// Shards and classes for which the decision was not confirmed yet.
     undecided: BTreeSet<(ShardId, Class)>,
     asked: BTreeMap<u64, (ShardId, Class)>,
     tickets: u64,
 }
 
 impl Operator {
-    /// Every shard of the last restore knows what is to become of what was unsent.
+    /// Whether every shard of the last restore has confirmed the decisions about unsent messages.
     pub fn has_decided(&self) -> bool {
         self.undecided.is_empty()
     }
 
-    /// There is something to restore.
+    /// Whether there is a backup to restore.
     pub const fn has_backup(&self) -> bool {
         self.backup.is_some()
     }
@@ -70,8 +70,8 @@ impl Operator {
         }
     }
 
-    /// What disks hold after a restore of the last backup.
-    /// `newest`: of all connections that ever were.
+    /// The contents of all disks after a restore of the last backup.
+    /// `newest`: the newest connection ever opened.
     pub fn restore(&mut self, newest: ConnId, plan: &Plan, stage: &mut Stage) -> Option<Platters> {
         let (octets, mark) = self.backup.as_ref()?;
         let unsent = *pick(&mut stage.chance, &[DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Drop]);
@@ -106,7 +106,7 @@ impl Operator {
         Some(Platters { shards: platters, control: platter(control) })
     }
 
-    /// Tells every shard that has not answered what is decided.
+    /// Sends the decisions to every shard that has not confirmed them.
     pub fn decide(&mut self, plan: &Plan, stage: &mut Stage) {
         for (shard, class) in &self.undecided {
             let policy = self.decisions.get(class).copied().unwrap_or(DoubtPolicy::Resend);
@@ -121,13 +121,13 @@ impl Operator {
         }
     }
 
-    /// For a question of the operator's.
+    /// A ticket for a question of the operator.
     pub(super) const fn ticket(&mut self) -> ReplyTo {
         self.tickets += 1;
         ReplyTo { core: 0, ticket: TICKETS_FROM + self.tickets }
     }
 
-    /// A shard has answered that what is decided is on stable storage.
+    /// A shard has confirmed that a decision is on stable storage.
     pub fn released(&mut self, to: ReplyTo, stage: &mut Stage) {
         if let Some(answered) = self.asked.remove(&to.ticket) {
             stage.tally.add(Count::Decisions);
@@ -136,7 +136,7 @@ impl Operator {
     }
 }
 
-/// The bytes of a backup.
+/// Writes a backup; gives its bytes.
 fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -> Result<Vec<u8>, String> {
     let told = |error: StoreError| error.to_string();
     let mut commits = Vec::new();
@@ -183,7 +183,7 @@ fn registered(store: &MemoryReader) -> Result<Vec<RunId>, StoreError> {
     Ok(found.iter().filter_map(|(key, _)| run::parse_registration_key(key)).collect())
 }
 
-/// What a visitor is shown.
+/// Collects all entries that `walk` visits.
 fn entries(
     walk: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<usize, StoreError>,
 ) -> Result<Vec<Entry>, StoreError> {
@@ -195,7 +195,7 @@ fn entries(
     Ok(entries)
 }
 
-/// The stores that a backup gives: of shards, and of control.
+/// Reads a backup into the stores of shards and of control.
 fn read(
     octets: &[u8],
     plan: &Plan,

@@ -1,5 +1,5 @@
-//! What must be true, judged from outside: what doors were told, what stood on the wire, what carriers took and what was
-//! answered to them. Knows nothing of the code's own books; the one thing it asks of the code is what a client may ask.
+//! What must be true, judged from outside: what doors were told, what was on the wire, what carriers took and what was
+//! answered to them. Knows nothing of the code's internal records; it asks the code only what a client may ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use super::quotas::Quotas;
 use super::tally::Tally;
 use super::wire::Wire;
 
-/// A promise, by name.
+/// The promises, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// What was acknowledged is found under its id, with its content.
     NothingLost,
-    /// Everything comes to rest: final, or with its carrier, or in the ledger.
+    /// Every message comes to rest: it is final, or with its carrier, or in the ledger.
     EverythingEnds,
-    /// A carrier takes no part twice unless the ledger says why; a class that drops what is in doubt never.
+    /// A carrier takes no part twice unless the ledger explains it; never in a class that gives up messages in doubt.
     NothingTwice,
-    /// What is lost again and again is given up, and takes nothing along.
+    /// A message that is lost again and again is given up, and no other message is given up with it.
     DoubtsBounded,
     /// Never more parts in a second than the contract says.
     Rate,
@@ -38,27 +38,27 @@ pub enum Invariant {
     Order,
     /// No id is given to two messages.
     IdsUnique,
-    /// One key, one message.
+    /// One key belongs to one message.
     Keys,
-    /// A receipt that was answered counts.
+    /// A receipt that was answered takes effect.
     Receipts,
-    /// What handsets wrote and we answered is kept once, and joined when it is whole.
+    /// A handset's message that we answered is kept once, and joined when all its parts are there.
     Handsets,
     /// An error is shown as its carrier wrote it.
     Errors,
     /// History only grows, and a final state stays.
     History,
-    /// What was cancelled in time is not sent, and what can still be cancelled is.
+    /// A message that was cancelled in time is not sent, and one that can still be cancelled is cancelled.
     Cancelled,
-    /// Nobody is told of a message that is another's.
+    /// No tenant is told of another tenant's message.
     Whose,
-    /// A carrier that spaces strictly is sent what it permits.
+    /// A carrier that enforces spacing is sent as much as it permits.
     Used,
-    /// A tenant is held to its share only when it has it, and to the total only when that is taken.
+    /// A tenant is limited to its share only when the share is used up, and to the total only when that is used up.
     Shares,
-    /// A tenant brings in no more than its rate and its quota, and is charged what was admitted for it.
+    /// A tenant submits no more than its rate and its quota, and is charged for exactly what was admitted.
     Quotas,
-    /// Nothing leaves before its time.
+    /// No message is sent before its scheduled time.
     NotEarly,
     /// An attempt is recorded before it leaves, and states have a cause.
     Causes,
@@ -66,48 +66,48 @@ pub enum Invariant {
     CleanStop,
     /// Every question gets one answer, the one that belongs to it.
     Answers,
-    /// A link is handed no more of a shard's messages than it granted.
+    /// A link is given no more of a shard's messages than it granted.
     Granted,
-    /// Nobody has reason to alarm the operator.
+    /// No alarm is raised for the operator.
     NoAlarm,
-    /// The store finds what it keeps.
+    /// The store finds what it stores.
     StoreSound,
-    /// A number stands for one name for ever, control keeps what it answered, and its version only grows.
+    /// A number belongs to one name for ever, control keeps what it answered, and its version only grows.
     Control,
-    /// What has expired waits no longer, whoever may take it.
+    /// A message that has expired waits no longer, whichever carriers are away.
     Expiry,
-    /// What waits for a route that is gone goes by another one.
+    /// Messages that wait for a route that is gone are sent over another one.
     Routes,
-    /// Nobody does the same for ever.
+    /// No component repeats the same work for ever.
     NoSpin,
-    /// What goes over the wire can be read.
+    /// Everything that is sent over the wire can be parsed.
     Readable,
 }
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The promise that is broken.
     pub invariant: Invariant,
-    /// How.
+    /// What happened.
     pub what: String,
 }
 
-/// A message as its client thought it up.
+/// A message as its client planned it.
 #[derive(Clone, Debug)]
 pub struct Intent {
-    /// Its shard.
+    /// The shard that it is for.
     pub shard: ShardId,
-    /// As handed over.
+    /// The head that was submitted.
     pub head: Head,
-    /// As handed over.
+    /// The encoded content that was submitted.
     pub content: Vec<u8>,
-    /// Of its key and content, if it has one.
+    /// Idempotency key and fingerprint of the content, if it has a key.
     pub key: Option<(u128, u64)>,
 }
 
 impl Intent {
-    /// Whom all messages come from.
+    /// The sender of all messages.
     pub const SENDER: &'static str = "Stentor";
 }
 
@@ -134,26 +134,26 @@ pub(super) struct Truth {
     pub is_forgotten: bool,
     /// It was acknowledged, or taken by a carrier, before the backup that was restored last.
     pub is_restored: bool,
-    /// The same, and nothing of it may leave before somebody decides: it was due by the time of the restore, and no carrier
-    /// had refused it, after which it would have waited for a time of its own.
+    /// As `is_restored`, and nothing of it may be sent until the operator decides: it was due at the time of the
+    /// restore, and no carrier had refused it (a refused message waits for a retry time of its own).
     pub is_held: bool,
     /// A carrier has refused a part.
     pub is_refused: bool,
-    /// With which statuses.
+    /// The statuses with which carriers refused parts of it.
     pub refusals: Vec<u32>,
-    /// A hand was told so often that what it decided is done.
+    /// How many decisions of the operator about it were confirmed.
     pub decided: usize,
     /// When its owner was told that it is too late to cancel it.
     pub too_late: Option<Wall>,
-    /// As it was last seen, in worlds that outlive it.
+    /// How it was last seen; only in worlds that last longer than retention.
     pub last: Option<Box<FoundMessage>>,
-    /// How often a carrier was sent each part.
+    /// How often each part was sent to a carrier.
     pub seen: BTreeMap<u8, u32>,
-    /// Somebody wanted it sent, although the process that was backed up may have sent it.
+    /// It may be sent a second time: the operator decided to send it, although the process that was backed up may have sent it.
     pub may_repeat: bool,
-    /// How much of `taken` was taken before the backup.
+    /// How many entries of `taken` were taken before the backup.
     pub taken_before: usize,
-    /// Taken between a backup and its restore.
+    /// Parts taken between a backup and its restore.
     pub elsewhere: Vec<TakenPart>,
 }
 
@@ -189,39 +189,39 @@ impl Truth {
     }
 }
 
-/// What a ticket asked for.
+/// What a ticket asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// These messages were handed over.
+    /// Submit these messages.
     Submit(Vec<u32>),
-    /// These messages, by number.
+    /// Look up these messages, by number.
     Lookup(Vec<u32>),
-    /// Not this one.
+    /// Cancel this message.
     Cancel(u32),
-    /// This key is a request's, with that body.
+    /// Claim this key for a request with a body of that fingerprint.
     Claim(u128, u64),
-    /// A page of a tenant's.
+    /// Read a page of a tenant's records.
     Records(TenantId),
-    /// This message, by somebody whose it is not.
+    /// Look up this message as a tenant that does not own it.
     Pry(u32),
-    /// Not this one, by such a one.
+    /// Cancel this message as a tenant that does not own it.
     Meddle(u32),
-    /// The ledger.
+    /// List the ledger.
     Doubts,
-    /// A decision over these in the ledger.
+    /// Decide about these entries of the ledger.
     Resolve(Vec<MessageId>),
-    /// A decision about what was restored.
+    /// Decide about restored messages.
     Release,
 }
 
-/// See the head of this file.
+/// All that was seen from outside, and the first promise that was broken.
 #[derive(Debug, Default)]
 pub struct Oracle {
     /// The first broken promise.
     pub broken: Option<Violation>,
-    /// The disk was short of room at some time: messages may be refused for it.
+    /// The disk was short of room at some time: messages may be refused for that reason.
     pub was_short: bool,
-    /// What stands on the wire.
+    /// What was seen on the wire.
     pub wire: Wire,
     /// What was seen of control.
     pub entries: EntriesSeen,
@@ -229,68 +229,68 @@ pub struct Oracle {
     pub handsets: HandsetsSeen,
     pub(super) truths: Vec<Truth>,
     questions: BTreeMap<u64, Question>,
-    /// By shard and address: neither is used twice.
+    /// Messages by shard and address, neither of which may be used twice.
     ids: BTreeMap<(ShardId, Address), u32>,
     pub(super) keys: BTreeMap<u128, BTreeSet<u64>>,
     pub(super) key_ids: BTreeMap<u128, u32>,
-    /// Keys of requests, with the body for which each was told to be new.
+    /// Keys of requests, with the body for which each was first confirmed as new.
     pub(super) claims: BTreeMap<u128, u64>,
-    /// So much time has passed that what is settled may be gone.
+    /// So much time has passed that settled messages may have been removed.
     pub aged: bool,
-    /// How long a message is certainly known, ms; and what the wall clock shows.
+    /// How long a message is certainly kept, ms; below it, the present wall clock time.
     pub known_ms: Option<u64>,
     pub wall: Wall,
-    /// How often each message was handed to a link; 0: an attempt began.
+    /// How often each message was handed to a link; 0: an attempt began but was not handed over.
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
     pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
-    /// When the first of them was.
+    /// When each of these receipts was first answered.
     pub(super) heard: BTreeMap<(usize, IssuedId), Wall>,
-    /// What receipts said that a carrier sent, by the id that it gave.
+    /// What the receipts of a carrier said, by the id that it gave.
     pub(super) told: BTreeMap<(usize, IssuedId), BTreeSet<Fate>>,
-    /// Final receipts that a carrier made, by recipient: also strays.
+    /// Final receipts that a carrier made, by recipient; strays are included.
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
-    /// Error codes of the receipts that carriers sent, by recipient and what they claim.
+    /// Error codes of the receipts that carriers sent, by recipient and reported state.
     pub(super) said: BTreeMap<(Vec<u8>, Fate), BTreeSet<Vec<u8>>>,
-    /// Recipients of whom a carrier said something that nobody asked for, under an id that nobody can know.
+    /// Recipients about whom a carrier sent a receipt that was not asked for, or one under an id that we cannot know.
     pub(super) misled: BTreeSet<Vec<u8>>,
-    /// Shards and classes of which somebody wants sent what was unsent in the backup that was restored last.
+    /// Shards and classes whose unsent messages the operator decided to send after the last restore.
     pub(super) released: BTreeSet<(ShardId, Class)>,
-    /// Questions for keys of requests, copies and all.
+    /// How often keys of requests were asked for, copies included.
     pub claims_asked: u64,
-    /// Messages and keys that a shard takes at most, and who shares them, by weight.
+    /// Most messages and most keys of a shard, and the weights of the tenants that share them.
     pub(super) limits: (u64, u64, Vec<(TenantId, u32)>),
-    /// How often the process has died.
+    /// How often the process has crashed.
     pub(super) deaths: u64,
-    /// Looks, one after the other, that found messages waiting for a route that is gone.
+    /// Successive checks that found messages waiting for a route that is gone.
     stranded_looks: u32,
-    /// What tenants have brought in.
+    /// What tenants have submitted.
     pub quotas: Quotas,
-    /// The newest connection before that restore.
+    /// The newest connection at the time of the last restore.
     pub(super) conns_before: ConnId,
     /// What reloads have changed.
     pub(super) reloads: Reloads,
-    /// When parts were taken by carriers that space strictly.
+    /// When parts were taken by each carrier that enforces spacing.
     pub(super) paces: BTreeMap<usize, Vec<u64>>,
 }
 
-/// In so many looks, one after the other, something may wait for a route that is gone.
+/// In how many successive checks messages may wait for a route that is gone.
 const STRANDED_LOOKS_MAX: u32 = 5;
 
 impl Oracle {
-    /// Over carriers with these rates, and shards with these limits.
+    /// An oracle for carriers with these rates, and shards with these limits.
     pub fn new(rates: Vec<[Option<u32>; 2]>, shard: &Options) -> Self {
         let limits = (shard.queue_messages_max, shard.keys_max as u64, shard.tenants.clone());
         Self { wire: Wire::new(rates), limits, reloads: Reloads::new(shard), ..Self::default() }
     }
 
-    /// A promise is broken; the first one counts.
+    /// Records a broken promise; only the first one counts.
     pub fn break_at(&mut self, invariant: Invariant, what: String) {
         self.broken.get_or_insert(Violation { invariant, what });
     }
 
-    /// A client has thought up a message; its number.
+    /// Records a message that a client planned; gives its number.
     pub fn intend(&mut self, intent: Intent) -> u32 {
         if let Some((key, content)) = intent.key {
             self.keys.entry(key).or_default().insert(content);
@@ -299,7 +299,7 @@ impl Oracle {
         self.truths.len() as u32 - 1
     }
 
-    /// The next message's number.
+    /// The number that the next message gets.
     pub fn next_message(&self) -> u32 {
         self.truths.len() as u32
     }
@@ -309,39 +309,39 @@ impl Oracle {
         self.truths.get(message as usize).map(|truth| &truth.intent)
     }
 
-    /// The id that a message was told to have.
+    /// The id that was given for a message.
     pub fn id_of(&self, message: u32) -> Option<MessageId> {
         self.truths.get(message as usize)?.id
     }
 
-    /// Whose a message is.
+    /// The tenant that owns a message.
     pub fn tenant_of(&self, message: u32) -> TenantId {
         self.intent(message).map_or_else(TenantId::default, |intent| intent.head.tenant)
     }
 
-    /// Messages of a shard whose ids were told.
+    /// Messages of a shard whose ids were told to clients.
     pub fn told_of(&self, shard: ShardId) -> Vec<u32> {
         let told = |(_, truth): &(usize, &Truth)| truth.id.is_some() && truth.intent.shard == shard;
         self.truths.iter().enumerate().filter(told).map(|(number, _)| number as u32).collect()
     }
 
-    /// Somebody asks.
+    /// A question is asked.
     pub fn asked(&mut self, ticket: u64, question: Question) {
         self.questions.insert(ticket, question);
     }
 
-    /// The process has died: what it was asked is never answered.
+    /// The process has crashed: the questions that it was asked are never answered.
     pub fn process_died(&mut self) {
         self.deaths += 1;
         self.questions.clear();
     }
 
-    /// A ticket that was never answered.
+    /// A ticket that has not been answered.
     pub fn unanswered(&self) -> Option<u64> {
         self.questions.keys().next().copied()
     }
 
-    /// A shard lets a reply out: from now on it is a promise.
+    /// A shard releases a reply: from now on it is a promise.
     pub fn told(&mut self, to: ReplyTo, reply: &Reply, tally: &mut Tally) {
         let Some(question) = self.questions.remove(&to.ticket) else {
             return self.break_at(Invariant::Answers, format!("{to:?} is answered, and did not ask: {reply:?}"));
@@ -378,8 +378,8 @@ impl Oracle {
         }
     }
 
-    /// Whether retention may have taken a message: it is settled, by a receipt perhaps that came after somebody last looked, or
-    /// nobody can have its receipt any more.
+    /// Whether retention may have removed a message: it is settled, perhaps by a receipt that came after it was last
+    /// looked up, or too much time has passed for anything but a message that was never handed over.
     pub(super) fn may_be_gone(&self, message: u32) -> bool {
         let Truth { state, born, ref taken, .. } = self.truths[message as usize];
         let is_answered = |taken: &TakenPart| self.answered.contains_key(&(taken.carrier, taken.issued));
@@ -388,7 +388,7 @@ impl Oracle {
     }
 
     fn lost(&mut self, message: u32, how: &str) {
-        // Who asks may know it by the id that was forgotten.
+        // The client may know it by the id that the restore has removed.
         if self.truths[message as usize].is_forgotten {
             return;
         }
@@ -481,14 +481,14 @@ impl Oracle {
         }
     }
 
-    /// A shard writes down that attempts begin: one that it does not live to hand over is in doubt after it.
+    /// A shard records that attempts begin: one that it does not hand over before a crash is in doubt afterwards.
     pub fn begun(&mut self, shard: ShardId, attempts: &[AttemptNote]) {
         for attempt in attempts {
             self.handed.entry((shard, Address::from_packed(attempt.address))).or_default();
         }
     }
 
-    /// A shard hands an attempt over.
+    /// A shard hands an attempt to a link.
     pub fn handed_over(&mut self, shard: ShardId, submit: &Submit) {
         let at = (shard, submit.address);
         *self.handed.entry(at).or_default() += 1;
@@ -497,19 +497,19 @@ impl Oracle {
         }
     }
 
-    /// A part stands on the wire, whole.
+    /// A complete part is on the wire.
     pub fn wrote(&mut self, carrier: usize, part: &PartSeen, wall: Wall) {
         let Some((number, truth)) = part.message.and_then(|number| Some((number, self.truths.get(number as usize)?)))
         else {
             return self.break_at(Invariant::Readable, format!("carrier {carrier} is sent {part:?}"));
         };
-        // One that was in doubt may have been on its way, and what was cancelled is that it goes once more.
+        // A message that was in doubt may have been on its way already; the cancellation only means that it is not sent again.
         let was_handed = |id: MessageId| self.handed.contains_key(&(id.shard(), id.address()));
         if truth.cancelled && !truth.id.is_some_and(was_handed) {
             return self.break_at(Invariant::Cancelled, format!("message {number} is sent although cancelled"));
         }
         if truth.is_held && !self.released.contains(&(truth.intent.shard, truth.intent.head.class)) {
-            return self.break_at(Invariant::NothingTwice, format!("message {number} is sent, and nobody wanted it"));
+            return self.break_at(Invariant::NothingTwice, format!("message {number} is sent while held back"));
         }
         if truth.intent.head.send_at > wall {
             return self.break_at(Invariant::NotEarly, format!("message {number} is sent at {wall:?}"));
@@ -517,7 +517,7 @@ impl Oracle {
         self.wire.note_first(number);
     }
 
-    /// A carrier takes a part that came by a connection.
+    /// A carrier takes a part that came over this connection.
     pub fn taken(&mut self, conn: ConnId, carrier: usize, part: &PartSeen, issued: IssuedId) {
         let Some(number) = part.message else { return };
         self.issued.insert((carrier, issued), number);
@@ -531,7 +531,7 @@ impl Oracle {
         }
     }
 
-    /// A carrier is sent a part.
+    /// A part reaches a carrier.
     pub fn seen(&mut self, part: &PartSeen) {
         if let Some(truth) = part.message.and_then(|number| self.truths.get_mut(number as usize)) {
             *truth.seen.entry(part.part).or_default() += 1;
@@ -546,7 +546,7 @@ impl Oracle {
         }
     }
 
-    /// A carrier made a receipt, also one with an id that it never gave, or one that was not asked for.
+    /// A carrier made a receipt; also one with an id that it never gave out, or one that was not asked for.
     pub fn receipt_made(&mut self, recipient: &[u8], fate: Fate, misleads: bool) {
         self.claimed.insert((recipient.to_vec(), fate));
         if misleads {
@@ -565,7 +565,8 @@ impl Oracle {
         self.said.entry((recipient.to_vec(), fate)).or_default().insert(error.to_vec());
     }
 
-    /// A receipt was answered, by whoever was at the other end of that connection.
+    /// A receipt was answered by the process at the other end of this connection. Connections older than the last
+    /// restore do not count.
     pub fn receipt_answered(&mut self, conn: ConnId, carrier: usize, id: IssuedId, fate: Fate) {
         if fate != Fate::Enroute && conn > self.conns_before {
             self.answered.entry((carrier, id)).or_insert(fate);
@@ -573,20 +574,20 @@ impl Oracle {
         }
     }
 
-    /// A part of what a handset wrote was answered, likewise.
+    /// A part of a handset's message was answered; the same rule for connections holds.
     pub fn part_answered(&mut self, conn: ConnId, part: &PartSent) {
         if conn > self.conns_before {
             self.handsets.answered(part);
         }
     }
 
-    /// What was found must be what was handed over, and its history must have grown.
+    /// A message that was found must be the one that was submitted, and its history must only have grown.
     pub fn judge_found(&mut self, message: u32, found: &FoundMessage) {
         let Some(truth) = self.truths.get_mut(message as usize) else {
             return self.break_at(Invariant::Answers, format!("there is no message {message}"));
         };
         let Head { accepted_at, content_at, content_len, .. } = found.head;
-        // What was due before it reached its door is due at once.
+        // A message that was due before it reached its door is due at once.
         let send_at = if found.head.send_at == Wall(0) { Wall(0) } else { truth.intent.head.send_at };
         let intended = Head { accepted_at, send_at, content_at, content_len, ..truth.intent.head };
         if found.head != intended || found.content != truth.intent.content {
@@ -614,8 +615,8 @@ impl Oracle {
         }
     }
 
-    /// So many messages wait at a shard for a route that was gone long ago. What has only become due there is routed anew in that
-    /// turn, which may be under way; so it must be found several times, one second after the other.
+    /// Messages wait at a shard for a route that was removed long ago. A message that has just become due is rerouted
+    /// in the same turn, which may not have ended; so it must be found in several checks, a second apart.
     pub fn judge_stranded(&mut self, stranded: &[(ShardId, RouteId, u64)]) {
         self.stranded_looks = if stranded.is_empty() { 0 } else { self.stranded_looks + 1 };
         if self.stranded_looks > STRANDED_LOOKS_MAX {
@@ -623,7 +624,7 @@ impl Oracle {
         }
     }
 
-    /// So many messages wait at a shard on a route by which nobody takes any: no more than have time left, or had a moment ago.
+    /// Messages wait at a shard on a route that no link serves: there may be no more than those that had not expired at `since`.
     pub fn judge_waiting(&mut self, shard: ShardId, route: RouteId, waiting: u64, since: Wall) {
         let own = |truth: &&Truth| truth.intent.shard == shard && truth.intent.head.route == route;
         let alive = self.truths.iter().filter(own).filter(|truth| truth.intent.head.expires_at > since).count() as u64;
@@ -634,14 +635,14 @@ impl Oracle {
         }
     }
 
-    /// The lanes in which messages of one recipient must keep their order, by the place of their routes.
+    /// The lane in which messages of one recipient must keep their order, by recipient, class and route.
     pub(super) fn lane_of(&self, message: u32) -> (u64, Class, RouteId) {
         let head = &self.truths[message as usize].intent.head;
         (head.to.number(), head.class, head.route)
     }
 }
 
-/// How often it was in doubt by what its carrier did, and not by our crashes.
+/// How often it was in doubt because of its carrier, not because of our crashes.
 pub(super) fn losses_in(timeline: &[TimelineEntry]) -> usize {
     let by_carrier =
         |entry: &&TimelineEntry| matches!(entry.what, Happened::InDoubt { lost } if lost.reason.is_by_carrier());

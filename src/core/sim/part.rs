@@ -1,24 +1,24 @@
-//! Which message a part on the wire belongs to, read by another hand than the one that wrote it: the body of every
-//! simulated message repeats its number, so that each part of it names its message.
+//! Finds the message to which a part on the wire belongs, with code that is independent of the code that wrote it: the
+//! body of every simulated message repeats its number, so that each part names its message.
 
 use stentor_smpp::pdu::ShortMessage;
 use stentor_smpp::tlv::TlvTag;
 
-/// `m000123 ` as often as wanted.
+/// Length of `m000123 `, which is repeated to fill the body.
 const TOKEN_OCTETS: usize = 8;
 
 /// A part as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartSeen {
-    /// The message's number in this world; none if the text names none.
+    /// The message's number in this world; `None` if the text contains none.
     pub message: Option<u32>,
     /// Which part, from 1.
     pub part: u8,
-    /// Of how many.
+    /// How many parts the message has.
     pub parts: u8,
 }
 
-/// The text of a message: its number, repeated to about so many characters, such that its last part holds a whole
+/// The text of a message: its number, repeated to about `characters` characters, so that its last part contains a whole
 /// token too. A letter outside the default alphabet makes it UCS-2.
 pub fn body(message: u32, characters: usize, ucs2: bool) -> String {
     let token = format!("m{message:06} ");
@@ -37,7 +37,7 @@ pub fn body(message: u32, characters: usize, ucs2: bool) -> String {
 }
 
 impl PartSeen {
-    /// Reads one off a PDU.
+    /// Reads one from a PDU.
     pub fn of(message: &ShortMessage<'_>) -> Self {
         let user_data = message.user_data();
         let has_header = message.esm_class.0 & 0x40 != 0;
@@ -59,7 +59,7 @@ impl PartSeen {
     }
 }
 
-/// Information elements 0x00 and 0x08 (3GPP TS 23.040 §9.2.3.24).
+/// Part number and count from the information elements 0x00 and 0x08 (3GPP TS 23.040 §9.2.3.24).
 fn by_header(header: &[u8]) -> Option<(u8, u8)> {
     let mut rest = header.get(1..)?;
     while let [element, length, tail @ ..] = rest {

@@ -1,25 +1,25 @@
-//! Where a process stands in its turn when it dies. A crash proves something only about the place that it hits, so crashes
-//! are aimed at places, and counted by them. Knows names; what is true of a process, its owner says.
+//! Where in its turn a process is when it dies. A crash proves something only about the place that it hits, so crashes
+//! are aimed at places and counted by them. Knows the names of the places; the process says which of them apply.
 
-/// A place in the turn, or in the life of a process. Several are true at once.
+/// A place in the turn, or in the life of a process. Several can apply at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
     /// Nothing is under way.
     Idle,
-    /// A life that has not had a batch durable yet.
+    /// This life has not made a batch durable yet.
     Fresh,
-    /// Decided, and not handed to the disk, which is at the batch before.
+    /// A batch is decided but not handed to the disk, which is writing the batch before.
     Gathered,
-    /// Handed to the disk, and not durable.
+    /// A batch is handed to the disk but not durable.
     Written,
-    /// Durable, and its shard does not know.
+    /// A batch is durable, but its shard does not know yet.
     Untold,
-    /// Replies have left and have not reached their door.
+    /// Replies have left their shard but not reached their door.
     Replying,
-    /// Letters between shards and links are on their way.
+    /// Mail between shards and links is on its way.
     Mail,
-    /// Bytes for a carrier, which no socket has taken.
+    /// Bytes for a carrier wait that no socket has accepted.
     Unsent,
     /// A carrier has parts that it has not answered.
     Unanswered,
@@ -31,20 +31,20 @@ pub enum Phase {
     Dropping,
     /// A run is being written.
     RunWriting,
-    /// A run is written and its registration is not durable.
+    /// A run is written but its registration is not durable.
     RunLoose,
-    /// A batch of control is handed over and not durable.
+    /// A batch of control is handed over but not durable.
     ControlWritten,
-    /// A batch of control is durable, and nobody has published it.
+    /// A batch of control is durable but not published.
     ControlUntold,
-    /// The process is asked to end, and waits for links.
+    /// The process was asked to end and waits for its links.
     Draining,
-    /// The process is asked to end, and writes its last checkpoint.
+    /// The process was asked to end and writes its last checkpoint.
     Sealing,
 }
 
 impl Phase {
-    /// All of them.
+    /// All phases.
     pub const ALL: [Self; 18] = [
         Self::Idle,
         Self::Fresh,
@@ -67,29 +67,29 @@ impl Phase {
     ];
 }
 
-/// Where a process stands.
+/// The places at which a process is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases(u32);
 
 impl Phases {
-    /// Also there, if that is so.
+    /// Adds this phase if `is_so`.
     pub const fn note(&mut self, phase: Phase, is_so: bool) {
         if is_so {
             self.0 |= 1 << phase as u8;
         }
     }
 
-    /// Whether it is there.
+    /// Whether this phase applies.
     pub const fn has(self, phase: Phase) -> bool {
         self.0 & 1 << phase as u8 != 0
     }
 
-    /// Every one.
+    /// Iterates over the phases that apply.
     pub fn iter(self) -> impl Iterator<Item = Phase> {
         Phase::ALL.into_iter().filter(move |phase| self.has(*phase))
     }
 
-    /// Nowhere.
+    /// Whether no phase applies.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

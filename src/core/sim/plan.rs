@@ -1,5 +1,5 @@
-//! What a seed decides before anything happens: how many shards, links and clients there are, how slow, how faulty and how
-//! long everything is. Knows ranges and chances; refuses to know what is done with them.
+//! What a seed decides before anything happens: how many shards, links and clients there are, how slow, how faulty and
+//! how long everything is. Knows ranges and probabilities, not how the plan is carried out.
 
 use crate::admission::{Quota, TenantOptions};
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
@@ -14,123 +14,124 @@ use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
 use super::clients::RECIPIENT_BASE;
 use super::spelling::Spelling;
 
-/// Everything that is settled from the start.
+/// The plan of a world.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How many shards.
     pub shards: u8,
-    /// How many cores they are spread over.
+    /// How many cores the shards are spread over.
     pub cores: u8,
-    /// The carriers, each with a route of its own; number 1 is the first.
+    /// The carriers, each with a route of its own; the first has id 1.
     pub carriers: Vec<CarrierPlan>,
-    /// There is a last route over all carriers.
+    /// There is one more route, over all carriers.
     pub shared_route: bool,
-    /// When that route is taken away.
+    /// When that route is removed; `None`: never.
     pub route_gone_ns: Option<u64>,
-    /// Messages that clients think up.
+    /// Messages that clients send.
     pub messages: u32,
     /// Messages that handsets write.
     pub handsets: u32,
-    /// Recipients that they are sent to.
+    /// How many recipients the messages go to.
     pub recipients: u32,
-    /// Everybody comes at once, in the first tenth of the time.
+    /// All clients act in the first tenth of the time.
     pub burst: bool,
-    /// How long faults happen.
+    /// How long faults happen, ns.
     pub chaos_ns: u64,
-    /// Crashes of the process at most.
+    /// Most crashes of the process.
     pub crashes_max: u32,
-    /// Clean stops at most.
+    /// Most clean stops.
     pub stops_max: u32,
-    /// Jumps of the wall clock.
+    /// Number of jumps of the wall clock.
     pub wall_jumps: u32,
-    /// Cuts of connections by the network.
+    /// Number of connections that the network cuts.
     pub cuts: u32,
-    /// Times at which a connection goes silent for a while.
+    /// How often a connection goes silent for a while.
     pub freezes: u32,
-    /// Times at which the process stands still while the world goes on.
+    /// How often the process stalls while the rest of the world goes on.
     pub stalls: u32,
-    /// Times at which a disk stands still.
+    /// How often a disk stalls.
     pub disk_stalls: u32,
-    /// Operations of disks that fail.
+    /// Number of disk operations that fail.
     pub disk_faults: u32,
-    /// Times at which the disk is short of room.
+    /// How often the disk is short of room.
     pub disk_shortages: u32,
-    /// Backups that are made, and restored later.
+    /// Number of backups that are made and restored later.
     pub backups: u32,
-    /// When all is over, time passes until retention has.
+    /// At the end the world goes on until retention has passed.
     pub ages: bool,
-    /// Between two looks at how large everything is; never in usual worlds.
+    /// Time between two measurements of how large everything is; `None` in usual worlds.
     pub measured_ns: Option<u64>,
-    /// How often a carrier is sent a message at most on which none hangs up; then none of these is given up. Only in worlds where
-    /// nothing else fails.
+    /// Most copies of a message that a carrier is sent if no carrier hangs up on it; such a message is never given up.
+    /// Only in worlds where nothing else fails.
     pub innocents_copies_max: Option<u32>,
-    /// How long a message is certainly known; for ever in usual worlds, which end before retention does.
+    /// How long a message is certainly kept, ms; `None` in usual worlds, which end before retention has passed.
     pub known_ms: Option<u64>,
-    /// Messages that want a receipt, in a million.
+    /// Messages that ask for a receipt, in parts per million.
     pub receipts_ppm: u32,
-    /// How long the process is gone after a crash or a stop.
+    /// How long the process is down after a crash or a stop.
     pub downtime: Latency,
-    /// The shards' settings, but for identity and hasher seed.
+    /// The shards' settings, except the shard's id and the hasher seed.
     pub shard: ShardOptions,
     /// The disk.
     pub disk: DiskPlan,
-    /// From one core's mailbox to another.
+    /// Time of mail from one core's mailbox to another's.
     pub mailbox: Latency,
-    /// Places in each.
+    /// Places in each mailbox.
     pub mailbox_places: u32,
-    /// Items of mail after which a turn is late, in a million.
+    /// Items of mail after which a turn is late, in parts per million.
     pub late_ppm: u32,
-    /// Between us and a carrier, one way.
+    /// Time between us and a carrier, one way.
     pub network: Latency,
-    /// From a link's bytes to the socket.
+    /// Time from a link's write until the socket accepts the bytes.
     pub socket: Latency,
-    /// Between a client and its door, one way.
+    /// Time between a client and its door, one way.
     pub door: Latency,
-    /// Replies that do not reach their client, in a million.
+    /// Replies that do not reach their client, in parts per million.
     pub reply_lost_ppm: u32,
-    /// Messages with a key, in a million.
+    /// Messages with a key, in parts per million.
     pub keyed_ppm: u32,
-    /// Requests, all of whose messages have keys, that are sent three times at once, in a million.
+    /// Requests of which three copies are sent at once, in parts per million; only if all of their messages have keys.
     pub copied_ppm: u32,
-    /// Requests with a key of their own, in a million.
+    /// Requests with a key for the whole request, in parts per million.
     pub claimed_ppm: u32,
-    /// Limits of those tenants that have any.
+    /// Limits of the tenants that have any.
     pub tenants: Vec<TenantOptions>,
-    /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
+    /// The traffic classes in use. Each class is left out of some worlds, so that messages of rare classes do not always
+    /// wait behind the others.
     pub classes: Vec<Class>,
-    /// What only worlds of a kind have.
+    /// Settings that only special kinds of worlds have.
     pub kind: KindPlan,
 }
 
-/// What never happens in usual worlds, and how patient those are that last for weeks.
+/// Events that usual worlds never have, and the longer time limits of worlds that last for weeks.
 #[derive(Clone, Debug)]
 pub struct KindPlan {
-    /// Times at which the configuration is reloaded with something else in it.
+    /// Number of reloads that change the configuration.
     pub reloads: u32,
-    /// Things that an operator does by hand.
+    /// Number of operator actions.
     pub tended: u32,
-    /// Things that tenants want of messages which are not theirs.
+    /// Number of requests by tenants for messages that they do not own.
     pub strangers: u32,
-    /// Times at which hours or days pass in one step.
+    /// How often hours or days pass in one step.
     pub leaps: u32,
-    /// Between two times at which somebody looks up all that was told.
+    /// Time between two look-ups of all messages whose ids were told.
     pub looked_up_ns: Option<u64>,
     /// How long messages live, where that is days.
     pub lives: Option<Lives>,
-    /// A carrier that a restart leaves out of the catalog, from when on, and until when.
+    /// A carrier that restarts leave out of the catalog, from when on, and until when, ns.
     pub left_out: Option<(usize, u64, u64)>,
-    /// Silence after which a session is asked whether it lives, ms.
+    /// Silence after which a link sends `enquire_link`, ms.
     pub enquire_link_ms: u64,
     /// Longest pause between attempts to connect, ms.
     pub reconnect_max_ms: u64,
-    /// When a receipt that found no way is tried again.
+    /// After how long a receipt that found no connection is sent again, ns.
     pub receipt_retry_ns: u64,
-    /// How long everything may take to come to rest once faults have ended, and between two looks whether it has.
+    /// How long everything may take to come to rest once faults have ended; below it, the time between two checks for that, ns.
     pub rest_ns: u64,
     pub look_ns: u64,
-    /// Everything that a carrier took and whose receipt is wanted comes to its end, by being asked about.
+    /// Every message that a carrier took and for which a receipt is wanted reaches its end by queries.
     pub settled_by_query: bool,
-    /// So much of a carrier's rate is used at least while there is enough to send, per cent.
+    /// How much of a carrier's rate is used at least while there is enough to send, per cent.
     pub used_percent: Option<u64>,
 }
 
@@ -158,91 +159,91 @@ impl Default for KindPlan {
 /// How long messages live in worlds that last for weeks.
 #[derive(Clone, Copy, Debug)]
 pub struct Lives {
-    /// Messages with a time of their own, in a million…
+    /// Messages scheduled for later, in parts per million…
     pub scheduled_ppm: u32,
-    /// …which is so far ahead at most, ms.
+    /// …at most so far ahead, ms.
     pub ahead_max_ms: u64,
-    /// Until they expire, at most, ms.
+    /// Most ms until they expire.
     pub lasts_max_ms: u64,
-    /// Messages of several parts, in a million.
+    /// Messages of several parts, in parts per million.
     pub long_ppm: u32,
 }
 
 /// How the disk behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskPlan {
-    /// From handing a batch over to its being durable.
+    /// Time from handing over a batch until it is durable.
     pub commit: Latency,
-    /// From then to its shard's knowing it.
+    /// Time from then until its shard is told.
     pub told: Latency,
-    /// A question, or a piece of maintenance.
+    /// Time that the reader thread takes for an errand: a read, or maintenance.
     pub errand: Latency,
-    /// When dropped ranges stop being seen.
+    /// When dropped ranges disappear from reads.
     pub drops: Drops,
 }
 
-/// What one of a carrier's hosts is like.
+/// How one of a carrier's hosts behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostPlan {
-    /// It does what the carrier does.
+    /// It behaves as the carrier does.
     Sound,
-    /// Nobody is there.
+    /// Connections to it fail.
     Dead,
-    /// It binds, hangs up soon, and at the latest when it is given something to do.
+    /// It accepts a bind but hangs up soon, at the latest when it is sent something.
     Faithless,
 }
 
 /// A carrier and the contract with it.
 #[derive(Clone, Debug)]
 pub struct CarrierPlan {
-    /// Parts in any second by contract.
+    /// Most parts in any second by contract; `None`: no limit.
     pub rate: Option<u32>,
-    /// The same on each bind.
+    /// The same limit for each bind.
     pub bind_rate: Option<u32>,
-    /// It refuses what comes sooner after another than its rate says.
+    /// It refuses a part that comes sooner after the previous one than the rate permits.
     pub is_strict: bool,
-    /// Times at which it is away, from and until.
+    /// When it is away: from and until, ns.
     pub away: Vec<(u64, u64)>,
-    /// Submits without an answer per bind by contract.
+    /// Most unanswered submits per bind, by contract.
     pub window: u32,
-    /// Its hosts, which stay what they are when all is well; one of them is sound.
+    /// Its hosts, which stay as they are in the calm; one of them is sound.
     pub hosts: Vec<HostPlan>,
-    /// Binds of one link.
+    /// Number of binds of one link.
     pub binds: u16,
-    /// Transceivers or pairs.
+    /// Transceivers, or pairs of transmitter and receiver.
     pub kind: BindKind,
-    /// The core of its one link; none: a link on every core.
+    /// The core of its only link; `None`: a link on every core.
     pub home: Option<u8>,
-    /// How it behaves while there is chaos.
+    /// How it behaves while there are faults.
     pub behaviour: Behaviour,
-    /// It never comes: nobody can connect, and what is meant for it alone can only expire.
+    /// It is never there: no connection succeeds, and messages for it alone can only expire.
     pub absent: bool,
-    /// Connections that fail, in a million.
+    /// Connections that fail, in parts per million.
     pub unreachable_ppm: u32,
-    /// Binds refused, in a million.
+    /// Binds refused, in parts per million.
     pub bind_refused_ppm: u32,
-    /// Binds that it takes of our account at a time, now and always; none: as many as there are.
+    /// Most binds of our account that it accepts at a time, in the calm too; `None`: no limit.
     pub binds_max: Option<u16>,
-    /// Answers that come when our patience has ended, in a million.
+    /// Answers that come after our response timeout, in parts per million.
     pub answer_late_ppm: u32,
-    /// Submits answered twice, in a million.
+    /// Submits answered twice, in parts per million.
     pub answer_twice_ppm: u32,
-    /// It ends a session in order, with answers still to come, instead of dropping the connection.
+    /// How often it unbinds with answers still due instead of dropping the connection, in parts per million.
     pub goodbye_ppm: u32,
-    /// Answers under a number that no submit has, in a million; half of them instead of the right one.
+    /// Answers with a sequence number that no submit has, in parts per million; half of them replace the right answer.
     pub answer_astray_ppm: u32,
-    /// How it writes numbers in receipts, and whether we know how it writes ids.
+    /// How it writes numbers in receipts, and whether the configuration says how it writes ids.
     pub spelling: Spelling,
-    /// How it takes long messages.
+    /// How it takes long messages: which form of splitting.
     pub splitting: Splitting,
-    /// When we give an answer up, ms.
+    /// How long we wait for an answer, ms.
     pub response_timeout_ms: u64,
-    /// It sends no receipts, and is asked so; none: it sends them.
+    /// It sends no receipts and is queried with these settings; `None`: it sends receipts.
     pub query: Option<QueryOptions>,
 }
 
 impl Plan {
-    /// What that seed decides.
+    /// Draws the usual plan.
     pub fn draw(prng: &mut Prng) -> Self {
         let cores = *pick(prng, &[1, 2, 2, 3]);
         let stormy = prng.chance(700_000);
@@ -262,7 +263,7 @@ impl Plan {
             chaos_ns: prng.between(5, 60) * SECOND,
             crashes_max: prng.between(0, 4) as u32,
             stops_max: u32::from(prng.chance(300_000)),
-            // Whether something was due before a restore is judged by the wall clock.
+            // Whether a message was due before a restore is judged by the wall clock.
             wall_jumps: if backups == 0 { some(prng, 2) } else { 0 },
             cuts: some(prng, 6),
             freezes: some(prng, 2),
@@ -304,7 +305,7 @@ impl Plan {
         plan.with_tenants(prng).bounded(prng).with_limits(prng).spelled().losing_a_route()
     }
 
-    /// Carriers write numbers and ids in ways of their own.
+    /// Gives each carrier its way of writing numbers and ids.
     pub(super) fn spelled(mut self) -> Self {
         for carrier in &mut self.carriers {
             carrier.spelling = Spelling::of(&carrier.behaviour, self.shards);
@@ -313,7 +314,8 @@ impl Plan {
         self
     }
 
-    /// No draw of its own: of the worlds with a route over all half lose it, at a time that is decided with their recipients.
+    /// Half of the worlds with a route over all carriers lose it. Uses no draw of its own, so that the other draws stay
+    /// the same; the time follows from the number of recipients.
     fn losing_a_route(self) -> Self {
         let lasts = self.carriers.iter().any(|carrier| !carrier.absent);
         let at_ns = self.chaos_ns / 10 * u64::from(self.recipients % 10);
@@ -321,12 +323,13 @@ impl Plan {
         Self { route_gone_ns: goes.then_some(at_ns), ..self }
     }
 
-    /// Whether the route over all is gone by then.
+    /// Whether the route over all carriers has been removed by `now_ns`.
     pub fn is_route_gone(&self, now_ns: u64) -> bool {
         self.route_gone_ns.is_some_and(|gone_ns| gone_ns <= now_ns)
     }
 
-    /// Some worlds reach the bounds of what a shard may remember: where only people make room again, nothing would ever end.
+    /// Some worlds reach the bounds of what a shard may remember; not those where only an operator makes room again,
+    /// which would never end.
     fn bounded(mut self, prng: &mut Prng) -> Self {
         let bounds = &mut self.shard.bounds;
         if prng.chance(300_000) {
@@ -340,7 +343,7 @@ impl Plan {
         self
     }
 
-    /// In half of the worlds two or three tenants share what there is, and then it is often little.
+    /// In half of the worlds two or three tenants share the limits, which are then often small.
     fn with_tenants(mut self, prng: &mut Prng) -> Self {
         if prng.chance(500_000) {
             let tenants = prng.between(2, 3) as u32;
@@ -355,7 +358,7 @@ impl Plan {
         self
     }
 
-    /// Some tenants may bring in little in a second, or in an hour.
+    /// Gives some tenants a low rate or a low hourly quota.
     fn with_limits(mut self, prng: &mut Prng) -> Self {
         for (id, _) in &self.shard.tenants {
             let quota = Quota { messages: prng.between(1, 60), period: Period::Hour };
@@ -366,13 +369,13 @@ impl Plan {
         self
     }
 
-    /// Whose messages there may be: those of all tenants, or of nobody.
+    /// The tenants that may own messages; the default tenant if none is configured.
     pub fn owners(&self) -> Vec<TenantId> {
         let tenants: Vec<_> = self.shard.tenants.iter().map(|(tenant, _)| *tenant).collect();
         if tenants.is_empty() { vec![TenantId::default()] } else { tenants }
     }
 
-    /// Whether nobody will ever take what goes by the route at that place.
+    /// Whether no carrier will ever take messages for the route with this index.
     pub fn is_absent(&self, route: usize) -> bool {
         match self.carriers.get(route) {
             Some(carrier) => carrier.absent,
@@ -380,12 +383,12 @@ impl Plan {
         }
     }
 
-    /// Whether that carrier is away then.
+    /// Whether that carrier is away at `now_ns`.
     pub fn is_away(&self, carrier: usize, now_ns: u64) -> bool {
         self.carriers[carrier].away.iter().any(|(from_ns, to_ns)| (*from_ns..*to_ns).contains(&now_ns))
     }
 
-    /// The carrier that a start leaves out at that time.
+    /// The carrier that a start at this time leaves out.
     pub fn left_out(&self, now_ns: u64) -> Option<usize> {
         let (carrier, from_ns, to_ns) = self.kind.left_out?;
         (from_ns..to_ns).contains(&now_ns).then_some(carrier)
@@ -396,7 +399,7 @@ impl Plan {
         self.route_gone_ns.is_some() || self.kind.left_out.is_some()
     }
 
-    /// Routes: one of each carrier, and perhaps one over all.
+    /// Number of routes: one for each carrier, and perhaps one over all.
     pub fn routes(&self) -> u16 {
         self.carriers.len() as u16 + u16::from(self.shared_route)
     }
@@ -411,11 +414,11 @@ impl CarrierPlan {
         let kind = if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver };
         let home = (!everywhere).then(|| prng.below(u64::from(cores)) as u8);
         let mut behaviour = behaviour(prng, stormy);
-        // No draw of its own either: some of those who drop connections do so for ever at one recipient's.
+        // No draw of its own: some carriers that drop connections also do so always for one recipient.
         if behaviour.disconnect_ppm % 4 == 3 {
             behaviour.hangs_up_on = (RECIPIENT_BASE + u64::from(behaviour.disconnect_ppm / 4 % 20)).to_string();
         }
-        // No draw of its own: half of those who drop connections also end sessions in order, each in some of the cases.
+        // No draw of its own: half of the carriers that drop connections also unbind sometimes, each in its own share of cases.
         let disconnects = behaviour.disconnect_ppm + behaviour.taken_disconnect_ppm;
         let goodbye_ppm = if disconnects % 2 == 1 { disconnects.wrapping_mul(7_919) % 1_000_000 } else { 0 };
         Self {
@@ -432,7 +435,7 @@ impl CarrierPlan {
             absent: prng.chance(100_000),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
-            // No draw of its own either: half of those who have a link on every core.
+            // No draw of its own: half of the carriers with a link on every core.
             binds_max: (everywhere && kind == BindKind::Transceiver && window % 2 == 0).then_some(1),
             answer_late_ppm: sometimes(prng, stormy, 60_000),
             answer_twice_ppm: sometimes(prng, stormy, 100_000),
@@ -535,13 +538,13 @@ fn classes(prng: &mut Prng) -> Vec<Class> {
     classes
 }
 
-/// Mostly fast; in some worlds also slow now and then.
+/// Mostly fast; in some worlds also slow at times.
 fn latency(prng: &mut Prng, min_ns: u64, max_ns: u64, slow_ns: u64) -> Latency {
     let slow_ppm = if prng.chance(400_000) { prng.between(0, 50_000) as u32 } else { 0 };
     Latency { min_ns, max_ns: max_ns.max(min_ns), slow_ppm, slow_ns }
 }
 
-/// One of them; the list is not empty.
+/// One element of the list, which must not be empty.
 pub fn pick<'a, T>(prng: &mut Prng, from: &'a [T]) -> &'a T {
     &from[prng.below(from.len() as u64) as usize]
 }

@@ -1,5 +1,5 @@
-//! The process under test, in one of its lives: its nodes, the mailboxes between them, their disks and connections. Brings
-//! events to the nodes and does what they want done; decides nothing.
+//! The process under test, in one of its lives: its nodes, the mailboxes between them, their disks and connections.
+//! Brings events to the nodes and carries out what they ask for; decides nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -28,19 +28,19 @@ use super::plan::{HostPlan, Plan};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// How long a drain may take before what is under way is given up: the daemon's own figure is its owner's.
+/// How long a drain may take before unfinished work is given up. The daemon's own limit belongs to the daemon's code.
 const DRAIN_NS: u64 = 9 * SECOND;
-/// How long others run, at most, before a turn that was late goes on.
+/// Longest time for which other nodes run before a late turn continues.
 const OTHERS_NS: u64 = 50 * US;
 
-/// A node, and when it wants to be turned.
+/// A node, and when it asked for its next turn.
 #[derive(Debug)]
 struct Seat {
     node: Node,
-    /// By place: its links among all.
+    /// Its links, as indices into the list of all links.
     links: Vec<usize>,
     wake_at: Option<u64>,
-    /// It was drained at some time, and waits for the others.
+    /// It was drained at some time, and waits for the other nodes.
     through: bool,
 }
 
@@ -51,12 +51,12 @@ struct Wires {
     place: usize,
     carrier: usize,
     conns: BTreeMap<BindId, ConnId>,
-    /// Attempts to connect, by number: a late outcome of an older one is void.
+    /// Attempts to connect, by number: the outcome of an older attempt is ignored.
     connecting: BTreeMap<BindId, u64>,
     attempts: u64,
 }
 
-/// Where a process is in its life.
+/// The stage of its life in which a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stretch {
     Serving,
@@ -64,14 +64,14 @@ enum Stretch {
     Sealing,
 }
 
-/// See the head of this file.
+/// The process under test, in one of its lives.
 #[derive(Debug)]
 pub struct Process {
-    /// Which life.
+    /// Number of this life.
     pub life: u32,
     /// By core.
     seats: Vec<Seat>,
-    /// Of all links.
+    /// The connections of all links.
     wires: Vec<Wires>,
     /// By shard.
     disks: Vec<Disk>,
@@ -86,7 +86,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts over what the disks hold.
+    /// Starts from the contents of the disks.
     pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
         let control = ControlHost::start(life, platters.control, plan, stage);
@@ -135,12 +135,12 @@ impl Process {
         }
     }
 
-    /// A turn of every node.
+    /// Runs a turn of every node.
     pub fn turn_all(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         (0..self.seats.len()).for_each(|core| self.turn(core, plan, net, stage));
     }
 
-    /// The disk has so much room: everybody is told.
+    /// The room on the disk has changed: every node is told.
     pub fn disk_has(&mut self, room: DiskRoom, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         self.seats.iter_mut().for_each(|seat| seat.node.push(NodeEvent::Disk(room)));
         self.turn_all(plan, net, stage);
@@ -157,14 +157,13 @@ impl Process {
         self.turn(core, plan, net, stage);
     }
 
-    /// Bytes of all disks, and how much nodes remember: the length of their description, into which every field of theirs
-    /// goes.
+    /// Bytes on all disks, and how much the nodes remember: the length of their debug output, which contains every field.
     pub fn size(&self) -> (u64, u64) {
         let disk = self.disks.iter().map(Disk::octets).sum();
         (disk, self.seats.iter().map(|seat| described(&seat.node)).sum())
     }
 
-    /// Something happens.
+    /// Handles one event.
     pub fn handle(&mut self, what: Inside, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         match what {
             Inside::Arrives(core, mail) => {
@@ -205,13 +204,13 @@ impl Process {
         self.go_on(plan, stage);
     }
 
-    /// The operator wants something of control.
+    /// The operator requests changes of control.
     pub fn configure(&mut self, changes: Vec<Change>, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         self.control.change(changes, stage);
         self.publish(plan, net, stage);
     }
 
-    /// What control has published reaches every node.
+    /// Tells every node what control has published.
     fn publish(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         if !self.control.poll(stage) {
             return;
@@ -220,7 +219,7 @@ impl Process {
         self.tell_catalog(plan, net, stage);
     }
 
-    /// What it is now reaches every node: routes and carriers.
+    /// Tells every node the present routes and carriers.
     pub fn tell_catalog(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let catalog = Arc::new(catalog(plan, self.left_out, &self.control, stage));
         self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
@@ -233,7 +232,7 @@ impl Process {
         let links = contract::links(plan, map, self.silent_until, stage.mutant);
         for (_, options) in links.into_iter().filter(|(carrier, _)| Some(*carrier) != self.left_out) {
             let node = &mut self.seats[usize::from(options.link.core)].node;
-            // All of them are here: none needs a seed.
+            // Every link exists already, so none needs a seed.
             node.seat_link(options, 0, stage.now());
         }
         for shard in (0..plan.shards).map(ShardId) {
@@ -243,7 +242,7 @@ impl Process {
         self.tell_catalog(plan, net, stage);
     }
 
-    /// The operator wants something of every link to a carrier.
+    /// Sends an event of the operator to every link of a carrier.
     pub fn tell_links(
         &mut self,
         carrier: usize,
@@ -259,12 +258,12 @@ impl Process {
         self.turn_all(plan, net, stage);
     }
 
-    /// It was started without one of the carriers.
+    /// Whether the process was started without one of the carriers.
     pub const fn has_left_out(&self) -> bool {
         self.left_out.is_some()
     }
 
-    /// Messages that wait, by shard and tenant, and are not held since a restore.
+    /// Waiting messages, by shard and tenant; shards that were restored are left out, as they may hold messages back.
     pub fn places(&self) -> Vec<(ShardId, TenantId, u64)> {
         let of = |(id, shard): (ShardId, &Shard)| {
             let is_restored = shard.restored().is_some();
@@ -274,7 +273,7 @@ impl Process {
         self.shards().flat_map(of).collect()
     }
 
-    /// Everything that a node wants done.
+    /// Runs turns of a node until it has nothing more to do now.
     fn turn(&mut self, core: usize, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         loop {
             let seat = &mut self.seats[core];
@@ -320,7 +319,7 @@ impl Process {
         }
     }
 
-    /// A link wants something of a connection. Whether its node has heard of it at once.
+    /// Carries out what a link wants of a connection; true if its node was given an event at once.
     fn connection(
         &mut self,
         at: usize,
@@ -358,7 +357,7 @@ impl Process {
                 let left = net.close_by_link(id, plan, stage);
                 stage.wrote(id, wires.carrier, &left);
             }
-            // It is still connecting: the outcome will be dropped.
+            // The link is still connecting: the outcome will be ignored.
             (Wanted::Close, None) => {
                 wires.connecting.remove(&bind);
                 node.handle_disconnected(wires.place, bind, Disconnect::ByUs, false, stage.now());
@@ -388,7 +387,7 @@ impl Process {
             let until = stage.chance.below(2 * SECOND);
             stage.agenda.after(until, Happening::CarrierLoses(id));
         }
-        // The carrier's side is made when it first hears something.
+        // The carrier's side is created when it first receives something.
         node.handle_connected(wires.place, bind, stage.now());
     }
 
@@ -428,7 +427,7 @@ impl Process {
         self.turn(core, plan, net, stage);
     }
 
-    /// Asks the process to end: each node by its own mailbox, as the daemon does.
+    /// Asks the process to end: each node gets the order in its own mailbox, as in the daemon.
     pub fn drain(&mut self, plan: &Plan, stage: &mut Stage) {
         if self.stretch != Stretch::Serving {
             return;
@@ -449,7 +448,7 @@ impl Process {
         }
     }
 
-    /// A node that was drained once is through; when all are, each writes its last checkpoints.
+    /// Marks the nodes that have been drained; when all have, each writes its last checkpoints.
     fn go_on(&mut self, plan: &Plan, stage: &mut Stage) {
         if self.stretch != Stretch::Draining {
             return;
@@ -462,12 +461,12 @@ impl Process {
         }
     }
 
-    /// Whether it was asked to end.
+    /// Whether the process was asked to end.
     pub fn is_ending(&self) -> bool {
         self.stretch != Stretch::Serving
     }
 
-    /// Whether a drain has come to its end.
+    /// Whether a drain is complete.
     pub fn has_ended(&self) -> bool {
         !self.has_failed()
             && self.stretch == Stretch::Sealing
@@ -477,7 +476,7 @@ impl Process {
             && self.control.is_idle()
     }
 
-    /// No mail is anywhere.
+    /// Whether no mail waits anywhere.
     fn is_posted(&self) -> bool {
         self.mailboxes.are_empty() && self.seats.iter().all(|seat| !seat.node.has_mail())
     }
@@ -486,7 +485,7 @@ impl Process {
         self.seats.iter().flat_map(|seat| seat.node.shards())
     }
 
-    /// The process is gone; what its disks hold.
+    /// The process dies; gives what its disks hold.
     pub fn crash(mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Platters {
         net.abandon(self.life, plan, stage);
         stage.oracle.wire.handle_crash();
@@ -497,7 +496,7 @@ impl Process {
         Platters { shards, control: self.control.crash(stage) }
     }
 
-    /// A disk has failed: the process ends, as it does when a commit fails.
+    /// Whether a disk has failed: then the process ends, as the daemon does when a commit fails.
     pub fn has_failed(&self) -> bool {
         self.disks.iter().any(Disk::has_failed) || self.control.has_failed()
     }
@@ -507,7 +506,7 @@ impl Process {
         self.disks.get_mut(shard)
     }
 
-    /// Control, and its disk.
+    /// Control, with its disk.
     pub const fn control(&mut self) -> &mut ControlHost {
         &mut self.control
     }
@@ -522,7 +521,7 @@ impl Process {
         self.disks.iter().map(Disk::reader).collect()
     }
 
-    /// Where it stands in its turn.
+    /// The phases of the turn that apply now.
     pub fn phases(&self) -> Phases {
         let mut phases = Phases::default();
         self.disks.iter().for_each(|disk| disk.note_phases(&mut phases));
@@ -534,13 +533,13 @@ impl Process {
         phases
     }
 
-    /// What a start found in doubt that was under way when the process ended.
+    /// Attempts that a start after a clean stop found in doubt; `None` if there are none.
     pub fn fresh_doubts(&self) -> Option<String> {
         let (found, shard) = self.shards().find(|(_, shard)| shard.status().counters.in_doubt > 0)?;
         Some(format!("shard {} finds attempts open: {:?}", found.0, shard.status()))
     }
 
-    /// Messages that wait, by shard, on routes by which nobody will ever take them.
+    /// Waiting messages, by shard, on routes whose carriers are all absent.
     pub fn waiting_in_vain(&self, plan: &Plan) -> Vec<(ShardId, RouteId, u64)> {
         let routes = (0..usize::from(plan.routes())).filter(|route| plan.is_absent(*route));
         let routes: Vec<_> = routes.map(contract::route_id).collect();
@@ -551,7 +550,7 @@ impl Process {
         self.shards().flat_map(depth).collect()
     }
 
-    /// Messages that wait, by shard, for the route that is gone.
+    /// Messages that wait, by shard, for the route that was removed.
     pub fn stranded(&self, plan: &Plan, stage: &Stage) -> Vec<(ShardId, RouteId, u64)> {
         let gone = contract::route_id(plan.carriers.len());
         let is_gone = plan.is_route_gone(stage.now_ns());
@@ -562,7 +561,7 @@ impl Process {
         self.shards().flat_map(lanes).collect()
     }
 
-    /// Why the process is not at rest; none if it is.
+    /// Why the process is not at rest; `None` if it is.
     pub fn unrest(&mut self, plan: &Plan, stage: &Stage) -> Option<String> {
         for (id, shard) in self.shards() {
             let (at, status) = (id.0, shard.status());
@@ -605,12 +604,12 @@ fn wake(wake_at: &mut Option<u64>, wanted_ns: u64, what: Happening, stage: &mut 
     }
 }
 
-/// Whether the wish to be woken has come; one that was overtaken by an earlier one is void.
+/// Whether the requested wake-up time has come; a request that was replaced by an earlier one is ignored.
 fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
     wake_at.take_if(|wanted| *wanted <= stage.now_ns()).is_some()
 }
 
-/// What every node is told: routes and carriers as they are, under the version of what control has published.
+/// The catalog that every node is given: present routes and carriers, under the version of what control has published.
 fn catalog(plan: &Plan, left_out: Option<usize>, control: &ControlHost, stage: &Stage) -> Catalog {
     let is_gone = plan.is_route_gone(stage.now_ns());
     let catalog = if is_gone {
@@ -625,7 +624,7 @@ fn catalog(plan: &Plan, left_out: Option<usize>, control: &ControlHost, stage: &
     Catalog { version: control.published().version(), ..catalog }
 }
 
-/// How long a description is.
+/// The length of something's debug output.
 fn described(what: &impl fmt::Debug) -> u64 {
     struct Length(u64);
     impl Write for Length {
@@ -635,7 +634,7 @@ fn described(what: &impl fmt::Debug) -> u64 {
         }
     }
     let mut length = Length(0);
-    // A length cannot fail.
+    // Counting a length cannot fail.
     let _ = write!(length, "{what:?}");
     length.0
 }

@@ -1,4 +1,4 @@
-//! What carriers that send no receipts know of the messages that they took, for whoever asks by `query_sm`.
+//! What carriers that send no receipts know of the messages that they took, for answers to `query_sm`.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use stentor_smpp::time_format::{SmppTime, TIME_OCTETS};
 use super::agenda::MS;
 use super::carrier::{Fate, IssuedId};
 
-/// When virtual time begins, by the dates that are told, ms.
+/// The date at which virtual time begins in those answers, ms.
 const START_MS: i64 = 1_700_000_000_000;
 
-/// How a message ends.
+/// How a message ends at its carrier.
 #[derive(Clone, Debug)]
 pub struct End {
     /// The number behind its id.
     pub id: IssuedId,
-    /// What becomes of it...
+    /// The final state of the message...
     pub fate: Fate,
-    /// ... at that time.
+    /// ... which it has from this time on.
     pub at_ns: u64,
-    /// To whom it was sent.
+    /// The address to which it was sent.
     pub recipient: Vec<u8>,
-    /// From whom.
+    /// The address from which it was sent.
     pub sender: Vec<u8>,
 }
 
-/// By carrier, and by id as the answer to the submit spelled it.
+/// The ends of messages, by carrier and by id as the answer to the submit spelled it.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<(usize, Vec<u8>), End>);
 
@@ -36,7 +36,7 @@ impl Known {
         self.0.insert((carrier, id), end);
     }
 
-    /// The message that is asked about. Who names another sender than it had asks about none.
+    /// The message that a query is about. A query with another sender than the message had finds none.
     pub fn find(&self, carrier: usize, id: &[u8], sender: &[u8]) -> Option<&End> {
         let end = self.0.get(&(carrier, id.to_vec()))?;
         Some(end).filter(|end| sender.is_empty() || sender == end.sender)
@@ -44,12 +44,12 @@ impl Known {
 }
 
 impl End {
-    /// What it is by then.
+    /// The state of the message at `now_ns`.
     pub fn fate_at(&self, now_ns: u64) -> Fate {
         if self.at_ns <= now_ns { self.fate } else { Fate::Enroute }
     }
 
-    /// What is answered; `date` is filled where it is over.
+    /// The answer to a query; `date` is filled if the message has reached its end.
     pub fn answer<'a>(&self, now_ns: u64, id: &'a [u8], date: &'a mut [u8; TIME_OCTETS]) -> QuerySmResp<'a> {
         let fate = self.fate_at(now_ns);
         let written = SmppTime::Absolute { unix_ms: START_MS + (self.at_ns / MS) as i64 }.write();

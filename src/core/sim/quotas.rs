@@ -1,5 +1,6 @@
-//! What tenants' limits promise, judged by what came in and what was acknowledged: never more in any second than the rate,
-//! never more in an hour than the quota, and charged is what was admitted. Knows nothing of how the doors count.
+//! What tenants' limits promise, judged by what came in and what was acknowledged: never more in any second than the
+//! rate, never more in an hour than the quota, and a tenant is charged for exactly what was admitted. Knows nothing of
+//! how the doors count.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +11,7 @@ use super::agenda::SECOND;
 use super::oracle::{Invariant, Oracle};
 
 const HOUR_MS: u64 = 3_600_000;
-/// So long after it came in a message may still count against the rate: a second, and how coarsely it is counted.
+/// How long a message may count against the rate: a second, and the coarseness of the counting.
 const COUNTED_NS: u64 = SECOND + SECOND / 10;
 
 /// What was seen of all tenants since the process began.
@@ -22,13 +23,13 @@ pub struct Quotas {
 
 #[derive(Debug, Default)]
 struct Brought {
-    /// The hour that counts: a clock that is set back begins none anew.
+    /// The present hour; a clock that is set back does not start another one.
     hour: u64,
-    /// Acknowledged messages that came in in that hour.
+    /// Messages of that hour that were acknowledged.
     admitted: u64,
-    /// Messages of requests that nobody has answered yet, with their hour, by ticket.
+    /// Messages of requests that have no answer yet, with their hour, by ticket.
     open: BTreeMap<u64, (u64, u64)>,
-    /// What came in of late.
+    /// Messages admitted within the last `COUNTED_NS`.
     late: VecDeque<(Mono, u64)>,
 }
 
@@ -51,17 +52,17 @@ impl Brought {
 }
 
 impl Quotas {
-    /// Of tenants with these limits.
+    /// Nothing seen yet, for tenants with these limits.
     pub fn new(limits: &[TenantOptions]) -> Self {
         Self { limits: limits.to_vec(), seen: BTreeMap::new() }
     }
 
-    /// A new process has counted nothing.
+    /// Forgets everything: a new process has counted nothing.
     pub fn forget(&mut self) {
         self.seen.clear();
     }
 
-    /// A door lets so many messages of a request in.
+    /// A door admits so many messages of a request.
     pub fn let_in(&mut self, tenant: TenantId, ticket: u64, messages: u64, now: Now) {
         let seen = self.seen.entry(tenant).or_default().at(now);
         if messages > 0 {
@@ -79,12 +80,12 @@ impl Quotas {
         (rate, limits.and_then(|limits| limits.quota).map(|quota| quota.messages))
     }
 
-    /// Whether it may bring in only so many messages in an hour.
+    /// Whether an hourly quota limits the tenant.
     pub fn has_quota(&self, tenant: TenantId) -> bool {
         self.limits_of(tenant).1.is_some()
     }
 
-    /// Why what was let in, or is charged, is too much or too little.
+    /// Why what was admitted, or what is charged, is too much or too little.
     fn wrong(&mut self, tenant: TenantId, charged: Option<u64>, now: Now) -> Option<String> {
         let (rate, quota) = self.limits_of(tenant);
         let seen = self.seen.get_mut(&tenant)?.at(now);
@@ -102,7 +103,7 @@ impl Quotas {
 }
 
 impl Oracle {
-    /// A door takes no more of a tenant's messages: then so many must have come.
+    /// A door turns a tenant's messages away: then enough of them must have come to use up the limit.
     pub fn turned_away(&mut self, tenant: TenantId, why: UsedUp, now: Now) {
         let (rate, quota) = self.quotas.limits_of(tenant);
         let Some(seen) = self.quotas.seen.get_mut(&tenant).map(|seen| seen.at(now)) else { return };
@@ -119,7 +120,7 @@ impl Oracle {
         }
     }
 
-    /// A request of a tenant was answered: so many messages of it were admitted, and so many are charged by now.
+    /// A request was answered: so many of its messages were admitted, and so many are charged to the tenant by now.
     pub fn settled(&mut self, (tenant, ticket): (TenantId, u64), admitted: u64, charged: u64, now: Now) {
         let Some(seen) = self.quotas.seen.get_mut(&tenant).map(|seen| seen.at(now)) else { return };
         if seen.open.remove(&ticket).is_some_and(|(hour, _)| hour == seen.hour) {

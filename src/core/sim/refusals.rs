@@ -1,11 +1,11 @@
-//! A message is refused for a reason that is so, as far as anybody outside can tell.
+//! A message is refused only for a reason that applies, as far as can be seen from outside.
 
 use crate::model::{MessageState, Refusal, ShardId};
 
 use super::oracle::{Invariant, Oracle, Truth};
 use super::tally::{Count, Tally};
 
-/// Entries of the delay queue that an attempt may leave behind at most.
+/// Most entries of the delay queue that an attempt may leave behind.
 const ENTRIES_MAX: u64 = 8;
 
 impl Oracle {
@@ -18,7 +18,8 @@ impl Oracle {
             Refusal::KeyWindowFull | Refusal::KeyShareFull => key.is_some(),
             Refusal::QueueFull | Refusal::QueueShareFull | Refusal::AlreadyExpired | Refusal::Draining => true,
             Refusal::DiskFull => self.was_short,
-            // Whether as many were admitted is judged where it was turned away; without a key it is not even asked for.
+            // Whether enough was admitted is checked where the door turned the message away. For a message without a
+            // key a shard is not even asked.
             Refusal::OverQuota => key.is_some() && self.quotas.has_quota(self.tenant_of(message)),
             Refusal::NoRoute => self.reloads.may_lose_routes,
         };
@@ -30,11 +31,11 @@ impl Oracle {
         }
     }
 
-    /// Something is said to be full: then so much may really be in it, as far as anybody outside can tell.
+    /// A refusal says that something is full: then as much may really be in it, as far as can be seen from outside.
     pub(super) fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
         let (queue, keys, tenants) = &self.limits;
         let tenant = self.tenant_of(message);
-        // One that was cancelled in the delay queue keeps its place there until its time.
+        // A scheduled message that was cancelled keeps its place in the delay queue until its time.
         let is_over = |truth: &Truth| {
             let is_put_off = truth.state == MessageState::Cancelled && truth.intent.head.send_at > self.wall;
             truth.id.is_some() && truth.state.is_final() && !is_put_off

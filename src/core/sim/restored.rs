@@ -1,6 +1,6 @@
-//! What must be true after a restore, judged from outside. The world goes back to what had been seen when the backup was
-//! begun; carriers and clients do not. What was acknowledged since is forgotten, as the documentation says; what carriers
-//! took since stays known, for nothing may come to them twice unnoticed.
+//! What must be true after a restore, judged from outside. The world goes back to what had been seen when the backup
+//! was begun; carriers and clients do not. Messages acknowledged since then are forgotten, as the documentation says;
+//! what carriers took since then stays known, because they must not be sent anything twice unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -28,14 +28,14 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Of control.
+    /// The version of control at that time.
     pub const fn version(&self) -> u64 {
         self.entries.version()
     }
 }
 
 impl Oracle {
-    /// A backup is begun.
+    /// Records what has been seen when a backup is begun.
     pub fn mark(&self) -> Mark {
         Mark {
             truths: self.truths.clone(),
@@ -49,8 +49,8 @@ impl Oracle {
         }
     }
 
-    /// That backup stands in the place of everything.
-    /// `newest`: of all connections that ever were; what is still on its way there is of the time before.
+    /// That backup replaces all data.
+    /// `newest`: the newest connection ever opened; what is still on its way over old connections belongs to the time before.
     pub fn restored(&mut self, mark: &Mark, newest: ConnId, unsent: DoubtPolicy) {
         self.conns_before = newest;
         for number in 0..self.truths.len() {
@@ -59,12 +59,12 @@ impl Oracle {
             let then = then.unwrap_or_else(|| Truth::new(truth.intent.clone(), truth.born));
             let since = truth.taken.split_off(then.taken.len().min(truth.taken.len()));
             if !since.is_empty() {
-                // A receipt for what nobody remembers may be taken for one about another message to the same number.
+                // A receipt for a forgotten message may be taken for one about another message to the same number.
                 self.misled.insert(truth.recipient());
             }
             let mut elsewhere = std::mem::take(&mut truth.elsewhere);
             elsewhere.extend(since);
-            // What a carrier has, had been recorded.
+            // What a carrier has taken was recorded before.
             let was_kept = then.id.is_some() || !then.taken.is_empty();
             let was_due = Tick::at_or_after(truth.intent.head.send_at).wall() <= self.wall;
             *truth = Truth {
@@ -91,8 +91,8 @@ impl Oracle {
         }
     }
 
-    /// A shard is told what becomes of what is held of a class. That it shall be sent may be true from then on, and stays
-    /// true of what left; anything else changes nothing.
+    /// A shard is told what to do with held messages of a class. If they are to be sent, they may be sent from then on,
+    /// and a later decision does not take that back; any other decision changes nothing.
     pub fn decided(&mut self, shard: ShardId, class: Class, policy: DoubtPolicy) {
         if policy != DoubtPolicy::Resend {
             return;

@@ -1,5 +1,5 @@
-//! The hands of those mutants that alter what passes between the real code and its world: what a start reads, what the
-//! reader thread answers, what a link tells. Without a mutant everything passes untouched.
+//! Applies the mutants that change what passes between the real code and its world: what a start reads, what the reader
+//! thread answers, what a link reports. Without a mutant everything passes unchanged.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -20,10 +20,10 @@ use super::mutants::Mutant;
 use super::oracle::Question;
 use super::stage::Stage;
 
-/// What a start reads.
+/// Reads the store as a start does.
 ///
 /// # Errors
-/// Those of [`crate::store::recover`].
+/// As [`crate::store::recover`].
 pub fn recover<R: Reader>(reader: &R, now: Wall, mutant: Option<Mutant>) -> Result<Recovery, StoreError> {
     let mut found = crate::store::recover(reader)?;
     match mutant {
@@ -57,7 +57,7 @@ pub fn recover<R: Reader>(reader: &R, now: Wall, mutant: Option<Mutant>) -> Resu
             turns.append(&mut found.turns);
             found.turns = turns;
         }
-        // Not the first start after the restore, as the shard must believe then.
+        // The shard must take this start for a later one, not the first after the restore.
         Some(Mutant::ForgetLedger) => {
             if let Some(restored) = &mut found.restored {
                 restored.commit = u64::MAX;
@@ -80,7 +80,7 @@ pub fn recover<R: Reader>(reader: &R, now: Wall, mutant: Option<Mutant>) -> Resu
     Ok(found)
 }
 
-/// Who asks counts as whose message it is.
+/// The tenant that asks is replaced by the owner of the message.
 pub fn lend(mut ask: Ask, question: &Question, stage: &Stage) -> Ask {
     let owner = |message: u32| stage.oracle.tenant_of(message);
     match (&mut ask, question) {
@@ -95,14 +95,14 @@ pub fn lend(mut ask: Ask, question: &Question, stage: &Stage) -> Ask {
     ask
 }
 
-/// What the reader thread is asked.
+/// Changes a request to the reader thread.
 pub const fn ask(errand: &mut Errand, mutant: Option<Mutant>) {
     if let (Errand::Read(ReadRequest::Expire(visit)), Some(Mutant::ExpireEarly)) = (errand, mutant) {
         visit.now = visit.now.after_ms(30_000);
     }
 }
 
-/// Turns that the checkpoint holds already, as far as they are still there.
+/// The turns that the checkpoint already contains, as far as they still exist.
 fn turns_below<R: Reader>(reader: &R, checkpoint: u64) -> Result<Vec<(u64, TurnRecord)>, StoreError> {
     let mut turns = Vec::new();
     let (from, to) = (Key::Turn(0).bytes(), Key::Turn(checkpoint + 1).bytes());
@@ -113,7 +113,7 @@ fn turns_below<R: Reader>(reader: &R, checkpoint: u64) -> Result<Vec<(u64, TurnR
     Ok(turns)
 }
 
-/// What the reader thread answers.
+/// Changes an answer of the reader thread.
 pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
     if let (Found::Expired { visited }, Some(Mutant::LoseVisit)) = (&mut *found, mutant) {
         visited.iter_mut().for_each(|one| *one = Visited::nothing(one.segment));
@@ -135,7 +135,7 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
         | Found::Probe { .. }
         | Found::Failed { .. } => Vec::new(),
     };
-    // What came after the end counts as the end.
+    // The late receipt counts as the final one.
     for message in messages {
         if message.events.last().is_some_and(|event| event.what.kind() == EventKind::Late) {
             message.events.retain(|event| !event.what.is_final());
@@ -143,7 +143,7 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
     }
 }
 
-/// A restored store goes on with the numbers at which its backup ends.
+/// A restored store continues with the segment numbers at which its backup ends.
 pub fn close_gap(store: &mut MemoryStore) {
     let found = |key: Key| store.reader().get(Space::Meta, &key.bytes()).ok().flatten();
     let restored = found(Key::Restored).and_then(|octets| decode::<RestoredRecord>(&octets).ok());
@@ -153,21 +153,21 @@ pub fn close_gap(store: &mut MemoryStore) {
     (restored.below, checkpoint.next_segment) = (unused, unused);
     let put = |key: Key, value| Op::Put { space: Space::Meta, key: key.bytes(), value };
     let ops = vec![put(Key::Restored, encode(&restored)), put(Key::Checkpoint, encode(&checkpoint))];
-    // A store in memory takes whatever is well formed.
+    // A store in memory accepts every well-formed write.
     let _ = store.commit(ops);
 }
 
-/// A restored control goes on with that version, at which its backup ends.
+/// A restored control continues with the version at which its backup ends.
 pub fn go_back(store: &mut MemoryStore, version: u64) {
     let Ok(mut found) = control::recover(&store.reader()) else { return };
     found.record.changed.iter_mut().for_each(|(_, changed)| *changed = version);
     let changes = found.entries.into_iter().map(|(kind, key, entry)| (kind, key, Some(entry.value.into()))).collect();
     let batch = ControlBatch { record: ControlRecord { version, ..found.record }, changes };
-    // A store in memory takes whatever is well formed.
+    // A store in memory accepts every well-formed write.
     let _ = store.commit(batch.into_ops());
 }
 
-/// Receipts of one batch are about the message of the batch before.
+/// Gives each receipt the id of the receipt before it.
 pub fn exchange_ids(batch: &mut ReceiptBatch, last: &mut Vec<u8>) {
     for receipt in &mut batch.receipts {
         let own = receipt.id.of(&batch.arena).to_vec();

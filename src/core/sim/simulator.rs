@@ -1,4 +1,4 @@
-//! The face of the second world: one seed, one run, one verdict.
+//! Entry point of the simulator: one seed, one run, one verdict.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use super::tally::Tally;
 use super::trace::TraceMark;
 use super::world::World;
 
-/// What a run is told beside its seed.
+/// Settings of a run beside its seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimOptions {
     /// Seed of every hash map; nothing observable depends on it.
     pub hash_seed: u64,
-    /// Lines of the trace that a failure shows.
+    /// How many lines of the trace a failure shows.
     pub lines_max: usize,
     /// A bug to build in.
     pub mutant: Option<Mutant>,
@@ -25,30 +25,30 @@ pub struct SimOptions {
 /// A run without a broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which.
+    /// The seed of the run.
     pub seed: u64,
     /// Equal for equal runs.
     pub mark: TraceMark,
-    /// How long it was in virtual time, ns.
+    /// Length of the run in virtual time, ns.
     pub virtual_ns: u64,
-    /// What happened.
+    /// How often each thing happened.
     pub tally: Tally,
-    /// Bytes on disk, and how much the process remembers, at each look; none in usual worlds.
+    /// Bytes on disk and amount of memory used by the process, at each measurement; empty in usual worlds.
     pub measures: Vec<(u64, u64)>,
 }
 
 /// A run with a broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which.
+    /// The seed of the run.
     pub seed: u64,
-    /// When in virtual time, ns.
+    /// When the promise was broken, in virtual time, ns.
     pub at_ns: u64,
-    /// What is broken.
+    /// The broken promise.
     pub violation: Violation,
-    /// What happened before, as far as lines were kept.
+    /// The last lines of the trace before it, as many as were kept.
     pub lines: Vec<String>,
-    /// The command that shows it again.
+    /// The command that repeats the run.
     pub again: String,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The command that shows a world again.
+/// The command that repeats the run of a seed.
 pub fn command(seed: u64) -> String {
     format!("STENTOR_SIM_SEED={seed} cargo test -p stentor-core sim_seeds -- --nocapture")
 }
@@ -73,7 +73,7 @@ pub fn command(seed: u64) -> String {
 /// Runs the world of one seed to its end.
 ///
 /// # Errors
-/// The first broken promise, with the command line that shows it again.
+/// The first broken promise, with the command that repeats the run.
 pub fn run(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
     finish(seed, World::new(seed, options), command(seed))
 }
@@ -89,7 +89,7 @@ pub fn run_day(seed: u64, hours: u64, options: &SimOptions) -> Result<Report, Bo
     finish(seed, World::of(Plan::day(&mut chance, hours), chance, options), again)
 }
 
-/// Runs a world whose carrier gives ids again ([`Plan::ids_given_again`]) to its end.
+/// Runs a world whose carrier gives ids out again ([`Plan::ids_given_again`]) to its end.
 ///
 /// # Errors
 /// As [`run`].
@@ -97,7 +97,7 @@ pub fn run_ids_given_again(seed: u64, options: &SimOptions) -> Result<Report, Bo
     of_kind(seed, Plan::ids_given_again, "sim_ids_given_again", options)
 }
 
-/// Runs a world whose carrier hangs up at some messages ([`Plan::culprit`]) to its end.
+/// Runs a world whose carrier closes the connection on some messages ([`Plan::culprit`]) to its end.
 ///
 /// # Errors
 /// As [`run`].
@@ -121,7 +121,7 @@ pub fn run_queried(seed: u64, options: &SimOptions) -> Result<Report, Box<Failur
     of_kind(seed, Plan::queried, "sim_queried", options)
 }
 
-/// Runs a world with an operator who is always at it ([`Plan::tended`]) to its end.
+/// Runs a world with an operator who is always busy ([`Plan::tended`]) to its end.
 ///
 /// # Errors
 /// As [`run`].
@@ -145,7 +145,7 @@ pub fn run_weeks(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>
     of_kind(seed, Plan::weeks, "sim_weeks", options)
 }
 
-/// Runs a world whose carrier spaces strictly ([`Plan::strict`]) to its end.
+/// Runs a world whose carrier enforces spacing ([`Plan::strict`]) to its end.
 ///
 /// # Errors
 /// As [`run`].

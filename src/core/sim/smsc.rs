@@ -1,5 +1,5 @@
-//! The carriers: real server sessions around the fake carrier's decisions, with receipts kept until somebody answers them.
-//! Knows what it took and what it told; what it should have been sent is the oracle's business.
+//! The carriers: real server sessions around the fake carrier's decisions, which keep receipts until we answer them.
+//! Knows what it took and what it told; the oracle judges what it should have been sent.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -25,17 +25,17 @@ use super::queries::{End, Known};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// So much sooner than its rate says a part may come to a carrier that spaces strictly.
+/// A carrier that enforces spacing accepts a part that comes this much too early.
 const SPACING_SLACK_NS: u64 = 20 * MS;
 
-/// Added to a sequence number: no session of ours comes so far.
-const ASTRAY: u32 = 1_000_000;
+/// Added to a sequence number to get one that no session of ours reaches.
+const MISDIRECTED: u32 = 1_000_000;
 
 #[derive(Debug)]
 struct Seat {
     carrier: usize,
     session: Session<u64>,
-    /// Submits that were not answered yet, and how many there may be by the contract under which it began.
+    /// Submits that were not answered yet, and the most there may be by the contract at the start of the session.
     unanswered: u32,
     window: u32,
     wake_at: Option<u64>,
@@ -47,22 +47,22 @@ impl Seat {
     }
 }
 
-/// An answer that is due.
+/// An answer that is to be sent.
 #[derive(Clone, Copy, Debug)]
 struct DueAnswer {
     sequence: u32,
     reply: Reply,
-    /// It answers a submit, for the first time.
+    /// It is the first answer to its submit.
     counts: bool,
 }
 
-/// A receipt until it is answered.
+/// A receipt that is kept until it is answered.
 #[derive(Debug)]
 struct DueReceipt {
     carrier: usize,
     id: IssuedId,
     fate: Fate,
-    /// The bind of its submit.
+    /// The connection over which its submit came.
     conn: ConnId,
     way: Way,
     recipient: Vec<u8>,
@@ -79,18 +79,18 @@ pub struct Carriers {
     seats: BTreeMap<ConnId, Seat>,
     answers: BTreeMap<u64, DueAnswer>,
     receipts: BTreeMap<u64, DueReceipt>,
-    /// Of what handsets wrote, until it is answered.
+    /// Parts of handsets' messages, until they are answered.
     parts: BTreeMap<u64, PartSent>,
     next: u64,
-    /// When the next part may come to each.
+    /// When each carrier accepts its next part.
     earliest_ns: Vec<u64>,
-    /// What those know that send no receipts.
+    /// What is known by the carriers that send no receipts.
     known: Known,
     body: ReceiptBody,
 }
 
 impl Carriers {
-    /// As planned.
+    /// The carriers that the plan describes.
     pub fn new(plan: &Plan, seed: u64) -> Self {
         let fake = |(at, carrier): (usize, &CarrierPlan)| {
             FakeCarrier::new(carrier.behaviour.clone(), seed.wrapping_add(at as u64))
@@ -108,14 +108,14 @@ impl Carriers {
         }
     }
 
-    /// From now on every carrier takes everything; its spelling stays.
+    /// From now on every carrier accepts everything; the way it writes ids and numbers stays.
     pub fn calm_down(&mut self) {
         for fake in &mut self.fakes {
             let now = fake.behaviour().clone();
             fake.set_behaviour(Behaviour {
                 response_delay: now.response_delay,
                 receipt_delay: now.receipt_delay,
-                // That is what the message is like, and no fault that passes.
+                // That belongs to the message and is no temporary fault.
                 hangs_up_on: now.hangs_up_on,
                 id_recipients: now.id_recipients,
                 id_dialect: now.id_dialect,
@@ -130,7 +130,7 @@ impl Carriers {
         }
     }
 
-    /// Receipts, and parts of what handsets wrote, that nobody has answered.
+    /// Number of receipts, and of parts of handsets' messages, that we have not answered.
     pub fn receipts_open(&self) -> usize {
         self.receipts.len() + self.parts.len()
     }
@@ -155,7 +155,7 @@ impl Carriers {
         self.run(id, octets, plan, net, stage);
     }
 
-    /// The other side is gone.
+    /// The connection's other side has ended it.
     pub fn loses(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         if net.lose_at_carrier(id)
             && let Some(seat) = self.seats.get_mut(&id)
@@ -165,7 +165,7 @@ impl Carriers {
         }
     }
 
-    /// A session's timer.
+    /// A session's timer runs out.
     pub fn wakes(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         seat.wake_at = None;
@@ -297,11 +297,11 @@ impl Carriers {
         }
     }
 
-    /// What will be answered to whoever asks about a submit.
+    /// Plans what queries about a submit will be answered.
     fn plan_answers(&mut self, carrier: usize, answer: &Answer, message: &ShortMessage<'_>, stage: &mut Stage) {
         let is_end = |receipt: &&ReceiptPlan| Some(receipt.id) == answer.taken && receipt.fate != Fate::Enroute;
         let Some(taken) = answer.taken else { return };
-        // Also what wants no receipt has an end, of which somebody may ask who was not answered in time.
+        // A message without a wanted receipt has an end, too: a link that got no answer in time may query it.
         let end = answer.receipts().find(is_end).map(|receipt| (receipt.fate, receipt.after_us));
         let (fate, after_us) = end.unwrap_or((Fate::Delivered, answer.reply_after_us));
         let (recipient, sender) = (message.destination.digits.to_vec(), message.source.digits.to_vec());
@@ -312,7 +312,7 @@ impl Carriers {
         self.known.note(carrier, id, End { id: taken, fate, at_ns, recipient, sender });
     }
 
-    /// Somebody asks what became of a message. Now and then the carrier has no answer, or does not know it.
+    /// A query about a message. Sometimes the carrier has no answer, or does not know the message.
     fn queried(&self, seat: &mut Seat, sequence: u32, (id, sender): (&[u8], &[u8]), plan: &Plan, stage: &mut Stage) {
         let (carrier, now_ns) = (seat.carrier, stage.now_ns());
         stage.tally.add(Count::Queries);
@@ -331,11 +331,11 @@ impl Carriers {
         if let Some(end) = found.filter(|end| end.fate_at(now_ns) != Fate::Enroute) {
             stage.oracle.receipt_said((carrier, end.id), &end.recipient, end.fate, b"");
         }
-        // A session that is ending takes no answer any more.
+        // A session that is ending accepts no answers any more.
         let _ = seat.session.answer_query(sequence, status, &told);
     }
 
-    /// The receipts that a submit will have.
+    /// Plans the receipts of a submit.
     fn plan_receipts(
         &mut self,
         id: ConnId,
@@ -369,7 +369,7 @@ impl Carriers {
         }
     }
 
-    /// Whether a carrier that spaces strictly refuses a part for when it comes. One that it refuses does not count.
+    /// Whether a carrier that enforces spacing refuses a part because it comes too soon. Refused parts do not count.
     fn comes_too_soon(&mut self, carrier: usize, plan: &Plan, stage: &mut Stage) -> bool {
         let CarrierPlan { rate, is_strict, .. } = plan.carriers[carrier];
         let Some(rate) = rate.filter(|_| is_strict) else { return false };
@@ -382,7 +382,7 @@ impl Carriers {
         false
     }
 
-    /// An answer is going to be given: in time, or late, or twice, or under a number that nobody used.
+    /// Schedules an answer: in time, or late, or twice, or under a sequence number that was not used.
     fn put_down(&mut self, id: ConnId, due: DueAnswer, after_ns: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
         let faults = &plan.carriers[carrier];
         let mut after_ns = after_ns;
@@ -397,8 +397,8 @@ impl Carriers {
         }
         if stage.fault(faults.answer_astray_ppm) {
             stage.tally.add(Count::AnswersAstray);
-            let astray = DueAnswer { sequence: due.sequence + ASTRAY, counts: false, ..due };
-            add(self, astray, after_ns, stage);
+            let misrouted = DueAnswer { sequence: due.sequence + MISDIRECTED, counts: false, ..due };
+            add(self, misrouted, after_ns, stage);
             if stage.chance.chance(500_000) {
                 return;
             }
@@ -411,7 +411,7 @@ impl Carriers {
         add(self, due, after_ns, stage);
     }
 
-    /// An answer is due.
+    /// An answer is to be sent now.
     pub fn answer(&mut self, id: ConnId, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(due) = self.answers.remove(&number) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
@@ -438,7 +438,7 @@ impl Carriers {
             }
         };
         if due.counts {
-            // A session that is ending takes no answer any more; then it is lost.
+            // A session that is ending accepts no answers any more; then the answer is lost.
             let _ = seat.session.answer_submit(due.sequence, status, &text);
             return flush(id, seat, plan, net, stage);
         }
@@ -449,12 +449,12 @@ impl Carriers {
         }
     }
 
-    /// A carrier has parts that it has not answered.
+    /// Whether a carrier has parts that it has not answered.
     pub fn are_asked(&self) -> bool {
         self.seats.values().any(|seat| seat.unanswered > 0)
     }
 
-    /// A receipt is due.
+    /// A receipt is to be sent now.
     pub fn deliver(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(receipt) = self.receipts.get_mut(&number) else { return };
         let may = |seat: &Seat| seat.can_deliver(carrier);
@@ -470,9 +470,9 @@ impl Carriers {
         let behaviour = self.fakes[carrier].behaviour();
         let wall = stage.wall();
         self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
-        // Of a message that nobody knows any more: it may be taken for another's to that number which is in doubt.
+        // A receipt for a message that is no longer kept: it may be taken for another message to that number that is in doubt.
         let is_forgotten = wall.since(receipt.taken_at) > plan.shard.receipt_wait_ms;
-        // The same goes for what is sent again under no id: nobody sees that it has been heard before.
+        // The same holds for a receipt that is sent again without an id: it cannot be seen that it was received before.
         let is_repeated = behaviour.id_missing && stage.oracle.has_told((carrier, receipt.id), receipt.fate);
         stage.oracle.receipt_made(&receipt.recipient, receipt.fate, is_forgotten || is_repeated);
         stage.oracle.receipt_said((carrier, receipt.id), &receipt.recipient, receipt.fate, self.body.error());
@@ -509,7 +509,7 @@ impl Carriers {
         }
     }
 
-    /// A part of what a handset wrote is due.
+    /// A part of a handset's message is to be sent now.
     pub fn deliver_part(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(part) = self.parts.get(&number) else { return };
         let able: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.can_deliver(carrier)).map(|(id, _)| *id).collect();
@@ -544,7 +544,7 @@ impl Carriers {
         self.parts.remove(&number);
     }
 
-    /// We answered a receipt, or a part.
+    /// We answered a receipt, or a part of a handset's message.
     fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, plan: &Plan, stage: &mut Stage) {
         if self.parts.contains_key(&number) {
             return self.part_answered(id, number, status, plan, stage);
@@ -560,7 +560,7 @@ impl Carriers {
         stage.oracle.receipt_answered(id, receipt.carrier, receipt.id, receipt.fate);
     }
 
-    /// Nobody answered it: it is delivered again.
+    /// It was not answered: it is sent again later.
     fn unanswered(&self, number: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
         if self.parts.contains_key(&number) {
             stage.agenda.after(plan.kind.receipt_retry_ns, Happening::PartDue(carrier, number));
@@ -571,7 +571,7 @@ impl Carriers {
     }
 }
 
-/// Sends what a session has to say, and sees to its timer.
+/// Sends a session's output, and sets its timer.
 fn flush(id: ConnId, seat: &mut Seat, plan: &Plan, net: &mut Network, stage: &mut Stage) {
     let mut octets = Vec::new();
     if seat.session.poll_transmit(&mut octets) {

@@ -1,39 +1,39 @@
-//! How a carrier of the simulated world writes the numbers in its receipts, and what we were told of its ids.
+//! How a carrier of the simulated world writes the numbers in its receipts, and what the configuration says about its ids.
 
 use stentor_smpp::receipt_id::{Dialect, IdForm};
 
 use super::carrier::{Behaviour, IdDialect};
 
-/// How the recipient of a message stands in its receipt.
+/// How a receipt writes the recipient's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NumberForm {
-    /// As the message had it.
+    /// As in the message.
     #[default]
     International,
     /// With `+` before it.
     Plus,
-    /// Without its country, with a zero instead.
+    /// Without the country code, with a leading zero.
     National,
-    /// In the place of the sender, and the sender in its place.
+    /// Recipient and sender exchanged.
     Swapped,
     /// Some digits hidden.
     Masked,
-    /// Not at all.
+    /// Left out.
     Missing,
 }
 
-/// See the head of this file.
+/// How one carrier writes numbers, and whether we know how it writes ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spelling {
-    /// Of numbers.
+    /// How it writes numbers.
     pub numbers: NumberForm,
     /// The configuration says how its ids are written.
     pub is_told: bool,
 }
 
 impl Spelling {
-    /// By what is drawn anyhow. Where a receipt does not name its message it must be alone under its id, written as the
-    /// configuration says, and come to the one shard that there is.
+    /// Follows from values that are drawn anyhow. Where a receipt does not name the recipient, its id must belong to
+    /// one message only, must be written as the configuration says, and there must be only one shard.
     pub const fn of(behaviour: &Behaviour, shards: u8) -> Self {
         let chance = Self::chance(behaviour);
         let numbers = match (shards, chance % 12) {
@@ -48,7 +48,7 @@ impl Spelling {
         Self { numbers, is_told: is_silent || (chance / 12).is_multiple_of(2) }
     }
 
-    /// Whether receipts bear no id, likewise. Their numbers are international then.
+    /// Whether receipts carry no id; also follows from drawn values. Their numbers are international then.
     pub const fn leaves_ids_out(behaviour: &Behaviour, shards: u8) -> bool {
         shards == 1 && behaviour.id_recipients == 0 && Self::chance(behaviour) % 12 == 7
     }
@@ -57,7 +57,7 @@ impl Spelling {
         behaviour.response_delay.max_us ^ behaviour.receipt_delay.max_us
     }
 
-    /// Source and destination of a receipt.
+    /// The source and destination address of a receipt.
     pub fn write(self, recipient: &[u8], sender: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let recipient = match self.numbers {
             NumberForm::International | NumberForm::Swapped => recipient.to_vec(),
@@ -72,7 +72,7 @@ impl Spelling {
         }
     }
 
-    /// What the configuration says of a carrier that writes ids so.
+    /// The configuration for a carrier that writes ids in this way.
     pub const fn dialect(self, ids: IdDialect) -> Dialect {
         match ids {
             IdDialect::HexThenDecimal if self.is_told => Dialect::told(IdForm::DecimalToHex),

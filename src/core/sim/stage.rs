@@ -1,5 +1,5 @@
-//! What everybody in the simulated world shares: the agenda, chance, the two hands of the clock, the trace, the oracle and
-//! the tally of what happened. Knows no actor.
+//! State that the whole simulated world shares: the agenda, random numbers, both clocks, the trace, the oracle and the
+//! tally. Knows none of the actors.
 
 use crate::model::{Mono, Now, Prng, ReplyTo, Wall};
 use crate::shard::Reply;
@@ -11,10 +11,10 @@ use super::oracle::Oracle;
 use super::tally::{Count, Tally};
 use super::trace::Trace;
 
-/// When the world begins by the wall clock: 2026-11-21 05:21:52 UTC.
+/// The wall clock when the world begins: 2026-11-21 05:21:52 UTC.
 pub const WALL_BASE_MS: u64 = 1_795_238_512_000;
 
-/// A jump of the wall clock at most, ms.
+/// Largest jump of the wall clock, ms.
 pub(super) const WALL_JUMP_MAX_MS: u64 = 300_000;
 
 /// Notes a line in the stage's trace.
@@ -26,43 +26,43 @@ macro_rules! note {
 }
 pub(super) use note;
 
-/// See the head of this file.
+/// State that the whole simulated world shares.
 #[derive(Debug)]
 pub struct Stage {
-    /// What is going to happen.
+    /// The events that are still to happen.
     pub agenda: Agenda<Happening>,
-    /// Every decision of the world, in the order of asking.
+    /// Every random decision of the world, in the order in which it is drawn.
     pub chance: Prng,
-    /// Those about control: they leave the others as they are.
+    /// Decisions about control, drawn apart so that the others stay the same.
     pub control_chance: Prng,
-    /// Those about handsets, likewise.
+    /// Decisions about handsets, drawn apart for the same reason.
     pub handset_chance: Prng,
-    /// Those of worlds of a kind, likewise.
+    /// Decisions of special kinds of worlds, drawn apart for the same reason.
     pub kind_chance: Prng,
-    /// What happened.
+    /// The record of what happened.
     pub trace: Trace,
-    /// What must be true.
+    /// The judge of what must be true.
     pub oracle: Oracle,
-    /// How often what happened.
+    /// How often each thing happened.
     pub tally: Tally,
     /// Questions of doors that have not reached the process.
     pub asks_under_way: u32,
     /// Replies that have left their shard and have not reached their door.
     pub replies_under_way: u32,
-    /// No more faults.
+    /// There are no more faults.
     pub calm: bool,
     /// The bug that is built in.
     pub mutant: Option<Mutant>,
     wall_shift_ms: i64,
     mono_shift_ns: u64,
-    /// The latest time that the wall clock ever showed.
+    /// The greatest time that the wall clock ever showed.
     wall_max: Wall,
-    /// What it showed when it went back: until then it is behind where it was.
+    /// The time from which the wall clock was last set back: until it shows that again, it is behind.
     pub ahead_until: Wall,
 }
 
 impl Stage {
-    /// At the beginning of time.
+    /// The state at the beginning.
     pub fn new(chance: Prng, trace: Trace, oracle: Oracle, mutant: Option<Mutant>) -> Self {
         let mut others = chance.clone();
         Self {
@@ -90,7 +90,7 @@ impl Stage {
         self.agenda.now_ns()
     }
 
-    /// Both hands, as the process that lives reads them.
+    /// Both clocks, as the present process reads them.
     pub const fn now(&self) -> Now {
         Now { mono: Mono(self.now_ns() + self.mono_shift_ns), wall: self.wall() }
     }
@@ -100,12 +100,12 @@ impl Stage {
         Wall((WALL_BASE_MS + self.now_ns() / MS).saturating_add_signed(self.wall_shift_ms))
     }
 
-    /// When on the agenda the process's monotonic clock reads `at`.
+    /// The time on the agenda at which the process's monotonic clock reads `at`.
     pub const fn agenda_ns(&self, at: Mono) -> u64 {
         at.0.saturating_sub(self.mono_shift_ns)
     }
 
-    /// A new process: its monotonic clock begins somewhere else.
+    /// A new process starts: its monotonic clock begins at another value.
     pub const fn shift_mono(&mut self) {
         self.mono_shift_ns = SECOND + self.chance.below(1_000 * SECOND);
     }
@@ -124,18 +124,18 @@ impl Stage {
         forward
     }
 
-    /// So much time passes that retention does, for everybody alike.
+    /// So much time passes at once for every part of the world; used to let retention pass.
     pub const fn age(&mut self, ms: u64) {
         self.wall_shift_ms += ms as i64;
         self.mono_shift_ns += ms * MS;
     }
 
-    /// A shard lets a reply out.
+    /// A shard releases a reply.
     pub fn told(&mut self, to: ReplyTo, reply: &Reply) {
         self.oracle.told(to, reply, &mut self.tally);
     }
 
-    /// A socket took bytes: what is whole now is judged.
+    /// A socket accepted bytes: the parts that are now complete are judged.
     pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8]) {
         let at_ns = self.now_ns();
         self.wall_max = self.wall_max.max(self.wall());
@@ -148,17 +148,17 @@ impl Stage {
         }
     }
 
-    /// Whether the bug of that name is built in.
+    /// The bug that is built in.
     pub const fn mutant(&self) -> Option<Mutant> {
         self.mutant
     }
 
-    /// Whether it is that one.
+    /// Whether this bug is built in.
     pub fn is_mutant(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
 
-    /// A fault happens with that probability, in a million, while there is chaos.
+    /// Whether a fault happens, with that probability in parts per million; never in the calm.
     pub const fn fault(&mut self, ppm: u32) -> bool {
         !self.calm && ppm > 0 && self.chance.chance(ppm)
     }

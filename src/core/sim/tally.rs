@@ -1,4 +1,4 @@
-//! How often each thing happened in a run or in many: a fault that never fired proves nothing, and no more does a crash
+//! How often each thing happened in a run or in many: a fault that never fired proves nothing, and neither does a crash
 //! that never hit some place in the turn.
 
 use std::fmt;
@@ -7,23 +7,23 @@ use crate::model::buggify::{Fired, Point};
 
 use super::phase::{Phase, Phases};
 
-/// What is counted.
+/// The things that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Count {
-    /// Messages that clients thought up.
+    /// Messages that clients planned.
     Messages,
-    /// Lines accepted, as told.
+    /// Messages that were answered as accepted.
     Accepted,
-    /// Lines that were duplicates.
+    /// Messages that were duplicates.
     Duplicates,
-    /// Lines refused.
+    /// Messages refused.
     Refused,
-    /// Lines refused because their tenant had more than its share.
+    /// Messages refused because their tenant had used up its share.
     SharesRefused,
     /// Messages turned away at a door: their tenant's rate or quota was used up.
     TurnedAway,
-    /// Keys used with another content.
+    /// Idempotency keys used with other content.
     KeysReused,
     /// Requests of which three copies were sent at once.
     RequestsCopied,
@@ -43,43 +43,43 @@ pub enum Count {
     Crashes,
     /// Crashes that a batch under way survived.
     BatchesSurvived,
-    /// Crashes that nothing of a batch under way survived.
+    /// Crashes that lost a whole batch under way.
     BatchesLost,
     /// Crashes that some blocks of a batch under way survived.
     BatchesTorn,
     /// Crashes after which dropped ranges or runs came back.
     RangesCameBack,
-    /// Crashes that a run survived which nobody had registered.
+    /// Crashes after which a run existed that was not registered.
     RunsUnregistered,
-    /// Crashes that half of such a run survived.
+    /// Crashes after which half of such a run existed.
     RunsHalf,
-    /// Crashes that took the directory entry of such a run.
+    /// Crashes that lost the directory entry of such a run.
     RunsLost,
-    /// Writes of a batch that failed, and the process with them.
+    /// Writes of a batch that failed and ended the process.
     WritesFailed,
     /// Syncs that failed.
     SyncsFailed,
-    /// Ends of a process by a failed sync.
+    /// Processes that a failed sync ended.
     EndsBySync,
-    /// Reads that failed, and the process with them.
+    /// Reads that failed and ended the process.
     ReadsFailed,
-    /// Drops, runs and checkpoints that failed, and the process with them.
+    /// Drops, runs and checkpoints that failed and ended the process.
     UpkeepFailed,
-    /// Starts that could not read what is there.
+    /// Starts that could not read the store.
     OpensFailed,
-    /// Faults of a disk that stayed until it was mended.
+    /// Faults of a disk that stayed until the disk was repaired.
     FaultsForEver,
-    /// Batches that waited for a disk that stood still.
+    /// Batches that waited for a stalled disk.
     CommitsStalled,
-    /// Times at which the disk was short of room.
+    /// How often the disk was short of room.
     Shortages,
-    /// Times at which the process stood still while the world went on.
+    /// How often the process stalled while the rest of the world went on.
     Stalls,
     /// Clean stops.
     Stops,
-    /// Clean stops that ended by force.
+    /// Clean stops that took too long and were forced.
     StopsForced,
-    /// Times at which another core's mailbox was full.
+    /// How often another core's mailbox was full.
     MailboxesFull,
     /// Turns that were late.
     TurnsLate,
@@ -91,25 +91,25 @@ pub enum Count {
     Checkpoints,
     /// Ranges dropped.
     RangesDropped,
-    /// Sealed receipt epochs.
+    /// Sealed receipt epochs that were written.
     RunsWritten,
     /// Sealed receipt epochs that were deleted.
     RunsDeleted,
-    /// Parts that a carrier took.
+    /// Parts that carriers took.
     Taken,
-    /// Parts refused as too fast.
+    /// Parts refused because of the rate.
     Throttled,
-    /// Parts refused otherwise.
+    /// Parts refused for other reasons.
     PartsRefused,
     /// Submits without any answer.
     Silences,
-    /// Answers after our patience had ended.
+    /// Answers after our response timeout.
     AnswersLate,
     /// Submits answered twice.
     AnswersTwice,
     /// Answers to a submit that was never sent.
     AnswersAstray,
-    /// Sessions that a carrier ended in order, with answers still to come.
+    /// Sessions that a carrier unbound with answers still due.
     Goodbyes,
     /// Connections closed by a carrier instead of an answer.
     CarrierClosed,
@@ -117,7 +117,7 @@ pub enum Count {
     Cuts,
     /// Connections that were silent for a while.
     Freezes,
-    /// Connections that never came to be.
+    /// Connections that could not be opened.
     Unreachable,
     /// Connections to a host that will hang up.
     HostsFaithless,
@@ -125,13 +125,13 @@ pub enum Count {
     BindsRefused,
     /// Sockets that did not take all bytes at once.
     SocketsSlow,
-    /// Ends of a connection in the middle of a write.
+    /// Connections that ended during a write.
     Torn,
-    /// Receipts answered by us.
+    /// Receipts that we answered.
     Receipts,
-    /// Receipts sent again because nobody answered.
+    /// Receipts sent again because they were not answered.
     ReceiptsAgain,
-    /// Receipts with an id that nobody was given.
+    /// Receipts with an id that was never given out.
     ReceiptsStray,
     /// Ledger entries seen in timelines at the end.
     InDoubt,
@@ -143,57 +143,57 @@ pub enum Count {
     Restores,
     /// Decisions about what was unsent in a backup, by shard and class.
     Decisions,
-    /// Requests to control that were done.
+    /// Requests to control that were carried out.
     Configured,
     /// Requests to control that were refused.
     ConfiguredNot,
-    /// Messages that expired before any carrier had them.
+    /// Messages that expired before a carrier had them.
     ExpiredHere,
-    /// Messages given up because sessions were lost with them again and again.
+    /// Messages given up because they were lost with their session again and again.
     Exhausted,
-    /// Waits for a receipt that did not come.
+    /// Messages whose awaited receipt did not come.
     WaitsEnded,
-    /// Messages that went by another route, for theirs was gone.
+    /// Messages rerouted because their route was removed.
     Rerouted,
-    /// Error codes of receipts that were shown, as their carriers wrote them.
+    /// Error codes of receipts that were shown as their carriers wrote them.
     ErrorsShown,
-    /// Parts of what handsets wrote that we answered.
+    /// Parts of handsets' messages that we answered.
     FromHandsets,
     /// Messages from handsets that were joined, as seen at the end.
     HandsetsJoined,
-    /// Messages from handsets that lack parts, likewise.
+    /// Messages from handsets with missing parts, as seen at the end.
     HandsetsGivenUp,
-    /// Looks at what waits, while all of it could have been ended.
+    /// Checks that no message waits that should have ended.
     Patrols,
-    /// Reloads of the configuration with something else in it.
+    /// Reloads that changed the configuration.
     Reloads,
     /// Carriers paused.
     Paused,
-    /// Carriers of which somebody wanted that they go on.
+    /// Paused carriers that were resumed.
     Resumed,
-    /// Carriers bound anew.
+    /// Carriers whose binds were renewed.
     Rebound,
-    /// Decisions of a hand over what stood in the ledger, that were done.
+    /// Decisions of the operator about the ledger that were carried out.
     DecidedByHand,
-    /// Messages that were asked for by somebody whose they are not.
+    /// Messages that a tenant asked for without owning them.
     Pried,
-    /// Messages that such a one wanted not to be sent.
+    /// Messages that a tenant tried to cancel without owning them.
     Meddled,
-    /// Parts that came too soon for a carrier that spaces strictly.
+    /// Parts that came too soon for a carrier that enforces spacing.
     TooSoon,
-    /// Questions that carriers were asked which send no receipts.
+    /// Queries to carriers that send no receipts.
     Queries,
     /// Carriers that went away for hours or days.
     WentAway,
-    /// Times at which hours or days passed in one step.
+    /// How often hours or days passed in one step.
     Leaps,
     /// Starts without one of the carriers.
     LeftOut,
-    /// Messages first sent when retention had passed since they came in.
+    /// Messages first sent when retention had already passed since they were admitted.
     Outlived,
 }
 
-/// Counts of everything.
+/// A count for each of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     counts: [u64; Count::ALL.len()],
@@ -208,7 +208,7 @@ impl Default for Tally {
 }
 
 impl Count {
-    /// Everything that is counted.
+    /// All counts.
     pub const ALL: [Self; 90] = [
         Self::Messages,
         Self::Accepted,
@@ -302,7 +302,7 @@ impl Count {
         Self::Outlived,
     ];
 
-    /// What happens where an operator is always at it, or a carrier spaces strictly.
+    /// What must happen in worlds with a busy operator, or with a carrier that enforces spacing.
     pub const TENDED: [Self; 8] = [
         Self::Reloads,
         Self::Paused,
@@ -314,72 +314,72 @@ impl Count {
         Self::TooSoon,
     ];
 
-    /// What happens where carriers send no receipts.
+    /// What must happen where carriers send no receipts.
     pub const QUERIED: [Self; 1] = [Self::Queries];
 
-    /// What happens in worlds that last for weeks.
+    /// What must happen in worlds that last for weeks.
     pub const WEEKS: [Self; 6] =
         [Self::Reloads, Self::DecidedByHand, Self::WentAway, Self::Leaps, Self::LeftOut, Self::Outlived];
 }
 
 impl Tally {
-    /// One more.
+    /// Adds one.
     pub const fn add(&mut self, what: Count) {
         self.counts[what as usize] += 1;
     }
 
-    /// So many more.
+    /// Adds `times`.
     pub const fn add_many(&mut self, what: Count, times: u64) {
         self.counts[what as usize] += times;
     }
 
-    /// How many.
+    /// The count of `what`.
     pub const fn of(&self, what: Count) -> u64 {
         self.counts[what as usize]
     }
 
-    /// A process died in these places of its turn.
+    /// Adds a crash to the count of each of these phases.
     pub fn add_crash(&mut self, phases: Phases) {
         for phase in phases.iter() {
             self.crashes[phase as usize] += 1;
         }
     }
 
-    /// What a shard or link was made to do.
+    /// Adds the fault points that fired in a shard or link.
     pub fn add_fired(&mut self, fired: &Fired) {
         self.fired.iter_mut().zip(fired).for_each(|(mine, more)| *mine += u64::from(*more));
     }
 
-    /// How many processes died there.
+    /// Number of crashes in this phase.
     pub const fn crashes_in(&self, phase: Phase) -> u64 {
         self.crashes[phase as usize]
     }
 
-    /// Adds another run's.
+    /// Adds the counts of another run.
     pub fn merge(&mut self, other: &Self) {
         let mine = self.counts.iter_mut().chain(&mut self.crashes).chain(&mut self.fired);
         let theirs = other.counts.iter().chain(&other.crashes).chain(&other.fired);
         mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// What never happened in usual worlds.
+    /// What usual worlds should show but never happened.
     pub fn missing(&self) -> Vec<Count> {
         let kinds = [&Count::TENDED[..], &Count::QUERIED, &Count::WEEKS];
         let is_of_a_kind = |what: &Count| kinds.iter().any(|kind| kind.contains(what));
         self.missing_of(&Count::ALL).into_iter().filter(|what| !is_of_a_kind(what)).collect()
     }
 
-    /// What of this never happened.
+    /// Which of `wanted` never happened.
     pub fn missing_of(&self, wanted: &[Count]) -> Vec<Count> {
         wanted.iter().copied().filter(|what| self.of(*what) == 0).collect()
     }
 
-    /// Points in the real code that never fired.
+    /// Fault points in the real code that never fired.
     pub fn idle(&self) -> Vec<Point> {
         Point::ALL.into_iter().filter(|point| self.fired[*point as usize] == 0).collect()
     }
 
-    /// Where no process ever died.
+    /// Phases in which no process ever crashed.
     pub fn unhurt(&self) -> Vec<Phase> {
         Phase::ALL.into_iter().filter(|phase| self.crashes_in(*phase) == 0).collect()
     }

@@ -1,5 +1,6 @@
-//! What only worlds of a kind have: an operator who reloads, pauses, binds anew and decides by hand while traffic runs, carriers
-//! that go away for days, hours that pass in one step. Decides what is changed; the plan says how often.
+//! Events of special kinds of worlds: an operator who reloads, pauses, rebinds and resolves messages in doubt while
+//! traffic runs, carriers that go away for days, hours that pass in one step. Decides what is changed; the plan says
+//! how often.
 
 use crate::delivery::{DoubtFilter, DoubtPolicy};
 use crate::link::LinkEvent;
@@ -16,17 +17,17 @@ use super::stage::{Stage, note};
 use super::tally::Count;
 use super::world::World;
 
-/// How long a carrier is paused at most.
+/// Longest pause of a carrier.
 const PAUSE_NS: u64 = 20 * SECOND;
-/// What passes in one step at most, ms.
+/// Longest time that passes in one step, ms.
 const LEAP_MS: u64 = 12 * 3_600_000;
-/// When a step is tried again that would come between a question and its answer.
+/// After how long a step is tried again that would come between a question and its answer.
 const LATER_NS: u64 = 10 * SECOND;
-/// Entries of the ledger that a hand sees at once.
+/// Entries of the ledger that the operator sees at once.
 const PAGE: usize = 20;
 
 impl World {
-    /// What of it is certain to happen.
+    /// Schedules the events that are certain to happen.
     pub(super) fn put_down_kind(&mut self) {
         let (plan, stage) = (&self.plan, &mut self.stage);
         let mut some = |times: u32, what: Special| {
@@ -66,7 +67,7 @@ impl World {
         }
     }
 
-    /// The configuration is read again, with one or two other things in it; a process that is not there starts with it.
+    /// The configuration is read again with one or two changes; if no process is alive, the next one starts with it.
     fn reload(&mut self) {
         if self.stage.calm || self.process.as_ref().is_some_and(|process| process.is_ending()) {
             return;
@@ -83,7 +84,7 @@ impl World {
         }
     }
 
-    /// The operator does something by hand.
+    /// The operator does one of several things.
     fn tend(&mut self) {
         let (plan, stage) = (&self.plan, &mut self.stage);
         let Some(process) = self.process.as_mut().filter(|process| !process.is_ending() && !stage.calm) else { return };
@@ -109,7 +110,7 @@ impl World {
         }
     }
 
-    /// Sending to a carrier goes on; its breaker begins anew.
+    /// Sending to a carrier is resumed; its breaker starts anew.
     pub(super) fn resume(&mut self, carrier: usize) {
         let (plan, stage) = (&self.plan, &mut self.stage);
         if let Some(process) = self.process.as_mut() {
@@ -119,7 +120,7 @@ impl World {
         }
     }
 
-    /// A carrier goes away: whatever stands to it ends.
+    /// A carrier goes away: all of its connections end.
     fn go_away(&mut self, carrier: usize) {
         note!(self.stage, "carrier {carrier} goes away");
         self.stage.tally.add(Count::WentAway);
@@ -130,8 +131,8 @@ impl World {
         }
     }
 
-    /// Hours or days pass in one step, as where a machine was asleep; not between a question and its answer, which clients would
-    /// not wait for.
+    /// Hours or days pass in one step, as when a machine was suspended. Never between a question and its answer, for
+    /// which clients would not wait so long.
     fn leap(&mut self) {
         if self.stage.calm {
             return;
@@ -149,7 +150,7 @@ impl World {
         }
     }
 
-    /// Somebody looks up everything that was told, as long as there is chaos.
+    /// Looks up every message whose id was told, as long as there are faults.
     fn look_up(&mut self) {
         let Some(every_ns) = self.plan.kind.looked_up_ns.filter(|_| !self.stage.calm) else { return };
         if self.process.is_some() {
@@ -159,14 +160,14 @@ impl World {
     }
 }
 
-/// Something of the configuration is another.
+/// Changes one setting of the configuration.
 fn change(plan: &mut Plan, stage: &mut Stage) {
     let chance = &mut stage.kind_chance;
     let at = chance.below(plan.carriers.len() as u64) as usize;
     let carrier = &mut plan.carriers[at];
     let what = match chance.below(8) {
         0 => {
-            // One without a rate may have a link on every core, and these would move.
+            // A carrier without a rate may have a link on every core; giving it a rate would move its links.
             carrier.rate = carrier.rate.map(|_| chance.between(3, 60) as u32);
             "rate"
         }
@@ -216,7 +217,7 @@ fn change(plan: &mut Plan, stage: &mut Stage) {
 }
 
 impl Operator {
-    /// The operator asks for the ledger of a shard.
+    /// The operator lists the ledger of a shard.
     pub(super) fn look_at_doubts(&mut self, shard: ShardId, plan: &Plan, stage: &mut Stage) {
         let reply = self.ticket();
         let (from, filter) = (Address::default(), DoubtFilter::default());
@@ -224,7 +225,7 @@ impl Operator {
         put(shard, reply, Question::Doubts, ask, plan, stage);
     }
 
-    /// The ledger of a shard, of which a hand decides over some.
+    /// The operator has been given the ledger of a shard and decides about some of it.
     pub(super) fn sees(&mut self, found: &[FoundDoubt], plan: &Plan, stage: &mut Stage) {
         let Some(shard) = found.first().map(|doubt| doubt.message.id.shard()) else { return };
         let action = *pick(&mut stage.kind_chance, &[DoubtAction::Resend, DoubtAction::Drop, DoubtAction::Sent]);
@@ -233,8 +234,8 @@ impl Operator {
         if ids.is_empty() {
             return;
         }
-        note!(stage, "a hand decides over {ids:?}: {action:?}");
-        // Now and then two people do so.
+        note!(stage, "the operator decides about {ids:?}: {action:?}");
+        // Sometimes two operators make the same decision.
         for _ in 0..stage.kind_chance.between(1, 2) {
             let reply = self.ticket();
             let ask = Ask::Resolve { reply, ids: ids.clone(), action };

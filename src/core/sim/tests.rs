@@ -1,13 +1,13 @@
-//! The suite of the second world. Its size is said from outside:
+//! The suite of the simulator. Environment variables set its size:
 //!
-//! - `STENTOR_SIM_SEEDS` how many worlds (1,000), `STENTOR_SIM_FROM` from which seed on (1);
-//! - `STENTOR_SIM_SEED` one world, with its trace, of which `STENTOR_SIM_LINES` lines are shown (2,000);
-//! - `STENTOR_SIM_KIND_SEEDS` how many worlds of each kind;
-//! - `STENTOR_SIM_LARGE` of how many messages the large world is (20,000);
-//! - `STENTOR_SIM_MUTANT_SEEDS` in how many worlds each mutant must be caught (600);
-//! - `STENTOR_SIM_HOURS` how long the long day is (4; of these the first two fill the disk); `STENTOR_SIM_FROM` is its seed.
+//! - `STENTOR_SIM_SEEDS`: how many worlds (1,000); `STENTOR_SIM_FROM`: the first seed (1);
+//! - `STENTOR_SIM_SEED`: one world alone, with its trace, of which `STENTOR_SIM_LINES` lines are shown (2,000);
+//! - `STENTOR_SIM_KIND_SEEDS`: how many worlds of each special kind;
+//! - `STENTOR_SIM_LARGE`: the number of messages in the large world (20,000);
+//! - `STENTOR_SIM_MUTANT_SEEDS`: in how many worlds each mutant must be caught (600);
+//! - `STENTOR_SIM_HOURS`: how long the long day is (4; the first two hours fill the disk); `STENTOR_SIM_FROM` is its seed.
 //!
-//! Worlds know nothing of each other, so they run on every core.
+//! Worlds share nothing, so they run on every core.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,19 +15,19 @@ use std::thread;
 
 use super::*;
 
-/// From so many worlds on every fault must have fired, and every place in the turn must have been hit.
+/// From this number of worlds on, every fault must have fired and every place in the turn must have been hit.
 const FULL: u64 = 1_000;
-/// Failures that are told in full.
+/// How many failures are shown in full.
 const TOLD: usize = 20;
 
 /// # Panics
-/// When what was asked for is no number: a run of another size would look like the one that was meant.
+/// If the value is not a number: otherwise a run of the default size would be taken for the one that was asked for.
 fn asked_for(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")))
 }
 
-/// Calls `each` with `from..from + times` on every core; what it gives, in the order of the numbers.
+/// Calls `each` with `from..from + times` on every core; gives the results in the order of the numbers.
 fn on_every_core<T: Send>(from: u64, times: u64, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let next = AtomicU64::new(from);
     let work = || {
@@ -49,7 +49,7 @@ fn on_every_core<T: Send>(from: u64, times: u64, each: impl Fn(u64) -> T + Sync)
     done.into_iter().map(|(_, done)| done).collect()
 }
 
-/// The world of a seed; a panic of the code under test is told as what it is.
+/// Runs the world of a seed; a panic of the code under test is reported as a failure.
 fn world(seed: u64, options: &SimOptions) -> Result<Report, String> {
     match catch_unwind(AssertUnwindSafe(|| run(seed, options))) {
         Ok(Ok(report)) => Ok(report),
@@ -91,7 +91,7 @@ fn sim_seeds() {
     }
 }
 
-/// In how many worlds a carrier gives ids again.
+/// Number of worlds whose carrier gives ids out again.
 const GIVEN_AGAIN: u64 = 100;
 
 #[test]
@@ -102,21 +102,21 @@ fn sim_ids_given_again() {
 #[test]
 fn sim_culprit() {
     let tally = special(60, run_culprit);
-    assert!(tally.of(Count::Exhausted) > 0, "somebody is given up");
+    assert!(tally.of(Count::Exhausted) > 0, "a message is given up");
 }
 
 #[test]
 fn sim_silent() {
     let tally = special(30, run_silent);
-    assert!(tally.of(Count::InDoubt) > 0, "something is lost");
+    assert!(tally.of(Count::InDoubt) > 0, "a message is in doubt");
     assert_eq!(tally.of(Count::Exhausted), 0);
 }
 
 #[test]
 fn sim_queried() {
     let tally = special(60, run_queried);
-    assert!(tally.of(Count::Queries) > 0, "carriers are asked");
-    assert!(asked_for("STENTOR_SIM_SEED").is_some() || tally.of(Count::RunsWritten) > 0, "also about what is sealed");
+    assert!(tally.of(Count::Queries) > 0, "carriers are queried");
+    assert!(asked_for("STENTOR_SIM_SEED").is_some() || tally.of(Count::RunsWritten) > 0, "also in sealed epochs");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn sim_strict() {
     special(40, run_strict);
 }
 
-/// Messages of the one world that is large.
+/// Messages of the large world.
 const LARGE: u64 = 20_000;
 
 #[test]
@@ -156,7 +156,7 @@ fn sim_large() {
     assert_eq!(report.tally.of(Count::Messages), u64::from(messages));
 }
 
-/// So many worlds of a kind, or the one that was asked for: none may fail.
+/// Runs so many worlds of a kind, or the one seed that was asked for: none may fail.
 fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
     let options = SimOptions { lines_max, ..SimOptions::default() };
@@ -192,7 +192,7 @@ fn sim_day_nothing_grows() {
     // The first two hours fill what retention keeps.
     let settled = &report.measures[8..];
     let (before, after) = settled.split_at(settled.len() / 2);
-    // Of few samples the highest is a matter of when they were taken; what grows, grows in the mean as well.
+    // With few samples the highest depends on when they were taken; real growth also shows in the mean.
     let mean = |measures: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| {
         measures.iter().map(of).sum::<u64>() / measures.len().max(1) as u64
     };
@@ -217,7 +217,7 @@ fn sim_same_seed_same_run() {
     assert!(runs.iter().enumerate().all(|(at, mark)| !runs[..at].contains(mark)), "other seeds are other runs");
 }
 
-/// The worlds that suit a bug.
+/// The kind of world in which a mutant can be caught.
 const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box<Failure>> {
     match mutant {
         Mutant::ForgetTrials => run_culprit,

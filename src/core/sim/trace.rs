@@ -1,5 +1,5 @@
-//! The record of everything observable in one run: a hash always, lines where somebody wants to read them. Knows text
-//! and times; refuses to know what they mean. Two runs are equal if their traces are.
+//! The record of everything observable in one run: always a hash, and lines if they are asked for. Knows text and
+//! times; refuses to know what they mean. Two runs are equal if their traces are.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -16,12 +16,12 @@ pub struct Trace {
     lines_max: usize,
 }
 
-/// What a trace came to; equal for equal runs.
+/// The summary of a trace; equal for equal runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceMark {
-    /// Of all notes.
+    /// Hash of all notes.
     pub hash: u64,
-    /// How many there were.
+    /// Number of notes.
     pub notes: u64,
 }
 
@@ -31,7 +31,7 @@ impl Trace {
         Self { hash: OFFSET, notes: 0, lines: VecDeque::new(), lines_max }
     }
 
-    /// Notes what happened at `at_ns`.
+    /// Notes that something happened at `at_ns`.
     pub fn note(&mut self, at_ns: u64, what: fmt::Arguments<'_>) {
         self.notes += 1;
         self.octets(&at_ns.to_le_bytes());
@@ -45,14 +45,14 @@ impl Trace {
         }
     }
 
-    /// Notes bytes, which are hashed alone.
+    /// Notes bytes, of which only the hash is kept.
     pub fn octets(&mut self, octets: &[u8]) {
         for octet in octets {
             self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(PRIME);
         }
     }
 
-    /// What it came to.
+    /// The summary of the trace.
     pub const fn mark(&self) -> TraceMark {
         TraceMark { hash: self.hash, notes: self.notes }
     }
@@ -63,7 +63,7 @@ impl Trace {
     }
 }
 
-/// A panic of the code under test ends its world: whoever asked for lines gets them all the same.
+/// If the code under test panics, its world ends; the lines that were asked for are printed all the same.
 impl Drop for Trace {
     fn drop(&mut self) {
         if std::thread::panicking() {

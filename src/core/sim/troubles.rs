@@ -1,5 +1,6 @@
-//! What goes wrong in the simulated world: crashes aimed at a place in the turn, machines and disks that stand still or fail, clocks
-//! that are set, connections that end; and the calm behind all of it. Decides when and where; the plan says how often.
+//! What goes wrong in the simulated world: crashes aimed at a place in the turn, processes and disks that stall or
+//! fail, clocks that are set, connections that end; and the calm after all of it. Decides when and where; the plan says
+//! how often.
 
 use crate::model::DiskRoom;
 
@@ -12,9 +13,9 @@ use super::stage::note;
 use super::tally::Count;
 use super::world::World;
 
-/// How long a crash waits for the place at which it is aimed.
+/// How long a crash waits until the process reaches the place at which it is aimed.
 const AIM_NS: u64 = 10 * SECOND;
-/// A process or a disk stands still so long at most.
+/// Longest stall of a process or a disk.
 pub(super) const STALL_NS: u64 = 20 * SECOND;
 
 impl World {
@@ -56,7 +57,7 @@ impl World {
         let stands = self.stage.now_ns() < self.stalled_until_ns;
         if !self.stage.calm && self.process.is_some() && !stands {
             let ns = self.stage.chance.below(STALL_NS);
-            note!(self.stage, "the process stands still for {ns}");
+            note!(self.stage, "the process stalls for {ns} ns");
             self.stage.tally.add(Count::Stalls);
             self.stalled_until_ns = self.stage.now_ns() + ns;
             self.troubled_until_ns = self.troubled_until_ns.max(self.stalled_until_ns);
@@ -72,7 +73,7 @@ impl World {
         }
     }
 
-    /// Under the floor, or out of room, for a while.
+    /// The disk has little room, or none, for a while.
     pub(super) fn run_short(&mut self) {
         if self.stage.calm {
             return;

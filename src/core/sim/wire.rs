@@ -1,5 +1,5 @@
-//! What stands on the wire: bytes as sockets take them, cut into PDUs by a hand of its own, and judged against the
-//! contract at the instants of write.
+//! What is on the wire: bytes as sockets accept them, cut into PDUs by code of its own, and judged against the contract
+//! at the time of the write.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,10 +16,11 @@ const SUBMIT_SM: u32 = 0x0000_0004;
 
 const PDU_OCTETS_MAX: usize = 65_536;
 
-/// So long after a reload what was taken under an older contract may still come out of a slow socket, and the second before.
+/// How long after a reload parts that were taken under an older contract may still come out of a slow socket; includes
+/// the second before.
 const OLD_CONTRACT_NS: u64 = 4 * SECOND;
 
-/// Parts in any second, since when.
+/// The agreed rates, in parts per second, each with the time since when it holds.
 #[derive(Clone, Debug)]
 struct Contract(Vec<(u64, Option<u32>)>);
 
@@ -28,7 +29,7 @@ impl Contract {
         Self(vec![(0, rate)])
     }
 
-    /// The most that was agreed of late; none: there was no limit.
+    /// The greatest rate that was agreed recently; `None`: there was no limit.
     fn most(&self, at_ns: u64) -> Option<u32> {
         let newer = self.0.iter().rev().position(|(since_ns, _)| since_ns + OLD_CONTRACT_NS <= at_ns);
         let of_late = self.0.iter().rev().take(newer.map_or(usize::MAX, |newer| newer + 1));
@@ -42,18 +43,18 @@ struct Meter {
     instants: VecDeque<u64>,
 }
 
-/// See the head of this file.
+/// What was seen on the wire.
 #[derive(Debug, Default)]
 pub struct Wire {
-    /// By carrier, of all its binds together and of each.
+    /// By carrier: the contract of all its binds together, and of each.
     contracts: Vec<[Contract; 2]>,
     meters: Vec<Meter>,
     binds: BTreeMap<ConnId, Meter>,
     streams: BTreeMap<ConnId, Vec<u8>>,
-    /// The order in which messages were first seen.
+    /// By message: its position in the order in which messages were first seen.
     first: BTreeMap<u32, u64>,
     next: u64,
-    /// What cannot be read, or breaks the contract.
+    /// What could not be read, or breaks the contract.
     complaints: Vec<Complaint>,
 }
 
@@ -64,7 +65,7 @@ pub enum Complaint {
     Rate(String),
     /// Too many submits without an answer.
     Window(String),
-    /// No SMPP.
+    /// Bytes that are not SMPP.
     Unreadable(String),
 }
 
@@ -75,7 +76,7 @@ impl Wire {
         Self { meters, contracts: rates.into_iter().map(|rates| rates.map(Contract::new)).collect(), ..Self::default() }
     }
 
-    /// Other rates from now on.
+    /// Other rates hold from now on.
     pub fn agree(&mut self, carrier: usize, rates: [Option<u32>; 2], at_ns: u64) {
         for (contract, rate) in self.contracts[carrier].iter_mut().zip(rates) {
             if contract.0.last().is_none_or(|(_, known)| *known != rate) {
@@ -84,7 +85,7 @@ impl Wire {
         }
     }
 
-    /// A socket took bytes at that instant. Gives the parts that are now whole.
+    /// A socket accepted bytes at `at_ns`. Gives the parts that are now complete.
     pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8], at_ns: u64) -> Vec<PartSeen> {
         let stream = self.streams.entry(id).or_default();
         stream.extend_from_slice(octets);
@@ -120,17 +121,17 @@ impl Wire {
         self.first.entry(message).or_insert(self.next);
     }
 
-    /// When messages were first seen.
+    /// The position of each message in the order in which they were first seen.
     pub const fn first(&self) -> &BTreeMap<u32, u64> {
         &self.first
     }
 
-    /// A message that had not been seen then counts as not seen.
+    /// Forgets the messages that had not been seen at that time.
     pub fn go_back_to(&mut self, then: &BTreeMap<u32, u64>) {
         self.first.clone_from(then);
     }
 
-    /// When a message was first seen, in the order of all.
+    /// The position of a message in the order in which they were first seen.
     pub fn first_of(&self, message: u32) -> Option<u64> {
         self.first.get(&message).copied()
     }
@@ -142,31 +143,31 @@ impl Wire {
         }
     }
 
-    /// Somebody could not read something.
+    /// Bytes could not be read.
     pub fn report_malformed(&mut self, what: String) {
         self.complaints.push(Complaint::Unreadable(what));
     }
 
-    /// A connection's end.
+    /// A connection has ended.
     pub fn handle_end(&mut self, id: ConnId) {
         self.streams.remove(&id);
         self.binds.remove(&id);
     }
 
-    /// Every connection's end.
+    /// Every connection has ended.
     pub fn handle_crash(&mut self) {
         self.streams.clear();
         self.binds.clear();
     }
 
-    /// What is wrong since the last time.
+    /// The next problem that was not reported yet.
     pub fn complaint(&mut self) -> Option<Complaint> {
         (!self.complaints.is_empty()).then(|| self.complaints.swap_remove(0))
     }
 }
 
 impl Meter {
-    /// One more part; how many there are in the last second, if that is too many.
+    /// Counts one more part; gives the number of parts in the last second if that is too many.
     fn count(&mut self, most: Option<u32>, at_ns: u64) -> Option<usize> {
         self.instants.push_back(at_ns);
         while self.instants.front().is_some_and(|first| first + SECOND <= at_ns) {
@@ -196,7 +197,7 @@ mod tests {
         let mut meter = Meter::default();
         let mut count = |at_ns| meter.count(Some(2), at_ns).is_some();
         assert_eq!([0, 10, SECOND - 1, SECOND + 11].map(&mut count), [false, false, true, false]);
-        assert!(!count(3 * SECOND), "a second later all is well");
+        assert!(!count(3 * SECOND), "a second later the rate is within its limit");
     }
 
     #[test]

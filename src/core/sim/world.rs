@@ -1,5 +1,5 @@
-//! The simulated world: everybody in it, and what happens, one thing after the other, until everything has come to rest and
-//! has been judged. Decides faults; the plan says how many.
+//! The simulated world: all its actors, and its events, one after the other, until everything has come to rest and has
+//! been judged. Decides faults; the plan says how many.
 
 use crate::admission::numbering::Numbering;
 use crate::model::{DiskRoom, Prng, ShardId};
@@ -31,25 +31,25 @@ use super::tally::Count;
 use super::trace::Trace;
 use super::wire::Complaint;
 
-/// How long an operator thinks before deciding, at most; and before deciding again where nobody answered.
+/// Longest time that an operator takes to decide, and before deciding again if a shard did not confirm.
 const HESITATION_NS: u64 = 10 * SECOND;
-/// How often an operator wants something of control, at most.
+/// Most changes of control that the operator requests.
 const CONFIGURED_MAX: u64 = 16;
-/// Between two looks at what waits.
+/// Time between two checks of waiting messages.
 pub(super) const PATROL_NS: u64 = 30 * SECOND;
-/// Things that may happen at one instant.
+/// Most events at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
 
-/// See the head of this file.
+/// The simulated world.
 #[derive(Debug)]
 pub struct World {
     pub(super) plan: Plan,
-    /// What everybody shares.
+    /// The state that all actors share.
     pub stage: Stage,
     pub(super) hash_seed: u64,
     pub(super) process: Option<Process>,
     pub(super) life: u32,
-    /// While there is no process.
+    /// The disks, while there is no process.
     pub(super) disks: Option<Platters>,
     pub(super) net: Network,
     pub(super) carriers: Carriers,
@@ -58,25 +58,25 @@ pub struct World {
     pub(super) numbering: Numbering,
     pub(super) operator: Operator,
     pub(super) crashes_left: u32,
-    /// Where the process is to be hit, and until when that is waited for.
+    /// The phase in which the process is to crash, and until when that is awaited.
     pub(super) aim: Option<(Phase, u64)>,
-    /// Until then the process stands still.
+    /// Until then the process is stalled.
     pub(super) stalled_until_ns: u64,
     pub(super) stops_left: u32,
     pub(super) ended_cleanly: bool,
     pub(super) started_ns: u64,
-    /// Until then something stood still, was short or was set.
+    /// Until then something stalled, was short of room or was set.
     pub(super) troubled_until_ns: u64,
     pub(super) calm_since: u64,
     pub(super) ending: Ending,
     pub(super) over: bool,
     pub(super) disk_room: DiskRoom,
-    /// Bytes on disk, and what is remembered, at each look.
+    /// Bytes on disk and amount of memory used, at each measurement.
     pub measures: Vec<(u64, u64)>,
 }
 
 impl World {
-    /// The world of that seed.
+    /// The world of a seed.
     pub fn new(seed: u64, options: &SimOptions) -> Self {
         let mut chance = Prng::new(seed);
         let mut plan = Plan::draw(&mut chance);
@@ -84,7 +84,7 @@ impl World {
         Self::of(plan, chance, options)
     }
 
-    /// A world as planned.
+    /// The world of a plan.
     pub fn of(plan: Plan, mut chance: Prng, options: &SimOptions) -> Self {
         let rates = plan.carriers.iter().map(|carrier| [carrier.rate, carrier.bind_rate]).collect();
         let carriers = Carriers::new(&plan, chance.next_u64());
@@ -130,7 +130,7 @@ impl World {
         world
     }
 
-    /// What is certain to happen.
+    /// Schedules the events that are certain to happen.
     fn put_down(&mut self) {
         let (plan, stage) = (&self.plan, &mut self.stage);
         stage.agenda.at(0, Happening::Start);
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen.
+    /// Runs the world to its end.
     pub fn run(&mut self) -> Option<Violation> {
         let (mut instant, mut times) = (0, 0);
         while !self.over {
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// Ends a process whose disk has failed, and one that stands where it is to be hit.
+    /// Ends a process whose disk has failed, or that has reached the phase in which it is to crash.
     fn look_after_process(&mut self) {
         if let Some(process) = self.process.take_if(|process| process.has_failed()) {
             note!(self.stage, "life {} ends by its disk", process.life);
@@ -296,7 +296,7 @@ impl World {
         }
     }
 
-    /// A question reaches the door that it is meant for, if a process is there.
+    /// A question reaches its door, if a process is alive.
     fn asked(&mut self, shard: ShardId, ticket: u64, question: Question, ask: Ask) {
         let (plan, stage) = (&self.plan, &mut self.stage);
         stage.asks_under_way -= 1;
@@ -355,7 +355,7 @@ impl World {
         self.clients.look_up_told(&self.plan, &mut self.stage);
     }
 
-    /// Where the process stands.
+    /// The phases of the turn that apply to the process now.
     pub(super) fn phases(&self) -> Phases {
         let mut phases = self.process.as_ref().map(Process::phases).unwrap_or_default();
         phases.note(Phase::Replying, self.stage.replies_under_way > 0);
@@ -383,7 +383,7 @@ impl World {
         }
     }
 
-    /// A clean stop has come to its end.
+    /// A clean stop is complete.
     fn ended(&mut self) {
         let Some(process) = self.process.take() else { return };
         self.stage.tally.add(Count::Stops);
@@ -404,7 +404,7 @@ impl World {
         }
     }
 
-    /// Whatever process there is dies; the next one finds what the last backup holds.
+    /// The present process, if any, is killed; the next one finds the contents of the last backup.
     fn restore(&mut self) {
         if self.stage.calm || !self.operator.has_backup() {
             return;
@@ -431,7 +431,7 @@ impl World {
         self.stage.agenda.after(HESITATION_NS, Happening::Decide);
     }
 
-    /// The operator wants something of control; now and then its disk is about to fail.
+    /// The operator requests changes of control; sometimes control's disk is about to fail.
     fn configure(&mut self) {
         let stage = &mut self.stage;
         let Some(process) = self.process.as_mut().filter(|process| !process.is_ending()) else { return };

@@ -1,26 +1,28 @@
-//! A backup as bytes: what every store held at the mark, in blocks that say when they are not whole.
+//! A backup as bytes: what every store held at the mark, in blocks that show when they are damaged or missing.
 //!
-//! Knows: the layout, which checksums cover what, in which order stores and tables follow. Refuses to know: where the bytes
-//! go, what a key or value means (`restored`), how a store is read and filled (`fjall_backup`).
+//! Knows: the layout, what the checksums cover, the order of stores and tables. Refuses to know: where the bytes go,
+//! what a key or value means (`restored`), how a store is read and filled (`fjall_backup`).
 //!
-//! It is not a copy of the files: it names key spaces, keys and values, so that neither fjall nor its version is part of the
-//! format, and it can be made while batches are committed.
+//! A backup is not a copy of the files: it contains key spaces, keys and values, so neither fjall nor its version is part of
+//! the format, and a backup can be made while batches are committed.
 //!
 //! ```text
 //! STENTORB, version u32 = 1
-//! block: kind u8, coding u8 (0 as it is, 1 zstd), store u16, number u32, octets plain u32, octets stored u32,
-//!        xxh3-64 u64 of the 16 octets before it and the stored octets; then these          (little endian)
+//! block: kind u8, coding u8 (0 none, 1 zstd), store u16, number u32, plain length u32, stored length u32 (both in bytes),
+//!        xxh3-64 u64 of the 16 bytes before it and the stored bytes; then the stored bytes   (little endian)
 //!   kind 1, once, first: the manifest (TOML)
-//!   kind 2: entries of one table: length u8 and name of the table, then each: key u16, value u32, key, value
+//!   kind 2: entries of one table: length u8 and name of the table, then each
+//!           entry: key length u16, value length u32, key, value
 //!   kind 3, once, last: entries u64
 //! ```
 //!
-//! Invariants, which [`BackupReader`] holds a backup to:
+//! Invariants, which [`BackupReader`] checks:
 //! 1. Block numbers count from 0 without a gap; nothing follows the last block.
-//! 2. Stores follow each other as in the manifest, control last; a table is in one piece; `meta` is the last of its store.
-//! 3. Keys of a table strictly ascend.
+//! 2. Stores are in the order of the manifest, control last; a table is in one piece; `meta` is the last table of its
+//!    store.
+//! 3. The keys of a table are strictly ascending.
 //!
-//! To change it: a new version number, the old one still read, golden bytes of both.
+//! To change the format: a new version number, the old one still read, golden bytes of both.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -40,36 +42,36 @@ const KIND_END: u8 = 3;
 const CODING_PLAIN: u8 = 0;
 const CODING_ZSTD: u8 = 1;
 
-/// A block is closed when it holds so much, bytes.
+/// A block is closed when it holds this many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
-/// No block holds more: one entry of the largest size fits.
+/// Most bytes in a block: one entry of the largest size fits.
 const BLOCK_BYTES_MAX: usize = VALUE_BYTES_MAX + KEY_BYTES_MAX + BLOCK_BYTES;
-/// Fast, and twice as small as nothing for all but segments, which are compressed already.
+/// Fast, and halves the size of everything but segments, which are compressed already.
 const ZSTD_LEVEL: i32 = 1;
 
-/// The number under which the store of control stands.
+/// The store number of control.
 pub const CONTROL: u16 = u16::MAX;
 
-/// What a backup says of itself.
+/// The description of a backup, in its first block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the program that made it.
+    /// Version of the program that made the backup.
     pub stentor: String,
     /// Number of the node in message ids.
     pub node: u16,
-    /// How many shards there are.
+    /// Number of shards.
     pub shards: u16,
     /// When the data directory was made, seconds since 1970; seeds the fingerprints of keys.
     pub created: u64,
-    /// When the backup was begun, ms since 1970: everything that was acknowledged before is in it.
+    /// When the backup was begun, ms since 1970: it holds everything that was acknowledged before.
     pub mark: u64,
-    /// The last commit of each shard that is in it.
+    /// By shard: the last commit in the backup.
     pub commits: Vec<u64>,
 }
 
 impl Manifest {
-    /// The stores in their order.
+    /// The numbers of the stores, in their order.
     fn stores(&self) -> impl Iterator<Item = u16> {
         (0..self.shards).chain([CONTROL])
     }
@@ -78,7 +80,7 @@ impl Manifest {
 /// A part of a store: a key space or a sorted run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// A run.
+    /// A sorted run.
     Run(RunId),
     /// A key space.
     Space(Space),
@@ -105,18 +107,18 @@ pub struct BackupWriter<W> {
     compressor: zstd::bulk::Compressor<'static>,
     number: u32,
     store: u16,
-    /// The block under way; empty, or a table's name and entries of it.
+    /// The block being filled: empty, or a table's name and entries of the table.
     plain: Vec<u8>,
-    /// Bytes of the name at its beginning.
+    /// Length of the name at its beginning, bytes.
     name_len: usize,
     entries: u64,
 }
 
 impl<W: Write> BackupWriter<W> {
-    /// Begins one.
+    /// Begins a backup.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Errors of `out`.
     pub fn begin(mut out: W, manifest: &Manifest) -> io::Result<Self> {
         let text = toml::to_string(manifest).map_err(io::Error::other)?;
         out.write_all(MAGIC)?;
@@ -128,10 +130,10 @@ impl<W: Write> BackupWriter<W> {
         Ok(writer)
     }
 
-    /// What follows belongs to that table.
+    /// Begins a table: the following entries belong to it.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Errors of `out`.
     pub fn table(&mut self, store: u16, table: Table) -> io::Result<()> {
         self.close()?;
         let name = table.name();
@@ -143,10 +145,10 @@ impl<W: Write> BackupWriter<W> {
         Ok(())
     }
 
-    /// The next entry of the table; its key is greater than the one before.
+    /// Adds an entry to the table; its key is greater than the one before.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Errors of `out`.
     pub fn entry(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         self.plain.extend_from_slice(&(key.len() as u16).to_le_bytes());
         self.plain.extend_from_slice(&(value.len() as u32).to_le_bytes());
@@ -159,10 +161,10 @@ impl<W: Write> BackupWriter<W> {
         self.close()
     }
 
-    /// Ends it; gives the number of entries. What was written is whole only now.
+    /// Ends the backup; gives the number of entries. Only now is what was written a complete backup.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Errors of `out`.
     pub fn finish(mut self) -> io::Result<u64> {
         self.close()?;
         self.store = CONTROL;
@@ -212,31 +214,31 @@ fn checksum(head: &[u8], stored: &[u8]) -> u64 {
     hash.digest()
 }
 
-/// Why bytes are no whole backup. Each is one line for the operator.
+/// Why bytes are not a complete backup. Each is one line for the operator.
 #[derive(Debug)]
 pub enum Broken {
-    /// It does not begin like one.
+    /// They do not begin like a backup.
     NotABackup,
-    /// Made by a program of another format.
+    /// The backup has a format that this program does not know.
     Version(u32),
-    /// It ends before its end: so many bytes are there.
+    /// The backup ends too early, after this many bytes.
     CutOff(u64),
-    /// A block is not what was written.
+    /// A block is not as it was written.
     Damaged { block: u32, at: u64, what: &'static str },
-    /// It cannot be read.
+    /// The backup cannot be read.
     Io(io::Error),
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotABackup => out.write_str("this is no backup of Stentor"),
+            Self::NotABackup => out.write_str("this is not a Stentor backup"),
             Self::Version(found) => {
-                write!(out, "a backup of format {found}, and this program knows only format {VERSION}")
+                write!(out, "the backup has format {found}, and this program knows only format {VERSION}")
             }
-            Self::CutOff(octets) => write!(out, "the backup is cut off after {octets} octets"),
+            Self::CutOff(octets) => write!(out, "the backup is cut off after {octets} bytes"),
             Self::Damaged { block, at, what } => {
-                write!(out, "the backup is damaged in block {block} at octet {at}: {what}")
+                write!(out, "the backup is damaged in block {block} at byte {at}: {what}")
             }
             Self::Io(error) => write!(out, "the backup cannot be read: {error}"),
         }
@@ -245,19 +247,19 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Entries of one table, checked.
+/// Entries of one table, after all checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Whose.
+    /// The number of the store.
     pub store: u16,
-    /// Of which table.
+    /// The table.
     pub table: Table,
     plain: Vec<u8>,
     name_len: usize,
 }
 
 impl Piece {
-    /// Key and value, ascending.
+    /// The entries (key and value), ascending by key.
     pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.plain.get(self.name_len..).unwrap_or_default();
         std::iter::from_fn(move || {
@@ -276,26 +278,26 @@ fn split_entry(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((key, value, rest))
 }
 
-/// Reads a backup and refuses one that is not whole: it is whole when [`Self::next_piece`] has returned none.
+/// Reads a backup and refuses an incomplete one: the backup is complete when [`Self::next_piece`] has returned `None`.
 #[derive(Debug)]
 pub struct BackupReader<R> {
     input: R,
     manifest: Manifest,
-    /// Bytes read.
+    /// Bytes read so far.
     at: u64,
     number: u32,
     entries: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of the keys and values read so far.
     plain_octets: u64,
-    /// Where the last entry stood: place of its store, its table, its key.
+    /// Position of the last entry: index of its store, its table, its key.
     last: Option<(usize, Table, Vec<u8>)>,
-    /// Tables of the present store that are through.
+    /// Tables of the current store that are finished.
     done: Vec<Table>,
     is_through: bool,
 }
 
 impl<R: Read> BackupReader<R> {
-    /// Reads the manifest.
+    /// Opens a backup and reads its manifest.
     ///
     /// # Errors
     /// See [`Broken`].
@@ -327,11 +329,11 @@ impl<R: Read> BackupReader<R> {
         let text = String::from_utf8(plain).ok().filter(|_| kind == KIND_MANIFEST);
         let manifest = text.and_then(|text| toml::from_str::<Manifest>(&text).ok());
         let fits = |manifest: &Manifest| manifest.commits.len() == usize::from(manifest.shards);
-        reader.manifest = manifest.filter(fits).ok_or_else(|| reader.damaged("no manifest"))?;
+        reader.manifest = manifest.filter(fits).ok_or_else(|| reader.damaged("there is no valid manifest"))?;
         Ok(reader)
     }
 
-    /// What it says of itself.
+    /// The manifest.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -351,7 +353,7 @@ impl<R: Read> BackupReader<R> {
         self.plain_octets
     }
 
-    /// The next entries; none at the end of a backup that was whole.
+    /// The next entries; `None` at the end of a complete backup.
     ///
     /// # Errors
     /// See [`Broken`].
@@ -366,29 +368,29 @@ impl<R: Read> BackupReader<R> {
                 let mut more = [0];
                 match self.input.read(&mut more) {
                     Ok(0) => {}
-                    Ok(_) => return Err(self.damaged("something follows its end")),
+                    Ok(_) => return Err(self.damaged("there is data after its end")),
                     Err(error) => return Err(Broken::Io(error)),
                 }
                 self.is_through = true;
                 Ok(None)
             }
             KIND_END => Err(self.damaged("entries are missing")),
-            _ => Err(self.damaged("a block of no known kind")),
+            _ => Err(self.damaged("a block of an unknown kind")),
         }
     }
 
     fn piece(&mut self, store: u16, plain: Vec<u8>) -> Result<Piece, Broken> {
         let name_len = 1 + plain.first().map_or(0, |len| usize::from(*len));
-        let table = plain.get(1..name_len).and_then(Table::parse).ok_or_else(|| self.damaged("no such table"))?;
+        let table = plain.get(1..name_len).and_then(Table::parse).ok_or_else(|| self.damaged("an unknown table"))?;
         let place = self.manifest.stores().position(|known| known == store);
-        let place = place.ok_or_else(|| self.damaged("no such store"))?;
+        let place = place.ok_or_else(|| self.damaged("a store that the manifest does not list"))?;
         let mut last = match self.last.take() {
             Some((before, known, key)) if (before, known) == (place, table) => key,
             Some((before, known, _)) if before == place && known != Table::Space(Space::Meta) => {
                 self.done.push(known);
                 Vec::new()
             }
-            Some((before, ..)) if before >= place => return Err(self.damaged("a store out of its order")),
+            Some((before, ..)) if before >= place => return Err(self.damaged("a store out of order")),
             Some(_) | None => {
                 self.done.clear();
                 Vec::new()
@@ -399,9 +401,9 @@ impl<R: Read> BackupReader<R> {
         }
         let mut rest = plain.get(name_len..).unwrap_or_default();
         while !rest.is_empty() {
-            let (key, value, after) = split_entry(rest).ok_or_else(|| self.damaged("an entry that is none"))?;
+            let (key, value, after) = split_entry(rest).ok_or_else(|| self.damaged("an entry that cannot be read"))?;
             if key <= last.as_slice() {
-                return Err(self.damaged("keys out of their order"));
+                return Err(self.damaged("keys out of order"));
             }
             last.clear();
             last.extend_from_slice(key);
@@ -422,7 +424,7 @@ impl<R: Read> BackupReader<R> {
         if plain_len > BLOCK_BYTES_MAX || stored_len > plain_len {
             return Err(self.damaged("a block of impossible size"));
         }
-        // Not allocated at once: a damaged length shall not ask for memory that the input does not fill.
+        // Not allocated at once: a damaged length must not reserve memory that the input does not fill.
         let mut stored = Vec::new();
         let read = self.input.by_ref().take(stored_len as u64).read_to_end(&mut stored).map_err(Broken::Io)?;
         self.at += read as u64;
@@ -431,7 +433,7 @@ impl<R: Read> BackupReader<R> {
         }
         let sum = u64::from(word(16)) | u64::from(word(20)) << 32;
         if checksum(&header[..16], &stored) != sum {
-            return Err(self.damaged("the checksum does not fit"));
+            return Err(self.damaged("the checksum does not match"));
         }
         if number != self.number {
             return Err(self.damaged("a block is missing before it"));
@@ -442,7 +444,7 @@ impl<R: Read> BackupReader<R> {
                 let plain = zstd::bulk::decompress(&stored, plain_len).ok().filter(|plain| plain.len() == plain_len);
                 plain.ok_or_else(|| self.damaged("it does not decompress"))?
             }
-            _ => return Err(self.damaged("a coding of no known kind")),
+            _ => return Err(self.damaged("an unknown coding")),
         };
         self.number += 1;
         Ok((header[0], u16::from_le_bytes([header[2], header[3]]), plain))

@@ -1,4 +1,4 @@
-//! The layout of a backup: whole ones are read back, everything else is refused.
+//! Tests of the layout of a backup: complete ones are read back, everything else is refused.
 
 use super::super::backend::RunFamily;
 use super::*;
@@ -64,7 +64,7 @@ fn a_backup_that_is_cut_off_anywhere_is_refused() {
     let octets = write(&tables());
     for length in (0..octets.len()).step_by(7).chain([octets.len() - 1]) {
         let refused = read(&octets[..length]).expect_err("refused");
-        let expected = if length == 0 { "no backup" } else { "cut off" };
+        let expected = if length == 0 { "not a Stentor backup" } else { "cut off" };
         assert!(refused.contains(expected), "{length}: {refused}");
     }
 }
@@ -75,7 +75,7 @@ fn no_flipped_bit_goes_unseen() {
     for at in 0..octets.len() {
         let mut flipped = octets.clone();
         flipped[at] ^= 1 << (at % 8);
-        assert!(read(&flipped).is_err(), "octet {at}");
+        assert!(read(&flipped).is_err(), "byte {at}");
     }
 }
 
@@ -83,16 +83,16 @@ fn no_flipped_bit_goes_unseen() {
 fn blocks_that_are_sound_but_do_not_follow_are_refused() {
     let refused = |tables: &[(u16, Table, Entries)]| read(&write(tables)).expect_err("refused");
     let one = |store, space| (store, Table::Space(space), vec![entry(b"aa", b"b")]);
-    assert!(refused(&[one(1, Space::Segment), one(0, Space::Segment)]).contains("a store out of its order"));
-    assert!(refused(&[one(0, Space::Meta), one(0, Space::Segment)]).contains("a store out of its order"));
-    assert!(refused(&[one(2, Space::Meta)]).contains("no such store"));
+    assert!(refused(&[one(1, Space::Segment), one(0, Space::Segment)]).contains("a store out of order"));
+    assert!(refused(&[one(0, Space::Meta), one(0, Space::Segment)]).contains("a store out of order"));
+    assert!(refused(&[one(2, Space::Meta)]).contains("a store that the manifest does not list"));
     let twice = [one(0, Space::Segment), one(0, Space::Event), one(0, Space::Segment)];
     assert!(refused(&twice).contains("a table in two pieces"));
     let unsorted = (0, Table::Space(Space::Event), vec![entry(b"bb", b""), entry(b"aa", b"")]);
-    assert!(refused(&[unsorted]).contains("keys out of their order"));
+    assert!(refused(&[unsorted]).contains("keys out of order"));
     let mut longer = write(&tables());
     longer.push(0);
-    assert!(read(&longer).expect_err("refused").contains("something follows its end"));
+    assert!(read(&longer).expect_err("refused").contains("there is data after its end"));
     let whole = write(&tables());
     let manifest_len = 12 + HEADER_BYTES + u32::from_le_bytes([whole[24], whole[25], whole[26], whole[27]]) as usize;
     let next_len = u32::from_le_bytes(whole[manifest_len + 12..manifest_len + 16].try_into().expect("four")) as usize;
@@ -102,10 +102,10 @@ fn blocks_that_are_sound_but_do_not_follow_are_refused() {
 
 #[test]
 fn strangers_and_other_versions_are_called_so() {
-    assert_eq!(read(b"PK\x03\x04 something else"), Err("this is no backup of Stentor".to_owned()));
+    assert_eq!(read(b"PK\x03\x04 something else"), Err("this is not a Stentor backup".to_owned()));
     let mut later = write(&[]);
     later[8] = 2;
-    assert_eq!(read(&later), Err("a backup of format 2, and this program knows only format 1".to_owned()));
+    assert_eq!(read(&later), Err("the backup has format 2, and this program knows only format 1".to_owned()));
 }
 
 #[test]

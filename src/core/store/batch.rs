@@ -1,4 +1,4 @@
-//! One turn's writes: gathered by the shard as values, turned into bytes on the storage thread, committed as one.
+//! The writes of one turn: collected by the shard as values, encoded on the storage thread, committed as one.
 
 use std::sync::Arc;
 
@@ -15,56 +15,56 @@ use super::record::{
 };
 use super::segment;
 
-/// The number of a commit in its shard: grows by one with each, from 1. Also what effects wait for.
+/// The number of a commit in its shard, from 1, growing by one with each. Effects wait for such a number to be durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitSeq(pub u64);
 
 impl CommitSeq {
-    /// The one after.
+    /// The number of the next commit.
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// Everything of one turn, durable together or not at all.
+/// Everything that one turn writes: durable together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
-    /// Its number.
+    /// The number of its commit.
     pub seq: CommitSeq,
     /// New segments.
     pub segments: Vec<Arc<Segment>>,
-    /// Lists that it uses for the first time.
+    /// Lists that are used for the first time.
     pub lists: Vec<(ListNumber, ListOf)>,
-    /// What became ready.
+    /// Messages that became ready, by fifo: segment numbers and slots.
     pub ready: Vec<(FifoName, Vec<(u64, SlotRuns)>)>,
-    /// What was decided.
+    /// What the turn decided.
     pub turn: TurnRecord,
-    /// What was put off.
+    /// Entries for the delay queue, by era and tick.
     pub due: Vec<((Era, Tick), Vec<DueEntry>)>,
-    /// Receipts waited for, and answered.
+    /// Receipts that the shard began to wait for, and receipts that came.
     pub receipts: ReceiptsRecord,
-    /// Fingerprints claimed.
+    /// Fingerprints that were claimed.
     pub keys: Vec<(KeyPrint, TenantId, Address, Moment)>,
-    /// Receipts that nobody could use.
+    /// Receipts whose message is not known.
     pub orphans: Vec<InboundRecord>,
-    /// Orphans that were matched or grew too old: commit and place.
+    /// Orphans that were matched or became too old: commit and index in it.
     pub orphans_gone: Vec<(u64, u32)>,
-    /// Notices.
+    /// Notices for clients.
     pub outbox: Vec<NoticeRecord>,
     /// Messages from handsets.
     pub handsets: Vec<HandsetRecord>,
-    /// Parts of them that wait for others, and what is remembered of those that did.
+    /// Parts of messages from handsets that wait for others, and what is remembered of joined ones.
     pub joining: Vec<JoiningRecord>,
-    /// Of these what is not needed any more: commit and place.
+    /// Records of `joining` that are no longer needed: commit and index in it.
     pub joining_gone: Vec<(u64, u32)>,
-    /// Registrations of runs.
+    /// Registrations and deregistrations of runs.
     pub extra: Vec<Op>,
-    /// A new checkpoint with the folded states that belong to it.
+    /// A new checkpoint, with the folded states that belong to it.
     pub checkpoint: Option<(Box<Snapshot>, Vec<Op>)>,
 }
 
 impl WriteBatch {
-    /// Nothing in it.
+    /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
             && self.ready.is_empty()
@@ -85,13 +85,13 @@ impl WriteBatch {
             && self.checkpoint.is_none()
     }
 
-    /// How many messages it tells of, roughly: new ones, attempts and events.
+    /// How many messages it is about, roughly: new ones, attempts and events.
     pub fn weight(&self) -> usize {
         let messages: usize = self.segments.iter().map(|segment| segment.heads.len()).sum();
         messages + self.turn.attempts.len() + self.turn.events.len()
     }
 
-    /// The changes, encoded. Takes its time (compression): for the storage thread.
+    /// The changes, encoded. Slow (compression): for the storage thread.
     pub fn into_ops(self) -> Vec<Op> {
         let commit = self.seq.0;
         let mut ops = Vec::with_capacity(self.segments.len() + self.ready.len() + self.due.len() + 4);
@@ -144,7 +144,7 @@ impl WriteBatch {
         });
         ops.extend(checkpoint.into_iter().flatten());
         ops.extend(self.extra);
-        // Last, for what came and went in one turn is put above.
+        // The deletes come last: a record that was added and removed in one turn is put above.
         let orphans = self.orphans_gone.into_iter().map(|(commit, index)| Key::Orphan(commit, index));
         let joining = self.joining_gone.into_iter().map(|(commit, index)| Key::Joining(commit, index));
         ops.extend(orphans.chain(joining).map(|key| Op::Delete { space: key.space(), key: key.bytes() }));
@@ -163,12 +163,12 @@ fn keys_record(keys: &[(KeyPrint, TenantId, Address, Moment)]) -> KeysRecord {
     record
 }
 
-/// A fifo's name as records hold it.
+/// A fifo's name in the form that records use.
 pub const fn fifo_code(name: FifoName) -> FifoCode {
     (name.list.0, name.generation.0, name.kind.code())
 }
 
-/// A fifo's name as read back.
+/// A fifo's name as read back; `None` for an unknown kind.
 pub fn fifo_name((list, generation, kind): FifoCode) -> Option<FifoName> {
     let (list, generation) = (ListNumber(list), Generation(generation));
     Some(FifoName { list, generation, kind: ListKind::from_code(kind)? })

@@ -1,9 +1,9 @@
-//! `book`: what a shard knows of messages under way, as a checkpoint has it. It grows with traffic, so it is written in pages,
-//! each a record of its own; the checkpoint says how many there are. A checkpoint writes all of them anew, with its own commit
-//! number, and drops those of the one before.
+//! `book`: what a shard knows of messages under way, as of a checkpoint. It grows with traffic, so it is written in
+//! pages, each a record of its own; the checkpoint holds the number of pages. Every checkpoint writes all pages again,
+//! with its own commit number, and drops those of the previous one.
 //!
-//! Invariant: what [`read`] gives is what [`Book::pages`] was asked for, or damage: a page that is missing, or one too many, is
-//! never passed over.
+//! Invariant: [`read`] gives exactly what [`Book::pages`] was called for, or reports damage: a missing page, or one too
+//! many, is never ignored.
 
 use std::ops::ControlFlow;
 
@@ -13,9 +13,9 @@ use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
 use super::record::{AlarmNote, AttemptNote, CheckpointRecord, DoubtNote, ProgressNote, Record, decode};
 
-/// Bytes of a page, about: one entry more or less.
+/// Size of a page, bytes, give or take one entry.
 const PAGE_OCTETS: usize = 64 << 10;
-/// What an entry of each list takes.
+/// Bytes of an entry of each list.
 const OPEN_OCTETS: usize = 38;
 const DOUBT_OCTETS: usize = 59;
 const CANCELLED_OCTETS: usize = 12;
@@ -23,7 +23,7 @@ const TRIED_OCTETS: usize = 10;
 const ONCE_OCTETS: usize = 24;
 const ALARM_OCTETS: usize = 21;
 
-/// A shard as it stands after a commit: what a checkpoint writes.
+/// The state of a shard after a commit: what a checkpoint writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Cursors and counts.
@@ -32,20 +32,22 @@ pub struct Snapshot {
     pub book: Book,
 }
 
-/// See the head of this file. Each list ascends by address.
+/// What a shard knows of messages under way. Each list ascends by address, unless it says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {
     /// Attempts without an outcome.
     pub open: Vec<OpenNote>,
-    /// The ledger, and what somebody vouched for.
+    /// Messages in doubt (the ledger), and those that an operator vouched for.
     pub doubts: Vec<DoubtNote>,
     /// Messages of several parts under way.
     pub progress: Vec<ProgressNote>,
-    /// Messages cancelled while queued, not yet passed over, and the tenants whose places they hold until then.
+    /// Messages cancelled while queued whose entries have not been passed over yet: packed address, and the tenant
+    /// whose place each holds until then.
     pub cancelled: Vec<(u64, u32)>,
-    /// Messages that wait to be tried again.
+    /// Messages that wait to be retried.
     pub tried: Vec<TriedNote>,
-    /// Messages that were in doubt of late, settled or not: recipient, packed address, since (ms). In the order of `since`.
+    /// Messages that were recently in doubt, settled or not: recipient, packed address, since when (ms). In the order
+    /// of `since`.
     pub once_in_doubt: Vec<(u64, u64, u64)>,
     /// Alarms of expiry that are in memory.
     pub alarms: Vec<AlarmNote>,
@@ -54,7 +56,7 @@ pub struct Book {
 /// An attempt without an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct OpenNote {
-    /// Which.
+    /// The attempt.
     pub attempt: AttemptNote,
     /// When it was recorded, ms.
     pub at: u64,
@@ -62,14 +64,14 @@ pub struct OpenNote {
     pub doubts: u8,
 }
 
-/// What a message that waits to be tried again has behind it.
+/// The history of a message that waits to be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TriedNote {
     /// Packed address.
     pub address: u64,
     /// Attempts consumed.
     pub attempts: u8,
-    /// How often it was in doubt.
+    /// How often it has been in doubt.
     pub doubts: u8,
 }
 
@@ -95,7 +97,7 @@ pub enum PageRecord {
 impl Record for PageRecord {}
 
 impl Book {
-    /// All of it, in pages.
+    /// The whole book, in pages.
     pub fn pages(self) -> Vec<PageRecord> {
         let mut pages = Vec::new();
         cut(self.open, &mut pages, PageRecord::Open, |_| OPEN_OCTETS);
@@ -121,7 +123,7 @@ impl Book {
     }
 }
 
-/// `octets`: what an entry takes on disk.
+/// Cuts a list into pages; `octets`: the bytes that an entry takes on disk.
 fn cut<T>(entries: Vec<T>, pages: &mut Vec<PageRecord>, page: fn(Vec<T>) -> PageRecord, octets: impl Fn(&T) -> usize) {
     let (mut begun, mut taken) = (Vec::new(), 0);
     for entry in entries {
@@ -137,7 +139,7 @@ fn cut<T>(entries: Vec<T>, pages: &mut Vec<PageRecord>, page: fn(Vec<T>) -> Page
     }
 }
 
-/// What the checkpoint of that commit has, in so many pages.
+/// Reads the book of the checkpoint of that commit, which has that many pages.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for a page that is missing, too many or unreadable.

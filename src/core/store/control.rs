@@ -1,11 +1,11 @@
-//! The store of control: its records and keys, what one commit writes, what a start reads, what a restore changes.
+//! The store of control: its records and keys, what a commit writes, what a start reads, what a restore changes.
 //!
-//! Knows: that an entry stands under its kind and key, that a commit has the version after the last one. Refuses to know:
-//! which kinds there are and what their values mean (`control`), who asks for a change.
+//! Knows: that an entry is stored under its kind and key, and that a commit has the version after the last one. Refuses
+//! to know: which kinds there are and what their values mean (`control`), who asks for a change.
 //!
-//! A commit writes the entries that changed and, always, the [`ControlRecord`] with its version: the number of the commit is
-//! the version, so neither is ever used for something else once it is durable. An entry that is removed is deleted; that its
-//! kind has changed stays in the record.
+//! A commit writes the entries that changed and always the [`ControlRecord`] with its version: the number of the commit
+//! is the version, so neither is used for other content once it is durable. An entry that is removed is deleted; that
+//! its kind has changed stays in the record.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use super::restored::{self, Entry};
 /// `entry`: a value, and the version at which it was put.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct EntryRecord {
-    /// The version.
+    /// The version that put it.
     pub version: u64,
     /// The bytes of the kind's own record, its version byte among them.
     pub value: Vec<u8>,
 }
 
-/// `meta` of control: how far it has come. Overwritten by each commit.
+/// `meta` of control: version and changes. Overwritten by each commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ControlRecord {
     /// The version, which is the number of the commit.
     pub version: u64,
-    /// By kind that ever had an entry: at which version one of it was put or removed last.
+    /// For each kind that ever had an entry: the version that last put or removed one of its entries.
     pub changed: Vec<(u8, u64)>,
 }
 
@@ -40,14 +40,14 @@ pub struct ControlRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct NumberRecord(pub u16);
 
-/// Value of the entry of the configuration that is applied.
+/// Value of the entry of the configuration that is in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ConfigurationRecord {
     /// When it was read, ms since 1970.
     pub at: u64,
 }
 
-/// Value of the entry of a tenant's readers: in the order of their names.
+/// Value of the entry of a tenant's readers, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ReadersRecord(pub Vec<ReaderRecord>);
 
@@ -56,9 +56,9 @@ pub struct ReadersRecord(pub Vec<ReaderRecord>);
 pub struct ReaderRecord {
     /// Its name.
     pub name: String,
-    /// By shard: the packed address before which it has read everything.
+    /// By shard: the packed address up to which it has read everything (exclusive).
     pub positions: Vec<u64>,
-    /// When that was confirmed last, ms since 1970.
+    /// When it last confirmed that, ms since 1970.
     pub confirmed_at: u64,
 }
 
@@ -68,7 +68,7 @@ impl Record for NumberRecord {}
 impl Record for ConfigurationRecord {}
 impl Record for ReadersRecord {}
 
-/// Behind every key of an entry: kinds end at 254.
+/// Sorts after every key of an entry: kinds end at 254.
 const BEHIND_ALL: [u8; 1] = [u8::MAX];
 
 /// The key of an entry in its space: the kind's number, then the entry's own key, which is not empty.
@@ -82,15 +82,15 @@ pub fn parse_entry_key(bytes: &[u8]) -> Option<(u8, &[u8])> {
     (!key.is_empty()).then_some((kind, key))
 }
 
-/// One change of an entry: its kind, its own key, and the new value; none if the entry is removed.
+/// One change of an entry: its kind, its own key, and the new value; `None` if the entry is removed.
 pub type EntryChange = (u8, Vec<u8>, Option<Arc<[u8]>>);
 
-/// One turn's changes of control, durable together or not at all.
+/// The changes of one turn of control, durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlBatch {
-    /// How far control has come with it.
+    /// The version that the batch makes durable, and the changes by kind.
     pub record: ControlRecord,
-    /// By kind and key, ascending.
+    /// Ascending by kind and key.
     pub changes: Vec<EntryChange>,
 }
 
@@ -115,10 +115,10 @@ impl ControlBatch {
     }
 }
 
-/// What a start finds.
+/// What a start finds in the store of control.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundControl {
-    /// How far control had come.
+    /// The last durable version, and the changes by kind.
     pub record: ControlRecord,
     /// Every entry by kind and key, ascending.
     pub entries: Vec<(u8, Vec<u8>, EntryRecord)>,
@@ -127,8 +127,8 @@ pub struct FoundControl {
 /// Reads everything that the store of control holds.
 ///
 /// # Errors
-/// [`StoreError::Damaged`], with the place: a record that cannot be read, a key that nothing writes, an entry that is newer
-/// than the version; and what the reader says.
+/// [`StoreError::Damaged`], naming the place: a record that cannot be read, a key that Stentor does not write, or an
+/// entry that is newer than the version; and the reader's errors.
 pub fn recover<R: Reader>(reader: &R) -> Result<FoundControl, StoreError> {
     let damaged = |what: String| StoreError::Damaged(format!("control: {what}"));
     let key = Key::Control;
@@ -146,7 +146,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<FoundControl, StoreError> {
 }
 
 fn entry(key: &[u8], value: &[u8], version: u64) -> Result<(u8, Vec<u8>, EntryRecord), String> {
-    let (kind, own) = parse_entry_key(key).ok_or_else(|| format!("entry {key:02x?}: a key that nothing writes"))?;
+    let (kind, own) = parse_entry_key(key).ok_or_else(|| format!("entry {key:02x?}: no key has this form"))?;
     let named = || format!("entry of kind {kind}, {}", String::from_utf8_lossy(own).escape_debug());
     let record: EntryRecord = decode(value).map_err(|error| format!("{}: {error}", named()))?;
     if record.version > version {
@@ -155,17 +155,17 @@ fn entry(key: &[u8], value: &[u8], version: u64) -> Result<(u8, Vec<u8>, EntryRe
     Ok((kind, own.to_vec(), record))
 }
 
-/// What a restore must know of control before it writes.
+/// What a restore must know of control before it writes anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlSurvey {
     record: ControlRecord,
 }
 
 impl ControlSurvey {
-    /// Takes note of entries of control's store.
+    /// Reads entries of control's store.
     ///
     /// # Errors
-    /// [`DecodeError`] for what a start would not understand.
+    /// [`DecodeError`] for a record that a start could not read.
     pub fn note(&mut self, piece: &Piece) -> Result<(), DecodeError> {
         for (key, value) in piece.entries() {
             match piece.table {
@@ -182,16 +182,16 @@ impl ControlSurvey {
     }
 }
 
-/// How control is restored: its version jumps beyond whatever was committed since the backup, by whomever, as the numbers
-/// of segments do ([`restored`]); and everything counts as changed at that version, so that whoever remembers a version of
-/// before the restore reads everything anew.
+/// How control is restored: its version jumps past every version that any process can have committed since the backup,
+/// as segment numbers do ([`restored`]); and everything counts as changed at that version, so that a reader that
+/// remembers a version from before the restore reads everything again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlan {
     record: ControlRecord,
 }
 
 impl ControlPlan {
-    /// `mark` is the manifest's, `at` is now (ms).
+    /// `mark` is the time in the manifest, `at` is now (ms).
     pub fn new(survey: &ControlSurvey, mark: u64, at: u64) -> Self {
         let version = restored::beyond(survey.record.version, mark, at);
         let changed = survey.record.changed.iter().map(|(kind, _)| (*kind, version)).collect();
@@ -203,10 +203,10 @@ impl ControlPlan {
         self.record.version
     }
 
-    /// An entry as it is to be written. None: leave it out, [`Self::record`] is it.
+    /// An entry as it is to be written; `None`: leave it out, because [`Self::record`] replaces it.
     ///
     /// # Errors
-    /// [`DecodeError`] for what a start would not understand.
+    /// [`DecodeError`] for a record that a start could not read.
     pub fn rewrite(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Entry>, DecodeError> {
         if table != Table::Space(Space::Entry) {
             return Ok(None);
@@ -215,7 +215,7 @@ impl ControlPlan {
         Ok(Some((key.to_vec(), encode(&EntryRecord { version: self.version(), ..record }))))
     }
 
-    /// What is to be written into `meta`.
+    /// The record to be written into `meta`.
     pub fn record(&self) -> Entry {
         (Key::Control.bytes(), encode(&self.record))
     }

@@ -1,5 +1,6 @@
-//! What of some segments has run out of time, judged by what the store holds: messages that wait too long to be sent, or for
-//! their receipts. Knows in which states a message waits, and where; refuses to know what its shard has decided since.
+//! Which messages of some segments have expired, judged by what the store holds: messages that wait too long to be
+//! sent, or for their receipts. Knows in which states a message waits, and where; refuses to know what the shard has
+//! decided since.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,90 +13,92 @@ use super::key::Key;
 use super::reader::events_of;
 use super::record::{StateRecord, TurnRecord, decode};
 
-/// Segments whose time may have come.
+/// A question: what has expired in these segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
-    /// Which, ascending.
+    /// Their numbers, ascending.
     pub segments: Vec<u64>,
-    /// Events from this commit on are not folded yet.
+    /// First commit whose events are not folded yet.
     pub events_from: u64,
-    /// What has expired by then is over.
+    /// Messages that expire up to this time are over.
     pub now: Wall,
-    /// What was over before a clock went back, and stays so: up to which expiry, of segments below which number.
+    /// What had already ended before a clock went back stays ended: the expiry up to which it ended, in segments below
+    /// that number.
     pub ended_to: Vec<(Wall, u64)>,
-    /// How long a message waits for its receipt, from when its carrier took it or its time was over, whichever is later, ms.
+    /// How long a message waits for its receipt, ms: counted from when its carrier took it or from its expiry,
+    /// whichever is later.
     pub receipt_wait_ms: u64,
-    /// Of a restored shard: segments below this number were in its backup, and when it was restored.
+    /// For a restored shard: segments below this number were in its backup, and the time of the restore.
     pub restored: Option<(u64, Wall)>,
 }
 
 impl Visit {
-    /// What of a segment has expired by then is over.
+    /// The time up to which messages of that segment have expired.
     pub fn now_of(&self, segment: u64) -> Wall {
         let before = self.ended_to.iter().filter(|(_, below)| segment < *below).map(|(upto, _)| *upto);
         before.fold(self.now, Wall::max)
     }
 }
 
-/// Where a message waits whose time is over.
+/// Where an expired message waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a list of its lane; `restored`: in one of what a restored backup held unsent.
+    /// In a list of its lane; `restored`: in one that holds what was unsent in a restored backup.
     Ready { restored: bool },
-    /// In doubt.
+    /// In doubt: it is not known whether the carrier has it.
     InDoubt,
-    /// Its carrier has it, and its receipt has not come.
+    /// At its carrier; its receipt has not come.
     AtCarrier,
 }
 
-/// A message whose time is over, and that nothing has ended.
+/// A message that has expired and that has not been ended yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Which of its segment.
+    /// Its slot in the segment.
     pub slot: u16,
-    /// Its lane.
+    /// The lane in which it waits.
     pub lane: Lane,
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: TenantId,
-    /// When its time was over; when it was over for its receipt.
+    /// Its expiry; for a message at its carrier, the end of the wait for its receipt.
     pub expires_at: Wall,
     /// Where it waits.
     pub place: Place,
 }
 
-/// What was found in one segment.
+/// The result for one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visited {
-    /// Which.
+    /// The segment's number.
     pub segment: u64,
-    /// Messages in it.
+    /// Messages in the segment.
     pub messages: u32,
-    /// What is over.
+    /// Messages that have expired.
     pub overdue: Vec<Overdue>,
-    /// When the time of something else is over first, and the most urgent class of that; in the past where something is at a
-    /// link or waits for a time of its own.
+    /// When the next message of the segment expires, and the most urgent class among those that are left; in the past
+    /// if a message is at a link or waits for a time of its own.
     pub next: Option<(Wall, Class)>,
 }
 
 impl Visited {
-    /// A segment of which nothing is left to expire.
+    /// The result for a segment in which nothing is left to expire.
     pub const fn nothing(segment: u64) -> Self {
         Self { segment, messages: 0, overdue: Vec::new(), next: None }
     }
 }
 
-/// What the events say of one message.
+/// The state of one message according to its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slot {
-    /// Where it stands. `None`: nothing has happened to it, it is ready or waits for its `send_at`.
+    /// Its state. `None`: nothing has happened to it, so it is ready or waits for its `send_at`.
     state: Option<MessageState>,
-    /// Its carrier has it since, and its receipt is to come.
+    /// When its carrier took it; its receipt has not come.
     taken_at: Option<Wall>,
-    /// In whose lane it waits, if not in that of its own route.
+    /// The route of the lane in which it waits, if that is not its own route.
     route: Option<RouteId>,
     /// It is settled.
     is_over: bool,
-    /// Since its shard was restored it has left the lists of what was unsent then.
+    /// It has left the lists of unsent messages since its shard was restored.
     released: bool,
 }
 
@@ -116,12 +119,12 @@ impl Slot {
     }
 }
 
-/// What the events say of the messages of one segment.
+/// The state of a segment's messages according to their events.
 #[derive(Clone, Debug, Default)]
 pub struct Stands {
     slots: Vec<Slot>,
     over: u32,
-    /// Messages, where that is known.
+    /// Number of messages; 0 if it is not known.
     messages: u32,
     folded_to: u64,
 }
@@ -138,7 +141,7 @@ impl Stands {
         self.over += u32::from(!was_over && slot.is_over);
     }
 
-    /// All of it is settled: nobody need look at the segment itself.
+    /// Whether all messages are settled, so that the segment itself need not be read.
     pub const fn is_over(&self) -> bool {
         self.messages > 0 && self.over >= self.messages
     }
@@ -160,7 +163,7 @@ impl Stands {
                 }
                 Some(MessageState::InDoubt) => Some(Place::InDoubt),
                 Some(MessageState::Submitted) => Some(Place::AtCarrier),
-                // Put off, or at its link.
+                // In the delay queue, or at its link.
                 Some(_) => None,
             };
             let expires_at = match taken_at.filter(|_| place == Some(Place::AtCarrier)) {
@@ -183,7 +186,7 @@ impl Stands {
     }
 }
 
-/// What is known of the messages of those segments.
+/// The events' result for the messages of the segments in `visit`.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
@@ -298,7 +301,7 @@ mod tests {
         );
     }
 
-    /// From its submit or its expiry, whichever is later; what wants no receipt waits for none.
+    /// The wait begins with the submit or the expiry, whichever is later; a message without a receipt waits for none.
     #[test]
     fn whose_receipt_does_not_come_is_over_after_the_wait() {
         let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };

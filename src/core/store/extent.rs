@@ -1,6 +1,7 @@
-//! What of a store is still of use, by the cursors of its checkpoint: that much a backup holds. A pure function of keys.
+//! The part of a store that is still needed, judged by the cursors of its checkpoint: a backup holds this part. A pure
+//! function of keys.
 //!
-//! What lies before a cursor is through, and may be there only because a dropped range came back after a crash.
+//! What lies before a cursor has been processed, and can be there only because a dropped range came back after a crash.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +13,23 @@ use super::batch::{CommitSeq, fifo_code};
 use super::key::Key;
 use super::record::{CheckpointRecord, FifoCode};
 
-/// See the head of this file.
+/// The part of a store that is still needed.
 #[derive(Clone, Debug)]
 pub struct Extent {
     checkpoint: CheckpointRecord,
-    /// By fifo: everything before this commit was taken. Of others everything up to the checkpoint.
+    /// By fifo: everything before this commit was taken. For a fifo that is not here, everything up to the checkpoint
+    /// was.
     heads: BTreeMap<FifoCode, u64>,
 }
 
 impl Extent {
-    /// Of a store with that checkpoint.
+    /// The extent of a store with that checkpoint.
     pub fn of(checkpoint: CheckpointRecord) -> Self {
         let heads = checkpoint.fifos.iter().map(|note| (note.fifo, note.commit)).collect();
         Self { checkpoint, heads }
     }
 
-    /// From where on a key space is worth reading.
+    /// The first key of a space that may be needed.
     pub fn first_key(&self, space: Space) -> Vec<u8> {
         let checkpoint = &self.checkpoint;
         match space {
@@ -53,7 +55,8 @@ impl Extent {
         }
     }
 
-    /// Whether an entry from there on is of use: it is none of the store's own, and no list that was taken.
+    /// Whether an entry at or after [`Self::first_key`] is needed: not if it is the backend's own, nor if it is a
+    /// record of a fifo that was taken.
     pub fn holds(&self, table: Table, key: &[u8]) -> bool {
         let is_taken = || {
             let (name, commit) = Key::ready(key)?;
@@ -63,7 +66,7 @@ impl Extent {
         key.len() >= KEY_BYTES_MIN && (table != Table::Space(Space::Ready) || is_taken() != Some(true))
     }
 
-    /// The last commit of a store in which the newest turn has that number.
+    /// The last commit of a store whose newest turn has that number.
     pub fn last_commit(&self, newest_turn: Option<u64>) -> CommitSeq {
         CommitSeq(self.checkpoint.commit.max(newest_turn.unwrap_or(0)))
     }

@@ -1,6 +1,6 @@
-//! Folding: events since the checkpoint, gathered by commit, become one state record per segment; and which segments may be
-//! dropped, by the retention that is handed in. Runs on the reader thread; its result goes into an ordinary commit together
-//! with the checkpoint.
+//! Folding: the events since the checkpoint, which are stored by commit, become one state record per segment; and which
+//! segments retention allows to drop. Runs on the reader thread; its result goes into an ordinary commit together with
+//! the checkpoint.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,39 +14,39 @@ use super::reader::events_of;
 use super::record::{StateRecord, StatedEvent, TurnRecord, decode, encode};
 use super::trim::trim;
 
-/// Folded segments.
+/// The result of folding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folded {
-    /// Their state records.
+    /// The state records, as changes to commit.
     pub ops: Vec<Op>,
-    /// Each one's number, and how many of its messages are not settled; ascending.
+    /// By segment number, ascending: how many of its messages are not settled.
     pub unsettled: Vec<(u64, u32)>,
-    /// Readers that had not read all of what may be dropped, and how many messages of it.
+    /// Readers that have not read all messages that may be dropped, and how many they missed.
     pub unread: Vec<(ReaderAt, u64)>,
 }
 
-/// How far somebody has read the records of a tenant in this store.
+/// How far a reader has read the records of a tenant in this store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReaderAt {
-    /// Whose messages.
+    /// The tenant whose messages it reads.
     pub tenant: TenantId,
-    /// Who, for people.
+    /// The reader's name, for messages to people.
     pub name: String,
-    /// Everything before it is read.
+    /// It has read everything before this address.
     pub at: Address,
 }
 
-/// Adds up what readers have not read of segments that are dropped.
+/// Counts the messages that readers have not read, in segments that are dropped.
 #[derive(Debug)]
 pub struct UnreadCount<'a>(Vec<(&'a ReaderAt, u64)>);
 
 impl<'a> UnreadCount<'a> {
-    /// Of these readers.
+    /// A count for these readers.
     pub fn of(readers: &'a [ReaderAt]) -> Self {
         Self(readers.iter().map(|reader| (reader, 0)).collect())
     }
 
-    /// The segment is dropped.
+    /// Counts a segment that is dropped.
     pub fn dropped(&mut self, segment: &Segment) {
         for (reader, unread) in &mut self.0 {
             let own = segment
@@ -58,7 +58,7 @@ impl<'a> UnreadCount<'a> {
         }
     }
 
-    /// Who missed something, and how much.
+    /// The readers that missed something, and how many messages.
     pub fn finish(self) -> Vec<(ReaderAt, u64)> {
         let missed = self.0.into_iter().filter(|(_, unread)| *unread > 0);
         missed.map(|(reader, unread)| (reader.clone(), unread)).collect()
@@ -129,7 +129,7 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
     Ok((Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) }, unsettled))
 }
 
-/// The first segment that must stay: everything before it, from `first` on, may be dropped.
+/// The first segment that must stay: everything from `first` up to it may be dropped.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
@@ -147,7 +147,7 @@ pub fn retire<R: Reader>(reader: &R, first: u64, retention: Retention, now: Wall
             }
         };
         let may_drop = retention.may_drop(state.messages, state.settled, Wall(state.newest), now);
-        // A restore leaves numbers out; any other segment that is missing here stops it.
+        // A restore leaves segment numbers out; any other missing segment ends the search here.
         let next = gaps.iter().find(|(unused, _)| *unused == keep).map_or(keep, |(_, used_again)| *used_again);
         match Key::number(key) {
             Some(number) if number == next && may_drop => {

@@ -1,12 +1,12 @@
-//! The acknowledged high-water mark: up to which commit the outside world may have been told "kept".
+//! The acknowledged high-water mark: the last commit that clients and carriers may have been told is kept.
 //!
 //! Knows: two slots of 512 bytes, which of them is newer, and whether the mark was set at a clean stop.
-//! Refuses to know: files (`directory`), when to write, and what to do when less was found than was acknowledged.
+//! Refuses to know: files (`directory`), when to write, and what to do if less is found than was acknowledged.
 //!
-//! It lives outside fjall, so that a journal that lost its last batch is noticed: a recovered commit number below the mark
-//! means that acknowledged work is gone. A shard's mark is written at most once a second, after the commits that it names were
-//! durable, and gates no answer; so it may lag, but never runs ahead. A slot is one disk sector and the two are written in
-//! turn, so a torn write harms the older one at most.
+//! It is kept outside fjall, so that a journal that lost its last batch is noticed: a recovered commit number below the
+//! mark means that acknowledged work is lost. A shard's mark is written at most once a second, after the commits that
+//! it names were durable, and gates no answer; so it may lag, but never runs ahead. A slot is one disk sector and the
+//! two are written in turn, so a torn write harms the older one at most.
 //!
 //! Slot, little endian: `SHWM`, version `u32` = 1, counter `u64`, commit `u64`, clean `u64` (0 or 1), zeroes, xxh3-64 of the
 //! 504 bytes before it. To change it: a new version number beside the old one, both read, the new one written.
@@ -22,10 +22,10 @@ const MAGIC: &[u8; 4] = b"SHWM";
 const VERSION: u32 = 1;
 const CHECKSUM_AT: usize = SLOT_BYTES - 8;
 
-/// The mark.
+/// A high-water mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct HighWater {
-    /// Grows by one with every write; picks the slot and tells which is newer.
+    /// Grows by one with every write; selects the slot, and tells which slot is newer.
     pub counter: u64,
     /// The last commit known to be durable when the mark was written.
     pub commit: u64,

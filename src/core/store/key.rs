@@ -1,17 +1,17 @@
 //! Every key of a shard's store: the whole key space in one place. All numbers big endian, so that bytes sort as numbers.
 //!
 //! To change a key or a record: give the record a new version byte, keep reading the old one, add golden bytes of the
-//! new one to its test, raise the format version of the directory if an older daemon must not open it, and write it down
-//! in `docs/STORAGE.md`.
+//! new one to its test, raise the format version of the directory if an older daemon must not open it, and describe the
+//! change in `docs/STORAGE.md`.
 
 use crate::queue::{Era, FifoName, Generation, ListKind, ListNumber};
 
 use super::backend::Space;
 
-/// How the key of a list begins, in `meta`.
+/// The first bytes of a list's key in `meta`.
 const LIST_PREFIX: &[u8; 5] = b"list\0";
 
-/// A key with its space.
+/// A key, and the record stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// `seg`: a segment. Lives until all its messages are final and retention has passed.
@@ -22,36 +22,39 @@ pub enum Key {
     Ready(FifoName, u64),
     /// `ev`: what a commit decided. Lives until folded.
     Turn(u64),
-    /// `due`: what a commit put off to a tick, in an era of the clock. Lives until the head of its era is past it.
+    /// `due`: what a commit put off to a tick, in an era of the clock: era, tick, commit. Lives until the head of its
+    /// era is past it.
     Due(Era, u64, u64),
-    /// `win`: receipts that a commit began to wait for. Lives until the epoch is sealed.
+    /// `win`: receipts that are waited for since a commit. Lives until the epoch is sealed.
     Receipts(u64),
-    /// `dup`: fingerprints that a commit recorded. Lives for the dedup window.
+    /// `dup`: fingerprints that a commit recorded. Lives as long as the dedup window.
     Keys(u64),
-    /// `orphan`: a receipt that nobody could use, by commit and place in it. Lives for the wait for receipts.
+    /// `orphan`: a receipt whose message is not known, by commit and index in it. Lives as long as receipts are waited
+    /// for.
     Orphan(u64, u32),
-    /// `outbox`: a notice, by commit and place in it. Lives for retention.
+    /// `outbox`: a notice, by commit and index in it. Lives for retention.
     Outbox(u64, u32),
     /// `book`: a page of what was under way at the checkpoint after that commit. Lives until the next checkpoint.
     Page(u64, u32),
-    /// `handset`: a message from a handset, by commit and place in it. Lives for retention.
+    /// `handset`: a message from a handset, by commit and index in it. Lives for retention.
     Handset(u64, u32),
-    /// `joining`: a part of one that is not whole yet, or what is remembered of one that was, by commit and place in it.
+    /// `joining`: a part of a message that is not complete yet, or what is remembered of a joined one, by commit and
+    /// index in it.
     Joining(u64, u32),
     /// `meta`: the checkpoint.
     Checkpoint,
     /// `meta` of control: its version. Overwritten by each commit.
     Control,
-    /// `meta`: that the shard was restored from a backup. Lives for ever.
+    /// `meta`: the shard was restored from a backup. Lives for ever.
     Restored,
-    /// `meta`: how many messages of each tenant wait. Overwritten by the next.
+    /// `meta`: how many messages of each tenant wait. Overwritten when that changes.
     Waiting,
     /// `meta`: what a list is for. Lives for ever.
     List(ListNumber),
 }
 
 impl Key {
-    /// Where it lives.
+    /// The space in which it is stored.
     pub const fn space(self) -> Space {
         match self {
             Self::Segment(_) => Space::Segment,
@@ -70,7 +73,7 @@ impl Key {
         }
     }
 
-    /// Its bytes.
+    /// Its encoded bytes.
     pub fn bytes(self) -> Vec<u8> {
         match self {
             Self::Segment(number) | Self::State(number) => number.to_be_bytes().to_vec(),
@@ -98,12 +101,12 @@ impl Key {
         }
     }
 
-    /// The number that a key of one number holds, or the first of several.
+    /// The number in a key; the first one if the key has several.
     pub fn number(bytes: &[u8]) -> Option<u64> {
         Some(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?))
     }
 
-    /// Commit and place in it, as such a key holds them.
+    /// Commit and index in it, from a key that has both.
     pub fn place(bytes: &[u8]) -> Option<(u64, u32)> {
         let (commit, index) = bytes.split_first_chunk::<8>()?;
         Some((u64::from_be_bytes(*commit), u32::from_be_bytes(index.try_into().ok()?)))

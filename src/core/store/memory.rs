@@ -1,13 +1,13 @@
-//! The store in memory, for the simulator and for tests: the same promises as the one on disk, and crashes on demand.
+//! The store in memory, for the simulator and for tests: the same promises as the store on disk, and crashes on demand.
 //!
-//! Knows: which commits are written and which are durable, and what a crash may leave of each.
-//! Refuses to know: when a crash comes and what it leaves (the caller says it), what a key or value means.
+//! Knows: which commits are written, which are durable, and what a crash may leave of each.
+//! Refuses to know: when a crash comes and what it leaves (the caller decides), what a key or value means.
 //!
-//! Two planes: [`MemoryStore::commit_begin`] writes a batch, [`MemoryStore::commit_sync`] makes all written ones durable and
-//! visible. A crash keeps all that is durable and of the rest what the caller says ([`Remains`]): whole batches, then one
-//! that is torn into blocks; runs without a registration whole, half or not at all; ranges and runs that were dropped
-//! since the last checkpoint, as a replayed journal brings them back. Then it does what a start does: a torn batch counts
-//! for nothing, runs without a registration are deleted.
+//! Two steps: [`MemoryStore::commit_begin`] writes a batch, [`MemoryStore::commit_sync`] makes all written batches
+//! durable and visible. A crash keeps everything durable, and of the rest what the caller chooses ([`Remains`]): a
+//! number of whole batches, then one that is torn into blocks; runs without a registration whole, half or not at all;
+//! ranges and runs that were dropped since the last checkpoint, as a replayed journal brings them back. Then it does
+//! what a start does: a torn batch is ignored, runs without a registration are deleted.
 
 use std::array;
 use std::collections::{BTreeMap, VecDeque};
@@ -37,18 +37,18 @@ pub struct MemoryReader {
     disk: Arc<Mutex<Disk>>,
 }
 
-/// The maintaining handle; see [`Maintainer`].
+/// The maintenance handle; see [`Maintainer`].
 #[derive(Debug)]
 pub struct MemoryMaintainer {
     disk: Arc<Mutex<Disk>>,
 }
 
-/// When a dropped range stops being seen. The disk does either, so a caller must be right with both.
+/// When a dropped range becomes invisible. The store on disk does either, so a caller must be correct with both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Drops {
-    /// When it is dropped.
+    /// At once.
     AtOnce,
-    /// At the next checkpoint, as when all of it still sits in a memtable.
+    /// At the next checkpoint, as if all of it were still in a memtable.
     AtCheckpoint,
 }
 
@@ -61,22 +61,22 @@ pub enum DroppedRanges {
     ComeBack,
 }
 
-/// What a crash leaves of all that is not promised to stay.
+/// What a crash leaves of everything that the store does not promise to keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Remains {
-    /// Batches that are written and not durable, oldest first, that are there whole.
+    /// How many batches that are written but not durable survive as wholes, oldest first.
     pub batches: usize,
-    /// Of the batch behind those, the blocks of 512 bytes that are there: block `i` if bit `i % 64` is set.
+    /// Which blocks of 512 bytes survive of the batch after those: block `i` if bit `i % 64` is set.
     pub blocks: u64,
-    /// A start takes what it can read of a torn batch for a batch. A bug, for the simulator to find.
+    /// Whether a start uses what it can read of a torn batch. A deliberate bug, which the simulator must find.
     pub torn_counts: bool,
-    /// Ranges and runs dropped since the last checkpoint.
+    /// What happens to ranges and runs dropped since the last checkpoint.
     pub dropped: DroppedRanges,
-    /// Runs without a registration: their directory entries may be lost, their tables half written.
+    /// What is left of runs without a registration: their directory entries may be lost, their tables half written.
     pub loose_runs: LooseRuns,
 }
 
-/// What is left of a run that nobody has registered.
+/// What is left of a run that was not registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LooseRuns {
     /// All that was written.
@@ -88,7 +88,7 @@ pub enum LooseRuns {
 }
 
 impl Default for Remains {
-    /// Only what is promised.
+    /// Only what the store promises to keep.
     fn default() -> Self {
         Self {
             batches: 0,
@@ -100,34 +100,34 @@ impl Default for Remains {
     }
 }
 
-/// A run on the disk.
+/// A run of the store.
 #[derive(Clone, Debug)]
 struct Run {
     entries: Arc<Map>,
-    /// Its table ends as it should.
+    /// Whether the end of its table was written.
     is_whole: bool,
 }
 
 #[derive(Debug)]
 struct Disk {
-    /// Durable and visible.
+    /// Durable and visible entries.
     spaces: [Map; SPACES],
-    /// Written, not synced, oldest first.
+    /// Batches that are written, but not synced, oldest first.
     begun: VecDeque<Vec<Op>>,
     runs: BTreeMap<RunId, Run>,
-    /// Being written; nobody sees it yet.
+    /// A run that is being written; not visible yet.
     run_begun: Option<(RunId, Map)>,
     drops: Drops,
-    /// Dropped, but still seen: applied at the next checkpoint.
+    /// Ranges that were dropped but are still visible: applied at the next checkpoint.
     drops_due: Vec<(Space, Bytes, Bytes)>,
-    /// Dropped since the last checkpoint: what a crash may bring back.
+    /// Entries dropped since the last checkpoint: a crash may bring them back.
     ghosts: [Map; SPACES],
-    /// The same of runs.
+    /// Runs deleted since the last checkpoint: a crash may bring them back.
     ghost_runs: BTreeMap<RunId, Run>,
-    /// What was ever dropped, by where it begins; no two touch. Nobody may put anything there.
+    /// All ranges that were ever dropped: start and end; no two touch. No key may be put into them.
     gone: [Map; SPACES],
     is_crashed: bool,
-    /// A read fails, after so many more that do not; what it says.
+    /// The read after this many successful ones fails, with this error.
     read_fails: Option<(u32, StoreError)>,
 }
 
@@ -137,7 +137,7 @@ impl MemoryStore {
         MemoryStore::from_disk(Disk::new(drops))
     }
 
-    /// Writes a batch without making it durable. Nobody sees it before [`MemoryStore::commit_sync`].
+    /// Writes a batch without making it durable. It is not visible before [`MemoryStore::commit_sync`].
     ///
     /// # Errors
     /// As [`Backend::commit`].
@@ -151,7 +151,7 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Makes everything written durable and visible.
+    /// Makes all written batches durable and visible.
     ///
     /// # Errors
     /// As [`Backend::commit`].
@@ -163,35 +163,35 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// How many batches are written and not durable: the greatest number that [`MemoryStore::crash`] can let survive.
+    /// How many batches are written and not durable: [`MemoryStore::crash`] can let at most this many survive.
     pub fn begun(&self) -> usize {
         lock(&self.disk).map_or(0, |disk| disk.begun.len())
     }
 
-    /// One read fails, after so many that do not. `None`: none does.
+    /// Makes one read fail, after this many successful ones. `None`: no read fails.
     pub fn fail_read(&mut self, failure: Option<(u32, StoreError)>) {
         if let Ok(mut disk) = lock(&self.disk) {
             disk.read_fails = failure;
         }
     }
 
-    /// What is written is lost, as a failed sync leaves it: the next one says nothing of it.
+    /// Loses the written batches, as a failed sync does: the next sync does not report it.
     pub fn lose_begun(&mut self) {
         if let Ok(mut disk) = lock(&self.disk) {
             disk.begun.clear();
         }
     }
 
-    /// How much was dropped since the last checkpoint: entries and runs that a crash may bring back.
+    /// How many entries and runs were dropped since the last checkpoint, so that a crash may bring them back.
     pub fn dropped_lately(&self) -> usize {
         lock(&self.disk).map_or(0, |disk| disk.ghosts.iter().map(Map::len).sum::<usize>() + disk.ghost_runs.len())
     }
 
-    /// The machine stops here and starts again. Every handle of before answers [`StoreError::Failed`] from now on.
+    /// The machine crashes and starts again. Every existing handle answers [`StoreError::Failed`] from now on.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] if it crashed already, [`StoreError::Damaged`] as an opening of the disk: a registered run is
-    /// missing or half, so somebody registered it too early or deleted it before its registration.
+    /// [`StoreError::Failed`] if it has crashed already, [`StoreError::Damaged`] as when a store on disk is opened: a
+    /// registered run is missing or half, so it was registered too early or deleted before its registration was.
     pub fn crash(&self, remains: &Remains) -> Result<MemoryStore, StoreError> {
         let mut old = lock(&self.disk)?;
         old.is_crashed = true;
@@ -339,14 +339,14 @@ impl Maintainer for MemoryMaintainer {
 }
 
 impl MemoryMaintainer {
-    /// The first half of [`Maintainer::write_run`]: the run is being written, and nobody sees it.
+    /// The first half of [`Maintainer::write_run`]: the run is being written, and is not visible.
     ///
     /// # Errors
     /// As [`Maintainer::write_run`].
     pub fn begin_run(&mut self, run: RunId, fill: Fill<'_>) -> Result<(), StoreError> {
         let mut disk = lock(&self.disk)?;
         if disk.runs.contains_key(&run) {
-            return Err(StoreError::Misuse(format!("{} is there already", run::name(run))));
+            return Err(StoreError::Misuse(format!("{} already exists", run::name(run))));
         }
         let mut entries = Map::new();
         let mut write = |key: &[u8], value: &[u8]| {
@@ -358,7 +358,7 @@ impl MemoryMaintainer {
         Ok(())
     }
 
-    /// The second half: it is on stable storage.
+    /// The second half: the run is on stable storage.
     ///
     /// # Errors
     /// [`StoreError::Failed`] after a crash.
@@ -401,7 +401,7 @@ impl Disk {
         }
     }
 
-    /// Whether it puts nothing where something was dropped.
+    /// Checks that the change puts nothing into a dropped range.
     fn check(&self, op: &Op) -> Result<(), StoreError> {
         let Op::Put { space, key, .. } = op else { return Ok(()) };
         let before =
@@ -439,7 +439,7 @@ impl Disk {
     }
 }
 
-/// That range is gone, with those that touch it.
+/// Notes that the range was dropped, merging it with those that touch it.
 fn note_gone(gone: &mut Map, from: &[u8], to: &[u8]) {
     if from >= to {
         return;
@@ -480,7 +480,7 @@ fn lock(disk: &Mutex<Disk>) -> Result<MutexGuard<'_, Disk>, StoreError> {
     Ok(disk)
 }
 
-/// The same for a reader, which may fail.
+/// As [`lock`], for a read, which may be set to fail.
 fn read(disk: &Mutex<Disk>) -> Result<MutexGuard<'_, Disk>, StoreError> {
     let mut disk = lock(disk)?;
     match disk.read_fails.take() {

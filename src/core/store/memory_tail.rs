@@ -1,5 +1,5 @@
-//! The last batch of [`super::memory`] as bytes, and what a start makes of it when only some of its blocks reached the
-//! platter. A model of a journal's tail, no format of ours: the real one is read by `scanner`.
+//! The last batch of [`super::memory`] as bytes, and what a start reads when only some of its blocks reached the disk.
+//! A model of a journal's tail, not a format of Stentor's: the real journal is read by `scanner`.
 //!
 //! Layout, little endian: length of the body `u32`, xxh3-64 of the body, the body. In the body each change is a tag (1 put,
 //! 2 delete), its space, lengths of key and value `u32`, key, value.
@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Op, Space};
 
-/// What a disk writes whole or not at all, bytes.
+/// Size that a disk writes whole or not at all, bytes.
 const BLOCK: usize = 512;
 const HEAD: usize = 12;
 const PUT: u8 = 1;
@@ -17,7 +17,7 @@ const DELETE: u8 = 2;
 /// Whole blocks of a write, in any order: block `i` is there if bit `i % 64` is set.
 pub(super) type Blocks = u64;
 
-/// The batch as it is handed to the disk.
+/// The bytes of a batch as they are handed to the disk.
 pub(super) fn write(ops: &[Op]) -> Vec<u8> {
     let mut body = Vec::new();
     for op in ops {
@@ -38,7 +38,7 @@ pub(super) fn write(ops: &[Op]) -> Vec<u8> {
     octets
 }
 
-/// Power is lost: blocks that did not reach the platter hold zeroes.
+/// Power is lost: blocks that did not reach the disk hold zeroes.
 pub(super) fn tear(octets: &mut [u8], there: Blocks) {
     for (at, block) in octets.chunks_mut(BLOCK).enumerate() {
         if there & (1 << (at % 64)) == 0 {
@@ -47,7 +47,7 @@ pub(super) fn tear(octets: &mut [u8], there: Blocks) {
     }
 }
 
-/// The batch if all of it is there; nothing otherwise.
+/// The batch, if all of it is there.
 pub(super) fn read(octets: &[u8]) -> Option<Vec<Op>> {
     let length = u32::from_le_bytes(*octets.first_chunk()?) as usize;
     let checksum = u64::from_le_bytes(*octets.get(4..)?.first_chunk()?);
@@ -55,7 +55,7 @@ pub(super) fn read(octets: &[u8]) -> Option<Vec<Op>> {
     (length > 0 && xxh3_64(body) == checksum).then(|| changes(body))
 }
 
-/// As many changes as can be read, whatever the checksum says: what a start must never take for a batch.
+/// As many changes as can be read, ignoring the checksum: a start must never use these as a batch.
 pub(super) fn read_any(octets: &[u8]) -> Vec<Op> {
     octets.get(HEAD..).map(changes).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Remembers: the key space, the records, atomic batches, recovery. Knows nothing of why a shard writes what it writes.
+//! The store: key space, records, atomic batches, recovery. Knows nothing of why a shard writes what it writes.
 //! `docs/STORAGE.md` describes every key and record.
 
 pub mod backend;

@@ -1,8 +1,9 @@
-//! What a shard asks its reader thread, and how it is answered: a pure function of the store's content, the same for the
-//! daemon and the simulator.
+//! Questions of a shard to its reader thread, and their answers: a pure function of the store's content, the same for
+//! the daemon and the simulator.
 //!
-//! A damaged segment costs its own messages only: it is told once ([`Answerer::take_quarantined`]); in a list of what is ready
-//! and in a page of records it is a segment without messages; who asks for one of its messages is refused.
+//! A damaged segment affects only its own messages: it is reported once ([`Answerer::take_quarantined`]); in a list of
+//! ready messages and in a page of records it counts as a segment without messages; a request for one of its messages
+//! fails.
 
 #[path = "walk.rs"]
 mod walk;
@@ -30,20 +31,21 @@ use super::segment;
 
 pub use walk::{Step, Walk};
 
-/// A question to the store. `token` comes back with the answer.
+/// A question to the store. `token` is returned with the answer.
 #[derive(Clone, Debug)]
 pub enum ReadRequest {
-    /// The next ready messages of a fifo, at least `messages` of them or `octets` if there are that many. Segments before
-    /// `first_segment` are settled and may be gone.
+    /// The next ready messages of a fifo: at least `messages` of them or `octets` bytes, if there are that many.
+    /// Segments before `first_segment` are settled and may be dropped.
     Ready { name: FifoName, from: Position, messages: u32, octets: usize, first_segment: u64 },
     /// The next entries of the delay queue.
     Due { era: Era, from: DuePosition, limit: usize },
-    /// Messages by address, with their events since `events_from` and the folded ones.
+    /// Messages by address, with their folded events and those since `events_from`.
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
-    /// Messages of a tenant, or of all, in the order of addresses: at most `limit`, and no more than a question may cost.
+    /// Messages of a tenant, or of all, in the order of addresses: at most `limit`, and no more than the work limit of
+    /// a question allows.
     Scan { token: u64, whose: Whose, from: Address, limit: usize, events_from: u64 },
-    /// Messages to a recipient, the newest first, from before `below` on (`None`: from the newest) back to `since` and to segment
-    /// `first_segment`: at most `limit`, and no more than a question may cost.
+    /// Messages to a recipient, the newest first, from before `below` (`None`: from the newest) back to `since` and to
+    /// segment `first_segment`: at most `limit`, and no more than the work limit of a question allows.
     Search {
         token: u64,
         whose: Whose,
@@ -54,38 +56,39 @@ pub enum ReadRequest {
         limit: usize,
         events_from: u64,
     },
-    /// Messages from handsets, in order, from a commit and a place in it on: at most `limit`, and no more than a question may cost.
+    /// Messages from handsets, in order, beginning at a commit and an index in it: at most `limit`, and no more than
+    /// the work limit of a question allows.
     Handsets { token: u64, whose: Whose, from: Address, limit: usize },
-    /// Fold the events of `from..=snapshot.commit`, and see what may be dropped, and what of that `readers` have not read.
+    /// Fold the events of `from..=snapshot.commit`, find what may be dropped, and what of that `readers` have not read.
     Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall, readers: Vec<ReaderAt> },
-    /// What of these segments has run out of time.
+    /// Which messages of these segments have expired.
     Expire(Visit),
-    /// Look receipts' keys up in the sealed runs.
+    /// Look up receipts' keys in the sealed runs.
     Probe { token: u64, receipts: Vec<ReceiptKeys> },
 }
 
-/// Under which keys the part of a receipt may stand in the runs.
+/// Where a part of a receipt may be found in the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptKeys {
-    /// Likeliest first.
+    /// Keys, the likeliest first.
     pub keys: Vec<u64>,
-    /// The numbers that it names.
+    /// The numbers in the receipt.
     pub numbers: Numbers,
-    /// Whether they may say of a part that it is another's.
+    /// Whether numbers that contradict a part are ignored.
     pub is_number_ignored: bool,
 }
 
 impl ReceiptKeys {
-    /// What its numbers say of a part.
+    /// What the receipt's numbers say about a part.
     pub fn agreement(&self, note: &ReceiptNote) -> Agreement {
         note.agreement(self.numbers, self.is_number_ignored)
     }
 }
 
-/// A message as stored.
+/// A message as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredMessage {
-    /// Where.
+    /// Its address.
     pub address: Address,
     /// Its fixed part.
     pub head: Head,
@@ -95,38 +98,39 @@ pub struct StoredMessage {
     pub events: Vec<Event>,
 }
 
-/// The answer.
+/// The answer to a [`ReadRequest`].
 #[derive(Debug)]
 pub enum Found {
-    /// Chunks from the asked position on; everything up to `edge` is among them.
+    /// Chunks from the requested position on; everything up to `edge` is among them.
     Ready { name: FifoName, chunks: Vec<Chunk>, edge: Position },
-    /// Entries from the asked position on; where reading stopped, or none at the end.
+    /// Entries from the requested position on; where reading stopped, or `None` at the end.
     Due { era: Era, entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
-    /// One for each address; none where the segment is not there or has no such slot.
+    /// One for each address; `None` if the segment is gone or has no such slot.
     Messages { token: u64, messages: Vec<Option<StoredMessage>> },
-    /// Messages in the order asked for, and where the next page begins; perhaps none of the tenant's on this one.
+    /// Messages in the requested order, and where the next page begins; a page may have none of the tenant's messages.
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
-    /// Messages from handsets with their places, and where the next page begins; perhaps none of the tenant's on this one.
+    /// Messages from handsets with their places, and where the next page begins; a page may have none of the tenant's
+    /// messages.
     Handsets { token: u64, found: Vec<(Address, HandsetRecord)>, next: Option<Address> },
-    /// Folded states with the checkpoint that makes them count.
+    /// Folded states, with the checkpoint that makes them valid.
     Folded { snapshot: Box<Snapshot>, folded: Folded },
-    /// What has run out of time, by segment; without those that cannot be read.
+    /// What has expired, by segment; segments that cannot be read are left out.
     Expired { visited: Vec<Visited> },
-    /// For each receipt the parts that it may be about, each with which of its keys led there: one that its numbers agree with,
-    /// else those of which they say nothing, two at most.
+    /// For each receipt the parts that it may be about, each with the index of the key that led there: one part that
+    /// the numbers agree with, or else at most two parts about which the numbers say nothing.
     Probe { token: u64, notes: Vec<Vec<(usize, ReceiptNote)>> },
-    /// It could not be answered.
+    /// The question could not be answered.
     Failed { request: Box<ReadRequest>, error: StoreError },
 }
 
-/// A segment that cannot be read, met for the first time.
+/// A segment that cannot be read, found for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Which.
+    /// Its number.
     pub segment: u64,
     /// What is wrong with it.
     pub why: String,
-    /// Its bytes, where the store gave any.
+    /// Its bytes, if the store gave any.
     pub octets: Option<Bytes>,
 }
 
@@ -135,7 +139,7 @@ pub struct Quarantined {
 pub struct Answerer<R> {
     reader: R,
     recent: VecDeque<Arc<Segment>>,
-    /// Damaged segments that were met.
+    /// Damaged segments found so far.
     damaged: BTreeSet<u64>,
     quarantined: Vec<Quarantined>,
 }
@@ -145,20 +149,20 @@ fn damaged(what: &str, error: DecodeError) -> StoreError {
 }
 
 impl<R: Reader> Answerer<R> {
-    /// Segments kept decoded: retries of one campaign fall into few.
+    /// Segments kept decoded: retries of one campaign are in few segments.
     const RECENT_MAX: usize = 24;
 
-    /// Over that store.
+    /// An answerer that reads from that store.
     pub const fn new(reader: R) -> Self {
         Self { reader, recent: VecDeque::new(), damaged: BTreeSet::new(), quarantined: Vec::new() }
     }
 
-    /// Damaged segments that were met since the last call. Each is told once.
+    /// Damaged segments found since the last call. Each is reported once.
     pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
         std::mem::take(&mut self.quarantined)
     }
 
-    /// Answers what takes a single step.
+    /// Answers a question that takes a single step.
     fn answer_at_once(&mut self, request: ReadRequest) -> Found {
         let result = match &request {
             ReadRequest::Ready { name, from, messages, octets, first_segment } => {
@@ -200,7 +204,7 @@ impl<R: Reader> Answerer<R> {
         let segment = match segment::decode(&bytes) {
             Ok(segment) if segment.number == number => Arc::new(segment),
             Ok(segment) => {
-                let error = StoreError::Damaged(format!("seg {number} calls itself {}", segment.number));
+                let error = StoreError::Damaged(format!("seg {number} carries number {}", segment.number));
                 return Err(self.quarantine(number, error, Some(bytes)));
             }
             Err(error) => {
@@ -222,12 +226,12 @@ impl<R: Reader> Answerer<R> {
         error
     }
 
-    /// A segment that must be there; in place of a damaged one, one without any message.
+    /// A segment that must exist; a damaged one is replaced by one without messages.
     fn segment_or_gap(&mut self, number: u64) -> Result<Arc<Segment>, StoreError> {
         match self.segment(number) {
             Ok(Some(segment)) => return Ok(segment),
             Ok(None) => {
-                let missing = StoreError::Damaged(format!("seg {number} is ready but not there"));
+                let missing = StoreError::Damaged(format!("seg {number} has ready messages but is missing"));
                 self.quarantine(number, missing, None);
             }
             Err(StoreError::Damaged(_)) => {}
@@ -281,7 +285,7 @@ impl<R: Reader> Answerer<R> {
                 }
                 index += runs.len();
                 found += runs.len();
-                // What is settled for good is passed over by its shard, whether its segment is still there or not.
+                // A settled message is passed over by its shard, whether its segment still exists or not.
                 let segment = if number < first_segment { gap(number) } else { self.segment_or_gap(number)? };
                 let chunk = Chunk { commit, segment, runs }.slim();
                 held += chunk.segment.memory_bytes();
@@ -291,7 +295,8 @@ impl<R: Reader> Answerer<R> {
         Ok(Found::Ready { name, chunks, edge })
     }
 
-    /// A page ends where a place can be told: of a commit with more messages than places, all that are left are on it.
+    /// A page ends at a place that can be named: if a commit has more messages than a place can number, all the rest
+    /// are on this page.
     fn handsets(&self, token: u64, whose: Whose, from: Address, limit: usize) -> Result<Found, StoreError> {
         let (mut found, mut next, mut passed_bytes, mut failure) = (Vec::new(), None, 0, None);
         let first = Key::Handset(from.segment(), from.slot().into()).bytes();
@@ -344,7 +349,7 @@ impl<R: Reader> Answerer<R> {
         failure.map_or(Ok(Found::Due { era, entries, edge }), Err)
     }
 
-    /// Adds folded events, then those of commits behind each segment's fold, whoever is asked for, in one pass.
+    /// Adds the folded events, then those of commits after each segment's fold, for all messages in one pass.
     fn add_events(&self, mut messages: Vec<&mut StoredMessage>, events_from: u64) -> Result<(), StoreError> {
         if messages.is_empty() {
             return Ok(());
@@ -368,7 +373,7 @@ impl<R: Reader> Answerer<R> {
             };
             for event in events_of(&turn).filter(|event| asked.contains(&event.address)) {
                 let at = messages.partition_point(|message| message.address < event.address);
-                // One that is asked for twice stands there twice.
+                // A message that is requested twice is in the list twice.
                 let asked_for = messages.iter_mut().zip(&folded_to).skip(at);
                 for (message, _) in asked_for
                     .take_while(|(message, _)| message.address == event.address)
@@ -406,15 +411,15 @@ impl<R: Reader> Answerer<R> {
         Ok(Found::Folded { snapshot, folded })
     }
 
-    /// What those readers have not read of segments that are dropped, from `first` up to `keep`. Of one that is damaged nobody
-    /// could have read anything.
+    /// What these readers have not read of segments that are dropped, from `first` up to `keep`. A damaged segment is
+    /// not counted: no reader could have read it.
     fn unread(&mut self, first: u64, keep: u64, readers: &[ReaderAt]) -> Result<Vec<(ReaderAt, u64)>, StoreError> {
         let Some(slowest) = readers.iter().map(|reader| reader.at.segment()).min() else { return Ok(Vec::new()) };
         let from = first.max(slowest);
         if from >= keep {
             return Ok(Vec::new());
         }
-        // By what is there, for a restore leaves numbers out.
+        // Goes through the segments that exist, because a restore leaves numbers out.
         let (mut dropped, mut count) = (Vec::new(), UnreadCount::of(readers));
         let bounds = (Key::State(from).bytes(), Key::State(keep).bytes());
         self.reader.range(Space::State, &bounds.0, &bounds.1, usize::MAX, &mut |key, _| {
@@ -431,7 +436,7 @@ impl<R: Reader> Answerer<R> {
         Ok(count.finish())
     }
 
-    /// A segment of which everything is over is not read; one that is damaged or gone has nothing to expire.
+    /// A segment in which everything is over is not read; one that is damaged or gone has nothing to expire.
     fn expire(&mut self, visit: &Visit) -> Result<Found, StoreError> {
         let mut visited = Vec::with_capacity(visit.segments.len());
         for (number, stands) in expiry::stands(&self.reader, visit)? {
@@ -448,7 +453,7 @@ impl<R: Reader> Answerer<R> {
         Ok(Found::Expired { visited })
     }
 
-    /// It is not unpacked where its header says that nothing of it expires before a later time.
+    /// A segment is not unpacked if its header says that nothing in it expires before a later time.
     fn visit(&mut self, number: u64, stands: &Stands, visit: &Visit) -> Result<Option<Visited>, StoreError> {
         if let Some(segment) = self.recent(number) {
             return Ok(Some(stands.judge(&segment, visit)));
@@ -459,7 +464,7 @@ impl<R: Reader> Answerer<R> {
                 let next = Some((urgency.expires_at, urgency.class));
                 Ok(Some(Visited { messages, next, ..Visited::nothing(number) }))
             }
-            // Whoever unpacks it tells of damage.
+            // Unpacking it reports any damage.
             Ok(_) | Err(_) => self.unpacked(number, bytes).map(|segment| Some(stands.judge(&segment, visit))),
         }
     }
@@ -471,8 +476,8 @@ impl<R: Reader> Answerer<R> {
     }
 }
 
-/// All events of a turn, in the order in which they happened to any one message: an attempt is the last of its turn, for its
-/// outcome comes in a later one, and what it goes back to came before.
+/// All events of a turn, in the order in which they happened to any one message. Attempts come last: the outcome of an
+/// attempt comes in a later turn, and what led to it came before.
 pub fn events_of(turn: &TurnRecord) -> impl Iterator<Item = Event> + '_ {
     let at = Wall(turn.wall);
     let attempts = turn.attempts.iter().map(move |note| {
@@ -483,7 +488,7 @@ pub fn events_of(turn: &TurnRecord) -> impl Iterator<Item = Event> + '_ {
     events.chain(attempts)
 }
 
-/// The folded events of one message; a state's events stand in the order of slots.
+/// The folded events of one message; the events of a state are sorted by slot.
 fn folded_events(state: &StateRecord, address: Address) -> impl Iterator<Item = Event> + '_ {
     let slot = address.slot();
     let first = state.events.partition_point(|event| event.slot < slot);
@@ -496,7 +501,7 @@ fn stored(segment: &Segment, address: Address) -> Option<StoredMessage> {
     Some(StoredMessage { address, head, content: segment.content(&head).to_vec(), events: Vec::new() })
 }
 
-/// In place of a segment that has nothing to give.
+/// Stands for a segment whose messages are not available.
 fn gap(number: u64) -> Arc<Segment> {
     Arc::new(Segment { number, ..Segment::default() })
 }
@@ -516,7 +521,7 @@ fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {
     rest
 }
 
-/// Reads one entry of a due record back.
+/// One entry of a due record, as read back.
 pub fn due_entry((address, class, route, tenant, reason): (u64, u8, u16, u32, u8)) -> Option<DueEntry> {
     let (address, tenant) = (Address::from_packed(address), TenantId(tenant));
     let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };

@@ -1,10 +1,10 @@
-//! What a run of receipts holds, and how the part of a receipt is found in all of them.
+//! What a run of receipts holds, and how the part of a message that a receipt is about is found in all runs.
 //!
-//! A carrier may give an id again. Of the parts of one id in a run the newest stands under the id's key alone; each other one
-//! under the id's key and what its recipient's number ends in. So a filter answers for most ids that are not there, and one
-//! look-up finds most that are.
+//! A carrier may use a message id again. Of a run's parts with the same id, the newest is stored under the id's key
+//! alone, and each other one under the id's key and the last digits of its recipient's number. So a filter answers for
+//! most ids that are not in the run, and one look-up finds most that are.
 //!
-//! Knows keys and numbers; refuses to know ids, epochs, and what a receipt says.
+//! Knows keys and numbers; refuses to know ids, epochs, and the content of receipts.
 
 use std::ops::ControlFlow;
 
@@ -14,10 +14,11 @@ use super::backend::{Reader, RunFamily, RunSink, StoreError};
 use super::reader::ReceiptKeys;
 use super::record::{ReceiptNote, decode, encode};
 
-/// Parts that a receipt may be about and that none tells apart: with two of them nobody knows which it is.
+/// Parts that a receipt may be about and that its numbers do not tell apart: with two of them it is not known which one
+/// is meant.
 const SILENT_MAX: usize = 2;
 
-/// Under which a part stands beside a newer one of its id: both big endian.
+/// The key of a part beside a newer one of the same id: id's key and recipient's last digits, both big endian.
 fn key_to(key: u64, recipient: Tail) -> [u8; 12] {
     let mut octets = [0; 12];
     octets[..8].copy_from_slice(&key.to_be_bytes());
@@ -29,8 +30,8 @@ fn recipient(note: &ReceiptNote) -> Tail {
     Tail::of(note.recipient)
 }
 
-/// Puts parts into a run: the oldest first, and no recipient twice under one key. They are sorted in place, and may be
-/// put once more. Of two parts of one id to numbers that end alike the newer one is meant.
+/// Puts parts into a run: the oldest first, and no recipient twice under one key. They are sorted in place, so the call
+/// may be repeated. Of two parts of one id to numbers that end alike, the newer one is kept.
 ///
 /// # Errors
 ///
@@ -51,8 +52,8 @@ pub fn put(notes: &mut [ReceiptNote], sink: &mut dyn RunSink) -> Result<(), Stor
     Ok(())
 }
 
-/// The parts that a receipt may be about, each with which of its keys led there: the one that its numbers agree with, in
-/// whatever run; else those of which they say nothing, two at most.
+/// The parts that a receipt may be about, each with the index of the key that led there: the one that its numbers agree
+/// with, in any run; or else at most two about which the numbers say nothing.
 pub(super) fn find<R: Reader>(reader: &R, receipt: &ReceiptKeys) -> Result<Vec<(usize, ReceiptNote)>, StoreError> {
     let mut silent: Vec<(usize, ReceiptNote)> = Vec::new();
     for (at, key) in receipt.keys.iter().enumerate() {
@@ -66,10 +67,10 @@ pub(super) fn find<R: Reader>(reader: &R, receipt: &ReceiptKeys) -> Result<Vec<(
     Ok(silent)
 }
 
-/// Through all runs, the newest first.
+/// A search through all runs, the newest first.
 struct Walk<'a> {
     receipt: &'a ReceiptKeys,
-    /// Of which the numbers say nothing.
+    /// Parts about which the numbers say nothing.
     silent: Vec<ReceiptNote>,
 }
 
@@ -94,7 +95,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// A part beside the newest of its id that agrees.
+    /// A part that agrees, among those stored beside the newest of its id.
     fn beside<R: Reader>(&mut self, reader: &R, run: u64, key: u64) -> Result<Option<ReceiptNote>, StoreError> {
         for tail in [self.receipt.numbers.source, self.receipt.numbers.destination] {
             let found = match tail.is_none() {
@@ -122,7 +123,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// An older one to the same number is no longer meant.
+    /// An older part to the same number is no longer a candidate.
     fn add_silent(&mut self, note: ReceiptNote) {
         let is_known = self.silent.iter().any(|known| recipient(known) == recipient(&note));
         if !is_known && self.silent.len() < SILENT_MAX {
@@ -153,7 +154,7 @@ mod tests {
         ReceiptNote::of_one_part(key, recipient, address)
     }
 
-    /// The newest first.
+    /// Writes a run; `notes` are given newest first.
     fn write(store: &MemoryStore, number: u64, notes: &[ReceiptNote]) {
         let run: RunId = (RunFamily::Receipt, number);
         let mut notes: Vec<_> = notes.iter().rev().copied().collect();
@@ -165,7 +166,7 @@ mod tests {
         found.into_iter().map(|(at, note)| (at, note.address)).collect()
     }
 
-    /// With this number, or none at all.
+    /// A receipt with this number, or with none (0).
     fn receipt(keys: &[u64], source: u64) -> ReceiptKeys {
         let numbers = Numbers { source: Tail::of(source), destination: Tail::NONE };
         ReceiptKeys { keys: keys.to_vec(), numbers, is_number_ignored: false }
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(both(0), [(0, 1), (1, 22)]);
     }
 
-    /// Counts look-ups over runs.
+    /// Counts look-ups, over all runs.
     #[derive(Clone)]
     struct Counting<R>(R, Arc<AtomicUsize>);
 
@@ -269,7 +270,7 @@ mod tests {
         }
 
         fn run_range(&self, _: RunId, _: &[u8], _: &[u8], _: usize, _: Visit<'_>) -> Result<usize, StoreError> {
-            unreachable!("nobody walks where a number tells")
+            unreachable!("not called if a number is known")
         }
     }
 

@@ -1,5 +1,6 @@
-//! Every value but segments: what a shard writes, and its bytes. A version byte, then bincode with fixed-size integers.
-//! Structures here mirror the rooms' own types with plain integers, so that a type can change without the disk noticing.
+//! Every value but segments: the records that a shard writes, and their bytes: a version byte, then bincode with
+//! fixed-size integers. The structures here mirror the rooms' own types with plain integers, so that such a type can
+//! change without changing the disk format.
 
 use std::fmt;
 
@@ -13,28 +14,28 @@ pub use super::record_event::{EventNote, StatedEvent};
 pub use super::record_handset::{HandsetRecord, JoiningRecord, PartRecord};
 pub use super::record_list::{FifoCode, FifoNote, ListRecord, ReadyRecord, TakenNote};
 
-/// More than any record holds: a length that says more is refused before memory is reserved for it.
+/// Larger than any record: a length above this is refused before memory is reserved for it.
 const RECORD_BYTES_MAX: usize = 1 << 30;
 
 /// bincode's settings for all records: little endian, fixed-size integers.
 pub const BINCODE: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit();
 
-/// A value with a version byte before it.
+/// A value that is stored with a version byte before it.
 pub trait Record: Encode + Decode<()> {
-    /// What is written today.
+    /// The version that is written today.
     const VERSION: u8 = 1;
 
-    /// Reads what an older version wrote, without its byte.
+    /// Reads what an older version wrote, given without its version byte.
     ///
     /// # Errors
-    /// [`DecodeError`]: no such version was ever written, or damage.
+    /// [`DecodeError`]: no such version was ever written, or the bytes are damaged.
     fn decode_older(version: u8, _octets: &[u8]) -> Result<Self, DecodeError> {
         Err(DecodeError::version(version))
     }
 }
 
-/// Bytes that are no record of this kind: damage, or another version.
+/// The bytes are not a record of this kind: damage, or another version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError(pub String);
 
@@ -69,7 +70,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, DecodeError> {
 pub(super) fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
     let (record, used) = bincode::decode_from_slice(octets, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
     if used != octets.len() {
-        return Err(DecodeError(format!("{} octets too many", octets.len() - used)));
+        return Err(DecodeError(format!("{} bytes too many", octets.len() - used)));
     }
     Ok(record)
 }
@@ -102,39 +103,39 @@ impl Record for StateRecord {
     const VERSION: u8 = 3;
 }
 
-/// `ev`: all that one turn decided. Replaying the records since the checkpoint gives the shard back.
+/// `ev`: everything that one turn decided. Replaying the records since the checkpoint restores the shard's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct TurnRecord {
     /// Wall clock of the turn, ms; the time of all its events.
     pub wall: u64,
-    /// Segments that it wrote.
+    /// Segments that the turn wrote.
     pub segments: Vec<SegmentNote>,
-    /// Attempts that it recorded.
+    /// Attempts that the turn recorded.
     pub attempts: Vec<AttemptNote>,
-    /// Everything else that happened.
+    /// All other events.
     pub events: Vec<EventNote>,
     /// Messages that became ready, by fifo.
     pub appended: Vec<(FifoCode, u32)>,
-    /// Fifos whose head moved: new head and how many messages were taken.
+    /// Fifos whose heads moved: the new head, and how many messages were taken.
     pub taken: Vec<TakenNote>,
-    /// Entries put off, by era.
+    /// Entries that were put off, by era.
     pub put_off: Vec<PutOffNote>,
-    /// New heads of the delay queue, by era, where they moved.
+    /// Eras of the delay queue whose heads moved: the new head.
     pub due_taken: Vec<DueTakenNote>,
-    /// Next free part reference.
+    /// Next free part reference after the turn.
     pub next_reference: u16,
-    /// Alarms of expiry that moved.
+    /// Changes of the alarms of expiry.
     pub alarms: AlarmsNote,
-    /// Entries of lists whose messages ended there (above zero), or that were passed over (below): list, the generation that
-    /// was the present one then or, of what was restored, the one before, how many.
+    /// Entries in lists whose messages ended there (positive), or that were passed over (negative): list, generation,
+    /// how many. The generation is the one that was present then or, for restored messages, the one before it.
     pub ended: Vec<(u32, u8, i32)>,
-    /// The latest expiry of a message that ended by it here, ms; 0 if none did.
+    /// The latest expiry among the messages that expired here, ms; 0 if none did.
     pub expired_to: u64,
-    /// Messages from handsets that its batch holds, and their bytes.
+    /// Messages from handsets in the batch: how many, and their bytes.
     pub handsets: (u32, u64),
 }
 
-/// What one turn put off.
+/// What one turn put off, in one era.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct PutOffNote {
     /// The era of the clock.
@@ -145,16 +146,16 @@ pub struct PutOffNote {
     pub alarms: u32,
 }
 
-/// What one turn took from the delay queue.
+/// What one turn took from one era of the delay queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct DueTakenNote {
     /// The era of the clock.
     pub era: u32,
-    /// Its head now.
+    /// New head: tick.
     pub tick: u64,
-    /// Its head now.
+    /// New head: commit.
     pub commit: u64,
-    /// Its head now.
+    /// New head: index.
     pub index: u32,
     /// Entries taken.
     pub entries: u32,
@@ -165,13 +166,14 @@ pub struct DueTakenNote {
 /// How alarms of expiry moved between the delay queue and memory in one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct AlarmsNote {
-    /// Of those taken from the delay queue, what is in memory from then on: packed address of the segment's last message, class.
+    /// Alarms taken from the delay queue that are in memory from then on: packed address of the segment's last message,
+    /// and class.
     pub kept: Vec<(u64, u8)>,
-    /// Segments that memory holds no alarm of any more.
+    /// Segments that no longer have an alarm in memory.
     pub done: Vec<u64>,
 }
 
-/// A segment as its turn records it.
+/// A new segment, as its turn records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentNote {
     /// Its number.
@@ -184,42 +186,42 @@ pub struct SegmentNote {
     pub class: u8,
 }
 
-/// An attempt as recorded before its bytes leave, and as a checkpoint keeps it.
+/// An attempt, as recorded before its bytes are sent, and as a checkpoint keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AttemptNote {
     /// Packed address.
     pub address: u64,
     /// Recipient.
     pub recipient: u64,
-    /// Owner.
+    /// Tenant number.
     pub tenant: u32,
-    /// Carrier.
+    /// Carrier number.
     pub carrier: u16,
-    /// Part reference.
+    /// The reference that its parts share.
     pub reference: u16,
-    /// Lane: route.
+    /// Route of its lane.
     pub route: u16,
-    /// Lane: class.
+    /// Class of its lane.
     pub class: u8,
-    /// Attempt number.
+    /// Number of the attempt, from 1.
     pub attempt: u8,
-    /// Parts, as counted at ingest.
+    /// Number of parts, as counted at ingest.
     pub parts: u8,
 }
 
-/// `due`: packed address, class, route, tenant, reason.
+/// `due`: entries of the delay queue: packed address, class, route, tenant, reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct DueRecord(pub Vec<(u64, u8, u16, u32, u8)>);
 
-/// `win`: receipts that are waited for since this commit.
+/// `win`: receipts that are waited for since this commit, and receipts that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ReceiptsRecord {
-    /// One for each part that the carrier took.
+    /// One for each part that a carrier took.
     pub entries: Vec<ReceiptNote>,
-    /// Keys (see [`ReceiptNote::key`]) whose final receipt came, with the recipients of their parts. They hold after all of
-    /// `entries`.
+    /// Keys (see [`ReceiptNote::key`]) whose final receipt came, with the recipients of their parts. To be applied
+    /// after all of `entries`.
     pub answered: Vec<(u64, u64)>,
-    /// Parts about which their carriers are asked: some of `entries`, and others that are said again.
+    /// Parts about which their carriers will be asked: some are new in `entries`, others are recorded again.
     pub asked: Vec<AskedNote>,
 }
 
@@ -228,28 +230,28 @@ impl Record for ReceiptsRecord {
 }
 
 impl ReceiptsRecord {
-    /// Nothing is in it.
+    /// Whether the record is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.answered.is_empty() && self.asked.is_empty()
     }
 }
 
-/// A part about which its carrier is asked: what a question needs.
+/// A part about which its carrier will be asked: everything that a query needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct AskedNote {
-    /// As of [`ReceiptNote::key`].
+    /// Its key, as in [`ReceiptNote::key`].
     pub key: u64,
     /// Its recipient.
     pub recipient: u64,
     /// The carrier that took it.
     pub carrier: u16,
-    /// When, seconds.
+    /// When it was sent, seconds since 1970.
     pub sent: u32,
-    /// Until when anybody wants to know, seconds.
+    /// Until when its state is of interest, seconds since 1970.
     pub until: u32,
-    /// Its id, as the carrier gave it.
+    /// The message id that the carrier gave it.
     pub id: Vec<u8>,
-    /// From whom it was sent; empty: from the carrier's own, or it is not known any more.
+    /// The sender; empty: the carrier's default, or it is no longer known.
     pub sender: Vec<u8>,
 }
 
@@ -260,24 +262,25 @@ pub struct ReceiptNote {
     pub key: u64,
     /// Packed address.
     pub address: u64,
-    /// Recipient, to tell parts of one id apart.
+    /// Recipient, to tell parts with the same id apart.
     pub recipient: u64,
-    /// Until when its message waits for it, seconds: a receipt after that is late.
+    /// Until when its message waits for the receipt, seconds since 1970: a later receipt counts as late.
     pub until: u32,
-    /// What its sender's number ends in, as of [`Tail`].
+    /// The last digits of its sender's number, as in [`Tail`].
     pub sender: u32,
     /// Carrier group.
     pub group: u16,
     /// The reference that the parts of its attempt share.
     pub reference: u16,
-    /// Part number.
+    /// Number of the part.
     pub part: u8,
-    /// Parts of the message.
+    /// How many parts the message has.
     pub parts: u8,
 }
 
 impl ReceiptNote {
-    /// What the numbers of a receipt say of it. `is_number_ignored`: they may not say that it is another's.
+    /// What a receipt's numbers say about the part. `is_number_ignored`: numbers that contradict it count as saying
+    /// nothing.
     pub fn agreement(&self, numbers: Numbers, is_number_ignored: bool) -> Agreement {
         match numbers.agreement(Tail::of(self.recipient), Tail::from_index(self.sender)) {
             Agreement::Contradicts if is_number_ignored => Agreement::SaysNothing,
@@ -288,7 +291,7 @@ impl ReceiptNote {
 
 #[cfg(test)]
 impl ReceiptNote {
-    /// A message of one part, whose receipt is waited for without an end.
+    /// The note of a message with one part, whose receipt is waited for without a time limit.
     pub const fn of_one_part(key: u64, recipient: u64, address: u64) -> Self {
         Self {
             key,
@@ -307,9 +310,10 @@ impl ReceiptNote {
 /// `dup`: fingerprints, in the order in which they were claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct KeysRecord {
-    /// From which of them on the wall clock was how far ahead of the clock that tells ages, ms: one, and another for each jump.
+    /// How far the wall clock was ahead of the clock for ages (ms), and from which of `keys` on: one pair, and one more
+    /// for each jump.
     pub ahead_ms: Vec<(u32, i64)>,
-    /// Key, content, packed address, when (ms), tenant.
+    /// Key, content, packed address, when it was claimed (ms), tenant.
     pub keys: Vec<(u128, u64, u64, u64, u32)>,
 }
 
@@ -317,15 +321,15 @@ impl Record for KeysRecord {
     const VERSION: u8 = 3;
 }
 
-/// `outbox`: a notice that is due whether or not somebody asked for notices, and that nobody sends yet: a message was given up
-/// that may have arrived.
+/// `outbox`: a notice to the client that a message was given up although it may have arrived. It is written whether or
+/// not the client asked for notices. Nothing sends these notices yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct NoticeRecord {
-    /// When, ms.
+    /// When it was given up, ms.
     pub wall: u64,
     /// Packed address.
     pub address: u64,
-    /// Owner.
+    /// Tenant number.
     pub tenant: u32,
     /// Recipient.
     pub recipient: u64,
@@ -341,70 +345,71 @@ pub struct NoticeRecord {
     pub lost: Lost,
 }
 
-/// `orphan`: a receipt that nobody could use yet.
+/// `orphan`: a receipt whose message is not known yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct InboundRecord {
     /// When it came in, ms.
     pub wall: u64,
     /// Carrier group.
     pub group: u16,
-    /// Address that it came from; 0 if it has no shape of a number.
+    /// Address that it came from, as a number; 0 if it is not one.
     pub from: u64,
-    /// Raw message id.
+    /// Message id, as the carrier wrote it.
     pub id: Vec<u8>,
-    /// State by its number.
+    /// Number of its state.
     pub state: u8,
-    /// What it says of an error.
+    /// The error in it.
     pub error: CarrierError,
-    /// The reference of our part, if the receipt carries one back.
+    /// The reference of our part, if the receipt returns it.
     pub reference: Option<u16>,
-    /// Its beginning.
+    /// The beginning of its text.
     pub text: Vec<u8>,
     /// The carrier that it came from.
     pub carrier: u16,
-    /// What the two numbers end in that it names, as of [`Tail`]: source, destination.
+    /// The last digits of its two numbers, as in [`Tail`]: source, destination.
     pub tails: (u32, u32),
-    /// It could have been about several parts.
+    /// It could be about any of several parts.
     pub is_ambiguous: bool,
-    /// Nothing but the look of its text says that it is a receipt.
+    /// Only the form of its text shows that it is a receipt.
     pub is_untyped: bool,
 }
 
-/// `st`: a segment's folded events.
+/// `st`: the folded events of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct StateRecord {
     /// Messages in the segment.
     pub messages: u32,
     /// How many of them are settled.
     pub settled: u32,
-    /// The last commit whose events are in here.
+    /// The last commit whose events are included.
     pub folded_to: u64,
-    /// The newest event, or the segment's own time, ms.
+    /// The time of the newest event, or the segment's own time, ms.
     pub newest: u64,
-    /// By slot, then in the order of commits.
+    /// Sorted by slot, then by commit.
     pub events: Vec<StatedEvent>,
 }
 
-/// `meta`: the shard as it stood after a commit.
+/// `meta`: the state of the shard after a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CheckpointRecord {
-    /// The commit that it stands after; every event up to it is folded.
+    /// That commit; every event up to it is folded.
     pub commit: u64,
     /// Next free segment number.
     pub next_segment: u64,
     /// First segment that retention has not dropped.
     pub first_segment: u64,
-    /// Fifos: name, head, newest commit, messages waiting. Of one that is not here every record up to `commit` was taken.
+    /// Fifos: name, head, newest commit, messages waiting. If a fifo is not listed, every record of it up to `commit`
+    /// was taken.
     pub fifos: Vec<FifoNote>,
-    /// Delay queue, by era, ascending. Of one that is not here everything was taken.
+    /// The delay queue's eras, ascending. If an era is not listed, everything in it was taken.
     pub due: Vec<DueNote>,
-    /// How many pages `book` has for it.
+    /// How many pages its `book` has.
     pub pages: u32,
     /// First commit whose `win` record still counts.
     pub receipts_from: u64,
     /// First commit whose `dup` record still counts.
     pub keys_from: u64,
-    /// How far the wall clock is ahead of the clock that tells ages, ms: as far as it has jumped.
+    /// How far the wall clock is ahead of the clock for ages, ms: the sum of its jumps.
     pub ahead_ms: i64,
     /// Next free part reference.
     pub next_reference: u16,
@@ -412,30 +417,31 @@ pub struct CheckpointRecord {
     pub next_run: u64,
     /// First commit whose `outbox` records are within retention.
     pub outbox_from: u64,
-    /// Commits up to which `outbox` is older than a time (ms): ascending.
+    /// Ascending: a commit, and a time (ms) that no record of `outbox` up to that commit is newer than.
     pub outbox_marks: Vec<(u64, u64)>,
-    /// The same of `handset`.
+    /// First commit whose `handset` records are within retention.
     pub handsets_from: u64,
-    /// The same of `handset`.
+    /// As `outbox_marks`, for `handset`.
     pub handset_marks: Vec<(u64, u64)>,
     /// Messages from handsets that are kept, between two marks: last commit, how many, their bytes. Ascending.
     pub handset_counts: Vec<(u64, u64, u64)>,
-    /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
+    /// Entries in lists whose messages have ended: as in [`TurnRecord::ended`].
     pub ended: Vec<(u32, u8, i64)>,
-    /// What has ended by its expiry: up to which (ms), of segments below which number. Several where the clock went back.
+    /// What has ended by its expiry: the expiry up to which (ms), in segments below which number. Several pairs if the
+    /// clock went back.
     pub ended_to: Vec<(u64, u64)>,
 }
 
-/// An era of the delay queue in a checkpoint.
+/// An era of the delay queue, as a checkpoint holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct DueNote {
-    /// Which.
+    /// The era.
     pub era: u32,
-    /// Its head.
+    /// Head: tick.
     pub tick: u64,
-    /// Its head.
+    /// Head: commit.
     pub commit: u64,
-    /// Its head.
+    /// Head: index.
     pub index: u32,
     /// Entries waiting.
     pub waiting: u64,
@@ -443,34 +449,34 @@ pub struct DueNote {
     pub alarms: u64,
 }
 
-/// An alarm of expiry in `book`.
+/// An alarm of expiry, as `book` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AlarmNote {
-    /// Of which segment.
+    /// The segment.
     pub segment: u64,
-    /// When, ms.
+    /// When it is due, ms.
     pub at: u64,
     /// Messages in the segment.
     pub messages: u32,
-    /// The most urgent class of what is unsent.
+    /// The most urgent class among the unsent messages.
     pub class: u8,
 }
 
-/// An era of the delay queue.
+/// Bytes of one [`DueNote`] on disk.
 pub const DUE_OCTETS: usize = 40;
-/// Bytes of a checkpoint without any entry, and of one entry of each list.
+/// Bytes of a checkpoint whose lists are all empty.
 pub const CHECKPOINT_OCTETS: usize = 135;
-/// A fifo.
+/// Bytes of one fifo.
 pub const FIFO_OCTETS: usize = 34;
-/// A mark of what is kept for the retention.
+/// Bytes of one mark.
 pub const MARK_OCTETS: usize = 16;
-/// Messages from handsets between two marks.
+/// Bytes of one entry of `handset_counts`.
 pub const COUNT_OCTETS: usize = 24;
-/// Lists with entries of messages that have ended.
+/// Bytes of one entry of `ended`.
 pub const ENDED_OCTETS: usize = 13;
-/// A step of what was ended.
+/// Bytes of one entry of `ended_to`.
 pub const ENDED_TO_OCTETS: usize = 16;
-/// Progress of a message, without its parts.
+/// Bytes of one [`ProgressNote`] without its parts.
 pub const PROGRESS_OCTETS: usize = 46;
 
 impl CheckpointRecord {
@@ -486,45 +492,45 @@ impl CheckpointRecord {
     }
 }
 
-/// An entry of the ledger in `book`.
+/// A message in doubt, as `book` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DoubtNote {
-    /// Which attempt.
+    /// The attempt without an outcome.
     pub attempt: AttemptNote,
-    /// When it was recorded, ms.
+    /// When the attempt was recorded, ms.
     pub sent_at: u64,
-    /// Since when it is in doubt, ms.
+    /// When it became in doubt, ms.
     pub since: u64,
-    /// How it was lost.
+    /// How the attempt was lost.
     pub lost: Lost,
     /// When its policy sends it again or gives it up, ms.
     pub decided_at: u64,
-    /// Somebody says that the carrier has it.
+    /// The operator has stated that the carrier has it.
     pub vouched: bool,
-    /// How often its message was in doubt, this time included, by what its carrier did.
+    /// How often its message was in doubt because of what a carrier did, this time included.
     pub doubts: u8,
 }
 
-/// Progress of a message of several parts in `book`. Sets are lists of part numbers.
+/// The progress of a message of several parts, as `book` holds it. Sets of parts are lists of part numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ProgressNote {
     /// Packed address.
     pub address: u64,
-    /// Carrier.
+    /// Carrier number.
     pub carrier: u16,
-    /// Part reference.
+    /// The reference that the parts share.
     pub reference: u16,
-    /// Parts.
+    /// How many parts it has.
     pub parts: u8,
     /// The message is final.
     pub closed: bool,
-    /// Since when, ms.
+    /// When this progress began, ms.
     pub since: u64,
-    /// Parts taken by the carrier.
+    /// Parts that the carrier took.
     pub accepted: Vec<u8>,
-    /// Parts called delivered.
+    /// Parts that were reported delivered.
     pub delivered: Vec<u8>,
-    /// Parts with a final receipt.
+    /// Parts that have a final receipt.
     pub settled: Vec<u8>,
 }
 
@@ -535,27 +541,28 @@ impl ProgressNote {
     }
 }
 
-/// `meta`: how many messages of each tenant wait in this shard, by tenant; without those that belong to none. Overwritten
-/// by each commit that changes it.
+/// `meta`: how many messages of each tenant wait in this shard, by tenant; messages without a tenant are left out.
+/// Overwritten by each commit that changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct WaitingRecord(pub Vec<(u32, u64)>);
 
-/// `meta`: that a shard was restored from a backup, and what is to become of what was unsent then.
+/// `meta`: the shard was restored from a backup, and what happens to messages that were unsent in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct RestoredRecord {
-    /// How many restores lie behind this shard, this one included.
+    /// How many restores the shard has behind it, including this one.
     pub generation: u8,
     /// The last commit in the backup.
     pub commit: u64,
-    /// When the backup was begun, ms: everything acknowledged before is in it.
+    /// When the backup was begun, ms: everything acknowledged before that is in it.
     pub mark: u64,
     /// When it was restored, ms.
     pub at: u64,
-    /// Segments from this number on are of this shard's own; those below were there at the mark.
+    /// Segments from this number on were written by this shard; those below it come from the backup.
     pub below: u64,
-    /// What becomes of what was unsent at the mark, by class: 0 held, 1 sent, 2 given up.
+    /// What happens to messages that were unsent in the backup, by class: 0 held, 1 sent, 2 given up.
     pub unsent: [u8; 4],
-    /// Segment numbers that were never used, by every restore: first one, and the first that is used again.
+    /// Ranges of segment numbers that were never used, from every restore: the first unused number, and the first that
+    /// is used again.
     pub gaps: Vec<(u64, u64)>,
 }
 
@@ -624,7 +631,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing (`store_record`): memory was reserved for whatever length stood there.
+    /// Found by fuzzing (`store_record`): memory was reserved for any length found in the bytes.
     #[test]
     fn a_length_beyond_reason_is_refused() {
         for length in [u64::MAX, 1 << 40] {

@@ -1,5 +1,5 @@
-//! Events and errors in records: the bytes that `delivery/event.rs` gives them, their length before them, beside the message and
-//! the time. Bytes that it does not know make a record unreadable, and are named.
+//! Events and errors in records: the bytes that `delivery/event.rs` gives them, preceded by their length, beside the
+//! message and the time. Bytes that it does not know make a record unreadable; the error names them.
 
 use bincode::de::Decoder;
 use bincode::de::read::Reader;
@@ -12,7 +12,7 @@ use crate::delivery::event::{EVENT_OCTETS_MAX, Packed};
 use crate::delivery::{Happened, Lost};
 use crate::model::{Address, CarrierError, Wall};
 
-/// An event in `ev`; its time is that of its turn.
+/// An event in `ev`; its time is that of the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct EventNote {
     /// Packed address.
@@ -22,16 +22,16 @@ pub struct EventNote {
 }
 
 impl EventNote {
-    /// To which message.
+    /// The message's address.
     pub const fn address(&self) -> Address {
         Address::from_packed(self.address)
     }
 }
 
-/// An event in `st`, whose segment is its record's.
+/// An event in `st`; its segment is the record's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct StatedEvent {
-    /// Which message of the segment.
+    /// Slot of the message in the segment.
     pub slot: u16,
     /// What happened to it.
     pub what: Happened,
@@ -40,12 +40,12 @@ pub struct StatedEvent {
 }
 
 impl StatedEvent {
-    /// When.
+    /// When it happened.
     pub const fn at(&self) -> Wall {
         Wall(self.at)
     }
 
-    /// What it takes in a record at most.
+    /// Most bytes that it takes in a record.
     pub const OCTETS_MAX: usize = 2 + 1 + EVENT_OCTETS_MAX + 8;
 }
 
@@ -53,21 +53,21 @@ fn write<E: Encoder>(packed: &Packed, encoder: &mut E) -> Result<(), EncodeError
     encoder.writer().write(packed.with_len())
 }
 
-/// Reads what [`write`] wrote: a length beyond all that is ever written is damage.
+/// Reads what [`write`] wrote: a length above everything that is ever written is damage.
 fn read<D: Decoder, T>(
     decoder: &mut D,
     unpack: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
     let len = usize::from(u8::decode(decoder)?);
     decoder.claim_bytes_read(len)?;
-    // Where it lies, if it can be had: records are read from memory.
+    // Without a copy if the decoder allows it: records are read from memory.
     if let Some(octets) = decoder.reader().peek_read(len) {
         let unpacked = unpack(octets);
         decoder.reader().consume(len);
         return unpacked;
     }
     let mut space = [0; EVENT_OCTETS_MAX];
-    let octets = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} octets")))?;
+    let octets = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} bytes")))?;
     decoder.reader().read(octets)?;
     unpack(octets)
 }
@@ -93,7 +93,7 @@ impl Encode for CarrierError {
 impl<Context> Decode<Context> for CarrierError {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
         read(decoder, |octets| {
-            Self::unpack(octets).ok_or_else(|| DecodeError::OtherString(format!("no error is {octets:?}")))
+            Self::unpack(octets).ok_or_else(|| DecodeError::OtherString(format!("not an error: {octets:?}")))
         })
     }
 }
@@ -111,7 +111,7 @@ impl Encode for Lost {
 impl<Context> Decode<Context> for Lost {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let packed = u32::decode(decoder)?;
-        Self::unpack(packed).ok_or_else(|| DecodeError::OtherString(format!("nothing is lost as {packed:#x}")))
+        Self::unpack(packed).ok_or_else(|| DecodeError::OtherString(format!("not a loss: {packed:#x}")))
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) mod tests {
     pub(in crate::store) const LOST: Lost =
         Lost { reason: Unanswered::ConnectionLost, bind: None, held: true, grouped: false };
 
-    /// Bytes of records that hold so much and nothing else.
+    /// Bytes of records with these events and nothing else.
     fn octets_of(events: Vec<EventNote>, stated: Vec<StatedEvent>) -> (usize, usize) {
         let turn = TurnRecord { events, ..TurnRecord::default() };
         let state = StateRecord { events: stated, ..StateRecord::default() };
@@ -152,8 +152,8 @@ pub(super) mod tests {
         assert_eq!(longest, Some(StatedEvent::OCTETS_MAX));
     }
 
-    /// What most messages leave behind: submitted and delivered in `ev`, where the attempt has a record of its own; these and
-    /// the attempt in `st`.
+    /// The history of most messages: submitted and delivered in `ev`, where the attempt has a record of its own; these
+    /// two and the attempt in `st`.
     #[test]
     fn a_plain_history_takes_21_octets_in_ev_and_39_in_st() {
         let (submitted, delivered) = (
@@ -182,7 +182,7 @@ pub(super) mod tests {
         };
         assert!(told(at, 99).contains("no event has number 99"));
         assert!(told(at + 1, 0).contains("no event has number 6"), "an error of no family");
-        assert!(told(at - 1, 200).contains("an event of 200 octets"));
+        assert!(told(at - 1, 200).contains("an event of 200 bytes"));
         let inbound = encode(&InboundRecord { error, ..InboundRecord::default() });
         assert_eq!(decode(&inbound), Ok(InboundRecord { error, ..InboundRecord::default() }));
         let packed = error.pack();
@@ -190,7 +190,7 @@ pub(super) mod tests {
         let mut damaged = inbound;
         damaged[at] = 0xFF;
         let told = decode::<InboundRecord>(&damaged).map_err(|error| error.0);
-        assert!(told.is_err_and(|told| told.contains("no error is")));
+        assert!(told.is_err_and(|told| told.contains("not an error:")));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a shard keeps of messages from handsets: whole ones in `handset`, and in `joining` the parts of those that are not
-//! whole yet, with what is remembered of those that were. Part of [`super::record`].
+//! The records of messages from handsets: complete messages in `handset`; in `joining`, parts of messages that are not
+//! complete yet, and what is remembered of joined ones. Part of [`super::record`].
 
 use bincode::{Decode, Encode};
 
@@ -8,38 +8,38 @@ use super::record::Record;
 /// `handset`: a message from a handset, its parts joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct HandsetRecord {
-    /// When it came in, ms; of several parts the first.
+    /// When it came in, ms; for several parts, when the first did.
     pub wall: u64,
     /// Carrier group.
     pub group: u16,
-    /// Number that it came from; 0 if it has no shape of a number.
+    /// Number that it came from; 0 if the address is not a number.
     pub from: u64,
-    /// What it came from, as the carrier wrote it, where that has no shape of a number; else empty.
+    /// Address that it came from, as the carrier wrote it, if it is not a number; otherwise empty.
     pub name: Vec<u8>,
-    /// What it was sent to, as the carrier wrote it.
+    /// Address that it was sent to, as the carrier wrote it.
     pub to: Vec<u8>,
-    /// Whose it is; `None`: of nobody but the operator.
+    /// The tenant that it belongs to; `None`: no tenant, so only the operator can read it.
     pub tenant: Option<u32>,
-    /// As on the wire.
+    /// Data coding, as on the wire.
     pub data_coding: u8,
-    /// Elements of the user data header, without those that join parts.
+    /// Elements of the user data header, without those for joining parts.
     pub header: Vec<u8>,
-    /// The bytes behind the header, those of all parts one after the other.
+    /// The bytes after the header, those of all parts one after the other.
     pub text: Vec<u8>,
     /// How many parts it has.
     pub parts: u8,
-    /// Parts that never came, and at which byte of `text` each would stand.
+    /// Parts that never came: part number, and the byte of `text` at which the part would be.
     pub missing: Vec<(u8, u32)>,
 }
 
 impl Record for HandsetRecord {}
 
 impl HandsetRecord {
-    /// Bytes on disk of one without anything in it.
+    /// Bytes on disk of an empty record.
     pub const OCTETS: u64 = 62;
-    /// Bytes of its owner.
+    /// Bytes of the tenant, if there is one.
     pub const TENANT_OCTETS: u64 = 4;
-    /// Bytes of a part that is missing.
+    /// Bytes of a missing part.
     pub const MISSING_OCTETS: u64 = 5;
 
     /// How many bytes it takes on disk.
@@ -50,16 +50,17 @@ impl HandsetRecord {
     }
 }
 
-/// `joining`.
+/// `joining`: a part that waits, or a note about joined parts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum JoiningRecord {
     /// A part that waits for the others.
     Part(PartRecord),
-    /// Parts that have become a message, by their prints: one that is told again is not a part of another message.
+    /// Parts that became a message, by their fingerprints: a part that the carrier sends again does not begin a new
+    /// message.
     Told {
-        /// When they did, ms.
+        /// When they became a message, ms.
         wall: u64,
-        /// Of each part that was there.
+        /// The fingerprints of all parts that were there.
         prints: Vec<u64>,
     },
 }
@@ -79,17 +80,17 @@ pub struct PartRecord {
     pub name: Vec<u8>,
     /// As in [`HandsetRecord`].
     pub to: Vec<u8>,
-    /// The same in every part.
+    /// The reference, the same in every part.
     pub reference: u16,
     /// How many parts the message has.
     pub parts: u8,
-    /// Which one this is, from 1.
+    /// The number of this part, from 1.
     pub part: u8,
     /// As in [`HandsetRecord`].
     pub data_coding: u8,
     /// As in [`HandsetRecord`].
     pub header: Vec<u8>,
-    /// Its own bytes.
+    /// The part's own bytes.
     pub text: Vec<u8>,
 }
 

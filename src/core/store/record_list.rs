@@ -1,4 +1,4 @@
-//! Records of lists: what a list is for, what stands in it, and how far it was taken.
+//! Records of lists: what a list is for, the messages in it, and how far it was taken.
 
 use bincode::{Decode, Encode};
 
@@ -16,12 +16,12 @@ pub type FifoCode = (u32, u8, u8);
 /// `meta`: what a list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ListRecord {
-    /// Messages of a lane: class, route, and the tenant or, for all, none.
+    /// Messages of a lane: class, route, and the tenant (`None`: all tenants).
     Lane(u8, u16, Option<u32>),
 }
 
 impl ListRecord {
-    /// As its shard knows it; none for damage.
+    /// The list in the shard's own type; `None` if the record is damaged.
     pub fn of(self) -> Option<ListOf> {
         let Self::Lane(class, route, tenant) = self;
         let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };
@@ -35,14 +35,14 @@ impl From<ListOf> for ListRecord {
     }
 }
 
-/// `ready`: segments and runs of slots, in order.
+/// `ready`: segment numbers with runs of slots, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ReadyRecord(pub Vec<(u64, Vec<(u16, u16)>)>);
 
-/// A fifo's head after a turn.
+/// A fifo's head after a turn that moved it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TakenNote {
-    /// Which fifo.
+    /// The fifo's name.
     pub fifo: FifoCode,
     /// New head: commit.
     pub commit: u64,
@@ -55,7 +55,7 @@ pub struct TakenNote {
 /// A fifo in a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct FifoNote {
-    /// Which.
+    /// The fifo's name.
     pub fifo: FifoCode,
     /// Head: commit.
     pub commit: u64,

@@ -1,4 +1,5 @@
-//! What a start reads: the checkpoint and all that came after it. Enumerates no queue: what waits stays where it is.
+//! What a start reads: the checkpoint and everything after it. It does not read the queues: messages that wait stay on
+//! disk.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -15,41 +16,43 @@ use super::record::{
 };
 use super::run;
 
-/// Everything that a shard needs to go on.
+/// Everything that a shard needs to continue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// The last checkpoint; the default for a store that never had one.
+    /// The last checkpoint; the default for a store that has none yet.
     pub checkpoint: CheckpointRecord,
-    /// What was under way then.
+    /// Messages under way at the checkpoint.
     pub book: Book,
-    /// Turns after it, with their commit numbers.
+    /// Turns after the checkpoint, with their commit numbers.
     pub turns: Vec<(u64, TurnRecord)>,
     /// What lists are for, by number.
     pub lists: Vec<ListOf>,
-    /// Receipts waited for and answered, in the order of commits.
+    /// Receipts that are waited for and receipts that came, in the order of commits.
     pub receipts: Vec<(u64, ReceiptsRecord)>,
     /// Fingerprints, in the order of commits.
     pub keys: Vec<(u64, KeysRecord)>,
-    /// Receipts that nobody could use yet, without their texts: commit, place, receipt. The latest [`PARKED_READ_MAX`].
+    /// Receipts whose message is not known yet, without their texts: commit, index in it, receipt. At most the latest
+    /// [`PARKED_READ_MAX`].
     pub orphans: Vec<(u64, u32, InboundRecord)>,
-    /// Older ones are there as well, and were not read.
+    /// Whether older orphans exist that were not read.
     pub orphans_left_out: bool,
-    /// Parts of messages from handsets that wait for others, and what is remembered of those that did: commit, place, what.
+    /// Parts of messages from handsets that wait for others, and what is remembered of joined ones: commit, index in
+    /// it, record.
     pub joining: Vec<(u64, u32, JoiningRecord)>,
-    /// Sealed receipt epochs: run number and until when its parts wait, ms.
+    /// Sealed receipt epochs: run number, and until when their parts wait, ms.
     pub runs: Vec<(u64, u64)>,
     /// The last durable commit.
     pub last: CommitSeq,
-    /// That it was restored from a backup, if it was.
+    /// The record of the last restore, if the shard was restored from a backup.
     pub restored: Option<RestoredRecord>,
     /// How many messages of each tenant wait, as of the last commit.
     pub waiting: WaitingRecord,
 }
 
-/// Parked receipts that a start reads at most: what was parked before there was a bound may be any number.
+/// Most parked receipts that a start reads: receipts parked by versions without a bound may be any number.
 pub const PARKED_READ_MAX: usize = 64 << 10;
 
-/// Reads everything of a shard that its start needs.
+/// Reads everything that the start of a shard needs.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
@@ -96,7 +99,7 @@ fn waiting<R: Reader>(reader: &R) -> Result<WaitingRecord, StoreError> {
     found.map(Option::unwrap_or_default).map_err(|error| StoreError::Damaged(format!("waiting: {error}")))
 }
 
-/// Whether a shard was restored from a backup.
+/// The record of the last restore; `None` if the shard was never restored from a backup.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
@@ -107,7 +110,7 @@ pub fn restored<R: Reader>(reader: &R) -> Result<Option<RestoredRecord>, StoreEr
     record.map_err(|error| StoreError::Damaged(format!("restored: {error}")))
 }
 
-/// Every commit wrote one: none is missing between the checkpoint and the last.
+/// Checks that no turn is missing between the checkpoint and the last commit: every commit wrote one.
 fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), StoreError> {
     let mut wanted = checkpoint + 1..;
     match turns.iter().zip(&mut wanted).find(|((commit, _), wanted)| commit != wanted) {
@@ -118,7 +121,7 @@ fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), Store
     }
 }
 
-/// Their numbers have no gap, for each is in the batch that was the first to use it.
+/// List numbers have no gap, because the batch that first uses a list records it.
 fn lists<R: Reader>(reader: &R) -> Result<Vec<ListOf>, StoreError> {
     let mut found = Vec::new();
     let mut failure = None;
@@ -135,7 +138,7 @@ fn lists<R: Reader>(reader: &R) -> Result<Vec<ListOf>, StoreError> {
     failure.map_or(Ok(found), Err)
 }
 
-/// Every fifo that is named is of a list that is known, and of no generation that is still to come.
+/// Checks that every fifo named in a record is of a known list, and not of a generation later than the present one.
 fn check_fifos(
     checkpoint: &CheckpointRecord,
     turns: &[(u64, TurnRecord)],
@@ -156,7 +159,7 @@ fn check_fifos(
     match named.find(|code| !is_known(*code)) {
         None => Ok(()),
         Some((list, generation, kind)) => {
-            Err(StoreError::Damaged(format!("list {list}, generation {generation}, kind {kind}: there is none")))
+            Err(StoreError::Damaged(format!("list {list}, generation {generation}, kind {kind}: no such fifo")))
         }
     }
 }
@@ -174,7 +177,7 @@ fn records<R: Reader, T: Record>(reader: &R, space: Space, from: u64) -> Result<
 
 type Parked = (u64, u32, InboundRecord);
 
-/// The latest so many, and whether older ones were left out.
+/// The latest `receipts_max`, and whether older ones were left out.
 fn orphans<R: Reader>(reader: &R, receipts_max: usize) -> Result<(Vec<Parked>, bool), StoreError> {
     let mut found = VecDeque::new();
     let mut left_out = false;
@@ -194,7 +197,7 @@ fn orphans<R: Reader>(reader: &R, receipts_max: usize) -> Result<(Vec<Parked>, b
     failure.map_or(Ok((found.into(), left_out)), Err)
 }
 
-/// All of it: its shard keeps to a bound.
+/// All of them: the shard keeps their number bounded.
 fn joining<R: Reader>(reader: &R) -> Result<Vec<(u64, u32, JoiningRecord)>, StoreError> {
     let mut found = Vec::new();
     let mut failure = None;
@@ -267,7 +270,7 @@ mod tests {
         assert!(recovered(vec![unknown_class]).is_err());
     }
 
-    /// What stands in a list that nobody knows would be lost without a word.
+    /// The messages in a list that is not known would be lost without notice.
     #[test]
     fn a_list_that_is_named_and_not_known_is_damage() {
         let list = put(Key::List(ListNumber(0)), encode(&ListRecord::from(of(7))));

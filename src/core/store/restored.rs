@@ -1,13 +1,14 @@
-//! What a restore changes in what a backup holds: one record, which says that the shard was restored.
+//! The one record by which a restored shard differs from its backup: it says that the shard was restored.
 //!
-//! Knows: that record, with the generation of lists that begins by it and how far segment numbers jump.
-//! Refuses to know: how a backup is read (`backup`) and where the result is written (`fjall_backup`), and what a shard makes
-//! of it (`shard/restored.rs`).
+//! Knows: that record, with the generation of lists that begins with it, and how far segment numbers jump.
+//! Refuses to know: how a backup is read (`backup`), where the result is written (`fjall_backup`), and how a shard acts
+//! on it (`shard/restored.rs`).
 //!
 //! **Segment numbers.** The process that was backed up may have gone on after the mark, and another restore of the same
-//! backup may have run as well; no number may be used twice. Nobody writes more than [`SEGMENTS_PER_MS_MAX`] segments a
-//! millisecond, so a shard goes on at its next number + that rate × the time since the mark: behind everything that was
-//! written until now from the same backup, whoever wrote it. The gap is recorded, for retention goes by consecutive numbers.
+//! backup may have been running; no number may be used twice. No shard writes more than [`SEGMENTS_PER_MS_MAX`]
+//! segments a millisecond, so a restored shard continues at its next number + that rate × the time since the mark: past
+//! everything that any process can have written so far from the same backup. The gap is recorded, because retention
+//! otherwise expects consecutive numbers.
 
 use crate::delivery::DoubtPolicy;
 use crate::model::{Address, Class};
@@ -18,12 +19,13 @@ use super::backup::{Piece, Table};
 use super::key::Key;
 use super::record::{CheckpointRecord, DecodeError, RestoredRecord, TurnRecord, decode, encode};
 
-/// More than a shard can write: a batch of 3,000,000 messages a second makes 3, and a disk that syncs in 70 µs makes 14.
+/// More than a shard can write: a batch of 3,000,000 messages a second writes 3, and a disk that syncs in 70 µs allows
+/// 14.
 pub const SEGMENTS_PER_MS_MAX: u64 = 16;
-/// For clocks that differ: a little over an hour at that rate.
+/// Added for clocks that differ: a little over an hour at that rate.
 const SEGMENTS_SLACK: u64 = 1 << 26;
 
-/// A policy as the record keeps it.
+/// The code of a policy in the record.
 pub const fn code(policy: DoubtPolicy) -> u8 {
     match policy {
         DoubtPolicy::Hold => 0,
@@ -32,7 +34,7 @@ pub const fn code(policy: DoubtPolicy) -> u8 {
     }
 }
 
-/// A policy as read back; what is not known is held.
+/// The policy for a code in the record; an unknown code counts as held.
 pub const fn policy(code: u8) -> DoubtPolicy {
     match code {
         1 => DoubtPolicy::Resend,
@@ -41,14 +43,14 @@ pub const fn policy(code: u8) -> DoubtPolicy {
     }
 }
 
-/// The number with which a restore at `at` goes on where the backup of `mark` (both ms) would have gone on with `next`.
-/// Control's versions jump likewise: it commits no more often than a shard writes segments.
+/// The number at which a restore at `at` continues, if `next` was the next number in the backup with this `mark` (both
+/// ms). Control's versions jump in the same way: control commits no more often than a shard writes segments.
 pub(super) const fn beyond(next: u64, mark: u64, at: u64) -> u64 {
     let passed = at.saturating_sub(mark).saturating_mul(SEGMENTS_PER_MS_MAX);
     next.saturating_add(passed).saturating_add(SEGMENTS_SLACK)
 }
 
-/// What must be known of a shard before the first entry is written.
+/// What must be known of a shard before its first entry is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     next_segment: u64,
@@ -56,10 +58,10 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Takes note of entries of the shard.
+    /// Reads entries of the shard.
     ///
     /// # Errors
-    /// [`DecodeError`] for a record that a start would not understand.
+    /// [`DecodeError`] for a record that a start could not read.
     pub fn note(&mut self, piece: &Piece) -> Result<(), DecodeError> {
         for (key, value) in piece.entries() {
             if piece.table == Table::Space(Space::Event) {
@@ -89,16 +91,16 @@ impl Survey {
 /// Key and value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// How one shard is restored.
+/// The changes that the restore of one shard makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     record: RestoredRecord,
 }
 
-/// Why a shard cannot be restored once more. One line for the operator.
+/// Why a shard cannot be restored again. One line for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// It was restored as often as there are generations.
+    /// It was restored as many times as there are generations.
     Generations,
     /// There are no segment numbers left.
     Segments,
@@ -108,7 +110,7 @@ impl std::fmt::Display for Exhausted {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Generations => {
-                write!(out, "it was restored {} times already, which is as often as it can be", Generation::LAST.0)
+                write!(out, "it was restored {} times already, and no more are possible", Generation::LAST.0)
             }
             Self::Segments => out.write_str("the backup is so old that message numbers run out"),
         }
@@ -116,7 +118,8 @@ impl std::fmt::Display for Exhausted {
 }
 
 impl Plan {
-    /// `commit` and `mark` are the manifest's, `at` is now (ms); `unsent` says what becomes of what was not sent.
+    /// `commit` and `mark` are from the manifest, `at` is now (ms); `unsent` says what happens to messages that were
+    /// not sent.
     ///
     /// # Errors
     /// See [`Exhausted`].
@@ -134,12 +137,12 @@ impl Plan {
         Ok(Self { record: RestoredRecord { generation, commit, mark, at, below, unsent, gaps } })
     }
 
-    /// Whether an entry of the backup is written as it is; [`Self::record`] stands for what is not.
+    /// Whether an entry of the backup is written unchanged; [`Self::record`] replaces the one that is not.
     pub fn keeps(&self, table: Table, key: &[u8]) -> bool {
         table != Table::Space(Space::Meta) || key != Key::Restored.bytes()
     }
 
-    /// What is to be written into `meta` beside the entries that are there.
+    /// The record to be written into `meta` in addition.
     pub fn record(&self) -> Entry {
         (Key::Restored.bytes(), encode(&self.record))
     }

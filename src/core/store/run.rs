@@ -1,18 +1,20 @@
-//! Sorted immutable runs: their names on disk, and the protocol that says which of them exist.
+//! Sorted immutable runs: their names on disk, and the protocol that decides which of them exist.
 //!
-//! Knows: how a run's key space is called, the key of its registration in [`Space::Meta`], and what a start has to do
-//! with the runs it finds.
-//! Refuses to know: what a run holds, how it is written and probed (`fjall`, `memory`), when runs are merged.
+//! Knows: the name of a run's key space, the key of its registration in [`Space::Meta`], and what a start must do with
+//! the runs that it finds.
+//! Refuses to know: what a run holds, how it is written and looked up (`fjall`, `memory`), when runs are merged.
 //!
-//! A run is written outside the journal, so a crash may leave half of one. Therefore **the registration is the truth**:
+//! A run is written outside the journal, so a crash may leave half of one. Therefore **only a registered run exists**:
 //! 1. write: the maintainer ingests `run-<family>-<number>` and returns when it is durable;
-//! 2. register: the next batch holds [`register`], together with whatever the run replaces (cursor, older runs);
-//! 3. drop: only after that commit the write-ahead that the run was made from is dropped;
+//! 2. register: the next batch holds [`register`], together with the changes for what the run replaces (cursor, older
+//!    runs);
+//! 3. drop: only after that commit the write-ahead records that the run was made from are dropped;
 //! 4. delete: a batch holds [`deregister`] first, then the run is deleted.
 //!
-//! A crash after 1 leaves a run without registration: [`reconcile`] has it deleted, the epoch is sealed again from its
-//! write-ahead. A crash after the batch of 4 leaves the same. A registration without a run cannot come from a crash: it
-//! is damage. Numbers are never reused within a family, so a run that is being deleted is never taken for a new one.
+//! A crash after 1 leaves a run without registration: [`reconcile`] has it deleted, and the epoch is sealed again from
+//! its write-ahead records. A crash after the batch of 4 leaves the same. A registration without a run cannot come from
+//! a crash: it is damage. Numbers are never reused within a family, so a run that is being deleted is never mistaken
+//! for a new one.
 
 use std::fmt;
 
@@ -24,7 +26,7 @@ pub const META_PREFIX: &[u8; 4] = b"run\0";
 const NAME_PREFIX: &str = "run-";
 const REGISTRATION_KEY_BYTES: usize = META_PREFIX.len() + 1 + 8;
 
-/// The change that makes a written run outlive the next restart. `note` is the caller's own record about the run.
+/// The change that makes a written run survive a restart. `note` is the caller's own record about the run.
 pub fn register(run: RunId, note: Vec<u8>) -> Op {
     Op::Put { space: Space::Meta, key: registration_key(run), value: note }
 }
@@ -50,7 +52,7 @@ pub fn parse_registration_key(key: &[u8]) -> Option<RunId> {
     Some((family, u64::from_be_bytes(number.try_into().ok()?)))
 }
 
-/// The bounds, first inclusive and last exclusive, between which all registrations lie.
+/// The bounds of the keys of all registrations, first inclusive and last exclusive.
 pub fn registration_bounds() -> (Vec<u8>, Vec<u8>) {
     let mut end = META_PREFIX.to_vec();
     end.push(u8::MAX);
@@ -62,7 +64,7 @@ pub fn name((family, number): RunId) -> String {
     format!("{NAME_PREFIX}{}-{number:016x}", family.name())
 }
 
-/// Reads such a name back; `None` for the name of anything else.
+/// Reads such a name back; `None` for any other name.
 pub fn parse_name(name: &str) -> Option<RunId> {
     let (family, number) = name.strip_prefix(NAME_PREFIX)?.rsplit_once('-')?;
     let family = RunFamily::ALL.into_iter().find(|known| known.name() == family)?;
@@ -70,12 +72,12 @@ pub fn parse_name(name: &str) -> Option<RunId> {
     canonical.then(|| u64::from_str_radix(number, 16).ok())?.map(|number| (family, number))
 }
 
-/// What a start does with the runs it finds.
+/// What a start must do with the runs that it finds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Reconciled {
-    /// Registered and present, ascending: to be probed.
+    /// Registered and present, ascending: these are looked up.
     pub keep: Vec<RunId>,
-    /// Present without registration, ascending: to be deleted.
+    /// Present without registration, ascending: these must be deleted.
     pub delete: Vec<RunId>,
 }
 
@@ -96,7 +98,7 @@ pub fn reconcile(mut present: Vec<RunId>, mut registered: Vec<RunId>) -> Result<
 /// Writes one entry of a run: key, value.
 pub type WriteEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>;
 
-/// Stands before whatever writes the entries of a run, and lets only an ascending order of sound keys pass.
+/// A sink before the one that writes a run: it lets only valid keys in ascending order pass.
 pub struct Ordered<'a> {
     write: WriteEntry<'a>,
     last: Vec<u8>,

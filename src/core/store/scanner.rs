@@ -1,11 +1,11 @@
-//! Reads a journal before fjall does, and says whether fjall may be trusted with it.
+//! Reads a journal before fjall does, and decides whether fjall may open it.
 //!
 //! Knows: the bytes of a journal of fjall 3 (`journal/entry.rs`, `journal/writer.rs` of 3.1.13), nothing else.
 //! Refuses to know: files, key spaces, what to do about a verdict (`fjall_journals`).
 //!
-//! Why it exists: fjall stops at the first entry it cannot read, cuts the file there and opens. Damage in the middle so
-//! takes every later acknowledged batch with it, silently; and a last batch that is whole but for a hole inside makes
-//! fjall refuse to open for ever. Both are told apart here, before anything is changed.
+//! Why it exists: fjall stops at the first entry that it cannot read, cuts the file there and opens. So damage in the
+//! middle silently removes every later acknowledged batch; and a last batch that is complete except for a hole inside
+//! makes fjall refuse to open every time. Both are recognised here, before anything is changed.
 //!
 //! Format, all numbers little endian. A batch is `Start Item* End`; batches follow each other without a gap; the rest of
 //! the file, allocated ahead, is zero.
@@ -15,10 +15,10 @@
 //! - `Clear`: tag 4, key space `u64` (counted as an entry)
 //! - `End`: tag 3, xxh3-64 of all bytes between `Start` and `End`, then `FJL` and 3
 //!
-//! What it relies on: a batch is synced before the next one is written, so a crash harms the last batch only, and in
-//! whatever way (cut, holes, zeroes, reordered blocks). Hence: bad bytes with a valid batch behind them are damage.
-//! What it cannot tell: damage that hits exactly the last batch looks like a torn write. The acknowledged high-water mark
-//! (`high_water`) is there for that.
+//! What it relies on: a batch is synced before the next one is written, so a crash harms only the last batch, in any
+//! way (cut, holes, zeroes, reordered blocks). Hence bad bytes with a valid batch after them are damage.
+//! What it cannot tell: damage that hits exactly the last batch looks like a torn write. The acknowledged high-water
+//! mark (`high_water`) detects that case.
 
 use std::collections::BTreeMap;
 
@@ -30,56 +30,56 @@ const TAG_END: u8 = 3;
 const TAG_CLEAR: u8 = 4;
 const TRAILER: &[u8; 4] = b"FJL\x03";
 
-/// Sequence numbers grow from batch to batch, by at most this much: fjall takes some for itself, but a journal of 64 MiB has
-/// no room for more. The number is not under the batch's checksum; a damaged one is noticed by this. And what else looks
-/// like a batch behind bad bytes (one inside somebody's message text, say) is no witness.
+/// Sequence numbers grow from batch to batch, by at most this much: fjall takes some for itself, but a journal of 64
+/// MiB has no room for more. The number is not covered by the batch's checksum; this limit detects a damaged one. It
+/// also rejects other bytes that look like a batch after bad bytes (for example one inside a message's text).
 const SEQNO_STEP_MAX: u64 = 1 << 24;
 
-/// What stands behind the last batch that can be trusted.
+/// What follows the last batch that can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Nothing but zeroes, or nothing.
+    /// Only zeroes, or nothing.
     Clean,
-    /// Bytes of a batch that never was whole, and no whole batch behind them.
+    /// Bytes of an incomplete batch, and no complete batch after them.
     Torn,
-    /// Bytes that are no batch, and a whole batch behind them, at this offset.
+    /// Bytes that are not a batch, and a complete batch after them, at this offset.
     Damaged { next_valid: usize },
 }
 
-/// The keys of eight bytes that one key space was given, as numbers (big endian), in the order of the journal.
+/// The eight-byte keys that were written to one key space, as numbers (big endian), in the order of the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Numbers {
     /// The first of them.
     pub first: u64,
     /// The last of them.
     pub last: u64,
-    /// One that is not the successor of the one before, and the one before.
+    /// The first place where a key is not the successor of the one before: that key, and the one before it.
     pub gap: Option<(u64, u64)>,
 }
 
 impl Numbers {
-    /// These, and those that follow in another journal.
+    /// These numbers, followed by those from the next journal.
     pub fn then(self, next: Numbers) -> Numbers {
         let between = (next.first != self.last.wrapping_add(1)).then_some((self.last, next.first));
         Numbers { first: self.first, last: next.last, gap: self.gap.or(between).or(next.gap) }
     }
 }
 
-/// What a journal holds. Offsets and lengths in bytes.
+/// The content of a journal. Offsets and lengths in bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scan {
-    /// Whole batches from the start without a gap.
+    /// Complete batches from the start without a gap.
     pub batches: u64,
-    /// Sequence number of the first of them.
+    /// Sequence number of the first batch.
     pub first_seqno: Option<u64>,
-    /// Sequence number of the last of them.
+    /// Sequence number of the last batch.
     pub last_seqno: Option<u64>,
-    /// Where the last of them ends.
+    /// Where the last batch ends.
     pub end: usize,
-    /// What stands behind `end`.
+    /// What follows `end`.
     pub verdict: Verdict,
-    /// By key space. Where a key space numbers its entries without a gap, a gap here is a batch that is missing: the only
-    /// trace of an end that reads as zeroes, or is cut off between two batches, in a journal that is not the newest.
+    /// By key space. If a key space numbers its entries without a gap, a gap here is a missing batch: the only trace of
+    /// an end that reads as zeroes, or was cut off between two batches, in a journal that is not the newest.
     pub numbers: BTreeMap<u64, Numbers>,
 }
 
@@ -143,7 +143,7 @@ fn is_next(last: Option<u64>, seqno: u64) -> bool {
 struct Batch {
     seqno: u64,
     end: usize,
-    /// Values under keys of eight bytes: key space and number.
+    /// Values with keys of eight bytes: key space and number.
     numbers: Vec<(u64, u64)>,
 }
 
@@ -199,7 +199,7 @@ impl<'a> Cursor<'a> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
-    /// Steps over an entry; gives key space and number of a value under a key of eight bytes.
+    /// Steps over an entry; gives key space and number of a value with a key of eight bytes.
     fn skip_entry(&mut self) -> Option<Option<(u64, u64)>> {
         match self.u8()? {
             TAG_CLEAR => self.take(8).map(|_| None),
@@ -316,7 +316,8 @@ mod tests {
         let (journal, ends) = three();
         for at in 0..journal.len() {
             let batch = ends.iter().rposition(|end| *end <= at).unwrap();
-            // The sequence number is not under the checksum: it is noticed when it leaves the order of its neighbours.
+            // The sequence number is not covered by the checksum: a change is noticed when it no longer fits its
+            // neighbours.
             let is_seqno = (5..13).contains(&(at - ends[batch]));
             if is_seqno && (batch == 0 || at - ends[batch] < 9) {
                 continue;

@@ -1,5 +1,5 @@
-//! A segment on disk: header, then lz4 of the heads and the arena. The header alone says whether the rest is whole, and when
-//! the first of its messages expires.
+//! A segment on disk: a header, then lz4 of the heads and the arena. The header alone shows whether the rest is
+//! complete, and when the first of its messages expires.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::record::{BINCODE, DecodeError};
 
 const VERSION: u8 = 2;
 const CODEC_LZ4: u8 = 1;
-/// No encryption: the key id that every block of format 1 carries.
+/// No encryption: every block of format 1 has this key id.
 const KEY_ID_NONE: u32 = 0;
 const FIELDS_BYTES: usize = 1 + 1 + 4 + 8 + 8 + 1 + 4 + 4 + 4;
 const HEADER_BYTES: usize = FIELDS_BYTES + 8;
@@ -33,9 +33,9 @@ struct HeadV1 {
     parts: u8,
 }
 
-/// Bytes of a [`HeadV1`], whose integers are of fixed size.
+/// Bytes of a [`HeadV1`]; all its integers have a fixed size.
 const HEAD_BYTES: usize = 3 * 4 + 4 * 8 + 2 + 4;
-/// lz4 makes at most this many bytes of one (a run's length grows by 255 with each byte).
+/// lz4 expands one byte to at most this many (each further byte of a length adds up to 255).
 const LZ4_RATIO_MAX: u64 = 255;
 
 const FLAG_RECEIPT: u8 = 1;
@@ -80,7 +80,7 @@ impl HeadV1 {
     }
 }
 
-/// What a segment's header says of when it is to be looked at.
+/// What a segment's header says about when the segment must be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Urgency {
     /// The earliest expiry in it.
@@ -90,7 +90,7 @@ pub struct Urgency {
 }
 
 impl Urgency {
-    /// Of these messages; of none it is never.
+    /// The urgency of these messages; if there are none, they never expire.
     pub fn of(heads: &[Head]) -> Self {
         let expires_at = heads.iter().map(|head| head.expires_at).min().unwrap_or(Wall(u64::MAX));
         let class = heads.iter().map(|head| head.class).min().unwrap_or(Class::Marketing);
@@ -98,8 +98,8 @@ impl Urgency {
     }
 }
 
-/// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, messages, bytes of heads, bytes of all, checksum
-/// of all that; then the compressed block.
+/// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, number of messages,
+/// bytes of the heads, bytes of heads and arena, checksum over all of these and the block; then the compressed block.
 pub fn encode(segment: &Segment) -> Vec<u8> {
     let mut raw = Vec::with_capacity(segment.heads.len() * 54 + segment.arena.len());
     for head in &segment.heads {
@@ -131,12 +131,12 @@ pub fn encode(segment: &Segment) -> Vec<u8> {
     out
 }
 
-/// Reads a segment back; any damage is found here.
+/// Reads a segment back; any damage is detected.
 pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
     let damaged = |what: &str| DecodeError(format!("segment: {what}"));
     let (header, block) = opened(bytes)?;
     let Header { number, urgency, messages: count, heads_len, raw_len } = header;
-    // Before anything is reserved for them: a checksum says that these were written, not that they are sane.
+    // Checked before memory is reserved: a checksum shows that these lengths were written, not that they are sane.
     if u64::from(raw_len) > LZ4_RATIO_MAX * block.len() as u64
         || u64::from(count) * HEAD_BYTES as u64 != u64::from(heads_len)
     {
@@ -157,10 +157,10 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
     Ok(Segment { number, heads, arena: Arc::new(arena.to_vec()), slots: Vec::new() })
 }
 
-/// Number, urgency and how many messages, without unpacking them.
+/// Number, urgency and how many messages, without unpacking the segment.
 ///
 /// # Errors
-/// Those of [`decode`] that need no unpacking.
+/// Those of [`decode`], except what is found only by unpacking.
 pub fn urgency(bytes: &[u8]) -> Result<(u64, Urgency, u32), DecodeError> {
     let (Header { number, urgency, messages, .. }, _) = opened(bytes)?;
     let urgency = urgency.ok_or_else(|| DecodeError("segment: its header's urgency".into()))?;
@@ -175,7 +175,7 @@ struct Header {
     raw_len: u32,
 }
 
-/// A segment's header and block; the checksum over both is right.
+/// A segment's header and block, after a check of the checksum over both.
 fn opened(bytes: &[u8]) -> Result<(Header, &[u8]), DecodeError> {
     let damaged = |what: &str| DecodeError(format!("segment: {what}"));
     let (header, block) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("shorter than its header"))?;
@@ -195,7 +195,7 @@ fn opened(bytes: &[u8]) -> Result<(Header, &[u8]), DecodeError> {
     Ok((Header { number, urgency, messages, heads_len, raw_len }, block))
 }
 
-/// Over the fields of the header and the block behind it.
+/// The checksum over the header's fields and the block after it.
 fn checksum(fields: &[u8], block: &[u8]) -> u64 {
     xxh3_64_with_seed(block, xxh3_64(fields))
 }
@@ -268,7 +268,7 @@ mod tests {
         );
     }
 
-    /// Found by fuzzing (`store_segment`): 1.6 billion heads in 29 bytes, and memory reserved for them.
+    /// Found by fuzzing (`store_segment`): 29 bytes that claimed 1.6 billion heads, and memory was reserved for them.
     #[test]
     fn a_right_checksum_does_not_make_lengths_true() {
         let whole = encode(&sample());

@@ -1,9 +1,9 @@
-//! A message's history is bounded: what says the same again and again is left out of a segment's state, so that no carrier
-//! that repeats a receipt for ever, and no link that comes and goes, makes a record that cannot be written.
+//! Bounds the history of a message: repeated events are left out of a segment's state, so that neither a carrier that
+//! repeats a receipt for ever nor a link that keeps failing makes a record too large to write.
 //!
 //! Invariants:
-//! 1. A slot has at most [`EVENTS_MAX`] events, as long as no more of them decide over its state.
-//! 2. What decides over its state stays, and so do the first few and the latest events.
+//! 1. A slot has at most [`EVENTS_MAX`] events, unless more than that decide its state.
+//! 2. Events that decide its state stay, and so do the first few and the latest events.
 
 use crate::delivery::Happened;
 use crate::model::limits::SEGMENT_MESSAGES_MAX;
@@ -11,14 +11,14 @@ use crate::model::limits::SEGMENT_MESSAGES_MAX;
 use super::backend::VALUE_BYTES_MAX;
 use super::record::StatedEvent;
 
-/// Events of one message that a segment's state holds.
+/// Most events of one message in a segment's state.
 pub const EVENTS_MAX: usize = 512;
-/// Of these the first so many always stay: how it began.
+/// How many of the first events always stay: how the message began.
 const BEGINNING: usize = 16;
 
 const _: () = assert!(SEGMENT_MESSAGES_MAX * EVENTS_MAX * StatedEvent::OCTETS_MAX + 1_024 <= VALUE_BYTES_MAX);
 
-/// Bounds the events of each slot; they are sorted by slot, and in the order of commits within one.
+/// Bounds the events of each slot; `events` are sorted by slot, and by commit within a slot.
 pub fn trim(events: &mut Vec<StatedEvent>) {
     if events.len() <= EVENTS_MAX || events.chunk_by(|a, b| a.slot == b.slot).all(|slot| slot.len() <= EVENTS_MAX) {
         return;
@@ -34,12 +34,12 @@ fn trimmed(slot: &[StatedEvent]) -> Vec<StatedEvent> {
     let mut kept = slot.to_vec();
     drop_oldest(&mut kept, |what| matches!(what, Happened::Intermediate { .. } | Happened::Late { .. }));
     kept = without_returns(&kept);
-    // What decides over its state, and what retention makes of it, does so wherever it stands.
+    // An event that decides the state, or what retention does with it, has its effect wherever it is in the history.
     drop_oldest(&mut kept, |what| !what.is_sent() && !matches!(what, Happened::Rerouted { .. }));
     kept
 }
 
-/// An attempt that never left counts for nothing: the oldest go, each with its return.
+/// Attempts that were never sent can be left out: the oldest go first, each with its return.
 fn without_returns(slot: &[StatedEvent]) -> Vec<StatedEvent> {
     let mut excess = slot.len().saturating_sub(EVENTS_MAX);
     let (beginning, mut rest) = slot.split_at(slot.len().min(BEGINNING));
@@ -58,7 +58,7 @@ fn without_returns(slot: &[StatedEvent]) -> Vec<StatedEvent> {
     kept
 }
 
-/// Leaves out the oldest of those that `may_go`, but for the beginning, until few enough are left.
+/// Leaves out the oldest events that `may_go`, except the beginning, until few enough are left.
 fn drop_oldest(slot: &mut Vec<StatedEvent>, may_go: impl Fn(Happened) -> bool) {
     let mut excess = slot.len().saturating_sub(EVENTS_MAX);
     let mut at = 0;

@@ -1,8 +1,8 @@
-//! Questions after many messages, answered a segment at a time: whoever asks much waits for it, and what is urgent goes in
-//! between two steps. A step reads one segment at most; the last one reads the events of what was found, all at once, for
-//! they move from one record to another when they are folded.
+//! Questions about many messages, answered one segment at a time: a large question waits, and urgent ones are answered
+//! between two of its steps. A step reads one segment at most; the last step reads the events of all messages that were
+//! found at once, because folding moves events from one record to another.
 //!
-//! What one question may cost is bounded here, whatever it asks for: [`Answerer::SCAN_PASSED_BYTES_MAX`],
+//! The cost of one question is bounded here, whatever it asks for: [`Answerer::SCAN_PASSED_BYTES_MAX`],
 //! [`Answerer::SCAN_FOUND_BYTES_MAX`].
 
 use std::ops::ControlFlow;
@@ -17,12 +17,12 @@ use crate::store::segment;
 
 use super::{Answerer, Found, ReadRequest, StoredMessage, damaged, stored};
 
-/// How far an answer is.
+/// The state of an answer.
 #[derive(Debug)]
 pub enum Step {
-    /// This is it.
+    /// The answer is complete.
     Done(Found),
-    /// More has to be read: to be handed to [`Answerer::advance`].
+    /// More has to be read: pass this to [`Answerer::advance`].
     More(Box<Walk>),
 }
 
@@ -35,7 +35,7 @@ pub struct Walk {
 
 #[derive(Debug)]
 enum Way {
-    /// What is still to be read, the last first: where, and its place in the answer.
+    /// The addresses still to be read, the last one first, each with its index in the answer.
     Messages {
         left: Vec<(Address, usize)>,
         found: Vec<Option<StoredMessage>>,
@@ -55,12 +55,13 @@ enum Way {
 }
 
 impl<R: Reader> Answerer<R> {
-    /// Bytes of segments that one page of records passes over at most: the time of a question, whoever's messages they are.
+    /// Most bytes of segments that one page of records reads: bounds the time of a question, whichever tenant's
+    /// messages they are.
     pub const SCAN_PASSED_BYTES_MAX: usize = 2 << 20;
-    /// Bytes of content in one page of records at most, unless one message alone is larger.
+    /// Most bytes of content in one page of records, unless one message alone is larger.
     pub const SCAN_FOUND_BYTES_MAX: usize = 1 << 20;
 
-    /// Answers one question, however many steps it takes.
+    /// Answers one question, in as many steps as it takes.
     pub fn answer(&mut self, request: ReadRequest) -> Found {
         let mut step = self.begin(request);
         loop {
@@ -71,7 +72,7 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    /// Begins to answer: at once, or by steps.
+    /// Begins an answer: complete at once, or in steps.
     pub fn begin(&mut self, request: ReadRequest) -> Step {
         let way = match &request {
             ReadRequest::Messages { addresses, .. } => {
@@ -95,7 +96,7 @@ impl<R: Reader> Answerer<R> {
         Step::More(Box::new(Walk { request, way }))
     }
 
-    /// The next step.
+    /// Does the next step.
     pub fn advance(&mut self, mut walk: Box<Walk>) -> Step {
         match self.step(&mut walk) {
             Ok(None) => Step::More(walk),
@@ -135,7 +136,7 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    /// Reads the messages of the next segment that are asked for.
+    /// Reads the requested messages of the next segment.
     fn step_messages(
         &mut self,
         left: &mut Vec<(Address, usize)>,
@@ -151,7 +152,8 @@ impl<R: Reader> Answerer<R> {
         Ok(())
     }
 
-    /// Passes over the next segment; at the end of the page, where the next one begins, if anywhere.
+    /// Reads the next segment; at the end of the page, gives where the next page begins, or `None` inside if there is
+    /// no more.
     #[allow(
         clippy::option_option,
         reason = "outside: whether the page is at its end; inside: whether that is the end of all"
@@ -176,8 +178,8 @@ impl<R: Reader> Answerer<R> {
         Ok(is_full.then_some(Some(*at)))
     }
 
-    /// Passes over the segment before the last one; the answer as of [`Self::step_scan`]. A segment in which everything is older
-    /// than is asked for is the last, for segments stand in the order of admission.
+    /// Reads the next older segment; the answer is as of [`Self::step_scan`]. The search ends with a segment in which
+    /// everything is older than requested, because segments are in the order of admission.
     #[allow(
         clippy::option_option,
         reason = "outside: whether the page is at its end; inside: whether that is the end of all"
@@ -216,8 +218,8 @@ impl<R: Reader> Answerer<R> {
         Ok(is_full.then_some(*below))
     }
 
-    /// The last segment with a message before that address, of all if there is none; one without messages in place of a damaged
-    /// one. It is not kept either.
+    /// The last segment with a message before that address, or the last of all for `None`; a damaged one is replaced by
+    /// one without messages. The segment is not kept in memory.
     fn segment_below(&mut self, below: Option<Address>) -> Result<Option<Arc<Segment>>, StoreError> {
         let bound = below.map_or(u64::MAX, |below| below.segment() + u64::from(below.slot() > 0));
         let Some((key, _)) = self.reader.last(Space::Segment, &Key::Segment(bound).bytes())? else { return Ok(None) };
@@ -227,8 +229,9 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    /// The first segment from that number on; one without messages in place of a damaged one. It is not kept: whoever reads
-    /// everything in order comes by here once, and what lanes read stays.
+    /// The first segment from that number on; a damaged one is replaced by one without messages. It is not kept in
+    /// memory: a reader that goes through everything needs it only once, and must not displace segments that lanes
+    /// read.
     fn segment_from(&mut self, number: u64) -> Result<Option<Arc<Segment>>, StoreError> {
         if let Some(segment) = self.recent.iter().find(|segment| segment.number == number) {
             return Ok(Some(segment.clone()));
@@ -239,7 +242,7 @@ impl<R: Reader> Answerer<R> {
             let number = Key::number(key).unwrap_or(number);
             let decoded = match segment::decode(value) {
                 Ok(segment) if segment.number == number => Ok(segment),
-                Ok(segment) => Err(StoreError::Damaged(format!("seg {number} calls itself {}", segment.number))),
+                Ok(segment) => Err(StoreError::Damaged(format!("seg {number} carries number {}", segment.number))),
                 Err(error) => Err(damaged(&format!("seg {number}"), error)),
             };
             found = Some((number, decoded.map_err(|error| (error, Bytes::copy_from_slice(value)))));
@@ -265,7 +268,7 @@ mod tests {
     const B: TenantId = TenantId(2);
     const MANY: usize = 500;
 
-    /// Segments from number 1 on: of each message whose it is, and its bytes.
+    /// A store with segments from number 1 on: for each message its tenant and its length in bytes.
     fn store(segments: &[&[(TenantId, usize)]]) -> Answerer<MemoryReader> {
         let mut store = MemoryStore::new(Drops::AtOnce);
         let made = segments.iter().zip(1..).map(|(messages, number)| {
@@ -288,7 +291,7 @@ mod tests {
         ReadRequest::Scan { token: 1, whose: Whose::Of(tenant), from, limit, events_from: 1 }
     }
 
-    /// Pages until the end, each as the addresses that it holds.
+    /// All pages until the end, each as the addresses that it holds.
     fn pages(answerer: &mut Answerer<MemoryReader>, tenant: TenantId, limit: usize) -> Vec<Vec<Address>> {
         let (mut pages, mut from) = (Vec::new(), Address::default());
         loop {
@@ -303,7 +306,7 @@ mod tests {
         }
     }
 
-    /// M1: one question to the store for each message of everybody.
+    /// M1: each message of any tenant cost one question to the store.
     #[test]
     fn what_belongs_to_others_is_passed_over_in_one_question() {
         let foreign: Vec<_> = vec![(A, 10); 1_000];
@@ -332,7 +335,7 @@ mod tests {
         assert_eq!(sizes, [4, 4, 2, 0], "what was passed over ends the third as well");
     }
 
-    /// Two recipients in turn, each segment a second later than the one before.
+    /// Messages to two recipients in turn, each segment a second later than the one before.
     fn in_time(segments: u64, messages: usize) -> Answerer<MemoryReader> {
         let mut store = MemoryStore::new(Drops::AtOnce);
         let made = (1..=segments).map(|number| {
@@ -349,7 +352,7 @@ mod tests {
         Answerer::new(store.reader())
     }
 
-    /// Pages of one recipient's messages until the end.
+    /// All pages of one recipient's messages.
     fn search(
         answerer: &mut Answerer<MemoryReader>,
         whose: Whose,

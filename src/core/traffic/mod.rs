@@ -1,13 +1,13 @@
-//! The vocabulary between shards and links: who asks, who permits, who hands over, who answers. Values only; both sides
-//! live on higher floors, and the mesh carries these in batches from core to core.
+//! The messages between shards and links: demands, grants, submits, outcomes, receipts and verdicts. Values only; shards and
+//! links are on higher floors, and the mesh carries these values in batches from core to core.
 //!
 //! Invariants that both sides keep:
 //! 1. A link never holds more messages of a shard than it granted.
 //! 2. A shard hands a message over only after its attempt is durable.
-//! 3. Each part that was handed over gets exactly one [`Outcome`] from the link, however the attempt ends; after
+//! 3. Each part that was handed over gets exactly one [`Outcome`] from the link, in whatever way the attempt ends; after
 //!    [`Unanswered::ResponseTimeout`] the carrier's late answer may follow as a second one.
-//! 4. A link answers a receipt to the carrier only after a shard said [`Verdict::Kept`], which it says only once that
-//!    is durable.
+//! 4. A link acknowledges a receipt to the carrier only after a shard said [`Verdict::Kept`], which the shard says only once
+//!    the receipt is durable.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::model::{
 /// From a shard to a link.
 #[derive(Clone, Debug)]
 pub enum ToLink {
-    /// What waits for this link.
+    /// The number of messages that wait for this link.
     Demand(Demand),
-    /// Messages whose attempt is durable, with the grant they use up.
+    /// Messages whose attempt is durable, and the places of the grant that they use.
     Submits(SubmitBatch),
-    /// What became of receipts.
+    /// The shard's verdicts on receipts.
     Verdicts(VerdictBatch),
-    /// Messages of which the carrier is to be asked what became of them.
+    /// Messages whose state the carrier is to be asked for.
     Queries(QueryBatch),
 }
 
@@ -34,56 +34,51 @@ pub enum ToLink {
 pub enum ToShard {
     /// Places in the link's prepared queue.
     Grant(Grant),
-    /// What the carrier said, or did not say, to parts.
+    /// The outcomes of parts.
     Outcomes(OutcomeBatch),
-    /// Receipts for recipients of this shard.
+    /// Receipts and messages from handsets for this shard.
     Receipts(ReceiptBatch),
-    /// Whether messages can be submitted at all.
+    /// Whether the link can submit messages at all.
     Bound(Bound),
 }
 
-/// Whether a link has a bind that can submit. Every shard is told when that changes; before the first word it has none.
+/// Whether a link has a bind that can submit. Every shard is told when this changes; until the first such message it counts as
+/// not bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Who says so.
     pub link: LinkId,
-    /// It has one.
     pub is_bound: bool,
 }
 
-/// How many messages of each class wait at `shard` for this link. Absolute: replaces what was said before.
+/// How many messages of each class wait at `shard` for this link. Absolute numbers: they replace the previous demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// Who asks.
     pub shard: ShardId,
     /// Messages ready, by [`Class::index`].
     pub waiting: [u32; Class::COUNT],
 }
 
-/// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`], but for
-/// standing ones, which it keeps. No messages: the shard gives back whatever it has of that class.
+/// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`], except
+/// standing ones, which it keeps. A grant of 0 messages is a recall: the shard gives back all places that it has of that class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Who grants.
     pub link: LinkId,
-    /// For messages of this class.
     pub class: Class,
-    /// How many messages.
+    /// Number of places; each is for one message.
     pub messages: u32,
-    /// Nobody demanded them: for what may come and cannot wait.
+    /// The places were not demanded: they are for urgent messages that may come later.
     pub standing: bool,
 }
 
 /// Messages of one class handed over under a grant.
 #[derive(Clone, Debug)]
 pub struct SubmitBatch {
-    /// Who hands over.
     pub shard: ShardId,
     /// Class of the grant.
     pub class: Class,
-    /// The messages, in the order in which they shall leave.
+    /// The messages, in the order in which they are to be sent.
     pub submits: Vec<Submit>,
-    /// Places of the grant that found no message.
+    /// Places that the shard gives back because it has no message for them.
     pub unused: u32,
 }
 
@@ -92,28 +87,28 @@ pub struct SubmitBatch {
 pub struct Submit {
     /// Its address in its shard.
     pub address: Address,
-    /// Which attempt this is, from 1; wraps never (retries end before).
+    /// Number of the attempt, from 1. Does not wrap: after 255 it stays at 255.
     pub attempt: u8,
     /// Reference shared by all parts of this message, kept across attempts at one carrier.
     pub reference: u16,
-    /// Its fixed part.
+    /// The fixed-size fields of the message.
     pub head: Head,
     /// The arena that `head.content_at` points into.
     pub arena: Arc<Vec<u8>>,
-    /// Parts already answered by this carrier in an earlier attempt; `None` = send all.
+    /// Parts that this carrier took in an earlier attempt and that are not sent again; `None`: all parts are sent.
     pub answered: Option<Box<PartSet>>,
-    /// Into how many parts it was cut then; 0 if none was answered.
+    /// Number of parts into which it was cut in that attempt; 0 if `answered` is `None`.
     pub cut: u8,
-    /// A session was lost with it: it goes beside no others, so that those are not lost with it again.
+    /// Set if a session was lost with this message: it is sent with no others beside it, so that those are not lost again.
     pub trial: Option<Trial>,
 }
 
-/// What may be unanswered on a bind beside a message with which a session was lost.
+/// Which messages may be unanswered on a bind beside a message with which a session was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// Nothing else: if the session is lost again, it is by this message, or by nobody's fault.
+    /// None: if the session is lost again, no other message can be the cause.
     Alone,
-    /// A few others of its kind.
+    /// A few others that are on trial in a group too.
     InGroup,
 }
 
@@ -130,19 +125,19 @@ impl PartSet {
         fresh
     }
 
-    /// Takes a part out; true if it was there.
+    /// Removes a part; true if it was there.
     pub fn remove(&mut self, part: u8) -> bool {
         let was_there = self.contains(part);
         self.0[usize::from(part / 64)] &= !(1 << (part % 64));
         was_there
     }
 
-    /// Whether the part is in it.
+    /// Whether the part is in the set.
     pub const fn contains(&self, part: u8) -> bool {
         self.0[(part / 64) as usize] & (1 << (part % 64)) != 0
     }
 
-    /// The parts in it, ascending: as many steps as there are parts.
+    /// The parts in the set, ascending. Takes as many steps as there are parts.
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.iter().enumerate().flat_map(|(word, bits)| {
             let rest = |bits: &u64| Some(bits & (bits - 1)).filter(|rest| *rest != 0);
@@ -151,12 +146,12 @@ impl PartSet {
         })
     }
 
-    /// How many parts are in it.
+    /// Number of parts in the set.
     pub fn len(&self) -> u32 {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// No part is in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
     }
@@ -165,14 +160,14 @@ impl PartSet {
 /// A run of bytes in the arena of the batch that holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// First byte.
+    /// Offset of the first byte.
     pub at: u32,
-    /// How many.
+    /// Number of bytes.
     pub len: u16,
 }
 
 impl Span {
-    /// Appends `bytes` to `arena` (cut at 65,535 bytes) and remembers where.
+    /// Appends `bytes` to `arena`, cut after 65,535 bytes, and returns where they are.
     pub fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(usize::from(u16::MAX))];
         let at = arena.len() as u32;
@@ -180,7 +175,7 @@ impl Span {
         Self { at, len: bytes.len() as u16 }
     }
 
-    /// The bytes; empty if the span does not belong to this arena.
+    /// The bytes; empty if the span lies outside this arena.
     pub fn of(self, arena: &[u8]) -> &[u8] {
         let at = self.at as usize;
         arena.get(at..at + usize::from(self.len)).unwrap_or_default()
@@ -190,41 +185,40 @@ impl Span {
 /// Outcomes of parts, gathered over one turn of a link.
 #[derive(Clone, Debug, Default)]
 pub struct OutcomeBatch {
-    /// Whose carrier it was.
+    /// The link that sends the batch.
     pub link: LinkId,
-    /// Receipts of this carrier are matched within this group.
+    /// The carrier's group: its receipts are matched with messages of this group.
     pub group: GroupId,
     /// One for each part.
     pub outcomes: Vec<Outcome>,
-    /// Carrier message ids.
+    /// The carrier's message ids.
     pub arena: Vec<u8>,
 }
 
-/// What became of one part of one attempt. A message that never became parts counts as part 1 of 1.
+/// How one part ended in one attempt. A message that was never cut into parts counts as part 1 of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The message.
     pub address: Address,
-    /// The attempt that this belongs to; an outcome of an older one is void.
+    /// Number of the attempt; the shard ignores an outcome of an older attempt.
     pub attempt: u8,
     /// Part number, from 1.
     pub part: u8,
-    /// Parts of this message at this carrier.
+    /// Number of parts of this message at this carrier.
     pub parts: u8,
-    /// What the carrier did.
     pub answer: Answer,
-    /// The bind that it was written on, by number; means nothing if it never was.
+    /// Number of the bind on which it was written; without meaning if it was never written.
     pub bind: u16,
-    /// When the submit was written (accept→submit latency); 0 if never.
+    /// When the submit was written, to measure the latency from acceptance to submit; 0 if it was never written.
     pub written_at: Mono,
-    /// What the number ends in that it was sent from; none if it was no number, or never sent.
+    /// Last digits of the sender's number; none if the sender is not a number, or the message was never planned.
     pub sender: Tail,
-    /// In what it was sent; unknown if it never was.
+    /// The encoding in which it was sent; unknown if the message was never planned.
     pub coding: Coding,
 }
 
 impl Outcome {
-    /// That of a message of one part, at its first attempt: tests change what they are about.
+    /// The outcome of the first attempt of a message of one part; tests change the fields that matter to them.
     pub fn first(address: Address, answer: Answer) -> Self {
         Self {
             address,
@@ -243,15 +237,15 @@ impl Outcome {
 /// How a part's attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Taken under this message id (raw, in the batch's arena; may be empty).
+    /// The carrier took it under this message id (raw, in the batch's arena; may be empty).
     Accepted(Span),
-    /// Refused, and this was said.
+    /// The carrier refused it with this error.
     Refused(CarrierError),
-    /// Not a single byte left: it consumed no attempt.
+    /// Not a single byte was sent: this consumes no attempt.
     NotWritten(NotWritten),
-    /// Written, in whole or in part, and never answered.
+    /// It was written, wholly or in part, and not answered.
     Unanswered(Unanswered),
-    /// The content cannot be coded for this carrier.
+    /// The content cannot be encoded for this carrier.
     Unencodable,
 }
 
@@ -259,17 +253,18 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum NotWritten {
-    /// The link lost its last bind, or was paused.
+    /// The link cannot send: it has no bind that can submit, is paused, or its breaker is open. Also: its options changed while
+    /// the message was partly sent.
     LinkDown = 1,
-    /// Its time ran out in the prepared queue.
+    /// The message expired in the prepared queue.
     Expired = 2,
     /// Another part of the same message was refused.
     SiblingRefused = 3,
-    /// The daemon drains.
+    /// The daemon is draining.
     Drained = 4,
-    /// The connection went before its bytes did.
+    /// The connection was lost before the bytes were written.
     ConnectionLost = 5,
-    /// It is cut into another number of parts than when some of them were taken: all of it goes again.
+    /// The message is now cut into another number of parts than when the carrier took some of them: all parts must be sent again.
     CutChanged = 6,
 }
 
@@ -290,25 +285,26 @@ impl NotWritten {
         }
     }
 
-    /// As read back from disk.
+    /// The reason with this number, as on disk.
     pub fn from_index(index: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| *reason as u8 == index)
     }
 }
 
-/// Why nobody knows whether the carrier has a part.
+/// Why it is unknown whether the carrier has a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Unanswered {
-    /// The connection went.
+    /// The connection was lost.
     ConnectionLost = 1,
-    /// No response within the response time.
+    /// No response came within the response time-out.
     ResponseTimeout = 2,
     /// The daemon stopped before the answer.
     Stopped = 3,
     /// The daemon crashed; found at the next start.
     Crashed = 4,
-    /// Unsent, or without an answer, in the backup that this shard was restored from: what happened after is not known.
+    /// The message was unsent or unanswered in the backup from which this shard was restored, and it is unknown what happened to
+    /// it after the backup.
     Restored = 5,
 }
 
@@ -317,7 +313,8 @@ impl Unanswered {
     pub const ALL: [Self; 5] =
         [Self::ConnectionLost, Self::ResponseTimeout, Self::Stopped, Self::Crashed, Self::Restored];
 
-    /// The carrier, or the way to it, was the cause: it counts against the message. What we did ourselves does not.
+    /// Whether the carrier, or the connection to it, was the cause. Only such losses count against the message; losses that we
+    /// caused ourselves do not.
     pub const fn is_by_carrier(self) -> bool {
         matches!(self, Self::ConnectionLost | Self::ResponseTimeout)
     }
@@ -333,7 +330,7 @@ impl Unanswered {
         }
     }
 
-    /// As read back from disk.
+    /// The reason with this number, as on disk.
     pub const fn from_index(index: u8) -> Option<Self> {
         match index {
             1 => Some(Self::ConnectionLost),
@@ -345,7 +342,7 @@ impl Unanswered {
         }
     }
 
-    /// The reason of that exact name.
+    /// The reason with exactly this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
@@ -354,113 +351,111 @@ impl Unanswered {
 /// Receipts and messages from handsets for one shard, gathered over one turn of a link.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiptBatch {
-    /// Where they came in.
+    /// The link that received them.
     pub link: LinkId,
-    /// The carrier group whose ids these are.
+    /// The carrier's group, to which the ids belong.
     pub group: GroupId,
-    /// The receipts.
     pub receipts: Vec<ReceiptIn>,
-    /// The messages from handsets.
     pub handsets: Vec<HandsetIn>,
     /// Raw ids, addresses and texts.
     pub arena: Vec<u8>,
 }
 
-/// A link's own handle for a `deliver_sm` that waits for its response.
+/// A link's handle for a `deliver_sm` or `data_sm` that waits for its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReceiptToken(pub u64);
 
 impl ReceiptToken {
-    /// Of a receipt for which no carrier waits: never one that a link gives.
-    pub const NOBODY: Self = Self(u64::MAX);
+    /// The token of a receipt for which no carrier waits; an inquiry never has it.
+    pub const NONE: Self = Self(u64::MAX);
 }
 
-/// Messages that a carrier which sends no receipts is to be asked about.
+/// Parts whose state is to be asked for at a carrier that sends no receipts.
 #[derive(Clone, Debug, Default)]
 pub struct QueryBatch {
-    /// Whose they are.
+    /// The shard that owns the messages.
     pub shard: ShardId,
-    /// Each part.
+    /// One for each part.
     pub queries: Vec<QueryOf>,
     /// Raw ids.
     pub arena: Vec<u8>,
 }
 
-/// One part that the carrier took.
+/// One part that the carrier took and whose state is to be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryOf {
-    /// As in the carrier's `submit_sm_resp`.
+    /// The message id, as in the carrier's `submit_sm_resp`.
     pub id: Span,
-    /// From whom it was sent; empty: from the carrier's own.
+    /// The sender; empty: the carrier's default sender.
     pub sender: SenderId,
-    /// To whom.
+    /// Phone number of the recipient.
     pub recipient: u64,
     /// When the carrier took it.
     pub sent_at: Wall,
-    /// Until when anybody wants to know.
+    /// No query is sent at or after this time.
     pub until: Wall,
 }
 
-/// One receipt on its way to the shard that can use it.
+/// One receipt on its way to the shard of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptIn {
-    /// To be quoted in the verdict.
+    /// To be returned with the verdict.
     pub token: ReceiptToken,
-    /// What the shard shall do if it does not know the id.
+    /// What the shard does if it does not know the id.
     pub if_unknown: IfUnknown,
-    /// The address the receipt came from, which should be our recipient; 0 if it has no shape of a number.
+    /// The address from which the receipt came, which should be our recipient; 0 if it is not a phone number.
     pub recipient: u64,
-    /// What the two numbers end in that it names.
+    /// Last digits of the two numbers in the receipt.
     pub numbers: Numbers,
-    /// Nothing but the look of its text says that it is a receipt.
+    /// Only the form of its text says that it is a receipt.
     pub is_untyped: bool,
-    /// Other shards may know its id as well: a part that its numbers do not name is not the only one.
+    /// Other shards may know its id as well: a shard may settle a part only if a number in the receipt agrees with it, not by the
+    /// id alone.
     pub is_shared: bool,
-    /// The carrier was asked, and answered this: the id is written as in its `submit_sm_resp`, and nobody waits for a verdict.
+    /// It is the answer to a query: the id is written as in the `submit_sm_resp`, and no verdict is expected.
     pub is_asked: bool,
-    /// The carrier's message id, raw; empty if it had none.
+    /// The carrier's message id, raw; empty if there is none.
     pub id: Span,
-    /// What it says.
     pub state: ReceiptState,
-    /// What it says of an error; where it knows of none, without a code.
+    /// The error in the receipt; without a code if the receipt has none.
     pub error: CarrierError,
-    /// The reference of our part, if the receipt carries one back.
+    /// The `user_message_reference` of our part, if the receipt carries it.
     pub reference: Option<u16>,
     /// When it came in.
     pub at: Wall,
-    /// The beginning of the short message, for parking.
+    /// The beginning of its text, to be kept if the receipt is parked.
     pub text: Span,
 }
 
 /// One message from a handset, or a part of one, on its way to its sender's shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandsetIn {
-    /// To be quoted in the verdict, which is `Kept` or `Full`.
+    /// To be returned with the verdict, which is `Kept` or `Full`.
     pub token: ReceiptToken,
-    /// The number that it came from; 0 if it has no shape of a number.
+    /// The sender's phone number; 0 if the sender is not a phone number.
     pub from: u64,
-    /// What it came from, as the carrier wrote it, where that has no shape of a number; else empty.
+    /// The sender as the carrier wrote it, if it is not a phone number; else empty.
     pub name: Span,
-    /// What it was sent to, as the carrier wrote it.
+    /// The address that it was sent to, as the carrier wrote it.
     pub to: Span,
     /// As on the wire.
     pub data_coding: u8,
-    /// Which part of how many; `None`: it is whole.
+    /// Which part of a longer message it is; `None`: it is complete.
     pub part: Option<PartIn>,
     /// When it came in.
     pub at: Wall,
-    /// Elements of its user data header, without those that `part` tells.
+    /// Elements of its user data header, without those that `part` was read from.
     pub header: Span,
-    /// What stands behind the header.
+    /// The text after the header.
     pub text: Span,
 }
 
-/// Which part of a longer message something is.
+/// The place of a part in a longer message from a handset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartIn {
     /// The same in all parts of a message.
     pub reference: u16,
-    /// How many parts there are: more than one.
+    /// Number of parts, at least 2.
     pub parts: u8,
     /// From 1 to `parts`.
     pub part: u8,
@@ -469,32 +464,31 @@ pub struct PartIn {
 /// What a shard does with a receipt whose id it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfUnknown {
-    /// Say so: the link asks the other shards.
+    /// Answer [`Verdict::Unknown`]: the link asks the other shards.
     Tell,
-    /// Say so, unless a message in doubt can be meant.
+    /// Answer [`Verdict::Unknown`], unless the receipt can be about a message in doubt, which it then settles.
     Settle,
-    /// Keep it durably until its message id turns up, for as long as receipts are waited for.
+    /// Keep it durably until its message id becomes known, at most for as long as the shard waits for receipts.
     Park,
 }
 
-/// What became of receipts, after the commit that holds them.
+/// A shard's verdicts on receipts and messages from handsets. `Kept` is sent only after the commit that holds them.
 #[derive(Clone, Debug, Default)]
 pub struct VerdictBatch {
-    /// Who says so.
     pub shard: ShardId,
-    /// By token.
     pub verdicts: Vec<(ReceiptToken, Verdict)>,
 }
 
-/// A shard's word on a receipt.
+/// A shard's verdict on a receipt or a message from a handset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Durable: answer the carrier.
+    /// It is durable: acknowledge it to the carrier.
     Kept,
-    /// A receipt that is not one of mine: ask another.
+    /// This shard does not know the id: ask another shard.
     Unknown,
-    /// Its id is one of mine, and its numbers do not say that a part of mine is meant: ask the others before.
+    /// This shard knows the id, but the numbers in the receipt do not prove that it is about one of its messages: ask the other
+    /// shards first.
     Perhaps,
-    /// Not kept, for there is no room: ask the carrier to deliver it later.
+    /// It is not kept, because there is no room: the carrier must deliver it again later.
     Full,
 }

@@ -1,10 +1,10 @@
-//! Executors on epoll, for hosts that forbid io_uring: a thread, tasks that are ready in order, and a [`Reactor`] that is asked
-//! when none is. Knows tasks; what they wait for, the reactor knows.
+//! Executors on epoll, for hosts that forbid io_uring: a thread, a queue of ready tasks, and a [`Reactor`] that waits when no
+//! task is ready. Knows tasks; the reactor knows what they wait for.
 //!
-//! - A task belongs to its thread: it is polled and dropped there alone, which `async-task` checks. A waker may be used
-//!   anywhere; on another thread it leaves the task at the [`Door`].
-//! - Tasks are never cancelled. Those that still run when the executor ends are dropped on its thread, with all that it has.
-//! - While tasks are ready, sockets, timers and the door are looked at every [`LOOK`].
+//! - A task belongs to its thread: it is polled and dropped only there, which `async-task` checks. A waker may be used on any
+//!   thread; on another thread it puts the task into the [`Door`].
+//! - Tasks are never cancelled. Tasks that still run when the executor ends are dropped on its thread.
+//! - While tasks are ready, sockets, timers and the door are checked every [`LOOK`].
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,7 +31,7 @@ use super::{
 };
 use stentor_core::{mesh::CoreId, model::Mono};
 
-/// One that runs.
+/// A running executor.
 pub(super) type Running = JoinHandle<()>;
 
 /// The executor of the calling thread.
@@ -42,7 +42,7 @@ struct Here {
     tasks: RefCell<Tasks>,
 }
 
-/// The wakers of all tasks, by which they are found when the executor ends.
+/// The wakers of all tasks, used to drop the tasks when the executor ends.
 #[derive(Debug, Default)]
 struct Tasks {
     places: Vec<Option<Waker>>,
@@ -67,10 +67,10 @@ fn here() -> Rc<Here> {
     HERE.with_borrow(Option::clone).unwrap_or_else(|| panic!("not on an executor"))
 }
 
-/// Starts a thread that turns for as long as the future that `main` makes there.
+/// Starts a thread that runs until the future that `main` makes on it has ended.
 ///
 /// # Errors
-/// The thread, its pinning or its descriptors fail.
+/// When the thread cannot be started or pinned, or no descriptors are left.
 pub(super) fn start<M, F>(core: CoreId, cpu: Option<usize>, clock: Clock, main: M) -> io::Result<Running>
 where
     M: FnOnce() -> F + Send + 'static,
@@ -84,7 +84,7 @@ where
             Err(error) => return drop(told.send(Err(error))),
         };
         let _ = told.send(Ok(()));
-        // Tasks catch their own panics: this would be one of ours, or of what a task drops.
+        // Tasks catch their own panics, so this is a panic of the executor, or of a destructor in a task.
         if std::panic::catch_unwind(AssertUnwindSafe(|| run(reactor, main))).is_err() {
             tracing::error!("panic in an executor: aborting, a restart recovers from the log");
             logging::abort();
@@ -129,7 +129,7 @@ impl Here {
         let mut looked = Instant::now();
         while !has_ended.get() {
             self.take_woken();
-            // What becomes ready meanwhile has its turn in the next round, behind what other threads have woken.
+            // Tasks that become ready in this round run in the next one, after those woken by other threads.
             let round = self.ready.borrow().len();
             for _ in 0..round {
                 let Some(task) = self.ready.borrow_mut().pop_front() else { break };
@@ -155,7 +155,7 @@ impl Here {
         }
     }
 
-    /// Drops all tasks. One that another thread is waking right now comes by the door: it is waited for.
+    /// Drops all tasks. A task that another thread is waking at this moment will arrive at the door; the loop waits for it.
     fn end(&self) {
         loop {
             let left: Vec<Waker> = self.tasks.borrow().places.iter().flatten().cloned().collect();
@@ -168,13 +168,13 @@ impl Here {
             if ready.is_empty() {
                 thread::yield_now();
             }
-            // One that is dropped and not run is over.
+            // Dropping a task without running it ends it.
             drop(ready);
         }
     }
 }
 
-/// Runs `task`, polled once here, to its end.
+/// Runs `task` to its end; the first poll happens inside this call.
 pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
     let here = here();
     let place = here.tasks.borrow_mut().add();
@@ -188,7 +188,7 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
 
 fn schedule(door: &Arc<Door>, woken: Runnable) {
     let mut woken = Some(woken);
-    // A thread that ends has no executor any more.
+    // A thread that is ending has no executor any more.
     let _ = HERE.try_with(|slot| {
         if let Some(here) = slot.borrow().as_ref().filter(|here| Arc::ptr_eq(here.reactor.door(), door)) {
             here.ready.borrow_mut().extend(woken.take());
@@ -200,7 +200,7 @@ fn schedule(door: &Arc<Door>, woken: Runnable) {
 }
 
 pin_project! {
-    /// A task that is known to its executor until it is dropped.
+    /// A task that is registered in [`Tasks`] until it is dropped.
     struct Kept<F> {
         #[pin]
         task: F,
@@ -208,7 +208,7 @@ pin_project! {
     }
 }
 
-/// Among [`Tasks`].
+/// The index of a task in [`Tasks`].
 struct Place(usize);
 
 impl<F: Future> Future for Kept<F> {
@@ -230,17 +230,17 @@ impl Drop for Place {
     }
 }
 
-/// What sockets of the calling thread are watched by.
+/// The reactor that watches the sockets of the calling thread.
 pub(in crate::host) fn reactor() -> Rc<Reactor> {
     Rc::clone(&here().reactor)
 }
 
-/// Ends at `at` or about 0.1 ms later.
+/// Ends at `at`, or about 0.1 ms later.
 pub(super) fn sleep_until(at: Mono) -> Sleep {
     Sleep { at, id: None, reactor: reactor() }
 }
 
-/// Waiting for an instant; dropped, it leaves nothing behind.
+/// A precise timer; when dropped, it is removed.
 pub(super) struct Sleep {
     at: Mono,
     id: Option<u64>,

@@ -1,12 +1,12 @@
-//! The only face to what runs tasks (with [`super::net`] for sockets): executors pinned to CPUs, tasks that are never
-//! cancelled, and time to wait for. Knows nothing of what runs on it.
+//! Executors: threads pinned to CPUs that run tasks, which are never cancelled, and timers. With [`super::net`] for sockets,
+//! this is the only interface to the runtime. Knows nothing of what runs on it.
 //!
-//! There are two below, io_uring (`uring`, by glommio) and epoll (`epoll`), and nobody above can tell which one runs:
-//! - [`spawn`] detaches, gives no handle, and so nothing can cancel a task; races happen between futures inside one task.
-//! - A panic inside a task is caught by [`spawn`], which does as [`OnPanic`] says.
-//! - Sockets and timers are looked at only when no task is ready, or when [`LOOK`] has passed.
-//! - The heartbeat task of each executor (10 ms) fires the coarse timers, tells the watchdog that the executor turns, and
-//!   bounds what a wake-up from another thread can be late on glommio.
+//! There are two kinds, on io_uring (`uring`, by glommio) and on epoll (`epoll`). Both behave alike for their callers:
+//! - [`spawn`] detaches the task and returns no handle, so no task can be cancelled; races happen between futures in a task.
+//! - [`spawn`] catches a panic of a task, and acts as [`OnPanic`] says.
+//! - Sockets and timers are checked only when no task is ready, or when [`LOOK`] has passed.
+//! - The heartbeat task of each executor (10 ms) fires the coarse timers, shows the watchdog that the executor runs, and
+//!   limits how late a wake-up from another thread can be with glommio.
 
 mod epoll;
 mod reactor;
@@ -39,43 +39,43 @@ use stentor_core::{
 };
 use timers::Timers;
 
-/// For sockets on epoll: the one face of what watches them.
+/// For sockets on epoll: the interface to the reactor that watches them.
 pub(super) use self::{
     epoll::reactor,
     reactor::{Reactor, Side, Source},
 };
 
-/// Resolution of [`sleep`] and [`sleep_until`]: they end up to this much late, never early.
+/// Resolution of [`sleep`] and [`sleep_until`]: they end up to this much too late, but never early.
 pub const HEARTBEAT: Duration = Duration::from_millis(10);
-/// While tasks are ready, sockets and timers are looked at this often: glommio's own 100 ms would let tasks that only yield
-/// to each other keep everybody who waits for a socket waiting. A look costs some µs.
+/// How often sockets and timers are checked while tasks are ready. glommio's default of 100 ms would let tasks that only
+/// yield to each other delay all tasks that wait for a socket. A check takes some µs.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// One executor to start.
 #[derive(Clone, Debug)]
 pub struct Executor {
-    /// What it stands on; one for the whole process.
+    /// The kernel interface; the same for all executors of the process.
     pub io: Io,
     /// Its number in this process.
     pub core: CoreId,
-    /// The CPU that it is pinned to; None lets the kernel place it (tests, the simulated world).
+    /// The CPU to which it is pinned; `None`: the kernel chooses (tests, the simulated world).
     pub cpu: Option<usize>,
     /// The process's clock.
     pub clock: Clock,
-    /// Its sign of life for the watchdog.
+    /// Its heartbeat for the watchdog.
     pub heart: Heartbeat,
 }
 
-/// What becomes of the process when a task panics.
+/// What happens when a task panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnPanic {
-    /// Ends the process: the task owned state that the log must rebuild. Shards, links, inboxes.
+    /// The process ends, because the task owned state that must be rebuilt from disk: shards, links, inboxes.
     Abort,
-    /// Counts it and goes on: the task owned only its connection.
+    /// The panic is counted and the process goes on, because the task owned only its connection.
     Survive,
 }
 
-/// An executor could not start or did not end well.
+/// Why an executor could not start, or how it failed.
 #[derive(Debug)]
 pub struct ExecutorError(Failure);
 
@@ -83,7 +83,7 @@ pub struct ExecutorError(Failure);
 enum Failure {
     Uring(uring::Failure),
     Epoll(io::Error),
-    /// It ended with a panic of its own.
+    /// The executor itself panicked.
     Panicked,
 }
 
@@ -113,7 +113,7 @@ impl Running {
     /// Waits until its main future has ended.
     ///
     /// # Errors
-    /// When the executor failed underneath its tasks.
+    /// When the executor itself failed.
     pub fn join(self) -> Result<(), ExecutorError> {
         match self.0 {
             Thread::Uring(running) => running.join().map_err(|error| ExecutorError(Failure::Uring(error))),
@@ -123,12 +123,12 @@ impl Running {
 }
 
 impl Executor {
-    /// Starts the executor on a thread of its own and `main` on it; returns once it turns. Tasks that still run when
-    /// `main` ends are dropped with the executor. A panic of `main` aborts. Ask [`super::probe::choose`] before the
-    /// first one, and start helper threads before it too: they would inherit the pinning.
+    /// Starts the executor on a thread of its own, with `main` as its first task; returns once it runs. Tasks that still run when
+    /// `main` ends are dropped with the executor. A panic of `main` aborts the process. Call [`super::probe::choose`] before the
+    /// first executor is started, and start helper threads before that too: threads started later inherit the pinning.
     ///
     /// # Errors
-    /// When the thread, what it stands on or its pinning fail.
+    /// When the thread cannot be started or pinned, or the kernel interface fails.
     pub fn start<M, F>(self, main: M) -> Result<Running, ExecutorError>
     where
         M: FnOnce() -> F + Send + 'static,
@@ -187,7 +187,7 @@ fn enter(executor: Executor) {
 }
 
 /// # Panics
-/// On a thread that is not one of ours: a mistake in the wiring, found by the first test.
+/// On a thread that is not an executor's: a programming error, which any test finds.
 #[allow(clippy::panic, reason = "no input reaches it")]
 fn local<R>(read: impl FnOnce(&Local) -> R) -> R {
     LOCAL.with(|slot| match &*slot.borrow() {
@@ -196,28 +196,28 @@ fn local<R>(read: impl FnOnce(&Local) -> R) -> R {
     })
 }
 
-/// Both hands of the clock. Once per turn.
+/// The current time of both clocks. To be called once per turn.
 pub fn now() -> Now {
     local(|local| local.executor.clock.now())
 }
 
-/// The executor that the caller runs on.
+/// The number of the executor that the caller runs on.
 pub fn core() -> CoreId {
     local(|local| local.executor.core)
 }
 
-/// What the executor that the caller runs on stands on.
+/// The kernel interface of the executor that the caller runs on.
 pub(super) fn io() -> Io {
     local(|local| local.executor.io)
 }
 
-/// Panics of surviving tasks on this executor since it started.
+/// Panics of tasks with [`OnPanic::Survive`] on this executor since it started.
 pub fn panics_survived() -> u64 {
     local(|local| local.panics.get())
 }
 
-/// Runs `task` to its end on this executor, detached. Its first poll happens inside this call: hold no borrow that the
-/// task takes too. `name` stands in the log if it panics.
+/// Runs `task` to its end on this executor, detached. The first poll happens inside this call, so the caller must not hold a
+/// borrow that the task takes too. `name` appears in the log if the task panics or its polls take long.
 pub fn spawn(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()> + 'static) {
     let task = Polled::new(name, guarded(on_panic, name, task));
     match io() {
@@ -226,7 +226,8 @@ pub fn spawn(on_panic: OnPanic, name: &'static str, task: impl Future<Output = (
     }
 }
 
-/// Made of combinators: an `async fn` would hold the task twice, once as its argument and once where it awaits it.
+/// Catches panics of `task`. Made of combinators, because an `async fn` would store the task twice: as its argument, and
+/// where it awaits it.
 fn guarded(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()>) -> impl Future<Output = ()> {
     AssertUnwindSafe(task).catch_unwind().map(move |outcome| match (outcome, on_panic) {
         (Ok(()), OnPanic::Abort | OnPanic::Survive) => {}
@@ -235,7 +236,7 @@ fn guarded(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()>
             logging::abort();
         }
         (Err(_), OnPanic::Survive) => {
-            tracing::error!(task = name, "panic in a task; its peer is cut off, the rest goes on");
+            tracing::error!(task = name, "panic in a task; its peer is disconnected, all others go on");
             local(|local| local.panics.set(local.panics.get() + 1));
         }
     })
@@ -246,18 +247,18 @@ pub async fn yield_now() {
     futures_lite::future::yield_now().await;
 }
 
-/// Ends `duration` from now or up to [`HEARTBEAT`] later.
+/// Ends after `duration`, or up to [`HEARTBEAT`] later.
 pub fn sleep(duration: Duration) -> Sleep {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     sleep_until(local(|local| local.executor.clock.mono()).after_ns(ns))
 }
 
-/// Ends at `at` or up to [`HEARTBEAT`] later.
+/// Ends at `at`, or up to [`HEARTBEAT`] later.
 pub fn sleep_until(at: Mono) -> Sleep {
     Sleep { at, id: None }
 }
 
-/// Ends at `at` or within about 0.1 ms after, at the price of a kernel timer: for pacing at a millisecond's quantum.
+/// Ends at `at`, or up to about 0.1 ms later. It needs a kernel timer; for rate limits with a resolution of 1 ms.
 pub async fn sleep_until_precisely(at: Mono) {
     let left = at.since(local(|local| local.executor.clock.mono()));
     match io() {
@@ -267,7 +268,7 @@ pub async fn sleep_until_precisely(at: Mono) {
     }
 }
 
-/// Waiting for a coarse instant; dropped, it leaves nothing behind.
+/// A coarse timer; when dropped, it is removed.
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
@@ -295,7 +296,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            // An executor that ends drops its last tasks after its thread-locals.
+            // When an executor ends, its last tasks are dropped after its thread-locals.
             let _ = LOCAL.try_with(|slot| {
                 if let Ok(Some(local)) = slot.try_borrow().as_deref() {
                     local.timers.borrow_mut().remove(self.at, Some(id));

@@ -1,15 +1,15 @@
-//! What one executor on epoll waits for: sockets, precise timers, and the door by which other threads come. Knows
-//! descriptors, wakers and instants; neither tasks nor bytes.
+//! Waits for everything that an executor on epoll waits for: sockets, precise timers, and tasks woken by other threads, which
+//! come through the door. Knows descriptors, wakers and instants; neither tasks nor bytes.
 //!
-//! - A socket is registered once, for both directions and by edges. Who wants to read or write always tries first, and waits
-//!   only when the kernel says that there is nothing: an edge that came before that is not needed, and one that comes after
-//!   it is seen at the next look, which this same thread takes. So none is lost, and one too many costs a try.
-//! - Precise timers are one timerfd, set when the first of them changes, since `epoll_wait` counts in milliseconds and
-//!   `epoll_pwait2` is younger than some hosts.
-//! - A thread that has put something into the door rings only if the executor sleeps or is about to. It is the protocol of
-//!   `mesh/waker.rs`, with its proof: [`Door::put`] publishes, fences and looks at `asleep` (P1 to P3); [`Reactor::look`]
-//!   says that it sleeps, fences and looks into the door again (C2 to C4). The bell (an eventfd, by edges) is never read:
-//!   each ring is an edge, and 2^64 of them would be needed to fill it. One that rings before `epoll_wait` ends it at once.
+//! - A socket is registered once, edge-triggered, for both directions. A task always tries to read or write first, and waits
+//!   only when the kernel reports that it would block. An edge before that report is not needed, and an edge after it is seen
+//!   at the next check, which the same thread makes. So no edge is lost, and a superfluous one costs only a try.
+//! - All precise timers use one timerfd, set when the first of them changes, because `epoll_wait` counts in milliseconds and
+//!   some hosts are too old for `epoll_pwait2`.
+//! - A thread that puts a task into the door rings the bell only if the executor sleeps or is about to sleep. This is the
+//!   protocol of `mesh/waker.rs`, with its proof: [`Door::put`] publishes, fences and reads `asleep` (P1 to P3);
+//!   [`Reactor::look`] sets `asleep`, fences and checks the door again (C2 to C4). The bell (an eventfd, edge-triggered) is
+//!   never read: each ring is an edge, and only 2^64 rings would fill it. A ring before `epoll_wait` makes that return at once.
 
 use std::{
     cell::{Cell, RefCell},
@@ -34,13 +34,13 @@ use rustix::{
 use super::{super::clock::Clock, timers::Timers};
 use stentor_core::model::Mono;
 
-/// What one look takes at most; the rest is taken by the next.
+/// Most events that one check takes; the next check takes the rest.
 const EVENTS_MAX: usize = 256;
-/// Numbers of the two descriptors that are no sockets.
+/// Numbers of the two descriptors that are not sockets.
 const BELL: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 
-/// Where other threads put tasks that they have woken.
+/// Receives the tasks that other threads have woken.
 pub(super) struct Door {
     woken: SegQueue<Runnable>,
     asleep: CachePadded<AtomicBool>,
@@ -54,17 +54,17 @@ impl fmt::Debug for Door {
 }
 
 impl Door {
-    /// Any thread.
+    /// Adds a woken task, and wakes the executor if needed. May be called on any thread.
     pub(super) fn put(&self, woken: Runnable) {
         self.woken.push(woken);
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            // It fails only when it is full, and then it has rung.
+            // The write fails only if the counter is full, and then the bell has rung.
             let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         }
     }
 
-    /// The executor: the next that somebody put here.
+    /// Removes the next woken task. To be called by the executor.
     pub(super) fn take(&self) -> Option<Runnable> {
         self.woken.pop()
     }
@@ -73,13 +73,13 @@ impl Door {
 /// A direction of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
-    /// Bytes or connections come in.
+    /// Incoming bytes or connections.
     Read,
-    /// Bytes go out, or a connection stands.
+    /// Outgoing bytes, or the establishment of a connection.
     Write,
 }
 
-/// A registered descriptor: who waits for it.
+/// A registered descriptor, with the tasks that wait for it.
 pub(crate) struct Source {
     place: usize,
     reader: Cell<Option<Waker>>,
@@ -93,7 +93,8 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// The task is woken when `side` may be ready: one for each side. To be called after the kernel said that it is not.
+    /// Has the calling task woken when `side` may be ready; one task at a time for each side. To be called after the kernel has
+    /// reported that the side would block.
     pub(crate) fn wait(&self, side: Side, context: &Context<'_>) {
         let slot = match side {
             Side::Read => &self.reader,
@@ -119,14 +120,14 @@ impl Source {
     }
 }
 
-/// Registered descriptors by the numbers that the kernel gives back.
+/// Registered descriptors, by the number that the kernel returns with an event.
 #[derive(Debug, Default)]
 struct Sources {
     places: Vec<Option<Rc<Source>>>,
     free: Vec<usize>,
 }
 
-/// One executor's.
+/// The reactor of one executor.
 pub(crate) struct Reactor {
     epoll: OwnedFd,
     timer: OwnedFd,
@@ -134,7 +135,7 @@ pub(crate) struct Reactor {
     clock: Clock,
     sources: RefCell<Sources>,
     timers: RefCell<Timers>,
-    /// What the timer is set to.
+    /// The time to which the timerfd is set.
     armed: Cell<Option<Mono>>,
     events: RefCell<Vec<epoll::Event>>,
 }
@@ -150,7 +151,7 @@ impl fmt::Debug for Reactor {
 
 impl Reactor {
     /// # Errors
-    /// No descriptors are left, or the kernel has none of these.
+    /// When no descriptors are left, or the kernel lacks epoll, eventfd or timerfd.
     pub(super) fn new(clock: Clock) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -179,7 +180,7 @@ impl Reactor {
     /// Watches `socket` until [`Self::forget`].
     ///
     /// # Errors
-    /// The kernel has no memory for it, or the user may not watch more (`fs.epoll.max_user_watches`).
+    /// When the kernel has no memory for it, or the user may not watch more descriptors (`fs.epoll.max_user_watches`).
     pub(crate) fn watch(&self, socket: &impl AsFd) -> io::Result<Rc<Source>> {
         let mut sources = self.sources.borrow_mut();
         let place = sources.free.last().copied().unwrap_or(sources.places.len());
@@ -193,7 +194,8 @@ impl Reactor {
         Ok(source)
     }
 
-    /// Before `socket` is closed. An event of it that was taken already may wake who has its place next: once, for nothing.
+    /// Stops watching `socket`; to be called before it is closed. An event that was taken already may still wake the next socket
+    /// with the same number once, which does no harm.
     pub(crate) fn forget(&self, socket: &impl AsFd, source: &Source) {
         // It was registered by `watch`.
         let _ = epoll::delete(&self.epoll, socket);
@@ -211,10 +213,10 @@ impl Reactor {
         &self.timers
     }
 
-    /// Wakes whoever may go on. If it `may_sleep`, it waits until there is somebody.
+    /// Wakes all tasks whose socket or timer is ready. With `may_sleep`, waits until there is at least one, or a task in the door.
     ///
     /// # Errors
-    /// What the kernel says to epoll or the timer: a mistake of ours.
+    /// The kernel's error from epoll or the timer, which means a programming error here.
     pub(super) fn look(&self, may_sleep: bool) -> io::Result<()> {
         self.arm()?;
         let sleeps = may_sleep && {
@@ -250,14 +252,14 @@ impl Reactor {
         Ok(())
     }
 
-    /// Tells the kernel of the first timer, if that is another than it knows. One that nobody waits for any more is left
-    /// where it is: it costs one look.
+    /// Sets the timerfd to the first timer, if that has changed. When no timer is left, the old setting remains: it causes one
+    /// superfluous wake-up.
     fn arm(&self) -> io::Result<()> {
         let Some(first) = self.timers.borrow().first() else { return Ok(()) };
         if self.armed.get().is_some_and(|armed| armed == first) {
             return Ok(());
         }
-        // Zero would switch it off.
+        // Zero would switch the timer off.
         let left_ns = first.since(self.clock.mono()).max(1);
         let it_value = Timespec { tv_sec: (left_ns / 1_000_000_000) as i64, tv_nsec: (left_ns % 1_000_000_000) as _ };
         let once = Itimerspec { it_interval: Timespec::default(), it_value };

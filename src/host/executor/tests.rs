@@ -1,4 +1,4 @@
-//! Both executors keep what the face promises.
+//! Both kinds of executors behave as this module promises.
 
 use std::rc::Rc;
 use std::sync::{
@@ -13,7 +13,7 @@ fn executor(io: Io) -> Executor {
     Executor { io, core: CoreId(3), cpu: None, clock: Clock::start(), heart: Heartbeat::default() }
 }
 
-/// On one after the other.
+/// Runs the test on each kind of executor that works here.
 fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + Copy + 'static) {
     for io in Io::here() {
         executor(io).start(main).and_then(Running::join).expect("executor");
@@ -130,8 +130,8 @@ fn a_task_is_polled_first_where_it_is_spawned_and_again_behind_those_that_are_re
     });
 }
 
-/// A timer of the kernel, not the heartbeat: of many short sleeps each would last 10 ms otherwise. No time is asserted but
-/// that none ends early.
+/// Precise sleeps use a kernel timer and not the heartbeat, with which each of these many short sleeps would last 10 ms. The
+/// test only asserts that none ends early.
 #[test]
 fn precise_sleeps_end_in_order_never_early_and_leave_nothing_behind() {
     run(|| async {
@@ -163,7 +163,7 @@ fn precise_sleeps_end_in_order_never_early_and_leave_nothing_behind() {
     });
 }
 
-/// Who sleeps without a timer is woken by a thread, at once: each of these would last a heartbeat otherwise.
+/// A task that waits without a timer is woken by another thread at once; otherwise each of these rounds would last a heartbeat.
 #[test]
 fn a_thread_wakes_a_task_that_sleeps_or_is_about_to() {
     for io in Io::here() {
@@ -177,7 +177,7 @@ fn a_thread_wakes_a_task_that_sleeps_or_is_about_to() {
         });
         let mut got = Vec::new();
         for round in 0..500 {
-            // Sometimes it has fallen asleep meanwhile, sometimes not yet.
+            // Depending on the round, the executor has fallen asleep by now or not.
             std::thread::sleep(Duration::from_micros(u64::from(round % 50) * 10));
             assert_eq!(to.try_push(round), Ok(()));
             assert_eq!((back_in.drain(&mut got, 1), got.pop()), (1, Some(round)));
@@ -187,7 +187,7 @@ fn a_thread_wakes_a_task_that_sleeps_or_is_about_to() {
     }
 }
 
-/// What a task holds is let go on the executor's own thread, also of tasks that others wake at that moment.
+/// The contents of a task are dropped on the executor's own thread, even if other threads wake the task at that moment.
 #[test]
 fn tasks_that_are_left_are_dropped_with_their_executor() {
     struct Held(Arc<AtomicU32>, std::thread::ThreadId);
@@ -232,6 +232,6 @@ fn tasks_that_are_left_are_dropped_with_their_executor() {
     assert_eq!(dropped.load(Ordering::SeqCst), TASKS);
     is_over.store(true, Ordering::SeqCst);
     waking.join().expect("a thread");
-    // Of an executor that is gone: nothing happens.
+    // Waking tasks of an executor that has ended does nothing.
     wakers.lock().expect("not poisoned").drain(..).for_each(Waker::wake);
 }

@@ -1,10 +1,11 @@
-//! Who waits until when, in order. Knows wakers and instants; not who asks, nor what the kernel is told of it.
+//! An ordered list of timers. Knows wakers and instants; neither who waits nor how the kernel is set.
 
 use std::{collections::BTreeMap, task::Waker};
 
 use stentor_core::model::Mono;
 
-/// Timers of one kind of one executor. Few: a connection has none of its own, a sweeper looks after all of them.
+/// The timers of one kind of one executor. There are few, because connections have no timers of their own: one sweeper task
+/// checks the deadlines of all connections.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     waiting: BTreeMap<(Mono, u64), Waker>,
@@ -28,13 +29,13 @@ impl Timers {
         }
     }
 
-    /// Takes out those whose time has come.
+    /// Removes the timers that are due, and returns their wakers.
     pub(super) fn due(&mut self, now: Mono) -> Vec<Waker> {
         let later = self.waiting.split_off(&(now.after_ns(1), 0));
         std::mem::replace(&mut self.waiting, later).into_values().collect()
     }
 
-    /// When the first of them is due.
+    /// When the first timer is due.
     pub(super) fn first(&self) -> Option<Mono> {
         self.waiting.keys().next().map(|(at, _)| *at)
     }

@@ -1,5 +1,6 @@
-//! Sockets of an executor on epoll: the standard library's, which do not block, each watched by the executor's reactor. Knows
-//! that who would have to wait tries first (`executor/reactor.rs` says why no edge is lost).
+//! Sockets of an executor on epoll: non-blocking sockets of the standard library, each watched by the executor's reactor.
+//!
+//! Knows that a task must try an operation before it waits (`executor/reactor.rs` says why no edge is lost).
 
 use std::{
     future::poll_fn,
@@ -14,7 +15,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use super::super::executor::{self, Reactor, Side, Source};
 
-/// A socket and who waits for it. It stays on its thread, as its reactor does.
+/// A socket and the tasks that wait for it. It stays on its thread, as its reactor does.
 #[derive(Debug)]
 struct Watched<S: AsFd> {
     socket: S,
@@ -29,7 +30,7 @@ impl<S: AsFd> Watched<S> {
         Ok(Self { socket, source, reactor })
     }
 
-    /// What `attempt` gives, once it would not have to wait for `side`.
+    /// Calls `attempt` until it does not have to wait for `side`, and returns its result.
     fn poll<R>(
         &self,
         side: Side,
@@ -85,12 +86,12 @@ impl AsFd for Listener {
 pub(super) struct Socket(Watched<TcpStream>);
 
 impl Socket {
-    /// Of a socket that does not block and has begun to connect, or is connected.
+    /// Takes a non-blocking socket that is connected or has begun to connect.
     pub(super) fn new(socket: socket2::Socket) -> io::Result<Self> {
         Watched::new(socket.into()).map(Self)
     }
 
-    /// A socket that has neither an error nor another end is still at its handshake.
+    /// Whether the connection is established. A socket with neither an error nor a peer address is still in its handshake.
     pub(super) fn poll_connected(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll(Side::Write, context, |stream| match stream.take_error()? {
             Some(error) => Err(error),
@@ -105,7 +106,7 @@ impl Socket {
         self.0.socket.peer_addr()
     }
 
-    /// `into` is written by recv(2) alone, as far as it reports, and never read.
+    /// Only recv(2) writes `into`, as many bytes as it returns; `into` is never read.
     pub(super) fn poll_read(&self, context: &Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         self.0.poll(Side::Read, context, |mut stream| stream.read(into))
     }

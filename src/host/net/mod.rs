@@ -1,11 +1,13 @@
-//! TCP and Unix sockets on an executor, plain or under TLS: the sockets half of the face to what runs tasks. Knows bytes, options and ends of
-//! streams; no protocol, no deadline (a coarse sweeper or the caller's own race has those). Whether sockets are glommio's
-//! (`uring`) or the standard library's (`epoll`) is decided by the executor on which they are made.
+//! TCP and Unix sockets on an executor, plain or under TLS.
 //!
-//! What a poll may read and write is limited ([`executor::poll_intake`]), so no loop over a socket keeps its executor.
+//! Knows bytes, options and ends of streams; no protocol, and no deadlines (callers have those). The executor on which a
+//! socket is made decides whether it is glommio's (`uring`) or the standard library's (`epoll`).
 //!
-//! Truths kept here: `Ok(0)` from a read is the peer's end and nothing else is; an error is an error; a short write is
-//! reported with its length, so that a caller can tell "certainly not written" from "maybe".
+//! The bytes that a poll may read and write are limited ([`executor::poll_intake`]), so no loop over a socket can occupy its
+//! executor.
+//!
+//! Guarantees: a read returns `Ok(0)` only when the peer has ended its direction, and never for an error; a short write is
+//! reported with its length, so that a caller can distinguish "certainly not written" from "maybe written".
 
 mod epoll;
 mod uring;
@@ -26,27 +28,27 @@ use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 
 use super::executor::{self, Io};
 
-/// Connections that the kernel keeps for us while an accept task is busy; capped by `net.core.somaxconn`.
+/// Connections that the kernel queues while the accept task is busy; limited by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Silence after which the kernel asks whether the peer still exists.
+/// Silence after which the kernel sends keep-alive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
-/// What the kernel keeps for a peer that takes its answer slowly; it counts twice as much with its own overhead. Left to
-/// itself it keeps some MiB, and who reads nothing would be through with us.
+/// Size of the kernel's send buffer; with its overhead the kernel counts twice as much. By default it would grow to some MiB,
+/// so that a whole answer would fit into it, and a client that reads nothing would not be noticed.
 const UNTAKEN_BYTES_MAX: usize = 256 << 10;
-/// Bytes that stay unacknowledged for this long end the connection: the peer is gone without a word.
+/// If sent bytes are not acknowledged for this long, the connection ends: the peer has disappeared.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
-/// Who connected.
+/// The peer of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Over TCP, from there.
+    /// A client over TCP, with its address.
     Remote(SocketAddr),
-    /// Over a Unix socket: whoever may open its file.
+    /// A process that may open the file of the Unix socket.
     Local,
 }
 
 impl Peer {
-    /// Whether it is a process of this machine.
+    /// Whether the peer is a process of this machine.
     pub fn is_here(self) -> bool {
         match self {
             Self::Remote(address) => address.ip().to_canonical().is_loopback(),
@@ -70,11 +72,12 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A listening socket of one executor; over TCP every executor binds its own (SO_REUSEPORT) and the kernel spreads connections.
+/// A listening socket of one executor. For TCP each executor binds a socket of its own (SO_REUSEPORT), and the kernel
+/// distributes the connections.
 #[derive(Debug)]
 pub struct Listener {
     inner: Listening,
-    /// None: a Unix socket.
+    /// `None` for a Unix socket.
     address: Option<SocketAddr>,
 }
 
@@ -94,10 +97,10 @@ impl Listening {
 }
 
 impl Listener {
-    /// Binds and listens. Port 0 takes a free one; see [`Self::address`].
+    /// Binds and listens. For port 0 the kernel chooses a free one; see [`Self::address`].
     ///
     /// # Errors
-    /// What the kernel answers: address in use, not permitted, not available.
+    /// The kernel's error: address in use, not permitted, or not available.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -113,7 +116,7 @@ impl Listener {
         Ok(Self { inner: Listening::new(socket)?, address: Some(address) })
     }
 
-    /// Of a Unix socket that listens already: making its file is for a thread that may wait.
+    /// Takes a Unix socket that is listening already. Its file is made elsewhere, on a thread that may block.
     ///
     /// # Errors
     /// When the executor cannot watch it.
@@ -121,11 +124,11 @@ impl Listener {
         Ok(Self { inner: Listening::new(socket.into())?, address: None })
     }
 
-    /// The next connection, with the options of [`Self::bind`] inherited: no delay, keepalive, a limit on silence.
+    /// The next connection. It inherits the options set in [`Self::bind`]: no delay, keep-alive, a limit for unacknowledged bytes.
     ///
     /// # Errors
-    /// EMFILE and ENFILE when descriptors have run out (back off), EINVAL after [`Self::close`], or what befell the
-    /// one connection (go on).
+    /// EMFILE and ENFILE when no descriptors are left (back off), EINVAL after [`Self::close`], or an error of this one
+    /// connection (go on).
     pub async fn accept(&self) -> io::Result<Socket> {
         let accepted = match &self.inner {
             Listening::Uring(listener) => listener.accept().await.map(Connection::Uring),
@@ -134,7 +137,7 @@ impl Listener {
         accepted.map(Socket)
     }
 
-    /// The address really bound; of a Unix socket one that leads nowhere.
+    /// The address that was bound; 0.0.0.0:0 for a Unix socket.
     pub fn address(&self) -> SocketAddr {
         self.address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
     }
@@ -144,7 +147,7 @@ impl Listener {
         self.address.is_none()
     }
 
-    /// Who is at the other end of a connection that it accepted.
+    /// The peer of a connection that this listener accepted.
     ///
     /// # Errors
     /// When the connection is already gone.
@@ -152,7 +155,7 @@ impl Listener {
         if self.is_local() { Ok(Peer::Local) } else { socket.peer().map(Peer::Remote) }
     }
 
-    /// Ends a waiting [`Self::accept`] with EINVAL and turns later connections away; nothing is cancelled.
+    /// Ends a waiting [`Self::accept`] with EINVAL and refuses later connections; no future is cancelled.
     pub fn close(&self) {
         let _ = SockRef::from(self).shutdown(Shutdown::Both);
     }
@@ -181,7 +184,7 @@ impl Socket {
     /// Connects, from `source` if one is given, within `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, or what the kernel answers: refused, unreachable, source not available.
+    /// `TimedOut`, or the kernel's error: refused, unreachable, source not available.
     pub async fn connect(to: SocketAddr, source: Option<IpAddr>, timeout: Duration) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -221,17 +224,17 @@ impl Socket {
         }
     }
 
-    /// Writes what the socket takes right now, without waiting: a last word before the connection is closed.
+    /// Writes as much as the socket accepts without waiting: for last bytes before the connection is closed.
     ///
     /// # Errors
-    /// `WouldBlock` when it takes nothing, or that the connection is gone.
+    /// `WouldBlock` when it accepts nothing, or the error of a lost connection.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(self).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     }
 
-    /// When it is closed, the peer is told of a reset, and what it has not taken is dropped.
+    /// Makes closing reset the connection and discard the bytes that the peer has not read.
     pub fn reset(&self) {
-        // A connection that is gone has nothing left to drop.
+        // A connection that is lost has nothing left to discard.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
 }
@@ -262,7 +265,7 @@ impl AsFd for Socket {
 }
 
 impl AsyncRead for Socket {
-    /// As much as this poll may still take in. The only place where bytes from outside come in.
+    /// Reads at most as much as this poll may still read. All bytes from peers come in here.
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let may_be = ready!(executor::poll_intake(context)).min(into.len());
         let read = ready!(self.0.poll_read(context, &mut into[..may_be]))?;
@@ -272,7 +275,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    /// As much as this poll may still put out.
+    /// Writes at most as much as this poll may still write.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let may_be = ready!(executor::poll_outlet(context)).min(bytes.len());
         let written = ready!(self.0.poll_write(context, &bytes[..may_be]))?;
@@ -285,7 +288,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // The last of them may be larger than what is left: the next write waits for the next poll.
+        // The slices may be larger than what is left of the share: then the next write waits for the next poll.
         ready!(executor::poll_outlet(context));
         match SockRef::from(&*self).send_vectored_with_flags(slices, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -304,7 +307,7 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends our direction (FIN); what the peer still sends can be read. A peer already gone is no error.
+    /// Ends this side's direction (FIN); bytes that the peer still sends can be read. It is no error if the peer is already gone.
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = match &mut self.0 {
             Connection::Uring(socket) => ready!(socket.poll_close(context)),
@@ -320,9 +323,9 @@ impl AsyncWrite for Socket {
 /// A connection, plain or under TLS in either role.
 #[derive(Debug)]
 pub enum Stream {
-    /// Bytes as they are.
+    /// Without TLS.
     Plain(Socket),
-    /// After a handshake.
+    /// With TLS, after the handshake.
     Tls(Box<TlsStream<Socket>>),
 }
 
@@ -335,7 +338,7 @@ impl Stream {
         }
     }
 
-    /// Whether several slices written at once travel in one piece; TLS copies them anyway.
+    /// Whether several slices can be written with one system call; TLS copies them anyway.
     pub fn is_vectored(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
@@ -384,7 +387,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Linux hands these from a listening socket to what it accepts, so an accepted connection costs no further call.
+/// Sets the options of a socket. On Linux accepted connections inherit them from the listening socket, which saves calls.
 fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;

@@ -1,4 +1,4 @@
-//! Sockets of both executors keep what the face promises.
+//! Sockets on both kinds of executors behave as this module promises.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use stentor_core::mesh::CoreId;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// On one executor after the other.
+/// Runs the test on each kind of executor that works here.
 fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + Copy + 'static) {
     for io in Io::here() {
         let executor = Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
@@ -82,7 +82,7 @@ fn large_vectored_writes_wait_for_room() {
     });
 }
 
-/// The kernel's own growing buffers would take some MiB.
+/// With its default, the kernel's send buffer would grow to some MiB.
 #[test]
 fn who_takes_nothing_is_written_little() {
     run(|| async {
@@ -99,8 +99,8 @@ fn who_takes_nothing_is_written_little() {
     });
 }
 
-/// One who reads and is fed without end, a byte at a time, so that there is always another; one who writes to somebody
-/// who takes everything. Either keeps nobody from running.
+/// Neither a task that reads from a peer which always has another byte, nor a task that writes to a peer which reads
+/// everything, keeps other tasks from running.
 #[test]
 fn neither_reading_nor_writing_without_end_keeps_others_from_running() {
     run(|| async {
@@ -175,7 +175,7 @@ fn closing_ends_a_waiting_accept() {
     });
 }
 
-/// Both directions of one connection, each by a task of its own, wait at the same time: neither takes the other's waking.
+/// Two tasks wait for the two directions of one connection at the same time, and neither consumes the other's wake-up.
 #[test]
 fn each_direction_is_waited_for_by_itself() {
     const BYTES: usize = 4 << 20;
@@ -204,7 +204,7 @@ fn each_direction_is_waited_for_by_itself() {
     });
 }
 
-/// Numbers of sockets that are gone are given anew: what is left of the old ones wakes nobody to harm.
+/// Numbers of closed sockets are used again; late events of the old sockets do no harm to the new ones.
 #[test]
 fn connections_come_and_go() {
     run(|| async {

@@ -1,4 +1,4 @@
-//! Sockets of an executor on io_uring: glommio's, made of ours. Knows descriptors and how glommio wants them.
+//! Sockets of an executor on io_uring: glommio's, made from sockets with our options. Knows how to pass descriptors to glommio.
 
 use std::{
     io,
@@ -54,7 +54,7 @@ impl Socket {
         Self(unsafe { net::TcpStream::from_raw_fd(socket.into_raw_fd()) })
     }
 
-    /// An empty send waits for the handshake and reports how it ended; glommio's own connect takes no source.
+    /// Waits for the handshake by an empty send, which reports its result. glommio's own connect cannot bind a source address.
     pub(super) fn poll_connected(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_write(context, &[]).map_ok(drop)
     }

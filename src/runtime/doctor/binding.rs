@@ -1,5 +1,5 @@
-//! A bind that is followed by its unbind: whether a carrier takes the account. Whatever it delivers meanwhile is not answered, so that
-//! it stays the carrier's to deliver.
+//! A bind followed by an unbind: whether a carrier accepts the account. Deliveries that come meanwhile are not answered, so that
+//! the carrier delivers them again later.
 
 use std::fmt;
 use std::io;
@@ -14,24 +14,24 @@ use stentor_smpp::pdu::{Bind, BindMode};
 use stentor_smpp::session::{CloseReason, Event, Options, Session};
 use stentor_smpp::status::{CommandStatus, ErrorClass};
 
-/// For the answer to the bind.
+/// Time limit for the answer to the bind.
 const BIND: Duration = Duration::from_secs(5);
-/// For the answer to the unbind. That none comes is no trouble.
+/// Time limit for the answer to the unbind. It is no problem if none comes.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes read at once.
 const READ_OCTETS: usize = 4 << 10;
 
-/// With what to bind.
+/// The account to bind with.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
-    /// One after the other, each on a connection of its own.
+    /// Bound one after the other, each on a connection of its own.
     pub(super) modes: Vec<BindMode>,
     account: link::Account,
     numbering: link::TonNpi,
 }
 
 impl Account {
-    /// As configured.
+    /// The carrier's account as configured.
     pub(super) fn of(carrier: &Carrier) -> Self {
         let modes = match carrier.bind {
             config::BindMode::Transceiver => vec![BindMode::Transceiver],
@@ -47,22 +47,22 @@ impl Account {
     }
 }
 
-/// Why there was no bind.
+/// Why the bind failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BindTrouble {
-    /// The carrier says so.
+    /// The carrier refused it.
     Refused(CommandStatus),
-    /// No answer in time.
+    /// No answer came in time.
     Silent,
     /// The connection ended before the answer.
     HungUp,
-    /// The session ended otherwise.
+    /// The session ended for another reason.
     Ended(CloseReason),
-    /// What is configured cannot be written.
+    /// The configured values cannot be encoded.
     Unwritable(EncodeError),
 }
 
-/// Binds and unbinds; gives what the carrier calls itself. `give` sets how long the stream may take from now.
+/// Binds and unbinds; returns the carrier's `system_id`. `give` sets the stream's time limit from now.
 pub(super) fn bind(
     stream: &mut dyn Stream,
     account: &Account,
@@ -109,7 +109,7 @@ fn lost(error: &io::Error) -> BindTrouble {
     if error.kind() == io::ErrorKind::TimedOut { BindTrouble::Silent } else { BindTrouble::HungUp }
 }
 
-/// What of an event matters here.
+/// The events that matter here.
 enum Heard {
     Bound(String),
     Over(BindTrouble),
@@ -144,7 +144,7 @@ fn heard<T>(event: &Event<'_, T>) -> Heard {
     }
 }
 
-/// What a mode is called.
+/// The name of a bind mode.
 pub(super) const fn name(mode: BindMode) -> &'static str {
     match mode {
         BindMode::Receiver => "receiver",
@@ -158,7 +158,7 @@ impl fmt::Display for BindTrouble {
         match self {
             Self::Refused(status) => write!(out, "refused with {status}"),
             Self::Silent => write!(out, "not answered within {} s", BIND.as_secs()),
-            Self::HungUp => out.write_str("it hangs up instead of an answer"),
+            Self::HungUp => out.write_str("it hangs up instead of answering"),
             Self::Ended(reason) => reason.fmt(out),
             Self::Unwritable(error) => error.fmt(out),
         }
@@ -166,17 +166,17 @@ impl fmt::Display for BindTrouble {
 }
 
 impl BindTrouble {
-    /// What to do about it.
+    /// What the operator can do about it.
     pub(super) const fn advice(&self) -> &'static str {
         const ACCOUNT: &str =
-            "check `system_id`, `password` and `system_type`; ask the carrier whether the account is open";
+            "check `system_id`, `password` and `system_type`; ask the carrier whether the account is active";
         const PORT: &str =
-            "perhaps this port speaks no SMPP, or wants TLS; ask the carrier whether it permits this machine's address";
+            "perhaps this port does not speak SMPP, or needs TLS; ask if the carrier allows this machine's address";
         match self {
             Self::Refused(status) => match status.class() {
                 Some(ErrorClass::Credential) => ACCOUNT,
                 Some(ErrorClass::Session) => {
-                    "perhaps the account has no bind left: a running daemon has some. Else check `system_id`, `password` and `bind`"
+                    "perhaps the account has no bind left: a running daemon uses some. Or check `system_id`, `password` and `bind`"
                 }
                 Some(ErrorClass::Throttle | ErrorClass::Transient) => "try again later, or ask the carrier",
                 Some(ErrorClass::PermanentMessage | ErrorClass::OurBug | ErrorClass::Unknown) | None => {

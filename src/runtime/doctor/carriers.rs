@@ -1,4 +1,4 @@
-//! Every host of every carrier, visited at once: in threads, and all of them within one time, however many hang.
+//! Visits every host of every carrier at once, in threads and all within one time limit, however many hang.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -11,17 +11,17 @@ use crate::config::{Carrier, Host};
 use crate::runtime::certificates::{self, DAY_S, SOON_DAYS};
 use crate::runtime::tls;
 
-/// Hosts visited at once.
+/// Most hosts visited at once.
 const THREADS_MAX: usize = 64;
-/// For all of them.
+/// Time limit for all visits together.
 const TIME: Duration = Duration::from_secs(60);
-/// What a visit that has used up all the time may take to say so.
+/// Extra time for a visit that reaches the limit to report that.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a visit came to.
+/// The result of a visit.
 type Visited = Result<Seen, Trouble>;
 
-/// A line for each host. `with_bind`: also bind with the account.
+/// One finding for each host. `with_bind`: also bind with the account.
 pub(super) fn looks(carriers: &[Carrier], with_bind: bool) -> Vec<Finding> {
     let targets = carriers.iter().flat_map(|carrier| targets(carrier, with_bind)).collect();
     let mut visited = visit_all(targets, TIME).into_iter();
@@ -45,7 +45,7 @@ fn targets(carrier: &Carrier, with_bind: bool) -> Vec<Target> {
     carrier.hosts.iter().map(target).collect()
 }
 
-/// In the order of the targets.
+/// Results in the order of the targets.
 fn visit_all(targets: Vec<Target>, time: Duration) -> Vec<Visited> {
     let end = Instant::now() + time;
     let mut visited: Vec<Visited> = targets.iter().map(|_| Err(Trouble::NoTime)).collect();
@@ -56,7 +56,7 @@ fn visit_all(targets: Vec<Target>, time: Duration) -> Vec<Visited> {
     for number in 0..threads {
         let (queue, lookups, tell) = (Arc::clone(&queue), lookups.clone(), tell.clone());
         let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        // One that does not start leaves its hosts to the others.
+        // If a thread does not start, the others visit its hosts.
         let _ = thread::Builder::new().name(format!("host-{number}")).spawn(move || {
             while let Some((at, target)) = next() {
                 let _ = tell.send((at, visit(&target, &lookups, end)));
@@ -73,7 +73,7 @@ fn visit_all(targets: Vec<Target>, time: Duration) -> Vec<Visited> {
     visited
 }
 
-/// A carrier of which another host can be reached goes on by that one.
+/// If one host of a carrier can be reached, the failure of another is only a warning.
 fn judge(carrier: &str, hosts: &[Host], visited: &[Visited], now_s: i64) -> Vec<Finding> {
     let goes_on = visited.iter().any(Result::is_ok);
     let lines = hosts.iter().zip(visited).map(|(host, visited)| {
@@ -92,7 +92,7 @@ fn judge(carrier: &str, hosts: &[Host], visited: &[Visited], now_s: i64) -> Vec<
 
 fn of_seen(check: String, seen: &Seen, now_s: i64) -> Finding {
     let Seen { address, took, tls, bound } = seen;
-    let mut what = format!("{address} answers after {:.1} ms", took.as_secs_f64() * 1_000.0);
+    let mut what = format!("{address} answered after {:.1} ms", took.as_secs_f64() * 1_000.0);
     let mut ends_soon = false;
     if let Some(Secured { version, ends_s }) = tls {
         what.push_str(&format!(", {version}"));
@@ -137,7 +137,7 @@ mod tests {
     fn a_host_that_fails_is_a_failure_unless_another_serves() {
         let refused = || Err(Trouble::Connect("192.0.2.2:2775: refused".to_owned()));
         let found = judge("n", &hosts(&["a", "b"]), &[Ok(seen(None)), refused()], 0);
-        assert_eq!(found[0], Finding::ok("carrier.n a:2775", "192.0.2.1:2775 answers after 12.3 ms"));
+        assert_eq!(found[0], Finding::ok("carrier.n a:2775", "192.0.2.1:2775 answered after 12.3 ms"));
         assert_eq!((found[1].state, found[1].check.as_str()), (State::Warn, "carrier.n b:2775"));
         let found = judge("n", &hosts(&["a", "b"]), &[refused(), Err(Trouble::HungUp)], 0);
         assert!(found.iter().all(|finding| finding.state == State::Fail && !finding.advice.is_empty()), "{found:?}");

@@ -1,18 +1,18 @@
-//! What one look found: how it is judged, in the words that an operator reads. Pure.
+//! The result of one check: how it is judged, in the operator's words. Pure.
 
-/// How it is.
+/// The judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// As it should be.
     Ok,
-    /// It runs, and not as well as it could, or not as safely as one would think.
+    /// It works, but not as well or not as safely as it could.
     Warn,
-    /// The daemon would not start, or not do its work.
+    /// The daemon would not start, or could not do its work.
     Fail,
 }
 
 impl State {
-    /// As it is written out.
+    /// The name in the output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -22,21 +22,20 @@ impl State {
     }
 }
 
-/// One line of the answer.
+/// One line of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub check: String,
-    /// How it is.
     pub state: State,
     /// What was found.
     pub what: String,
-    /// What to do about it; empty where all is well.
+    /// What to do about it; empty if all is well.
     pub advice: String,
 }
 
 impl Finding {
-    /// All is well.
+    /// As it should be.
     pub fn ok(check: impl Into<String>, what: impl Into<String>) -> Self {
         Self { check: check.into(), state: State::Ok, what: what.into(), advice: String::new() }
     }
@@ -46,13 +45,13 @@ impl Finding {
         Self { check: check.into(), state: State::Warn, what: what.into(), advice: advice.into() }
     }
 
-    /// It has to be otherwise.
+    /// It must be changed.
     pub fn fail(check: impl Into<String>, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { check: check.into(), state: State::Fail, what: what.into(), advice: advice.into() }
     }
 }
 
-/// Bytes for people.
+/// Formats bytes for people.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..0x10_0000 => format!("{} KiB", bytes >> 10),

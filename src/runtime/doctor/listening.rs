@@ -1,4 +1,4 @@
-//! Addresses to listen on: free, held by the daemon that runs with this data directory, or by another program.
+//! Addresses to listen on: free, held by the daemon that uses this data directory, or held by another program.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,11 @@ use crate::runtime::address::{self, Refused};
 
 const CHECK: &str = "http.listen";
 
-/// One of them. `daemon`: the process that uses the data directory.
+/// Checks one address. `daemon`: the process that uses the data directory.
 pub(super) fn look(address: SocketAddr, daemon: Option<i32>) -> Finding {
-    // Port 0 takes a free one.
+    // Port 0 takes a free port.
     if address.port() == 0 {
-        return Finding::ok(CHECK, format!("{address}: the start takes a free port"));
+        return Finding::ok(CHECK, format!("{address}: the daemon will take a free port"));
     }
     judge(address, address::look(address), daemon)
 }

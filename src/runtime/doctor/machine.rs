@@ -1,4 +1,4 @@
-//! The machine: kernel, io_uring, locked memory, descriptors, CPUs, clock. Each look gives what was found to a pure function
+//! The machine: kernel, io_uring, locked memory, descriptors, CPUs, clock. Each check passes what it finds to a pure function
 //! that judges it.
 
 use std::{fs, io};
@@ -9,13 +9,13 @@ use crate::config::{Config, NodeIo};
 use crate::host::probe::{self, KERNEL_MIN, ProbeError};
 use crate::runtime::descriptors::{Plan, TooFew};
 
-/// All of them. `executors`: so many as would run; `plan`: what the configuration gets of the descriptors, if there is one.
+/// All checks. `executors`: as many as would run; `plan`: how the configuration's descriptors are divided, if it can be read.
 pub(super) fn looks(executors: usize, config: Option<&Config>, plan: Option<Descriptors>) -> Vec<Finding> {
     let wanted = config.map_or(NodeIo::Auto, |config| config.node.io);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut found = vec![
         of_kernel(release.trim()),
-        // Before Linux 5.12 rings count as locked memory: its limit is raised first, as a start does.
+        // Before Linux 5.12 rings count as locked memory: its limit is raised first, as at a start.
         of_memory(probe::memlock(executors).as_ref(), wanted),
         of_rings(probe::rings().as_ref(), wanted),
     ];
@@ -42,7 +42,7 @@ fn of_kernel(release: &str) -> Finding {
     }
 }
 
-/// What follows where io_uring cannot be used.
+/// The consequence when io_uring cannot be used.
 fn without_rings(wanted: NodeIo, what: &str, advice: String) -> Finding {
     match wanted {
         NodeIo::IoUring => Finding::fail("io_uring", format!("{what}: the daemon cannot run"), advice),
@@ -67,7 +67,7 @@ fn of_rings(found: Result<&(), &ProbeError>, wanted: NodeIo) -> Finding {
     }
 }
 
-/// The soft limit, after it was raised as a start raises it.
+/// The soft limit, after it was raised as at a start.
 fn of_memory(found: Result<&u64, &ProbeError>, wanted: NodeIo) -> Finding {
     const CHECK: &str = "locked memory";
     let judge = if wanted == NodeIo::IoUring { Finding::fail } else { Finding::warn };
@@ -91,14 +91,14 @@ fn of_memory(found: Result<&u64, &ProbeError>, wanted: NodeIo) -> Finding {
     }
 }
 
-/// How many descriptors there may be, and who would get them; the limit is raised as a start raises it.
+/// The limit of descriptors, raised as at a start, and how they would be divided.
 pub(super) type Descriptors = io::Result<(u64, Result<Plan, TooFew>)>;
 
 fn of_descriptors(found: &Descriptors, wanted: u64) -> Finding {
     const CHECK: &str = "descriptors";
     const RAISE: &str = "raise ulimit -Hn (LimitNOFILE= under systemd, --ulimit nofile= for containers)";
     match found {
-        Err(error) => Finding::fail(CHECK, format!("the limit cannot be had: {error}"), "ulimit -Hn shows the limit"),
+        Err(error) => Finding::fail(CHECK, format!("the limit cannot be read: {error}"), "ulimit -Hn shows the limit"),
         Ok((_, Err(TooFew { limit, needed }))) => {
             let what = format!("only {limit} are allowed; this configuration needs at least {needed}");
             Finding::fail(CHECK, what, RAISE)
@@ -125,7 +125,8 @@ fn of_cores(executors: usize, allowed: Option<usize>, quota: Option<f64>) -> Fin
         Some(quota) => {
             let cores = (quota as usize).max(1);
             let fewer = if cores < executors { format!(", or set node.cores = {cores}") } else { String::new() };
-            let advice = "executors stand still when the quota is used up: raise it (CPUQuota= under systemd, --cpus for containers)";
+            let advice =
+                "executors stop when the quota is used up: raise it (CPUQuota= under systemd, --cpus for containers)";
             Finding::warn(CHECK, what, format!("{advice}{fewer}"))
         }
         None => Finding::ok(CHECK, what),
@@ -137,7 +138,7 @@ fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{more}")
 }
 
-/// Whether the kernel takes its clock to be right, and by how much it may be wrong, µs.
+/// Whether the kernel considers its clock synchronised, and its largest possible error in µs.
 type Clock = io::Result<(bool, u64)>;
 
 fn of_clock(found: Clock) -> Finding {

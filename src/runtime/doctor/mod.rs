@@ -1,8 +1,8 @@
-//! Whether this machine and a configuration can run Stentor well: looks at everything that a start needs, and at the carriers, and
-//! judges each. For a command, on a thread that may wait.
+//! Checks whether this machine and a configuration can run Stentor well: everything that a start needs, and the carriers. For a
+//! command, on a thread that may wait.
 //!
-//! Knows what is looked at and in which order. Disturbs nobody: it takes no lock that a daemon has, binds at no carrier unless that
-//! is wanted, and leaves nothing behind. It ends in bounded time, however many carriers hang.
+//! Knows the checks and their order. Disturbs nothing: it takes no lock that a daemon has, binds at no carrier unless that
+//! is asked for, and leaves nothing behind. It ends in bounded time, however many carriers hang.
 
 mod binding;
 mod carriers;
@@ -24,7 +24,7 @@ use super::{certificates, daemon, descriptors, translate};
 use crate::config::{Config, Problem, Problems};
 use place::Place;
 
-/// Tells each finding as it is made. `with_bind`: also bind at each host of each carrier, and unbind.
+/// Reports each finding as it is made. `with_bind`: also bind at each host of each carrier, and unbind.
 pub fn examine(file: &Path, with_bind: bool, tell: &mut dyn FnMut(Finding)) {
     let shown = file.display().to_string();
     let config = Config::load(file);
@@ -52,13 +52,13 @@ fn of_configuration(file: &str, loaded: &Result<Config, Problems>) -> Vec<Findin
         loaded.as_ref().map_err(Clone::clone).and_then(|config| translate::check(config, file).map(|()| config));
     match checked {
         Err(Problems(problems)) => {
-            let advice = "mend it; config/stentor.toml explains every key";
+            let advice = "correct it; config/stentor.toml explains every key";
             problems.iter().map(|problem: &Problem| Finding::fail(CHECK, problem.to_string(), advice)).collect()
         }
         Ok(config) => {
             let odd = warnings(config, certificates::now_s());
-            let mut found = vec![Finding::ok(CHECK, format!("{file} can be carried out"))];
-            let advice = "change it, unless it is meant so";
+            let mut found = vec![Finding::ok(CHECK, format!("{file} is valid"))];
+            let advice = "change it, unless it is intended";
             found.extend(odd.iter().map(|warning| Finding::warn(CHECK, warning.to_string(), advice)));
             found
         }

@@ -1,5 +1,5 @@
-//! The data directory: whether it is there or can be made, whose it is, what file system it is on, what is free, and who uses it.
-//! Takes no lock that a daemon has, and makes nothing but the trial of [`syncing`](super::syncing).
+//! The data directory: whether it exists or can be made, its owner, its file system, its free space, and the process that uses it.
+//! Takes no lock that a daemon has, and writes nothing but the test file of [`syncing`](super::syncing).
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,21 +15,21 @@ use crate::config::Config;
 use crate::disk::directory::{self, Format, Refusal};
 use crate::runtime::disk;
 
-/// What the data directory, and whoever uses it, look like.
+/// The data directory and the daemon that uses it.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// The directory itself, or the nearest above it that is there.
+    /// The directory itself, or its nearest existing parent.
     there: PathBuf,
     is_there: bool,
-    /// The daemon that uses it.
+    /// The daemon's process id, if one runs.
     pub(super) daemon: Option<i32>,
-    /// For what it was made; `None`: it was not yet.
+    /// Node and shards that it was made for; `None`: it was not made yet.
     format: Result<Option<Format>, Refusal>,
 }
 
 impl Place {
-    /// `shards`: of a new one.
+    /// `shards`: number of shards that a new directory would get.
     pub(super) fn look(config: &Config, shards: usize) -> Self {
         let path = &config.node.data_dir;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -47,7 +47,7 @@ impl Place {
         made.unwrap_or(of_new).clamp(1, 255) as u8
     }
 
-    /// Everything about it.
+    /// All findings about it.
     pub(super) fn looks(&self, config: &Config, shards: u8) -> Vec<Finding> {
         let mut found = vec![self.rights(), self.made(), of_daemon(self.daemon)];
         found.push(of_file_system(disk::kind(&self.there)));
@@ -77,23 +77,25 @@ impl Place {
             Ok(Some(Format { node, shards, .. })) => {
                 Finding::ok(CHECK, format!("{path} was made for node {node} with {shards} shards, as configured"))
             }
-            Ok(None) => Finding::ok(CHECK, "none yet: the first start makes it"),
-            Err(refusal) => {
-                Finding::fail(CHECK, refusal.to_string(), "set node.data_dir, node.id and node.shards as they were")
-            }
+            Ok(None) => Finding::ok(CHECK, "none yet: the first start creates it"),
+            Err(refusal) => Finding::fail(
+                CHECK,
+                refusal.to_string(),
+                "set node.data_dir, node.id and node.shards to what they were",
+            ),
         }
     }
 }
 
 const CHECK: &str = "data directory";
-const OWN: &str = "make it for the user that runs the daemon: install -d -m 0700 -o USER DIRECTORY";
+const OWN: &str = "create it for the user that runs the daemon: install -d -m 0700 -o USER DIRECTORY";
 
-/// Whose a directory is.
+/// Owner and permissions of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owner {
     user: u32,
     name: Option<String>,
-    /// Who asks.
+    /// The user that runs the check.
     us: u32,
     /// Permission bits.
     mode: u32,
@@ -115,7 +117,7 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// In the text of `/etc/passwd`.
+/// The user's name in the text of `/etc/passwd`.
 fn name_of(users: &str, user: u32) -> Option<String> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -127,19 +129,23 @@ fn name_of(users: &str, user: u32) -> Option<String> {
 fn of_missing(path: &Path, above: &Path, writable: io::Result<()>) -> Finding {
     let (path, above) = (path.display(), above.display());
     match writable {
-        Ok(()) => Finding::ok(CHECK, format!("{path} is not there yet, and can be made in {above}")),
-        Err(error) => Finding::fail(CHECK, format!("{path} is not there, and cannot be made in {above}: {error}"), OWN),
+        Ok(()) => Finding::ok(CHECK, format!("{path} does not exist yet, and can be created in {above}")),
+        Err(error) => {
+            Finding::fail(CHECK, format!("{path} does not exist, and cannot be created in {above}: {error}"), OWN)
+        }
     }
 }
 
 fn of_rights(path: &Path, is_directory: bool, owner: &Owner, writable: io::Result<()>) -> Finding {
     let path = path.display();
     if !is_directory {
-        return Finding::fail(CHECK, format!("{path} is no directory"), "set node.data_dir to another");
+        return Finding::fail(CHECK, format!("{path} is not a directory"), "set node.data_dir to another path");
     }
     if let Err(error) = writable {
-        let advice = format!("run this as the user that runs the daemon, or give it to that: chown USER {path}");
-        return Finding::fail(CHECK, format!("{path} is {owner}, and cannot be written: {error}"), advice);
+        let advice = format!(
+            "run this command as the user that runs the daemon, or make that user the owner: chown USER {path}"
+        );
+        return Finding::fail(CHECK, format!("{path} is {owner}, and is not writable: {error}"), advice);
     }
     if owner.us != 0 && owner.us != owner.user {
         let advice = format!("chown {} {path}", owner.us);
@@ -159,7 +165,7 @@ fn of_daemon(daemon: Option<i32>) -> Finding {
     }
 }
 
-/// By the number of its kind (statfs(2)).
+/// Judges a file system by the number of its kind (statfs(2)).
 fn of_file_system(kind: io::Result<u64>) -> Finding {
     const CHECK: &str = "file system";
     const ELSEWHERE: &str = "put node.data_dir on a disk of this machine (for a container: a volume)";
@@ -172,22 +178,22 @@ fn of_file_system(kind: io::Result<u64>) -> Finding {
         Ok(0x9123_683E) => Finding::ok(CHECK, "btrfs"),
         Ok(0x2FC1_2FC1) => Finding::ok(CHECK, "zfs"),
         Ok(0xF2F5_2010) => Finding::ok(CHECK, "f2fs"),
-        Ok(other) => Finding::ok(CHECK, format!("of a kind that is not known here (0x{other:x})")),
-        Err(error) => Finding::warn(CHECK, format!("its kind cannot be told: {error}"), ELSEWHERE),
+        Ok(other) => Finding::ok(CHECK, format!("of an unknown kind (0x{other:x})")),
+        Err(error) => Finding::warn(CHECK, format!("its kind cannot be read: {error}"), ELSEWHERE),
     }
 }
 
 fn of_space(found: &io::Result<disk::Space>) -> Finding {
     const CHECK: &str = "free space";
     match found {
-        Err(error) => Finding::fail(CHECK, format!("cannot be told: {error}"), "look at the disk"),
+        Err(error) => Finding::fail(CHECK, format!("cannot be read: {error}"), "check the disk"),
         Ok(disk::Space { free, floor, needed }) => {
             let [free_is, floor_is, needed_is] = [*free, *floor, *needed].map(size);
             if free < needed {
                 let what = format!(
-                    "{free_is}, of {needed_is} that are needed (limits.disk_floor is {floor_is}): messages would be refused"
+                    "{free_is} of the {needed_is} needed (limits.disk_floor is {floor_is}): messages would be refused"
                 );
-                return Finding::fail(CHECK, what, "make room, or use a larger disk");
+                return Finding::fail(CHECK, what, "free some space, or use a larger disk");
             }
             Finding::ok(CHECK, format!("{free_is}; below {floor_is} (limits.disk_floor) messages are refused"))
         }
@@ -219,7 +225,7 @@ mod tests {
         assert_eq!((foreign.state, foreign.advice.as_str()), (State::Warn, "chown 5 /d"));
         let closed = judge(owner(998, 5, 0o700), refused());
         assert_eq!(closed.state, State::Fail);
-        assert!(closed.what.starts_with("/d is stentor's, mode 0700, and cannot be written: "), "{closed:?}");
+        assert!(closed.what.starts_with("/d is stentor's, mode 0700, and is not writable: "), "{closed:?}");
         assert_eq!(of_rights(path, false, &owner(0, 0, 0o600), Ok(())).state, State::Fail);
     }
 
@@ -227,7 +233,7 @@ mod tests {
     fn one_that_is_not_there_can_be_made_or_not() {
         let (path, above) = (Path::new("/var/d"), Path::new("/var"));
         let can = of_missing(path, above, Ok(()));
-        assert_eq!(can, Finding::ok(CHECK, "/var/d is not there yet, and can be made in /var"));
+        assert_eq!(can, Finding::ok(CHECK, "/var/d does not exist yet, and can be created in /var"));
         let cannot = of_missing(path, above, refused());
         assert!(cannot.state == State::Fail && cannot.advice.contains("install -d"), "{cannot:?}");
     }

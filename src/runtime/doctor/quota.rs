@@ -1,5 +1,5 @@
-//! CPUs: on which this process may run, and how much of them its control group may use. Knows the texts of the kernel, of
-//! control groups v2 and v1; a text that it does not know is no limit.
+//! CPUs: on how many this process may run, and how much of their time its control group may use. Knows the kernel's texts, for
+//! control groups v2 and v1; a text that it does not understand means no limit.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ pub(super) fn allowed() -> Option<usize> {
     of_status(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// CPUs' worth of time that its control group, or one above it, may use; `None`: as much as there is.
+/// How many CPUs' worth of time its control group, or a parent of it, may use; `None`: no limit.
 pub(super) fn quota() -> Option<f64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let quotas = groups.lines().filter_map(of_group).flat_map(|(tree, path, version)| {
@@ -26,14 +26,14 @@ pub(super) fn quota() -> Option<f64> {
     quotas.reduce(f64::min)
 }
 
-/// Of control groups.
+/// Version of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,
     Two,
 }
 
-/// A line of `/proc/self/cgroup` that says where the time of CPUs is counted: the tree and the path in it.
+/// A line of `/proc/self/cgroup` for the controller of CPU time: the tree and the path in it.
 fn of_group(line: &str) -> Option<(&'static str, &str, Version)> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -46,7 +46,7 @@ fn of_group(line: &str) -> Option<(&'static str, &str, Version)> {
     }
 }
 
-/// `max 100000`, or `150000 100000`: microseconds in each so many.
+/// `max 100000`, or `150000 100000`: microseconds of CPU time per period of microseconds.
 fn of_max(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
     of_pair(quota, period)

@@ -1,4 +1,4 @@
-//! The file of the admin socket: whether the start could make it, or whose it is.
+//! The file of the admin socket: whether a start could make it, or which process has it.
 
 use std::{io, path::Path};
 
@@ -7,7 +7,7 @@ use crate::runtime::admin_socket::{self, Found};
 
 const CHECK: &str = "node.admin_socket";
 
-/// `daemon`: the process that uses the data directory.
+/// Checks the socket. `daemon`: the process that uses the data directory.
 pub(super) fn look(path: &Path, daemon: Option<i32>) -> Finding {
     judge(path, admin_socket::look(path), daemon)
 }
@@ -19,7 +19,7 @@ fn judge(path: &Path, found: io::Result<Found>, daemon: Option<i32>) -> Finding 
         (Err(error), _) => Finding::fail(CHECK, format!("{shown}: {error}"), "set node.admin_socket to another path"),
         (Ok(Found::NoSocket), _) => {
             let advice = "remove what is there, or set node.admin_socket to another path: the start leaves it alone";
-            Finding::fail(CHECK, format!("{shown} is no socket"), advice)
+            Finding::fail(CHECK, format!("{shown} is not a socket"), advice)
         }
         (Ok(Found::Living(Some(holder))), Some(daemon)) if holder == daemon => {
             Finding::ok(CHECK, format!("{shown} is held by the running daemon, process {daemon}"))
@@ -31,10 +31,10 @@ fn judge(path: &Path, found: io::Result<Found>, daemon: Option<i32>) -> Finding 
             Finding::fail(CHECK, format!("process {holder} listens at {shown}"), elsewhere)
         }
         (Ok(Found::Living(None) | Found::Closed), None) => {
-            Finding::fail(CHECK, format!("another process has {shown}"), elsewhere)
+            Finding::fail(CHECK, format!("another process uses {shown}"), elsewhere)
         }
         (Ok(Found::Nothing | Found::Left), Some(daemon)) => {
-            let what = format!("nobody listens at {shown}: process {daemon}, the running daemon, does not");
+            let what = format!("no process listens at {shown}: process {daemon}, the running daemon, does not");
             Finding::warn(CHECK, what, "it was started without this path: restart it to change that")
         }
         (Ok(Found::Left), None) => {
@@ -49,8 +49,12 @@ fn nothing(path: &Path) -> Finding {
     if parent.is_dir() {
         return Finding::ok(CHECK, format!("{} is free", path.display()));
     }
-    let what = format!("{} is not there yet", parent.display());
-    Finding::warn(CHECK, what, "a service has it by RuntimeDirectory=, as the package's; any other start needs it made")
+    let what = format!("{} does not exist yet", parent.display());
+    Finding::warn(
+        CHECK,
+        what,
+        "a systemd service creates it by RuntimeDirectory=, as the package's does; otherwise create it first",
+    )
 }
 
 #[cfg(test)]

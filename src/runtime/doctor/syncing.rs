@@ -1,4 +1,4 @@
-//! How long the disk takes to keep something: bytes appended to a file and synced, again and again, as a batch is. Writes a
+//! How long the disk takes to sync: bytes are appended to a file and synced, again and again, as for a batch. Writes a
 //! file of its own and removes it.
 
 use std::fs::{self, File, OpenOptions};
@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 use super::finding::Finding;
 use crate::disk::{directory, private};
 
-/// So often.
+/// How often bytes are appended and synced.
 const ROUNDS: usize = 200;
-/// So many bytes each time.
+/// Bytes of each round.
 const OCTETS: usize = 4 << 10;
-/// A slow disk gets no more rounds after this.
+/// On a slow disk no further round begins after this.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// Less free than this, and nothing is written: it may be the last of what a daemon has.
+/// With less free space than this nothing is written: a daemon may need the rest.
 const FREE_MIN: u64 = 64 << 20;
-/// No disk keeps anything as quickly, unless it has a cache that outlives a loss of power.
+/// A shorter sync is only plausible for a disk whose cache survives a loss of power.
 const PLAUSIBLE_US: u64 = 20;
-/// A batch would wait for this, and its 202 with it.
+/// A batch, and the 202 of its messages, would wait this long for the disk.
 const SLOW_US: u64 = 50_000;
 
 const CHECK: &str = "sync";
 
-/// In this directory, which is there, with so many bytes free.
+/// Measures in this existing directory, which has `free` bytes free.
 pub(super) fn look(directory: &Path, free: u64) -> Finding {
     if free < FREE_MIN {
-        return Finding::warn(CHECK, "not measured: too little is free", "make room, and look again");
+        return Finding::warn(CHECK, "not measured: too little space is free", "free some space, and try again");
     }
     judge(measure(&directory.join(directory::TRIAL_FILE)))
 }
 
-/// What each round took, µs.
+/// The time of each round in µs.
 fn measure(path: &Path) -> io::Result<Vec<u64>> {
     let mut trial = Trial::begin(path)?;
     let (octets, begun) = ([0x5A; OCTETS], Instant::now());
@@ -46,7 +46,7 @@ fn measure(path: &Path) -> io::Result<Vec<u64>> {
     Ok(rounds_us)
 }
 
-/// The file, as long as it is there. It has a name, for some file systems do not sync what has none.
+/// The test file, removed when this is dropped. It has a name, because some file systems do not sync files without one.
 struct Trial {
     file: File,
     path: PathBuf,
@@ -54,7 +54,7 @@ struct Trial {
 
 impl Trial {
     fn begin(path: &Path) -> io::Result<Self> {
-        // One that was killed may have left it.
+        // A killed run may have left one.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -80,7 +80,7 @@ fn judge(found: io::Result<Vec<u64>>) -> Finding {
     };
     rounds_us.sort_unstable();
     let (Some(p50), Some(p99)) = (part(&rounds_us, 50), part(&rounds_us, 99)) else {
-        return Finding::warn(CHECK, "not measured: the disk took too long for the first time", "look at the disk");
+        return Finding::warn(CHECK, "not measured: the first round took too long", "check the disk");
     };
     let ms = |us: u64| us as f64 / 1_000.0;
     let rounds = rounds_us.len();
@@ -103,7 +103,7 @@ fn judge(found: io::Result<Vec<u64>>) -> Finding {
     Finding::ok(CHECK, what)
 }
 
-/// The value that so many percent of a sorted list do not exceed.
+/// The value that `percent` percent of a sorted list do not exceed.
 fn part(sorted: &[u64], percent: usize) -> Option<u64> {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied()
@@ -137,7 +137,7 @@ mod tests {
             assert!(told.state == State::Warn && told.what.starts_with("not measured: "), "{told:?}");
         }
         let told = look(Path::new("/nowhere/at/all"), FREE_MIN - 1);
-        assert_eq!(told.what, "not measured: too little is free");
+        assert_eq!(told.what, "not measured: too little space is free");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A visit to one host of a carrier: its name, TCP, TLS, and, where that is wanted, a bind with an unbind behind it. On a thread that
-//! may wait; each step has its time, and what the host sends neither lengthens it nor is kept.
+//! A visit to one host of a carrier: its name, TCP, TLS, and, if asked for, a bind followed by an unbind. On a thread that
+//! may wait; each step has a time limit, which nothing that the host sends can extend, and nothing that it sends is kept.
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,74 +21,74 @@ use crate::host::names::ADDRESSES_MAX;
 use crate::runtime::{certificates, tls};
 use stentor_smpp::pdu::BindMode;
 
-/// For the answer of the name servers.
+/// Time limit for the answer of the name servers.
 const NAME: Duration = Duration::from_secs(5);
-/// For TCP, all addresses of a name together.
+/// Time limit for TCP, for all addresses of a name together.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For the handshake of TLS.
+/// Time limit for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// A host that takes a connection and hangs up does so within this; most do because they do not know our address.
+/// A host that accepts a connection and hangs up does so within this time; most do so because they do not know our address.
 const MOMENT: Duration = Duration::from_millis(500);
-/// Names being looked up at once. A lookup cannot be cancelled: one that hangs outlives its visit.
+/// Name look-ups at once. A look-up cannot be cancelled: one that hangs outlives its visit.
 const LOOKUPS_MAX: usize = 64;
 
-/// Whom to visit.
+/// One host to visit.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// Name or address.
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) source_ip: Option<IpAddr>,
-    /// `None`: plain TCP. The error is the files'.
+    /// `None`: plain TCP. The error is about the certificate files.
     pub(super) tls: Option<Result<Trust, String>>,
-    /// `Some`: bind with it.
+    /// If set, bind with this account.
     pub(super) account: Option<Account>,
 }
 
-/// How a host is trusted, and the name in its certificate where that is not its own.
+/// How a host's certificate is checked, and the name in it if that is not the host's own.
 pub(super) type Trust = (Arc<ClientConfig>, Option<ServerName<'static>>);
 
-/// A visit that went well.
+/// The result of a visit that went well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) address: SocketAddr,
-    /// What TCP took.
+    /// How long connecting took.
     pub(super) took: Duration,
     pub(super) tls: Option<Secured>,
-    /// Modes that were bound, each with what the carrier called itself.
+    /// Modes that were bound, each with the carrier's `system_id`.
     pub(super) bound: Vec<(BindMode, String)>,
 }
 
-/// What TLS came to.
+/// The result of the TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Secured {
     pub(super) version: &'static str,
-    /// When the first of the certificates that were shown ends, seconds since 1970.
+    /// When the first of the host's certificates ends, in seconds since 1970.
     pub(super) ends_s: Option<i64>,
 }
 
-/// Where a visit ended.
+/// The step at which a visit failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The name has no address.
     Name(String),
-    /// TCP did not come about.
+    /// TCP could not connect.
     Connect(String),
-    /// TLS did not come about.
+    /// The TLS handshake failed.
     Tls(String),
-    /// It took the connection and ended it.
+    /// The host accepted the connection and closed it.
     HungUp,
-    /// The bind was not taken.
+    /// The bind failed.
     Bind(BindMode, BindTrouble),
-    /// There was no time left for it.
+    /// There was no time left for this host.
     NoTime,
 }
 
-/// Lookups under way, of all visits.
+/// Look-ups under way, of all visits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lookups(Arc<AtomicUsize>);
 
-/// Ends at `end` whatever happens, but for a few milliseconds.
+/// Ends at `end` at the latest, give or take a few milliseconds.
 pub(super) fn visit(target: &Target, lookups: &Lookups, end: Instant) -> Result<Seen, Trouble> {
     if Instant::now() >= end {
         return Err(Trouble::NoTime);
@@ -102,7 +102,7 @@ pub(super) fn visit(target: &Target, lookups: &Lookups, end: Instant) -> Result<
     Ok(seen)
 }
 
-/// One connection, from its beginning to its end.
+/// One connection, from beginning to end.
 fn meet(target: &Target, addresses: &[SocketAddr], mode: Option<BindMode>, end: Instant) -> Result<Seen, Trouble> {
     let begun = Instant::now();
     let connected = connect(addresses, target.source_ip, by(CONNECT, end));
@@ -133,7 +133,7 @@ fn meet(target: &Target, addresses: &[SocketAddr], mode: Option<BindMode>, end: 
     Ok(seen)
 }
 
-/// So much later, and not after `end`.
+/// `time` from now, but not after `end`.
 fn by(time: Duration, end: Instant) -> Instant {
     (Instant::now() + time).min(end)
 }
@@ -146,7 +146,7 @@ fn addresses(target: &Target, lookups: &Lookups, until: Instant) -> Result<Vec<S
     found.retain(|address| target.source_ip.is_none_or(|source| source.is_ipv4() == address.is_ipv4()));
     found.truncate(ADDRESSES_MAX);
     match found.is_empty() {
-        true => Err("it has no address of source_ip's kind".to_owned()),
+        true => Err("it has no address of the same IP version as source_ip".to_owned()),
         false => Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
     }
 }
@@ -181,7 +181,7 @@ impl Lookups {
     }
 }
 
-/// The first address that answers; each gets the same part of what is left of the time.
+/// Connects to the first address that answers; each gets an equal part of the time that is left.
 fn connect(
     addresses: &[SocketAddr],
     source: Option<IpAddr>,
@@ -231,12 +231,12 @@ fn secure(
     Ok((StreamOwned::new(connection, socket), Secured { version, ends_s }))
 }
 
-/// As the log of a daemon says it, with the time that it has here.
+/// In the words of the daemon's log, with the time limit of this visit.
 fn in_time(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => {
             format!(
-                "it does not answer the handshake within {} s: perhaps this port speaks no TLS",
+                "it does not answer the handshake within {} s: perhaps this port does not speak TLS",
                 HANDSHAKE.as_secs()
             )
         }
@@ -244,7 +244,7 @@ fn in_time(error: &io::Error) -> String {
     }
 }
 
-/// Whether it hangs up at once. Under TLS 1.3 a host refuses our certificate when we take the handshake to be over.
+/// Whether the host hangs up at once. Under TLS 1.3 a host refuses our certificate only after the handshake is over for us.
 fn listen(stream: &mut dyn Stream) -> Result<(), Trouble> {
     match stream.read(&mut [0; 64]) {
         Ok(0) => Err(Trouble::HungUp),
@@ -257,12 +257,12 @@ fn listen(stream: &mut dyn Stream) -> Result<(), Trouble> {
     }
 }
 
-/// What is spoken over.
+/// What a bind is sent over.
 pub(super) trait Stream: Read + Write {}
 
 impl<S: Read + Write> Stream for S {}
 
-/// A socket with an end of its time.
+/// A socket whose reads and writes end in time.
 struct Timed {
     socket: TcpStream,
     until: Rc<Cell<Instant>>,
@@ -303,25 +303,27 @@ impl fmt::Display for Trouble {
             Self::Name(why) => write!(out, "no address: {why}"),
             Self::Connect(why) => write!(out, "no connection: {why}"),
             Self::Tls(why) => write!(out, "no TLS: {why}"),
-            Self::HungUp => out.write_str("it takes the connection and hangs up"),
+            Self::HungUp => out.write_str("it accepts the connection and hangs up"),
             Self::Bind(mode, trouble) => write!(out, "no bind as {}: {trouble}", binding::name(*mode)),
-            Self::NoTime => out.write_str("not looked at: others took all the time"),
+            Self::NoTime => out.write_str("not checked: other hosts took all the time"),
         }
     }
 }
 
 impl Trouble {
-    /// What to do about it.
+    /// What the operator can do about it.
     pub(super) const fn advice(&self) -> &'static str {
         match self {
             Self::Name(_) => "check the name in `hosts`, and this machine's name servers (/etc/resolv.conf)",
             Self::Connect(_) => {
                 "check `hosts`, `source_ip`, firewalls and routes; ask the carrier whether it knows this machine's address"
             }
-            Self::Tls(_) => "check the carrier's `tls`; ask the carrier which certificate it shows and wants",
-            Self::HungUp => "ask the carrier whether it permits this machine's address",
+            Self::Tls(_) => {
+                "check the carrier's `tls`; ask the carrier which certificate it shows and which it requires"
+            }
+            Self::HungUp => "ask the carrier whether it allows this machine's address",
             Self::Bind(_, trouble) => trouble.advice(),
-            Self::NoTime => "look again when the others can be reached",
+            Self::NoTime => "try again when the other hosts can be reached",
         }
     }
 }

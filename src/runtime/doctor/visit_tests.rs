@@ -1,4 +1,4 @@
-//! Hosts that serve, refuse, hang, hang up, flood, show this certificate or that: each ends a visit in time, in its own words.
+//! Hosts that serve, refuse, hang, hang up, flood, or show various certificates: each visit ends in time, in its own words.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -13,17 +13,17 @@ use super::*;
 use crate::config::{CarrierTls, Config, HttpTls};
 use stentor_smpp::status::CommandStatus;
 
-/// What a test waits for at most; none comes near it.
+/// What a test waits for at most; none takes nearly as long.
 const LONG: Duration = Duration::from_secs(60);
-/// The time of a visit that is to end by it.
+/// The time limit of a visit that reaches it.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A host that does that with the first connection, and then holds it until the other side goes.
+/// A host that calls `serve` with the first connection, and then holds it until the other side closes.
 fn host(serve: impl FnOnce(&mut TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || {
-        let (mut socket, _) = listener.accept().expect("somebody comes");
+        let (mut socket, _) = listener.accept().expect("a client connects");
         serve(&mut socket);
         let _ = io::copy(&mut socket, &mut io::sink());
     });
@@ -44,8 +44,8 @@ fn see(target: &Target, time: Duration) -> Result<Seen, Trouble> {
     visit(target, &Lookups::default(), Instant::now() + time)
 }
 
-/// `cert.pem` and `key.pem` for "localhost", signed by itself, until that year, which is in its own name too: two of one name would
-/// be taken for one authority with a wrong signature.
+/// `cert.pem` and `key.pem` for "localhost", self-signed, valid until that year. The year is part of the issuer's name: two of one
+/// name would be taken for one authority with a wrong signature.
 fn files(year: i32) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let key = KeyPair::generate().expect("a key");
@@ -58,7 +58,7 @@ fn files(year: i32) -> TempDir {
     directory
 }
 
-/// A host with that certificate; `wants_ours`: it asks for ours.
+/// A host with that certificate; `wants_ours`: it requires a client certificate.
 fn tls_host(at: &Path, wants_ours: bool) -> u16 {
     let file = |name: &str| at.join(name);
     let typed =
@@ -66,7 +66,7 @@ fn tls_host(at: &Path, wants_ours: bool) -> u16 {
     let server = tls::server(&typed).expect("a server");
     host(move |socket| {
         let mut connection = ServerConnection::new(server).expect("a server");
-        // An error is the other side's, or its alert is out.
+        // If this fails, the other side is at fault, or its alert is sent.
         let _ = connection.complete_io(socket);
     })
 }
@@ -85,7 +85,7 @@ fn one_that_listens_is_seen_and_one_that_does_not_is_no_connection() {
     let seen = see(&target(host(|_| {})), LONG).expect("it listens");
     assert_eq!((seen.tls, seen.bound), (None, Vec::new()));
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
-    let refused = see(&target(free.port()), LONG).expect_err("nobody listens").to_string();
+    let refused = see(&target(free.port()), LONG).expect_err("no server listens").to_string();
     assert!(refused.starts_with(&format!("no connection: {free}: ")), "{refused}");
 }
 
@@ -94,7 +94,7 @@ fn a_source_address_has_its_say() {
     let from = |source: &str, port| Target { source_ip: source.parse().ok(), ..target(port) };
     see(&from("127.0.0.2", host(|_| {})), LONG).expect("from there");
     let other_kind = see(&from("::1", 1), LONG).expect_err("another kind");
-    assert_eq!(other_kind.to_string(), "no address: it has no address of source_ip's kind");
+    assert_eq!(other_kind.to_string(), "no address: it has no address of the same IP version as source_ip");
     let foreign = see(&from("192.0.2.1", host(|_| {})), LONG).expect_err("not ours");
     assert!(matches!(foreign, Trouble::Connect(_)), "{foreign}");
 }
@@ -163,7 +163,7 @@ fn one_that_is_silent_ends_by_the_time_given() {
     assert_eq!(see(&target(1), Duration::ZERO), Err(Trouble::NoTime));
 }
 
-/// A PDU without a body.
+/// The header of a PDU without a body.
 fn header(command: u32, status: u32, sequence: u32) -> Vec<u8> {
     [16, command, status, sequence].into_iter().flat_map(u32::to_be_bytes).collect()
 }
@@ -197,9 +197,9 @@ fn one_that_refuses_the_account_or_speaks_something_else_is_told() {
     assert_eq!(refused.to_string(), "no bind as transceiver: refused with ESME_RINVPASWD (0x0E)");
     assert!(refused.advice().contains("`password`"));
     let full = binding(header(0x8000_0009, 0x05, 1)).expect_err("refused");
-    assert!(full.advice().contains("a running daemon has some"), "{}", full.advice());
+    assert!(full.advice().contains("a running daemon uses some"), "{}", full.advice());
     let other = binding(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()).expect_err("no SMPP");
-    assert!(other.advice().contains("speaks no SMPP"), "{other}");
+    assert!(other.advice().contains("does not speak SMPP"), "{other}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What a session tells its owner.
+//! The events that a session reports to its caller.
 //!
-//! Knows the words only: what was answered, what came in, what is left open at the end and why it ended.
+//! Holds only the types: for responses, for PDUs received, for requests without a response at the end, and for the reason of
+//! the end.
 
 use super::super::decode::{DecodeError, Quirks};
 use super::super::encode::EncodeError;
@@ -13,68 +14,68 @@ use super::super::tlv::Tlvs;
 use super::super::window::Request;
 use std::fmt;
 
-/// The response to one of our requests.
+/// The response to a request of this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a, T> {
-    /// The owner's word for the request.
+    /// The caller's token for the request.
     pub token: T,
     /// The request's sequence number.
     pub sequence: u32,
-    /// The peer's verdict.
+    /// The peer's answer: success, or the reason of a refusal.
     pub status: CommandStatus,
     /// The SMSC's id of the message, raw; empty in most refusals and in deliver_sm_resp.
     pub message_id: &'a [u8],
     /// Optional parameters of the response.
     pub tlvs: Tlvs<'a>,
-    /// True if [`Event::ResponseTimeout`] was reported for it before.
+    /// True if [`Event::ResponseTimeout`] was reported for the request before.
     pub late: bool,
-    /// True if the peer answered by generic_nack: it could not read the request.
+    /// True if the peer answered with generic_nack because it could not read the request.
     pub nacked: bool,
     /// When the request was queued, on the monotonic clock.
     pub queued_at_ns: u64,
 }
 
 impl<'a, T> Answer<'a, T> {
-    /// The same under another word.
+    /// The same response with another token.
     pub fn under<U>(self, token: U) -> Answer<'a, U> {
         let Self { sequence, status, message_id, tlvs, late, nacked, queued_at_ns, .. } = self;
         Answer { token, sequence, status, message_id, tlvs, late, nacked, queued_at_ns }
     }
 }
 
-/// How far a request without an answer got.
+/// How far a request without a response got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The socket certainly did not accept its last byte: the peer cannot have read it.
+    /// The socket certainly did not accept its last byte, so the peer cannot have read it.
     NeverWritten,
-    /// It may have been read; nobody knows.
+    /// The peer may or may not have read it.
     Unanswered,
 }
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The owner closed it without unbinding.
+    /// The caller closed it without unbinding.
     Requested,
-    /// Our unbind was answered.
+    /// The peer answered this side's unbind.
     Unbound,
-    /// Our unbind was not answered in time.
+    /// The peer did not answer this side's unbind in time.
     UnbindTimeout,
-    /// The peer sent unbind and was answered.
+    /// The peer sent unbind, and was answered.
     PeerUnbound,
     /// The peer refused the bind.
     BindRefused(CommandStatus),
-    /// No bound session in time.
+    /// The session was not bound within [`Options::session_init_ns`](super::Options::session_init_ns).
     SessionInitTimeout,
-    /// No sign of life after our enquire_link.
+    /// Nothing came from the peer after an enquire_link.
     EnquireLinkTimeout,
-    /// Nothing but enquire_link for too long.
+    /// Only enquire_link was exchanged for too long.
     Inactivity,
-    /// The stream cannot be read.
+    /// The peer's stream cannot be cut into PDUs.
     Framing(FramingError),
-    /// The owner said that the connection is gone.
+    /// The caller reported that the connection is lost.
     ConnectionLost,
-    /// The peer sends, and does not read what we answer.
+    /// The peer sends requests but does not read the responses.
     PeerNotReading,
 }
 
@@ -99,13 +100,13 @@ impl fmt::Display for CloseReason {
 /// Why a PDU was not queued. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// Not bound (yet, or any more, or unbinding).
+    /// The session is not bound: not yet, no longer, or it is unbinding.
     NotBound,
-    /// The bind's mode or our role does not allow it.
+    /// The bind's mode or the session's role does not allow it.
     WrongDirection,
-    /// As many requests wait as the window allows.
+    /// The window has no room for another request.
     WindowFull,
-    /// The socket takes too little: more bytes wait than the limit allows.
+    /// More bytes wait for the socket than the limit allows.
     Backlogged,
     /// A field breaks the protocol's limits.
     Encode(EncodeError),
@@ -117,7 +118,7 @@ impl fmt::Display for SendError {
             SendError::NotBound => f.write_str("the session is not bound"),
             SendError::WrongDirection => f.write_str("the bind does not carry this kind of message"),
             SendError::WindowFull => f.write_str("the window is full"),
-            SendError::Backlogged => f.write_str("too many octets wait for the socket"),
+            SendError::Backlogged => f.write_str("too many bytes wait for the socket"),
             SendError::Encode(error) => error.fmt(f),
         }
     }
@@ -131,28 +132,28 @@ impl From<EncodeError> for SendError {
     }
 }
 
-/// What happened. Every PDU that arrives is exactly one event; some events come without one.
+/// What happened. Every PDU that arrives causes exactly one event; some events have no PDU.
 ///
-/// Borrowed fields point into the input or into the session and live until the next call.
+/// Borrowed fields point into the input or into the session, and are valid until the next call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a, T> {
     /// Client: the bind was accepted.
     Bound {
-        /// As asked.
+        /// The mode that was asked for.
         mode: BindMode,
-        /// What the SMSC calls itself, and its version.
+        /// Name and version of the SMSC.
         resp: BindResp<'a>,
     },
     /// Client: the bind was refused. [`Event::Closed`] follows.
     BindFailed {
-        /// Why.
+        /// The reason.
         status: CommandStatus,
     },
-    /// Server: a client wants to bind. Answer by `answer_bind`; nothing else can happen before.
+    /// Server: a client wants to bind. Answer with `answer_bind`; nothing else is possible before that.
     BindRequest {
-        /// Which ways.
+        /// The mode that is asked for.
         mode: BindMode,
-        /// Who.
+        /// The client's account and password.
         bind: Bind<'a>,
     },
     /// Client: submit_sm was answered.
@@ -161,108 +162,109 @@ pub enum Event<'a, T> {
     DeliverResp(Answer<'a, T>),
     /// data_sm was answered.
     DataResp(Answer<'a, T>),
-    /// Client: query_sm was answered; `found` is `None` in refusals without a body.
+    /// Client: query_sm was answered.
     QueryResp {
-        /// Which and how.
+        /// The response as for any request.
         answer: Answer<'a, T>,
-        /// What the SMSC knows.
+        /// State of the message; `None` in a refusal without a body.
         found: Option<QuerySmResp<'a>>,
     },
-    /// No answer in time. The place in the window is free again; a late answer is still reported for a while.
+    /// No response came in time. The request no longer counts in the window; a late response is still reported for a while.
     ResponseTimeout {
-        /// The owner's word for the request.
+        /// The caller's token for the request.
         token: T,
         /// The request's sequence number.
         sequence: u32,
-        /// What was asked.
+        /// Kind of the request.
         request: Request,
-        /// How far it got: a stalled socket shows here.
+        /// How far it got; [`Fate::NeverWritten`] means that the socket is stalled.
         fate: Fate,
     },
-    /// Server: a message to carry. Answer by `answer_submit`, whenever, in any order.
+    /// Server: a message was submitted. Answer with `answer_submit`, at any time and in any order.
     Submit {
-        /// What the answer needs.
+        /// To be passed to `answer_submit`.
         sequence: u32,
         /// The message.
         message: ShortMessage<'a>,
-        /// What was forgiven.
+        /// Deviations that were tolerated.
         quirks: Quirks,
     },
-    /// Client: a receipt or a message from a handset. Answer by `answer_deliver`, whenever, in any order.
+    /// Client: a receipt or a message from a handset. Answer with `answer_deliver`, at any time and in any order.
     Deliver {
-        /// What the answer needs.
+        /// To be passed to `answer_deliver`.
         sequence: u32,
         /// The message.
         message: ShortMessage<'a>,
-        /// What was forgiven.
+        /// Deviations that were tolerated.
         quirks: Quirks,
     },
-    /// A data_sm. Answer by `answer_data`, whenever, in any order.
+    /// A data_sm. Answer with `answer_data`, at any time and in any order.
     Data {
-        /// What the answer needs.
+        /// To be passed to `answer_data`.
         sequence: u32,
         /// The message.
         message: DataSm<'a>,
-        /// What was forgiven.
+        /// Deviations that were tolerated.
         quirks: Quirks,
     },
-    /// Server: the state of a message is asked for. Answer by `answer_query`.
+    /// Server: the client asks for the state of a message. Answer with `answer_query`.
     Query {
-        /// What the answer needs.
+        /// To be passed to `answer_query`.
         sequence: u32,
-        /// Which message.
+        /// The message.
         query: QuerySm<'a>,
     },
     /// Client: a subscriber can be reached again. Needs no answer.
     Alert(AlertNotification<'a>),
     /// Client: the SMSC asks for a bind. Needs no answer.
     Outbind(Outbind<'a>),
-    /// The peer asked whether we live, and was answered.
+    /// The peer sent enquire_link, and was answered.
     EnquireLink,
-    /// The peer lives.
+    /// The peer answered an enquire_link of this side.
     EnquireLinkResp,
-    /// The peer unbinds, and was answered. [`Event::Closed`] follows.
+    /// The peer sent unbind. It is answered at once, or when the outstanding responses have come; then [`Event::Closed`] follows.
     UnbindRequested,
-    /// Our unbind was answered. [`Event::Closed`] follows.
+    /// The peer answered this side's unbind. [`Event::Closed`] follows.
     UnbindAnswered,
-    /// A request came at the wrong time or of a kind that we do not know, and was refused.
+    /// A request came at the wrong time or is of an unknown kind, and was refused.
     Refused {
-        /// Of the request.
+        /// Header of the request.
         header: Header,
-        /// What we answered.
+        /// Status of the refusal.
         status: CommandStatus,
     },
-    /// A PDU could not be read. A request was answered by an error; a response frees its request.
+    /// A PDU could not be read. If it was a request, it was answered with an error; if it was a response, its request no longer
+    /// counts in the window.
     Malformed {
-        /// What is wrong with which PDU.
+        /// Header of the PDU, and what is wrong with it.
         error: DecodeError,
-        /// The request that it answered, if it was a response to one that still waited.
+        /// Token of the request that it answers, if it is a response to an outstanding request.
         token: Option<T>,
-        /// What stood behind its header.
+        /// The bytes after its header.
         body: &'a [u8],
     },
-    /// A response to nothing that we know: count and log it.
+    /// A response that matches no known request: worth counting and logging.
     UnknownResponse {
-        /// Of the response.
+        /// Header of the response.
         header: Header,
-        /// The message id in it, if it is of a kind that has one.
+        /// The message id in it; empty if there is none.
         message_id: &'a [u8],
     },
     /// The session ended before this request was answered.
     Unresolved {
-        /// The owner's word for the request.
+        /// The caller's token for the request.
         token: T,
         /// The request's sequence number.
         sequence: u32,
-        /// What was asked.
+        /// Kind of the request.
         request: Request,
-        /// Whether the peer can have seen it.
+        /// Whether the peer can have read it.
         fate: Fate,
     },
-    /// The last event: all of [`Event::Unresolved`] were reported. Send what `poll_transmit` still gives, unless the
-    /// connection is lost, and close it.
+    /// The last event, after all [`Event::Unresolved`]. Unless the connection is lost, send the remaining bytes from
+    /// `poll_transmit`; then close the connection.
     Closed {
-        /// Why.
+        /// Why the session ended.
         reason: CloseReason,
     },
 }

@@ -1,14 +1,15 @@
-//! One SMPP session as a machine without I/O, in the role of the client (ESME) or of the server (SMSC).
+//! One SMPP session as a state machine without I/O, in the role of the client (ESME) or of the server (SMSC).
 //!
-//! Knows who may send what and when, which request waits for which response, when the peer is asked whether it lives,
-//! and how a session ends. Refuses to know sockets, clocks, retries, pace, and what a message means.
+//! Knows which PDU may be sent when, which request waits for which response, when to send enquire_link, and how a session
+//! ends. Refuses to know sockets, clocks, retries, rates, and what a message means.
 //!
-//! The owner calls, in this order, each time something happened:
+//! Whenever something happens, the caller calls, in this order:
 //! 1. one of `handle_*`, a request (`submit`, `deliver`, `data`, `query`, `unbind`, `close`) or an answer (`answer_*`);
-//! 2. [`Session::poll_event`] until it gives `None`, with the bytes that arrived (or none); it may send and answer in
-//!    between, for an event borrows only until the owner is done with its fields;
-//! 3. [`Session::poll_transmit`]: the bytes for the socket; then [`Session::handle_written`] as the socket takes them;
-//! 4. [`Session::poll_timeout`]: sleep until then at the latest.
+//! 2. [`Session::poll_event`] until it returns `None`, with the bytes that arrived (or none). The caller may send and
+//!    answer between two events, since an event borrows from the session only until its fields are no longer used;
+//! 3. [`Session::poll_transmit`], which returns bytes for the socket, and [`Session::handle_written`] when the socket has
+//!    accepted some of them;
+//! 4. [`Session::poll_timeout`]: the time by which to call [`Session::handle_timeout`].
 //!
 //! ```
 //! # use stentor_smpp::{pdu::{Bind, BindMode}, session::{Event, Options, Session}};
@@ -18,7 +19,7 @@
 //! let mut input = received;
 //! while let Some(event) = session.poll_event(&mut input, now_ns) {
 //!     if let Event::Deliver { sequence, .. } = event {
-//!         // durable first, then:
+//!         // store the message first, then:
 //!         let _ = session.answer_deliver(sequence, stentor_smpp::status::CommandStatus::ROK);
 //!     }
 //! }
@@ -26,14 +27,14 @@
 //! if session.poll_transmit(&mut out) { /* write, then session.handle_written(octets) */ }
 //! ```
 //!
-//! **What was written.** Each request's place in the outgoing stream is known. When the session ends, every request
-//! without an answer is reported once, in the order of sending: [`Fate::NeverWritten`] if the socket certainly did not
-//! accept its last byte, [`Fate::Unanswered`] otherwise. For that the owner reports what the socket took; where it
-//! cannot know (a write was cancelled, a TLS layer swallowed the bytes) it calls [`Session::handle_written_unknown`].
-//! A session that ends on its own calls back the requests that nobody took; those taken count as sent, for the owner may
-//! still flush them.
+//! **What was written.** The session knows the position of each request in the outgoing stream. When it ends, every request
+//! without a response is reported once, in the order of sending: as [`Fate::NeverWritten`] if the socket certainly did not
+//! accept its last byte, else as [`Fate::Unanswered`]. For this, the caller reports how many bytes the socket accepted; if it
+//! cannot know (a write was cancelled, a TLS layer buffers the bytes), it calls [`Session::handle_written_unknown`].
+//! A session that ends on its own withdraws the requests that `poll_transmit` has not yet returned; those returned count as
+//! sent, because the caller may still write them.
 //!
-//! Time is nanoseconds of a monotonic clock. No call allocates per PDU; buffers grow to their working size and stay.
+//! Times are nanoseconds of a monotonic clock. No call allocates per PDU; buffers grow to their working size and are reused.
 
 mod event;
 mod outbox;
@@ -57,35 +58,34 @@ use timer::TimerTable;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What a contract with a carrier settles about its sessions.
+/// Limits and timers of a session, as agreed with the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Most requests that wait for their response at once.
+    /// Most requests without a response.
     pub window: u32,
     /// Longest PDU that is read, in bytes.
     pub pdu_octets_max: u32,
-    /// Most bytes that wait for the socket. Over it requests are refused, and a peer whose requests make us answer
-    /// more than it reads is cut off.
+    /// Most bytes that wait for the socket. With more, requests are refused; a peer that causes more responses than it reads is
+    /// disconnected.
     pub backlog_octets_max: u64,
-    /// Time from the connection to the bound session. Then the session is over, and an answer to its bind that comes later is
-    /// not read.
+    /// Longest time from the connection to the bound session. After it the session ends, and a later bind response is not read.
     pub session_init_ns: u64,
-    /// Silence of the peer after which it is asked whether it lives; `None`: never ask.
+    /// Silence of the peer after which enquire_link is sent; `None`: never.
     pub enquire_link_ns: Option<u64>,
-    /// Time for a sign of life after that.
+    /// Longest time from an enquire_link to the next bytes from the peer.
     pub enquire_response_ns: u64,
-    /// Time with nothing but enquire_link after which we unbind; `None`: stay.
+    /// Time with nothing but enquire_link after which the session unbinds; `None`: it stays bound.
     pub inactivity_ns: Option<u64>,
-    /// Time for the response to a request.
+    /// Longest time from a request to its response.
     pub response_ns: u64,
-    /// Time for the response to unbind.
+    /// Longest time from unbind to its response.
     pub unbind_ns: u64,
     /// First sequence number, 1..=0x7FFFFFFF.
     pub first_sequence: u32,
 }
 
 impl Default for Options {
-    /// Window 10 (what Kannel suggests), enquire_link 30 s, response 60 s (Jasmin's timers); no inactivity limit.
+    /// Window 10 (as Kannel suggests), enquire_link 30 s, response 60 s (as in Jasmin); no inactivity limit.
     fn default() -> Self {
         Options {
             window: 10,
@@ -102,7 +102,7 @@ impl Default for Options {
     }
 }
 
-/// Which end of the line we are.
+/// The role of this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// ESME: binds and submits.
@@ -116,33 +116,33 @@ pub enum Role {
 enum Phase {
     /// Server: a bind request.
     Open,
-    /// Server: its owner's word on a bind request.
+    /// Server: the caller's answer to a bind request.
     Deciding { mode: BindMode, sequence: u32 },
     /// Client: the response to its bind request.
     Binding { mode: BindMode, sequence: u32 },
-    /// Nothing: both sides may speak.
+    /// Nothing: both sides may send requests.
     Bound { mode: BindMode },
-    /// The last responses before our unbind.
+    /// The last outstanding responses, before this side sends unbind.
     Draining { mode: BindMode, reason: CloseReason },
-    /// Client: the responses that the peer owes before our response to its unbind, which has this number; and its owner, who is
-    /// being told what was called back, from the request `unsent` on.
+    /// Client: the peer sent unbind with this sequence number; it is answered once the outstanding responses have come. Meanwhile
+    /// the requests that were withdrawn, from `unsent` on, are reported to the caller.
     Dismissed { mode: BindMode, sequence: u32, unsent: Option<u32> },
-    /// The response to our unbind.
+    /// The response to this side's unbind.
     Unbinding { mode: BindMode, sequence: u32, reason: CloseReason },
-    /// Its owner, who is being told what is left open. Requests behind `written` were never sent.
+    /// The caller, to which requests without a response are being reported. Those beyond position `written` were never sent.
     Closing { reason: CloseReason, written: u64 },
-    /// Nothing, for ever.
+    /// Nothing: the session has ended.
     Closed,
 }
 
-/// One session. `T` is the owner's word for a request.
+/// One session. `T` is the caller's token for a request.
 #[derive(Debug)]
 pub struct Session<T> {
     framer: Framer,
     core: Core<T>,
 }
 
-/// All but the framer, so that a frame can be read while the rest changes.
+/// Everything except the framer, so that a frame can be borrowed from that while the rest changes.
 #[derive(Debug)]
 struct Core<T> {
     role: Role,
@@ -151,13 +151,13 @@ struct Core<T> {
     window: Window<T>,
     outbox: Outbox,
     timers: TimerTable,
-    /// Set while requests that became overdue by this moment are reported.
+    /// Set while the requests that are overdue at this time are being reported.
     overdue_at_ns: Option<u64>,
     unanswered_inbound: u64,
 }
 
 impl<T: Copy> Session<T> {
-    /// A client on a fresh connection; its bind request is queued at once.
+    /// A client on a new connection; its bind request is queued at once.
     pub fn client(options: &Options, mode: BindMode, bind: &Bind<'_>, now_ns: u64) -> Result<Self, EncodeError> {
         let mut session = Self::new(options, Role::Client, now_ns);
         let core = &mut session.core;
@@ -167,7 +167,7 @@ impl<T: Copy> Session<T> {
         Ok(session)
     }
 
-    /// A server on a fresh connection; it waits for a bind request.
+    /// A server on a new connection; it waits for a bind request.
     pub fn server(options: &Options, now_ns: u64) -> Self {
         Self::new(options, Role::Server, now_ns)
     }
@@ -188,24 +188,24 @@ impl<T: Copy> Session<T> {
         Session { framer: Framer::new(options.pdu_octets_max), core }
     }
 
-    /// The socket took this many bytes of what [`Session::poll_transmit`] gave.
+    /// The socket accepted this many more bytes of those from [`Session::poll_transmit`].
     pub fn handle_written(&mut self, octets: usize) {
         self.core.outbox.record_written(octets as u64);
     }
 
-    /// Nobody knows how much of what [`Session::poll_transmit`] gave was sent: take all of it as sent.
+    /// The caller does not know how many bytes from [`Session::poll_transmit`] were sent: all of them count as sent.
     pub fn handle_written_unknown(&mut self) {
         self.core.outbox.record_written(u64::MAX);
     }
 
-    /// A deadline of [`Session::poll_timeout`] has come; harmless at any other time.
+    /// The time from [`Session::poll_timeout`] has come. Harmless at any other time.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         while let Some(timer) = self.core.timers.take_expired(now_ns) {
             self.core.expire(timer, now_ns);
         }
     }
 
-    /// The connection is gone: ends the session, and the bytes not written are lost for certain.
+    /// The connection is lost: ends the session. Bytes that the socket has not accepted are certainly not sent.
     pub fn handle_connection_lost(&mut self) {
         self.core.close(CloseReason::ConnectionLost);
     }
@@ -215,14 +215,14 @@ impl<T: Copy> Session<T> {
         self.core.close(CloseReason::Requested);
     }
 
-    /// Ends the session in good order: no new requests; the window drains for at most `drain_ns`; then unbind, its
-    /// response, end. A session that is not bound ends at once.
+    /// Ends the session in an orderly way: no new requests; outstanding responses are awaited for at most `drain_ns`; then
+    /// unbind, its response, end. A session that is not bound ends at once.
     pub fn unbind(&mut self, drain_ns: u64, now_ns: u64) {
         self.core.unbind(CloseReason::Unbound, drain_ns, now_ns);
     }
 
-    /// The next event, taken off the front of `input`; `None` when all of `input` is consumed and all is told. Call it
-    /// with empty input after a timeout or any end.
+    /// The next event, taken off the front of `input`; `None` when all of `input` is consumed and every event was reported. Call
+    /// it with empty input after a timeout or after ending the session.
     pub fn poll_event<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8], now_ns: u64) -> Option<Event<'s, T>> {
         if let Some(event) = self.core.poll_settled(now_ns) {
             return Some(event);
@@ -240,18 +240,18 @@ impl<T: Copy> Session<T> {
         }
     }
 
-    /// Moves all bytes for the socket behind what is in `out` (an empty `out` is swapped, not copied into). False if
-    /// there are none.
+    /// Appends all bytes for the socket to `out` (if `out` is empty, the buffers are swapped, not copied). False if there are
+    /// none.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         self.core.outbox.take(out)
     }
 
-    /// When [`Session::handle_timeout`] wants to be called; `None` once the session is over.
+    /// When to call [`Session::handle_timeout`]; `None` once the session is over.
     pub fn poll_timeout(&self) -> Option<u64> {
         self.core.timers.next()
     }
 
-    /// The mode of the bind while messages may be sent.
+    /// The mode of the bind; `None` while no messages may be sent.
     pub fn bound(&self) -> Option<BindMode> {
         match self.core.phase {
             Phase::Bound { mode } => Some(mode),
@@ -271,37 +271,37 @@ impl<T: Copy> Session<T> {
         self.core.phase == Phase::Closed
     }
 
-    /// Our requests that wait for their response.
+    /// Number of this side's requests without a response.
     pub fn outstanding(&self) -> u32 {
         self.core.window.len()
     }
 
-    /// The owner's words for these, oldest first.
+    /// The caller's tokens for these requests, oldest first.
     pub fn outstanding_tokens(&self) -> impl Iterator<Item = T> {
         self.core.window.iter().map(|outstanding| outstanding.token)
     }
 
-    /// Requests that the window still takes; 0 while nothing may be sent.
+    /// Number of requests that the window has room for; 0 while nothing may be sent.
     pub fn window_free(&self) -> u32 {
         if self.bound().is_some() { self.core.window.free() } else { 0 }
     }
 
-    /// The peer's requests that the owner has not answered.
+    /// Number of the peer's requests that the caller has not answered.
     pub fn unanswered_inbound(&self) -> u64 {
         self.core.unanswered_inbound
     }
 
-    /// After [`CloseReason::Framing`]: the beginning of what could not be read.
+    /// After [`CloseReason::Framing`]: the first bytes that could not be read.
     pub fn broken_octets(&self) -> &[u8] {
         self.framer.broken_octets()
     }
 
-    /// The beginning of a PDU whose rest has not come yet.
+    /// The bytes received so far of a PDU that is not complete.
     pub fn begun(&self) -> &[u8] {
         self.framer.begun()
     }
 
-    /// Bytes that the socket has not accepted yet.
+    /// Number of bytes that the socket has not accepted yet.
     pub fn backlog_octets(&self) -> u64 {
         self.core.outbox.backlog_octets()
     }
@@ -312,7 +312,7 @@ impl<T: Copy> Core<T> {
         matches!(self.phase, Phase::Closing { .. } | Phase::Closed)
     }
 
-    /// The mode while the peer may send messages: from the bind to the very end, our own unbinding included.
+    /// The mode while the peer may send messages: from the bind to the end, also while this side unbinds.
     fn listening(&self) -> Option<BindMode> {
         match self.phase {
             Phase::Bound { mode }
@@ -325,7 +325,7 @@ impl<T: Copy> Core<T> {
         }
     }
 
-    /// Why we unbind, while the response to our unbind is awaited.
+    /// The reason of this side's unbind, while its response is awaited.
     fn unbinding(&self) -> Option<CloseReason> {
         match self.phase {
             Phase::Unbinding { reason, .. } => Some(reason),
@@ -340,7 +340,7 @@ impl<T: Copy> Core<T> {
         }
     }
 
-    /// The number of our bind or unbind request, while its response is awaited.
+    /// The sequence number of this side's bind or unbind request, while its response is awaited.
     fn own_sequence(&self) -> Option<u32> {
         match self.phase {
             Phase::Binding { sequence, .. } | Phase::Unbinding { sequence, .. } => Some(sequence),
@@ -360,7 +360,7 @@ impl<T: Copy> Core<T> {
         self.heard(true, now_ns);
     }
 
-    /// The peer gave a sign of life; `message` is false for enquire_link and its response.
+    /// Notes that bytes came from the peer; `message` is false for enquire_link and its response.
     fn heard(&mut self, message: bool, now_ns: u64) {
         if self.listening().is_none() {
             return;
@@ -427,7 +427,8 @@ impl<T: Copy> Core<T> {
         self.timers.set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
     }
 
-    /// After a request left the window: the last one out lets the unbind go, or our response to the peer's.
+    /// To be called after a request left the window: when it is empty, a pending unbind, or a pending response to the peer's
+    /// unbind, is sent.
     fn window_shrank(&mut self, now_ns: u64) {
         match self.phase {
             Phase::Draining { mode, reason } if self.window.is_empty() => self.send_unbind(mode, reason, now_ns),
@@ -436,7 +437,8 @@ impl<T: Copy> Core<T> {
         }
     }
 
-    /// The peer ends the session. What it owes us is read for as long as an unbind may take; nothing more is sent.
+    /// The peer ends the session. Its outstanding responses are read for as long as an unbind may take; no more requests are
+    /// sent.
     fn unbind_requested(&mut self, sequence: u32, now_ns: u64) {
         self.outbox.call_back_requests();
         let taken = self.outbox.taken();
@@ -472,7 +474,7 @@ impl<T: Copy> Core<T> {
         self.phase = Phase::Closing { reason, written };
     }
 
-    /// Events that come without a PDU: what became overdue, what an ended session leaves open, the end.
+    /// Events without a PDU: overdue requests, requests without a response when the session has ended, and the end.
     fn poll_settled<'s>(&mut self, now_ns: u64) -> Option<Event<'s, T>> {
         if let Phase::Dismissed { mode, sequence, unsent: Some(first) } = self.phase
             && let Some((Outstanding { sequence: number, token, request, .. }, unsent)) = self.window.withdraw(first)

@@ -1,7 +1,7 @@
-//! Bytes on their way out, and where each stands in the stream.
+//! The outgoing bytes, and their positions in the stream.
 //!
-//! Knows three positions of one outgoing stream: `written ≤ taken ≤ queued`. What is queued can still be called back;
-//! what is taken is in the owner's hands; what is written the socket has accepted. Refuses to know why bytes are sent.
+//! Knows three positions of one outgoing stream: `written ≤ taken ≤ queued`. Bytes after `taken` can still be withdrawn;
+//! those before it the caller has; those before `written` the socket has accepted. Refuses to know why bytes are sent.
 
 use super::super::pdu::Header;
 
@@ -18,7 +18,7 @@ impl Outbox {
         &mut self.queued
     }
 
-    /// Position behind the last queued byte.
+    /// Position after the last queued byte.
     pub(super) fn end(&self) -> u64 {
         self.taken + self.queued.len() as u64
     }
@@ -31,12 +31,12 @@ impl Outbox {
         self.written
     }
 
-    /// Bytes that the socket has not accepted.
+    /// Number of bytes that the socket has not accepted.
     pub(super) fn backlog_octets(&self) -> u64 {
         self.end() - self.written
     }
 
-    /// Moves everything queued behind what is in `out`.
+    /// Appends everything queued to `out`.
     pub(super) fn take(&mut self, out: &mut Vec<u8>) -> bool {
         if self.queued.is_empty() {
             return false;
@@ -55,7 +55,7 @@ impl Outbox {
         self.written = self.written.saturating_add(octets).min(self.taken);
     }
 
-    /// Calls back all requests that were not taken; responses stay.
+    /// Withdraws all requests that were not taken; responses stay.
     pub(super) fn call_back_requests(&mut self) {
         let mut kept = Vec::new();
         let mut rest = &self.queued[..];

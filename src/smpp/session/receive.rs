@@ -1,7 +1,7 @@
-//! What a PDU of the peer does to a session.
+//! The effect of a PDU from the peer on a session.
 //!
-//! Knows which PDU is welcome in which phase and role. One PDU, one event. Receipts and messages are taken on any bind
-//! of a client, whatever its mode: a carrier that delivers on a transmitter must not lose receipts by it.
+//! Knows which PDU is allowed in which phase and role. Each PDU causes one event. A client accepts receipts and messages on
+//! a bind of any mode, so that no receipt is lost if a carrier delivers on a transmitter.
 
 use super::super::decode::{DecodeError, Decoded, decode};
 use super::super::framer::{Frame, FramingError};
@@ -51,7 +51,8 @@ impl<T: Copy> Core<T> {
         }
     }
 
-    /// A stream that cannot be read. SMPP 3.4 §3.3 foresees a generic_nack; who speaks another protocol gets none.
+    /// Ends the session because the stream cannot be read. SMPP 3.4 §3.3 demands a generic_nack; a peer that speaks another
+    /// protocol gets none.
     pub(super) fn fail_framing(&mut self, error: FramingError) {
         match error {
             FramingError::TooShort(_) | FramingError::TooLong { .. } => {
@@ -62,14 +63,15 @@ impl<T: Copy> Core<T> {
         self.close(CloseReason::Framing(error));
     }
 
-    /// Passes a request to the owner if it is for our role and the bind carries it; refuses it otherwise.
+    /// Passes a request to the caller if this side's role and the bind's mode allow it; refuses it otherwise.
     fn welcome<'a>(&mut self, role: Role, header: Header, event: Event<'a, T>) -> Event<'a, T> {
         let carried = match self.role {
             Role::Client => self.listening().is_some(),
             Role::Server => self.listening().is_some_and(BindMode::can_submit),
         };
         if self.role == role && matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
-            // A refusal might be taken for the last word; without one the peer tries again on the next session.
+            // Not answered: the peer might take a refusal as final, but without an answer it sends the request again in the
+            // next session.
             return Event::Refused { header, status: CommandStatus::RINVBNDSTS };
         }
         if self.role != role || !carried {
@@ -136,7 +138,7 @@ impl<T: Copy> Core<T> {
     }
 
     fn nacked<'a>(&mut self, header: Header, now_ns: u64) -> Event<'a, T> {
-        // Who could not read the bind does not know its number, and nothing else of ours is out then.
+        // A peer that could not read the bind does not know its sequence number, and no other request is outstanding then.
         let is_for_bind = header.sequence_number == 0 && matches!(self.phase, Phase::Binding { .. });
         if is_for_bind || self.own_sequence() == Some(header.sequence_number) {
             return match self.unbinding() {
@@ -154,7 +156,7 @@ impl<T: Copy> Core<T> {
     fn malformed<'a>(&mut self, error: DecodeError, body: &'a [u8], now_ns: u64) -> Event<'a, T> {
         let Header { command_id, sequence_number, .. } = error.header;
         if command_id.is_response() {
-            // One that was given up is told of already.
+            // A request that was given up has already been reported.
             let settled = self.window.settle(sequence_number, None).filter(|settled| !settled.late);
             self.window_shrank(now_ns);
             return Event::Malformed { error, token: settled.map(|settled| settled.outstanding.token), body };

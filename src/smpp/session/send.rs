@@ -1,4 +1,4 @@
-//! What the owner of a session sends: requests with their tokens, and answers to the peer's requests.
+//! What the caller sends on a session: requests with their tokens, and answers to the peer's requests.
 //!
 //! Knows phase, direction, window and backlog. Everything is checked before anything changes.
 
@@ -9,8 +9,8 @@ use super::super::window::{Outstanding, Request};
 use super::{CloseReason, Core, Phase, Role, SendError, Session, Timer};
 
 impl<T: Copy> Session<T> {
-    /// Client: queues a submit_sm. The answer names its sequence number; [`super::Event::SubmitResp`] will carry
-    /// `token`, or [`super::Event::ResponseTimeout`] or [`super::Event::Unresolved`] will.
+    /// Client: queues a submit_sm and returns its sequence number. `token` comes back in [`super::Event::SubmitResp`],
+    /// [`super::Event::ResponseTimeout`] or [`super::Event::Unresolved`].
     pub fn submit(&mut self, token: T, message: &ShortMessage<'_>, now_ns: u64) -> Result<u32, SendError> {
         self.core.request(Request::Submit, token, &Pdu::SubmitSm(*message), now_ns)
     }
@@ -35,12 +35,12 @@ impl<T: Copy> Session<T> {
         self.core.answer(sequence, status, &Pdu::DeliverSmResp(MessageResp::default()))
     }
 
-    /// Answers [`super::Event::Data`]. A refusal with an empty id goes without a body.
+    /// Answers [`super::Event::Data`]. A refusal with an empty id is sent without a body.
     pub fn answer_data(&mut self, sequence: u32, status: CommandStatus, message_id: &[u8]) -> Result<(), SendError> {
         self.core.answer(sequence, status, &Pdu::DataSmResp(MessageResp { message_id, ..MessageResp::default() }))
     }
 
-    /// Server: answers [`super::Event::Submit`]. A refusal with an empty id goes without a body.
+    /// Server: answers [`super::Event::Submit`]. A refusal with an empty id is sent without a body.
     pub fn answer_submit(&mut self, sequence: u32, status: CommandStatus, message_id: &[u8]) -> Result<(), SendError> {
         self.core.answer(sequence, status, &Pdu::SubmitSmResp(MessageResp { message_id, ..MessageResp::default() }))
     }
@@ -55,8 +55,8 @@ impl<T: Copy> Session<T> {
         self.core.answer(sequence, status, &Pdu::QuerySmResp(*found))
     }
 
-    /// Server: answers [`super::Event::BindRequest`]. After a refusal the client may try again, until the session's
-    /// time to be bound is over or the owner closes it.
+    /// Server: answers [`super::Event::BindRequest`]. After a refusal the client may try again, until
+    /// [`Options::session_init_ns`](super::Options::session_init_ns) is over or the caller closes the session.
     pub fn answer_bind(&mut self, status: CommandStatus, system_id: &[u8], now_ns: u64) -> Result<(), SendError> {
         let core = &mut self.core;
         let Phase::Deciding { mode, sequence } = core.phase else {
@@ -72,7 +72,7 @@ impl<T: Copy> Session<T> {
         Ok(())
     }
 
-    /// Queues bytes as they are, outside of all bookkeeping: a simulated carrier's way to misbehave.
+    /// Queues raw bytes that the session does not track, so that a simulated carrier can misbehave.
     pub fn send_raw(&mut self, octets: &[u8]) {
         if !self.core.is_over() {
             self.core.outbox.buffer().extend_from_slice(octets);
@@ -119,14 +119,14 @@ impl<T: Copy> Core<T> {
         Ok(())
     }
 
-    /// Queues an answer without a body to something that its owner need not decide.
+    /// Queues an answer without a body to a request about which the caller need not decide.
     pub(super) fn answer_at_once(&mut self, id: CommandId, status: CommandStatus, sequence: u32) {
         if self.may_answer() {
             encode_header(self.outbox.buffer(), id, status, sequence);
         }
     }
 
-    /// False, and the session is at its end, if the peer leaves too many answers unread.
+    /// False, and the session ends, if the peer leaves too many responses unread.
     fn may_answer(&mut self) -> bool {
         let may = self.outbox.backlog_octets() < self.options.backlog_octets_max;
         if !may {

@@ -1,26 +1,27 @@
 //! All timers of a session in one table.
 //!
-//! Knows deadlines. Refuses to know the hour and what happens when one has come.
+//! Knows deadlines. Refuses to know the current time, and what happens at a deadline.
 
-/// Everything that a session waits for. Each runs at most once at a time.
+/// The timers of a session. Each has at most one deadline at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// From the connection to the bound session.
     SessionInit,
-    /// From the last bytes of the peer to our enquire_link.
+    /// From the last bytes of the peer to this side's enquire_link.
     EnquireLink,
-    /// From our enquire_link to any sign of life.
+    /// From an enquire_link to the next bytes of the peer.
     EnquireResponse,
-    /// From the last PDU other than enquire_link to our unbind.
+    /// From the last PDU other than enquire_link to this side's unbind.
     Inactivity,
-    /// To the moment at which the oldest request may be overdue. Rarely too early, never too late.
+    /// Until the oldest request may be overdue. May end too early, never too late.
     Response,
-    /// While draining: to our unbind. Then: from our unbind, or the peer's, to the end, answered or not.
+    /// While draining: until this side's unbind. Afterwards: from this side's or the peer's unbind to the end of the session,
+    /// with or without a response.
     Unbind,
 }
 
 impl Timer {
-    /// In the order in which they are looked at.
+    /// All timers, in the order in which they are checked.
     pub const ALL: [Timer; 6] = [
         Timer::SessionInit,
         Timer::EnquireLink,

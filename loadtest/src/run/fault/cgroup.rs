@@ -1,5 +1,5 @@
-//! A memory cgroup of its own, so that the kernel's OOM killer takes the process in it and nobody else. Version 1 or 2,
-//! whichever the machine has memory under. Removed with its owner.
+//! A memory cgroup of its own, so that the kernel's OOM killer kills the process in it and no other. Version 1 or 2,
+//! whichever controls memory on this machine. Removed with its owner.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(20);
-/// How much under what is used the limit is set at each try, bytes.
+/// How far below the used memory the limit is set at each try, bytes.
 const SQUEEZE: u64 = 4 << 20;
 
-/// See the head of this file.
+/// A memory cgroup for one process.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Where memory cgroups are made here, if they are.
+    /// Where memory cgroups can be made on this machine, and whether they are version 2; `None` if they cannot.
     pub(crate) fn place() -> Option<(&'static Path, bool)> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
         if v1.join("memory.limit_in_bytes").exists() || v1.join("memory.usage_in_bytes").exists() {
@@ -29,12 +29,12 @@ impl Cgroup {
         controllers.split_whitespace().any(|name| name == "memory").then_some((v2, true))
     }
 
-    /// Where this program's is, once it is made.
+    /// The path of this program's cgroup, once it is made.
     pub(crate) fn path() -> Option<PathBuf> {
         Self::place().map(|(place, _)| path_in(place))
     }
 
-    /// An empty one without a limit.
+    /// Makes an empty cgroup without a limit.
     pub(crate) fn make() -> Result<Self, String> {
         let (place, is_v2) = Self::place().ok_or("no memory cgroups here")?;
         let path = path_in(place);
@@ -42,23 +42,23 @@ impl Cgroup {
         Ok(Self { path, is_v2 })
     }
 
-    /// The file into which a process writes its number to enter.
+    /// The file into which a process writes its pid to enter.
     pub(crate) fn entrance(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
 
-    /// Lowers the limit under what is used until `is_ended`: the kernel first takes back what it can, then kills.
+    /// Sets the limit below the used memory until `is_ended`: the kernel first reclaims what it can, then kills.
     pub(crate) fn squeeze(&self, mut is_ended: impl FnMut() -> bool) -> Result<(), String> {
         while !is_ended() {
             let used: u64 = self.read(if self.is_v2 { "memory.current" } else { "memory.usage_in_bytes" })?;
-            // Refused while the kernel finds nothing to take back; what the process takes next is then too much.
+            // Refused while the kernel finds nothing to reclaim; the next allocation of the process is then too much.
             let _ = self.limit(&used.saturating_sub(SQUEEZE).max(SQUEEZE).to_string());
             thread::sleep(TICK);
         }
         Ok(())
     }
 
-    /// Takes the limit away.
+    /// Removes the limit.
     pub(crate) fn relax(&self) -> Result<(), String> {
         self.limit(if self.is_v2 { "max" } else { "-1" })
     }

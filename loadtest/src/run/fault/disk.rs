@@ -1,9 +1,11 @@
-//! A file system of its own in a file: made, mounted, cut off as by a power cut, filled up, made to fail, mounted again.
-//! Taken down with its owner, whatever happened. Knows mounts; knows nothing of who writes there.
+//! A file system of its own in a file: made, mounted, cut off as by a power cut, filled up, made to fail, mounted
+//! again. Unmounted and removed with its owner, whatever happened. Knows mounts; knows nothing of the processes that
+//! write there.
 //!
-//! The cut is `xfs_io -x -c shutdown` (the ioctl GOINGDOWN without flushing the log, which ext4 knows too): from then on no
-//! byte reaches the file, and what was not synced is gone with the page cache at the unmounting. The failing disk is
-//! nbdkit's error and delay filters, seen through nbdfuse as a file under the loop device: this kernel has no dm.
+//! The cut is `xfs_io -x -c shutdown` (the ioctl GOINGDOWN without flushing the log, which ext4 supports too): from
+//! then on no byte reaches the file, and unsynced data is lost with the page cache when the file system is unmounted.
+//! The failing disk uses nbdkit's error and delay filters, seen through nbdfuse as a file under the loop device: this
+//! kernel has no dm.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::super::means::{Need, run};
 use super::super::process::Process;
 
-/// How long a server may take to show its file, or to end.
+/// How long a server may take until its file appears, or until it ends.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(20);
 
@@ -25,12 +27,12 @@ pub(super) enum FileSystem {
     Xfs,
 }
 
-/// What is under the loop device.
+/// What the loop device is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Under {
-    /// The file.
+    /// The file itself.
     File,
-    /// nbdkit over the file: writes can be made to fail, and take this long.
+    /// nbdkit over the file: writes can be made to fail, and take `delay` longer.
     Nbd { delay: Duration },
 }
 
@@ -48,12 +50,12 @@ pub(super) struct Disk {
 struct Server {
     process: Process,
     mount: PathBuf,
-    /// While this file is there, writes fail.
+    /// While this file exists, writes fail.
     inject: PathBuf,
 }
 
 impl FileSystem {
-    /// What making one needs.
+    /// What the machine must have for this file system.
     pub(super) fn need(self) -> Need {
         match self {
             Self::Ext4 => Need::Tool("mkfs.ext4", "e2fsprogs"),
@@ -93,32 +95,32 @@ impl Disk {
         Ok(disk)
     }
 
-    /// From now on nothing reaches the disk, and what was not synced is lost.
+    /// From now on no write reaches the disk, and unsynced data is lost.
     pub(super) fn cut(&self) -> Result<(), String> {
         run("xfs_io", &["-x", "-c", "shutdown", text(&self.mount)?])
     }
 
-    /// Unmounts and mounts again, so that only what the disk holds is there. Nobody may have files open.
+    /// Unmounts and mounts again, so that only the contents of the disk are there. No process may have files open.
     pub(super) fn remount(&mut self) -> Result<(), String> {
         run("umount", &[text(&self.mount)?])?;
         self.is_mounted = false;
         self.mount()
     }
 
-    /// Makes every write fail, or lets them be again.
+    /// Makes every write fail, or succeed again.
     pub(super) fn fail_writes(&self, is_failing: bool) -> Result<(), String> {
         let server = self.server.as_ref().ok_or("only a disk over nbdkit can be made to fail")?;
         let done = if is_failing { File::create(&server.inject).map(drop) } else { fs::remove_file(&server.inject) };
         done.map_err(|error| format!("{}: {error}", server.inject.display()))
     }
 
-    /// Bytes that may still be written.
+    /// Free bytes.
     pub(super) fn free(&self) -> Result<u64, String> {
         let found = rustix::fs::statvfs(&self.mount).map_err(|error| format!("{}: {error}", self.mount.display()))?;
         Ok(found.f_bavail * found.f_frsize)
     }
 
-    /// Takes room with a file of somebody else's until about `left` bytes are free.
+    /// Fills the disk with a foreign file until about `left` bytes are free.
     pub(super) fn fill_up(&self, left: u64) -> Result<(), String> {
         let path = self.filler();
         let file = File::options().append(true).create(true).open(&path);
@@ -129,7 +131,7 @@ impl Disk {
             .map_err(|error| format!("{}: {more} bytes: {error}", path.display()))
     }
 
-    /// Gives that room back.
+    /// Removes that file.
     pub(super) fn free_up(&self) -> Result<(), String> {
         let path = self.filler();
         fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))
@@ -150,7 +152,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         if self.is_mounted
             && let Err(error) = text(&self.mount).and_then(|mount| {
-                // What still holds it has been ended; if it has not, it goes with the last of them.
+                // The processes that used it have ended; if one has not, the mount goes with the last of them.
                 run("umount", &[mount]).or_else(|_| run("umount", &["-l", mount]))
             })
         {
@@ -176,7 +178,7 @@ impl Server {
         while !server.mount.join("disk").is_file() {
             server.process.check_alive()?;
             if begun.elapsed() > PATIENCE {
-                return Err(server.process.failure("shows no file"));
+                return Err(server.process.failure("does not show its file"));
             }
             thread::sleep(TICK);
         }
@@ -186,7 +188,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It ends by itself once its mount is gone, and nbdkit with it.
+        // The server ends by itself once its mount is gone, and nbdkit with it.
         let ended = text(&self.mount)
             .and_then(|mount| run("umount", &[mount]).or_else(|_| run("umount", &["-l", mount])))
             .and_then(|()| self.process.wait(PATIENCE).map(drop));

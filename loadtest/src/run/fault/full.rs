@@ -1,4 +1,4 @@
-//! The disk fills up, is used up nearly whole by somebody else, and is freed again, all under load.
+//! The disk fills up, is used up almost completely by a foreign file, and is freed again, all under load.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use super::super::prometheus::{BALLAST_GONE, HELD};
 use super::{PATIENCE, TICK, World};
 use crate::http;
 
-/// What somebody else leaves above the floor, so that the load itself goes under it, bytes.
+/// Free space above the floor that the foreign file leaves, so that the load itself goes below the floor, bytes.
 const HEADROOM: u64 = 16 << 20;
-/// How long the disk stays full while messages must still leave.
+/// How long the disk stays full while messages must still be sent.
 const HOLD: Duration = Duration::from_secs(2);
-/// A message of a recipient whom the generator does not know.
+/// A message to a recipient that the generator does not use.
 const PROBE: &str = r#"{"to":"+4915199999999","body":"probe"}"#;
 
 impl World {
@@ -52,7 +52,7 @@ impl World {
         self.disk.as_ref().ok_or_else(|| "no disk".to_owned())
     }
 
-    /// Submits and receipts go on.
+    /// Submits and receipts must continue.
     fn must_send(&mut self, when: &str) -> Result<(), String> {
         let before = self.smsc.stats(None)?;
         thread::sleep(HOLD);

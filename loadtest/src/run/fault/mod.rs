@@ -1,8 +1,8 @@
-//! Scenario `fault`: the same fault again and again under full load, then everything is counted. Each round waits a random
-//! while, strikes, and goes on as soon as the daemon is ready again; clients repeat what was not answered, with its key.
-//! At the end the load stops, what is queued drains, and every single message is asked for (`audit`).
+//! Scenario `fault`: the same fault again and again under full load, then everything is counted. Each round waits for a
+//! random time, strikes, and goes on as soon as the daemon is ready again; clients retry unanswered requests with the
+//! same key. At the end the load stops, the queue drains, and every single message is queried (`audit`).
 //!
-//! Knows the rounds; how each fault is done is `strike`'s.
+//! Knows the rounds; `strike` knows how each fault is caused.
 
 pub(super) mod cgroup;
 mod disk;
@@ -26,7 +26,7 @@ use crate::http;
 use cgroup::Cgroup;
 use disk::{Disk, FileSystem, Under};
 
-/// More than any run offers; each message has its own recipient, by which the audit knows it.
+/// More than any run offers; each message has a recipient of its own, by which the audit identifies it.
 const MESSAGES_MAX: u64 = 70_000_000;
 /// The generator's first recipient.
 const FIRST_RECIPIENT: u64 = 4_915_110_000_000;
@@ -34,7 +34,7 @@ const SHARDS: usize = 2;
 const BINDS: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(50);
-/// A stop by SIGTERM takes no longer.
+/// Longest time of a stop by SIGTERM.
 const TERM_MAX: Duration = Duration::from_secs(10);
 
 /// What happens in each round.
@@ -42,68 +42,68 @@ const TERM_MAX: Duration = Duration::from_secs(10);
 pub(super) enum Fault {
     /// kill -9
     Kill,
-    /// The power is cut: nothing reaches the disk any more, what was not synced is lost (root; xfs_io)
+    /// The power is cut: no write reaches the disk any more, unsynced data is lost (root; xfs_io)
     Power,
-    /// SIGSTOP, and SIGCONT up to seven seconds later: nobody may notice
+    /// SIGSTOP, and SIGCONT up to seven seconds later: no effect may be visible
     Stop,
     /// The kernel's OOM killer (root; memory cgroups)
     Oom,
     /// Every write to the disk fails (root; nbdkit, nbdfuse)
     Eio,
-    /// One call on the files of the data directory fails, in turn each kind of call on each kind of file, once and for good
-    /// (cc)
+    /// One call on the files of the data directory fails: in turn each kind of call on each kind of file, once or
+    /// permanently (cc)
     Site,
     /// Every write takes `--delay` longer (root; nbdkit, nbdfuse)
     Slow,
     /// The disk fills up and is freed again (root)
     Full,
-    /// The wall clock jumps by up to an hour, to and fro (libfaketime)
+    /// The wall clock jumps by up to an hour, forwards and backwards (libfaketime)
     Clock,
 }
 
-/// Sizes and moments.
+/// Sizes and times.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// The fault
     fault: Fault,
-    /// How often
+    /// Number of rounds
     #[arg(long, default_value_t = 10, env = "STENTOR_FAULT_ROUNDS")]
     rounds: u64,
     /// Messages offered per second; by default as many as the windows let through
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
-    /// The most milliseconds of load before each strike
+    /// Most milliseconds of load before each strike
     #[arg(long, default_value_t = 1_500)]
     pause_max: u64,
-    /// Submits without an answer, per bind
+    /// Unanswered submits per bind
     #[arg(long, default_value_t = 100)]
     window: u64,
     /// Classes by weight; otp is dropped when in doubt, the others are sent again
     #[arg(long, default_value = "otp=2,transactional=7,marketing=1")]
     classes: String,
-    /// File system of the faults that have a disk of their own
+    /// File system for the faults that need a disk of their own
     #[arg(long, default_value = "ext4")]
     fs: FileSystem,
     /// Its size in MiB; the file is sparse
     #[arg(long, default_value_t = 6_144)]
     fs_size: u64,
-    /// `slow`: milliseconds that each write takes longer
+    /// `slow`: how many milliseconds longer each write takes
     #[arg(long, default_value_t = 20)]
     delay: u64,
     /// `full`: the floor of free space, MiB
     #[arg(long, default_value_t = 256)]
     floor: u64,
-    /// `full`: seconds from the moment at which there is room until messages are taken
+    /// `full`: seconds from the moment at which there is room until messages are accepted
     #[arg(long, default_value_t = 5.0)]
     resume_max: f64,
-    /// Seed of the moments
+    /// Seed of the times of the strikes
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// Everything that takes part. Processes come first, for they must have ended when the disk is taken down.
+/// Everything that takes part. Processes come first, because they must end before the disk is unmounted.
 struct World {
     generator: Generator,
     stentor: Process,
@@ -116,21 +116,21 @@ struct World {
     books: Books,
 }
 
-/// What the rounds found.
+/// The results of the rounds.
 #[derive(Debug, Default)]
 struct Books {
     in_doubt: u64,
     in_doubt_round_max: u64,
     ready_s_max: f64,
     ended_s_max: f64,
-    /// `site`: rounds so far, and in how many of them the place was never reached.
+    /// `site`: rounds so far, and in how many of them the chosen call was never reached.
     sites: u64,
     sites_missed: u64,
-    /// What a round claims, and whether it held in all of them.
+    /// The claims of all rounds, and whether each held in all of them.
     claims: Vec<(String, bool)>,
 }
 
-/// The moments of strikes: splitmix64.
+/// Random times of strikes: splitmix64.
 struct Chance(u64);
 
 impl Fault {
@@ -158,7 +158,7 @@ impl Fault {
         }
     }
 
-    /// Whether the daemon goes on as if nothing had happened.
+    /// Whether the daemon must survive the fault without any effect.
     const fn is_survived(self) -> bool {
         match self {
             Self::Stop | Self::Slow | Self::Full | Self::Clock => true,
@@ -202,7 +202,7 @@ impl World {
             .transpose()?;
         let cgroup = (options.fault == Fault::Oom).then(Cgroup::make).transpose()?;
         options.configure(&mut ground, cgroup.as_ref())?;
-        // Answers take long enough that the windows are full whenever a fault strikes.
+        // Answers take long enough that the windows are full at every strike.
         let behaviour =
             r#"{"response_delay":{"min_us":10000,"max_us":30000},"receipt_delay":{"min_us":0,"max_us":500000}}"#;
         let smsc = ground.start_smsc(&["--behaviour", behaviour])?;
@@ -216,14 +216,14 @@ impl World {
         Ok(Self { generator, stentor, smsc, cgroup, disk, ground, options, chance, books: Books::default() })
     }
 
-    /// Messages flow again after the last strike.
+    /// Waits until messages flow again after the last strike.
     fn await_load(&mut self) -> Result<(), String> {
         let before = self.smsc.stats(None)?.submits.received;
         let window = self.options.window;
         self.ground.watch(&mut self.smsc, "load", |stats| stats.submits.received > before + window).map(drop)
     }
 
-    /// Starts the daemon again after its end, and books what it found to be in doubt.
+    /// Starts the daemon again after its end, and records how much it found in doubt.
     fn start_again(&mut self) -> Result<(), String> {
         let (stentor, ready_s) = self.ground.start_stentor()?;
         self.stentor = stentor;
@@ -234,7 +234,7 @@ impl World {
         Ok(())
     }
 
-    /// What went in doubt since the daemon's start, once every shard has told of itself.
+    /// Attempts in doubt since the daemon's start, once every shard reports them.
     fn found_in_doubt(&mut self) -> Result<u64, String> {
         let begun = Instant::now();
         loop {
@@ -250,11 +250,11 @@ impl World {
         }
     }
 
-    /// Stops the load, waits until nothing is on its way, asks for every message, and tries a clean restart.
+    /// Stops the load, waits until no message is on its way, audits every message, and tries a clean restart.
     fn finish(mut self) -> Result<Verdict, String> {
         self.generator.process.signal(Signal::TERM);
         let report = self.generator.finish(self.ground.stall() + Duration::from_secs(60))?;
-        // What has piled up goes out as fast as it can.
+        // The backlog is sent as fast as possible.
         self.smsc.behave(r#"{"response_delay":{"min_us":0,"max_us":0}}"#)?;
         self.await_quiet()?;
         let audit = Audit::take(&self.ground, &mut self.smsc, &report, FIRST_RECIPIENT)?;
@@ -316,7 +316,7 @@ impl World {
                 (changed, last) = (Instant::now(), now);
             }
             if changed.elapsed() > self.ground.stall() {
-                return Err(format!("it never comes to rest: {last}"));
+                return Err(format!("it does not come to rest: {last}"));
             }
             thread::sleep(TICK);
         }
@@ -334,7 +334,7 @@ impl Options {
         match self.fault {
             Fault::Full => {
                 ground.set("LIMITS__DISK_FLOOR", &format!("{}MiB", self.floor));
-                // So that a queue stands, and there is something to send while nothing new is taken.
+                // So that there is a queue, and messages can be sent while none are accepted.
                 ground.set_carrier("RATE", &(self.rate / 2).max(1).to_string());
             }
             Fault::Oom => {
@@ -350,7 +350,7 @@ impl Options {
 }
 
 impl Books {
-    /// Books what a round claims; once false it stays false.
+    /// Records a claim of a round; once false it stays false.
     fn claim(&mut self, text: &str, holds: bool) {
         match self.claims.iter_mut().find(|(known, _)| known == text) {
             Some((_, all)) => *all &= holds,
@@ -360,7 +360,7 @@ impl Books {
 }
 
 impl Chance {
-    /// A number below `bound`.
+    /// A random number below `bound`.
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;

@@ -1,6 +1,6 @@
-//! One call of the C library on the data directory fails with EIO, once or from then on: in turn each kind of call on each
-//! kind of file. The daemon is stopped in good order, started with the shim before it, and must end by the failure; a read or an
-//! opening that fails once may be borne.
+//! One call of the C library on the data directory fails with EIO, once or permanently: in turn each kind of call on
+//! each kind of file. The daemon is stopped cleanly, started with the shim preloaded, and must end by the failure; it
+//! may survive a read or an open that fails once.
 
 use std::fs;
 use std::thread;
@@ -12,7 +12,7 @@ use super::strike::EXIT_IO;
 use super::{TERM_MAX, TICK, World};
 use crate::images::shim::Shim;
 
-/// Call, part of the path, and how many such calls a daemon under load makes soon.
+/// Call, part of the path, and how many such calls a daemon under load soon makes.
 const SITES: [(&str, &str, u64); 13] = [
     ("write", ".jnl", 200),
     ("sync", ".jnl", 200),
@@ -28,11 +28,11 @@ const SITES: [(&str, &str, u64); 13] = [
     ("read", "/tables/", 400),
     ("open", "/tables/", 40),
 ];
-/// A place that is not reached by then is not reached.
+/// A call that has not been reached after this time counts as not reached.
 const REACH: Duration = Duration::from_secs(12);
-/// By then a read was tried as often as it is.
+/// After this time every retry of a failed read has been made.
 const BORNE: Duration = Duration::from_secs(2);
-/// The end comes so soon after the failure.
+/// The daemon must end within this time after the failure.
 const END_MAX_S: f64 = 1.0;
 
 impl World {
@@ -46,7 +46,7 @@ impl World {
         self.stentor.wait(TERM_MAX + self.ground.stall())?;
 
         let told = self.ground.path().join("failed-calls");
-        // Left by the round before.
+        // The file of the round before.
         let _ = fs::remove_file(&told);
         let shim = Shim::build(self.ground.path())?;
         let (library, root) = (shim.library().display().to_string(), self.ground.data().display().to_string());
@@ -75,7 +75,7 @@ impl World {
         let is_read = matches!(call, "read" | "open");
         if is_read && how == "once" {
             thread::sleep(BORNE);
-            // Who reads tries again; fjall's worker does not, and poisons the store.
+            // Readers retry; fjall's worker does not, and poisons the store.
             if self.stentor.is_alive() {
                 self.stentor.signal(Signal::KILL);
                 self.stentor.wait(TERM_MAX)?;

@@ -12,13 +12,13 @@ use super::super::ground::Ground;
 use super::{Fault, PATIENCE, TICK, World};
 use crate::http;
 
-/// What the daemon exits with when a write or a sync fails (sysexits: input/output error).
+/// The daemon's exit code when a write or a sync fails (sysexits: input/output error).
 pub(super) const EXIT_IO: i32 = 74;
-/// The longest SIGSTOP: well beyond the watchdog's patience of five seconds.
+/// The longest SIGSTOP: well beyond the five seconds after which the watchdog acts.
 const STOP_MAX_MS: u64 = 7_000;
-/// The farthest jump of the wall clock, to either side of the truth.
+/// The farthest jump of the wall clock in either direction.
 const JUMP_MAX_S: u64 = 3_600;
-/// How long a jump, or a slow disk, is left as it is.
+/// How long a jump, or a slow disk, lasts.
 const HOLD: Duration = Duration::from_secs(2);
 
 impl World {
@@ -45,9 +45,9 @@ impl World {
         self.start_again()
     }
 
-    /// The process stands still first, as it would without power: on a file system that is shut down a sync that is under way
-    /// may be called done by the kernel though its transaction was given up (a journal aborted between data and commit), and
-    /// what goes on running tells others so.
+    /// The process is stopped first, as it would be without power: on a file system that is shut down the kernel may
+    /// report a sync under way as done although its transaction was given up (a journal aborted between data and
+    /// commit), and a running process would pass that on.
     fn cut_power(&mut self) -> Result<(), String> {
         let disk = self.disk.as_mut().ok_or("no disk")?;
         self.stentor.signal(Signal::STOP);
@@ -103,7 +103,7 @@ impl World {
         self.await_ready()
     }
 
-    /// The daemon, which must not have ended, says that it is ready.
+    /// Waits until the daemon, which must not have ended, reports that it is ready.
     pub(super) fn await_ready(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
@@ -118,7 +118,7 @@ impl World {
     }
 }
 
-/// Gives the daemon a wall clock that can be moved while it runs; the monotonic one stays true.
+/// Gives the daemon a wall clock that can be moved while it runs; the monotonic clock stays correct.
 pub(super) fn fake_clock(ground: &mut Ground) -> Result<(), String> {
     set_clock(ground, 0)?;
     ground.fake_wall_clock()?;

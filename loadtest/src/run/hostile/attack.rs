@@ -1,5 +1,5 @@
-//! What an attack is: a name, so many hands that do its round again and again, and a tally of how the rounds ended. Knows
-//! when all of them begin and end, not what any of them does.
+//! An attack: a name, a number of threads that repeat its round, and a tally of how the rounds ended. Knows when all
+//! attacks begin and end, not what any of them does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// How long anybody sleeps before looking whether the phase is over.
+/// How long a thread sleeps before it checks whether the phase is over.
 const TICK: Duration = Duration::from_millis(50);
-/// Attackers come last: on a small machine they would otherwise take the processor from carrier and client, whose
-/// waiting would then be booked as the daemon's.
+/// Attackers have low priority: on a small machine they would otherwise take the processor from carrier and client,
+/// whose waiting would then be counted as the daemon's.
 const NICE: i32 = 10;
-/// Ids of the innocent that attackers may know.
+/// Most ids of the innocent tenant that attackers may know.
 const IDS_MAX: usize = 200;
 
-/// Where the attackers stand.
+/// The target of the attacks, and the time of the phase.
 #[derive(Debug)]
 pub(super) struct Front {
     pub http: SocketAddr,
-    /// How long the phase takes.
+    /// How long the phase lasts.
     pub time: Duration,
     begun: Instant,
     is_over: AtomicBool,
@@ -36,11 +36,11 @@ pub(super) struct Front {
 pub(super) enum Ending {
     /// With an HTTP status.
     Answered(u16),
-    /// The other side closed, without a word.
+    /// The other side closed the connection without an answer.
     Cut,
-    /// The attacker let go after its time.
+    /// The attacker gave up after its time.
     Held,
-    /// There was no connection.
+    /// No connection could be opened.
     Refused,
 }
 
@@ -49,19 +49,19 @@ pub(super) enum Ending {
 pub(super) struct Tally {
     pub name: &'static str,
     endings: Mutex<BTreeMap<Ending, u64>>,
-    /// What went over the wire, where that tells something: PDUs, messages.
+    /// What went over the wire, if that is of interest: PDUs, messages.
     units: AtomicU64,
 }
 
-/// What one hand does again and again; it notes at least one ending.
+/// What one thread repeats; each call notes at least one ending.
 type Round = Box<dyn Fn(&Front, &Tally) + Send + Sync>;
 
 /// One kind of attack.
 pub(super) struct Attack {
     pub name: &'static str,
-    /// How many do it at the same time.
+    /// How many threads do it at the same time.
     pub hands: usize,
-    /// Between two rounds of one hand.
+    /// Pause between two rounds of one thread.
     pub pause: Duration,
     pub round: Round,
 }
@@ -91,12 +91,12 @@ impl Front {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Since the phase began.
+    /// Time since the phase began.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Waits, but not longer than the phase takes.
+    /// Waits, but not beyond the end of the phase.
     pub(super) fn wait(&self, time: Duration) {
         let until = Instant::now() + time;
         while !self.is_over() {
@@ -107,14 +107,14 @@ impl Front {
         }
     }
 
-    /// The innocent's message got this id.
+    /// The innocent tenant's message got this id.
     pub(super) fn publish(&self, id: &str) {
         let mut ids = self.ids();
         ids.push_front(id.to_owned());
         ids.truncate(IDS_MAX);
     }
 
-    /// One of the last ids that the innocent got; `number` chooses.
+    /// One of the last ids that the innocent tenant got; `number` chooses.
     pub(super) fn id(&self, number: u64) -> Option<String> {
         let ids = self.ids();
         let index = usize::try_from(number).ok()?.checked_rem(ids.len())?;
@@ -127,17 +127,17 @@ impl Front {
 }
 
 impl Tally {
-    /// An empty one.
+    /// An empty tally.
     pub(super) fn new(name: &'static str) -> Arc<Self> {
         Arc::new(Self { name, endings: Mutex::default(), units: AtomicU64::new(0) })
     }
 
-    /// Books the end of a round.
+    /// Counts the end of a round.
     pub(super) fn note(&self, ending: Ending) {
         *self.endings().entry(ending).or_default() += 1;
     }
 
-    /// Books what went over the wire: how much did before.
+    /// Counts what went over the wire; gives the count before.
     pub(super) fn count(&self, units: u64) -> u64 {
         self.units.fetch_add(units, Ordering::Relaxed)
     }
@@ -153,7 +153,7 @@ impl Tally {
 }
 
 impl Campaign {
-    /// Nobody attacks yet.
+    /// No attack has begun.
     pub(super) fn new(front: &Arc<Front>) -> Self {
         Self { front: Arc::clone(front), tallies: Vec::new(), threads: Vec::new() }
     }
@@ -173,13 +173,13 @@ impl Campaign {
         self.tallies.push(tally);
     }
 
-    /// Lets somebody act until the phase is over; what he does is booked in `tallies`.
+    /// Runs `act` in a thread until the phase is over; it counts in `tallies`.
     pub(super) fn begin_with(&mut self, tallies: &[Arc<Tally>], act: impl FnOnce(&Arc<Front>) + Send + 'static) {
         self.tallies.extend_from_slice(tallies);
         self.join_in(act);
     }
 
-    /// Counts in what somebody else does.
+    /// Includes the tally of another thread.
     pub(super) fn add(&mut self, tally: &Arc<Tally>) {
         self.tallies.push(Arc::clone(tally));
     }
@@ -187,25 +187,25 @@ impl Campaign {
     fn join_in(&mut self, act: impl FnOnce(&Arc<Front>) + Send + 'static) {
         let front = Arc::clone(&self.front);
         self.threads.push(thread::spawn(move || {
-            // On Linux both concern the calling thread, and those that it starts. Refused, it attacks a little harder.
+            // On Linux both concern the calling thread and the threads that it starts. If refused, it attacks with more power.
             let _ = setpriority_process(None, NICE);
             let _ = leave_first_cpu();
             act(&front);
         }));
     }
 
-    /// Ends all attacks: how each went.
+    /// Ends all attacks; gives their tallies.
     pub(super) fn end(self) -> Vec<Arc<Tally>> {
         self.front.end();
         for thread in self.threads {
-            // One that panicked has told so itself, and its tally shows no rounds.
+            // A thread that panicked has reported that, and its tally shows no rounds.
             let _ = thread.join();
         }
         self.tallies
     }
 }
 
-/// Attackers sit elsewhere: what they do to the daemon counts, not that their own work takes its one core away.
+/// Attackers use other CPUs: their effect on the daemon counts, not that their own work takes its one core away.
 fn leave_first_cpu() -> rustix::io::Result<()> {
     let mut cpus = sched_getaffinity(None)?;
     let first = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).unwrap_or_default();

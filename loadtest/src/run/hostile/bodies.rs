@@ -1,5 +1,5 @@
-//! Attacks by the bodies of requests with a tenant's key: that are declared and never come, that grow when inflated, that
-//! cost much to parse, and whose refusal is larger than they are.
+//! Attacks by request bodies with a tenant's key: bodies that are declared but never come, that grow when inflated,
+//! that are expensive to parse, and whose refusal is larger than they are.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -13,22 +13,22 @@ use super::attack::{Attack, Front, Tally};
 use super::stage::{KEY_A, KEY_B};
 use super::wire::{Wire, head};
 
-/// Last number of the address (127.0.0.…) of those who send bodies.
+/// Last number of the source address (127.0.0.…) of these attackers.
 const ADDRESS: u8 = 7;
 /// Just below `http.body_max`.
 const BODY_LEN: usize = 15_700_000;
 const DECLARED_LEN: usize = 16 << 20;
 /// Bytes that cannot be compressed, so that a body stays under `http.inflate_ratio_max`.
 const PAD_LEN: usize = 230_000;
-/// Declared bodies of which one byte comes.
+/// Number of declared bodies of which only one byte comes.
 const ROOMS: usize = 40;
 const ROOM_TIME: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The same body on so many connections at once.
+/// The same body is sent on so many connections at once.
 const AT_ONCE: usize = 4;
 /// A gzip member without content (RFC 1952).
 const EMPTY_MEMBER: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Inflated bytes of the bomb.
+/// Inflated size of the bomb, bytes.
 const BOMB_LEN: usize = 128 << 20;
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -36,7 +36,7 @@ const LINES: &str = "Content-Type: application/x-ndjson\r\n";
 const MESSAGES: &str = "POST /v1/messages";
 const LOOKUP: &str = "POST /v1/messages/lookup";
 
-/// A body that is dear: a beginning, a pad, a unit again and again, an end.
+/// A body that is expensive to parse: a beginning, a pad, a unit repeated many times, an end.
 #[derive(Clone, Copy)]
 struct Dear {
     name: &'static str,
@@ -123,7 +123,7 @@ const DEAR: [Dear; 8] = [
     },
 ];
 
-/// All of them.
+/// All attacks of this file.
 pub(super) fn attacks() -> Vec<Attack> {
     let mut attacks = vec![
         Attack {
@@ -148,7 +148,7 @@ pub(super) fn attacks() -> Vec<Attack> {
     attacks
 }
 
-/// A request that is dear.
+/// A request that is expensive for the daemon.
 pub(super) struct Request {
     call: &'static str,
     headers: String,
@@ -196,7 +196,7 @@ fn once_built(name: &'static str, pause: Duration, build: impl Fn() -> Request +
     Attack { name, hands: 1, pause, round: Box::new(round) }
 }
 
-/// The same on several connections, the last byte of each at the end, so that all are worked on together.
+/// The same request on several connections, with the last byte of each at the end, so that all are processed together.
 fn send_at_once(front: &Front, tally: &Tally, request: &Request) {
     let head = request.head(KEY_B);
     let Some((last, most)) = request.body().split_last() else { return };

@@ -1,5 +1,6 @@
-//! The hostile carrier: takes binds, and then does in turn everything that a carrier, or somebody between, may do to end,
-//! stop or fill who connects to it. Raw bytes on purpose; answers nothing that the turn does not say.
+//! The hostile carrier: accepts binds, and then does in turn everything that a carrier, or a system in between, can do
+//! to crash, stop or fill the client that connects to it. Uses raw bytes on purpose; answers only what the habit of the
+//! turn says.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,22 +17,22 @@ const ENQUIRE_LINK: u32 = 0x15;
 const UNKNOWN: u32 = 0x9999;
 const RESPONSE: u32 = 0x8000_0000;
 
-/// The least and the most time for one turn, from its first connection. The turns take half of the phase, the other half is for
-/// waiting until the daemon connects again.
+/// Least time of a turn, from its first connection. The turns take half of the phase; the other half is for waiting
+/// until the daemon connects again.
 const TURN_MIN: Duration = Duration::from_secs(1);
-/// Longer than the daemon's watchdog waits.
+/// Most time of a turn: longer than the daemon's watchdog waits.
 const TURN_MAX: Duration = Duration::from_secs(7);
 const TICK: Duration = Duration::from_millis(200);
-/// Between two connections that are closed at once.
+/// Pause between two connections that are closed at once.
 const ACCEPT_TICK: Duration = Duration::from_millis(20);
-/// PDUs written in one go.
+/// PDUs per write.
 const BURST: u32 = 200;
-/// Between two bursts of what the daemon must keep: 10,000 small ones a second, and 4 MB/s of the large ones.
+/// Pause between two bursts of PDUs that the daemon must keep: 10,000 small ones a second, or 4 MB/s of large ones.
 const BURST_PAUSE: Duration = Duration::from_millis(20);
 const LARGE_PAUSE: Duration = Duration::from_millis(15);
 const LARGE_LEN: usize = 60_000;
 
-/// What it does for a while.
+/// What the carrier does for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     EnquireRead,
@@ -56,7 +57,7 @@ const HABITS: [(Habit, &str); 15] = [
     (Habit::EnquireUnread, "carrier: enquire_link without end, answers not read"),
     (Habit::Unknown, "carrier: unknown commands without end"),
     (Habit::StrayResponses, "carrier: submit_sm_resp for nothing, without end"),
-    (Habit::Receipts, "carrier: receipts for ids that nobody knows"),
+    (Habit::Receipts, "carrier: receipts for unknown ids"),
     (Habit::LargeReceipts, "carrier: the same with 60 kB each"),
     (Habit::Texts, "carrier: texts from handsets"),
     (Habit::NeverAnswers, "carrier: submits are never answered"),
@@ -66,23 +67,23 @@ const HABITS: [(Habit, &str); 15] = [
     (Habit::Lengths, "carrier: lengths that no PDU has"),
     (Habit::SameId, "carrier: the same id for every message"),
     (Habit::LongId, "carrier: ids of 60 kB"),
-    (Habit::Refuses, "carrier: every submit is refused by a status of its own"),
+    (Habit::Refuses, "carrier: every submit is refused with a different status"),
 ];
 
-/// A habit that has its turn, and how its sessions ended.
+/// The turn of one habit, and how its sessions ended.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
     habit: Habit,
     tally: Arc<Tally>,
 }
 
-/// All of them, in order.
+/// All turns, in order.
 pub(super) fn turns() -> Vec<Turn> {
     HABITS.iter().map(|(habit, name)| Turn { habit: *habit, tally: Tally::new(name) }).collect()
 }
 
 impl Turn {
-    /// What it is called.
+    /// The name of its habit.
     pub(super) fn name(&self) -> &'static str {
         self.tally.name
     }
@@ -95,7 +96,7 @@ impl Turn {
 
 /// Serves until the phase is over; `turns` is not empty.
 pub(super) fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) {
-    // Waiting for a connection would outlast the phase.
+    // A blocking accept would outlast the phase.
     if listener.set_nonblocking(true).is_err() {
         return;
     }
@@ -104,7 +105,7 @@ pub(super) fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) 
     let mut sessions = Vec::new();
     while !front.is_over() {
         let now = front.elapsed();
-        // A turn that has met nobody waits: the daemon may be between two attempts to connect.
+        // A turn without a session so far goes on: the daemon may be between two attempts to connect.
         if has_met && now >= begun + turn_time {
             index = (index + 1) % turns.len();
             has_met = false;
@@ -128,7 +129,7 @@ pub(super) fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) 
         sessions.retain(|session| !session.is_finished());
     }
     for session in sessions {
-        // One that panicked has told so itself.
+        // A thread that panicked has reported that itself.
         let _ = session.join();
     }
 }
@@ -138,7 +139,7 @@ struct Session {
     stream: TcpStream,
     front: Arc<Front>,
     tally: Arc<Tally>,
-    /// The end of the turn, since the beginning of the phase.
+    /// The end of the turn, as time since the beginning of the phase.
     until: Duration,
     input: Vec<u8>,
 }
@@ -184,7 +185,7 @@ impl Session {
         }
     }
 
-    /// The first of so many numbers that no PDU of this turn has had yet, in no session.
+    /// The first of `count` sequence numbers that no PDU of this turn has used, in any session.
     fn number(&self, count: u32) -> u32 {
         1 + (self.tally.count(u64::from(count)) & 0x3fff_ffff) as u32
     }
@@ -211,7 +212,7 @@ impl Session {
         Err(Ending::Held)
     }
 
-    /// Bursts of PDUs until the turn ends; what comes back is read or not.
+    /// Bursts of PDUs until the turn ends; answers are read or not.
     fn flood(&mut self, fill: impl Fn(u32, &mut Vec<u8>), is_read: bool, pause: Duration) -> Result<(), Ending> {
         let reader = is_read.then(|| self.stream.try_clone()).transpose().map_err(|_| Ending::Cut)?;
         let reader = reader.map(|stream| thread::spawn(move || drain(stream)));
@@ -223,7 +224,7 @@ impl Session {
             sent = self.write(&out);
             self.front.wait(pause);
         }
-        // So that the reader ends; it may be closed already.
+        // Ends the reader; the connection may be closed already.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
         if let Some(reader) = reader {
             let _ = reader.join();
@@ -242,7 +243,7 @@ impl Session {
         Ok(())
     }
 
-    /// Each submit gets what `fill` writes for its sequence number; enquire_link is answered rightly.
+    /// Each submit gets what `fill` writes for its sequence number; enquire_link is answered correctly.
     fn answer(&mut self, fill: impl Fn(u32, &mut Vec<u8>)) -> Result<(), Ending> {
         while !self.is_over() {
             self.read()?;
@@ -302,7 +303,7 @@ impl Session {
         }
     }
 
-    /// Takes what has come and forgets it.
+    /// Reads and discards what has arrived.
     fn read_some(&mut self) -> Result<(), Ending> {
         let set = |stream: &TcpStream, is_set| stream.set_nonblocking(is_set).map_err(|_| Ending::Cut);
         set(&self.stream, true)?;
@@ -312,7 +313,7 @@ impl Session {
         read
     }
 
-    /// Command and sequence number of the next whole PDU.
+    /// Command and sequence number of the next complete PDU.
     fn cut(&mut self) -> Option<(u32, u32)> {
         let word = |at: usize| Some(u32::from_be_bytes(self.input.get(at..at + 4)?.try_into().ok()?));
         let (length, command, sequence) = (word(0)?, word(4)?, word(12)?);

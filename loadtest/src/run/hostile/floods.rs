@@ -1,5 +1,5 @@
-//! Attacks by good messages: more than there are places in the queue and in the window of keys, more than the carriers take,
-//! and such as expire while their carrier is away.
+//! Attacks by valid messages: more than there are places in the queue and in the window of keys, more than the carriers
+//! take, and messages that expire while their carrier is away.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use super::attack::{Attack, Front, Tally};
 use super::stage::{KEY_A, TO_ABSENT, TO_GOOD, TO_HOSTILE};
 use super::wire::{Wire, head};
 
-/// Last number of the address (127.0.0.…) of those who send.
+/// Last number of the source address (127.0.0.…) of these attackers.
 const ADDRESS: u8 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Recipients have eight digits behind the beginning.
+/// Number of recipients: eight digits follow the prefix.
 const RECIPIENTS: u64 = 100_000_000;
 
-/// Messages that one attack sends: how many at once, to where, and what else they say.
+/// The messages of one attack: how many at once, to which prefix, and their other fields.
 #[derive(Clone, Copy)]
 struct Flood {
     name: &'static str,
@@ -69,7 +69,7 @@ const FLOODS: [Flood; 5] = [
     },
 ];
 
-/// All of them.
+/// All attacks of this file.
 pub(super) fn attacks() -> Vec<Attack> {
     FLOODS
         .into_iter()

@@ -1,5 +1,5 @@
-//! Scenario `hostile`: strangers, two tenants and a carrier attack a daemon on one core, all at once, in every way that is
-//! known; a third tenant meanwhile sends its messages over a good carrier, and must not notice.
+//! Scenario `hostile`: clients without a key, two tenants and a carrier attack a daemon on one core, all at once, in
+//! every way that is known; a third tenant meanwhile sends its messages over a good carrier, and must not notice.
 //!
 //! Knows the phases and what must hold; each family of attacks has a file of its own.
 
@@ -36,29 +36,29 @@ use stage::NameServer;
 use third::{Hand, Told};
 use witness::{Seen, Witnesses};
 
-/// The third's recipients: while nobody attacks, and under attack.
+/// The first recipient of the third tenant: before the attacks, and during them.
 const FIRST_IDLE: u64 = 4_915_100_000_000;
 const FIRST: u64 = 4_915_110_000_000;
-/// The third's requests: so many messages each, on so many connections.
+/// The third tenant's requests: messages per request, and connections.
 const BATCH: u64 = 5;
 const CONNECTIONS: u64 = 8;
-/// What is no attack of somebody who connects.
+/// Attacks that are not made by a client or a carrier.
 const SILENT: &str = "a name server that never answers";
 const UNREAD: &str = "the log is not read";
-/// Memory beside `limits.memory`.
+/// Memory that the daemon may use beside `limits.memory`.
 const MEMORY_BESIDE: u64 = 256 << 20;
-/// The p99 of each kind of the third's requests under attack: at most so long, or so many times what it is while nobody
-/// attacks.
+/// Limit of the p99 of each kind of the third tenant's requests under attack: this long, or this many times the p99
+/// before the attacks.
 const P99_MAX_US: u64 = 50_000;
 const P99_FACTOR: u64 = 10;
 /// The longest poll of a task, in CPU time.
 const POLL_MAX_MS: f64 = 10.0;
-/// A stop by SIGTERM takes no longer.
+/// Longest time of a stop by SIGTERM.
 const TERM_MAX: Duration = Duration::from_secs(15);
 /// How long the generator waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
-/// For what is waited for until it comes.
+/// Timeout where something is awaited until it comes.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// Sizes.
@@ -66,32 +66,32 @@ const LONG: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
-    /// How long the attacks take
+    /// Duration of the attacks in minutes
     #[arg(long, default_value_t = 15.0)]
     minutes: f64,
-    /// How many seconds of nobody attacking are measured before
+    /// Duration of the measurement before the attacks in seconds
     #[arg(long, default_value_t = 20.0)]
     idle: f64,
-    /// Messages per second of the third
+    /// Messages per second of the third tenant
     #[arg(long, default_value_t = 1_000.0)]
     rate: f64,
-    /// Only attacks whose name contains one of these; all by default
+    /// Only attacks whose name contains one of these; by default all
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     only: Vec<String>,
-    /// Tell times and claim nothing of them: for machines that have other things to do
+    /// Show times but claim nothing about them: for machines that are busy with other work
     #[arg(long)]
     untimed: bool,
 }
 
-/// How long the third's requests take.
+/// Latencies of the third tenant's requests.
 #[derive(Debug)]
 struct Latencies {
     batches: Quantiles,
-    /// Each with a key and a connection of its own.
+    /// Requests with one message, each with a key and a connection of its own.
     singles: Quantiles,
 }
 
-/// What was seen while the attacks went on.
+/// What was observed during the attacks.
 #[derive(Debug, Default)]
 struct Watched {
     rss_peak: u64,
@@ -133,21 +133,21 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     options.tell_times(&mut verdict, &idle, &report, &told);
     if watched.ended.is_some() {
         watched.tell(&mut verdict);
-        verdict.figure("its last words", stentor.failure("").trim());
+        verdict.figure("the end of its log", stentor.failure("").trim());
         return Ok(verdict);
     }
     options.tell_polls(&mut verdict, &ground, &stentor, witnesses.finish());
     let judged = judge(&mut verdict, &ground, &mut smsc, &report, &told);
-    // Whoever asks it after its end is told of a broken connection: its own last words say more.
+    // A query after the daemon's end reports a broken connection; the end of the daemon's log says more.
     stentor.check_alive().and(judged)?;
-    // What the attackers left is still worked off after them: memory counts until here.
+    // The daemon still works off what the attackers left: memory is watched until here.
     watched.look(&stentor);
     watched.tell(&mut verdict);
     end(&mut verdict, &mut ground, stentor)?;
     Ok(verdict)
 }
 
-/// What became of each of the third's messages, once the attackers are gone.
+/// What happened to each of the third tenant's messages, once the attacks are over.
 fn judge(verdict: &mut Verdict, ground: &Ground, smsc: &mut Smsc, report: &Report, told: &Told) -> Result<(), String> {
     ground.watch_delivered(smsc, report.acknowledged_count())?;
     Audit::take(ground, smsc, report, FIRST)?.tell(verdict);
@@ -155,7 +155,7 @@ fn judge(verdict: &mut Verdict, ground: &Ground, smsc: &mut Smsc, report: &Repor
     let metrics = ground.metrics();
     verdict.figure("in doubt, the attackers' too", metrics.sum(IN_DOUBT).unwrap_or_default());
     verdict.figure("lines of the log that were dropped", metrics.sum(LOG_DROPPED).unwrap_or_default());
-    verdict.claim("every message of the third was taken when it was offered", report.is_complete());
+    verdict.claim("every message of the third tenant was accepted when it was offered", report.is_complete());
     Ok(())
 }
 
@@ -164,7 +164,7 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|only| attack.contains(only))
     }
 
-    /// What the third offers, and for how long. Without `--retry`: what is refused once is refused.
+    /// What the third tenant offers, and for how long. Without `--retry`: a refused message stays refused.
     fn offer(&self, first: u64, seconds: f64) -> Vec<String> {
         let count = (self.rate * seconds).max(1.0) as u64;
         [("count", count.to_string()), ("rate", self.rate.to_string()), ("first-recipient", first.to_string())]
@@ -174,7 +174,7 @@ impl Options {
             .collect()
     }
 
-    /// The third alone.
+    /// The third tenant alone.
     fn idle(&self, ground: &Ground, smsc: &mut Smsc) -> Result<Latencies, String> {
         let hand = Hand::start_idle(&Front::new(ground.http(), Duration::from_secs_f64(self.idle)));
         let mut generator = ground.start_sender("idle", &self.offer(FIRST_IDLE, self.idle))?;
@@ -199,16 +199,16 @@ impl Options {
 
     fn tell_times(&self, verdict: &mut Verdict, idle: &Latencies, report: &Report, told: &Told) {
         let kinds = [
-            ("the third's batches", &idle.batches, &report.latency_us),
-            ("the third's single messages", &idle.singles, &told.latency()),
+            ("the third tenant's batches", &idle.batches, &report.latency_us),
+            ("the third tenant's single messages", &idle.singles, &told.latency()),
         ];
         for (kind, idle, attacked) in kinds {
-            verdict.figure(&format!("{kind} p50/p99/p99.9/max, nobody attacks"), quantiles_ms(idle));
+            verdict.figure(&format!("{kind} p50/p99/p99.9/max, before the attacks"), quantiles_ms(idle));
             verdict.figure(&format!("{kind} p50/p99/p99.9/max, under attack"), quantiles_ms(attacked));
         }
         verdict.figure("of the batches' the generator's own share", quantiles_ms(&report.lateness_us));
         for (code, lines) in &report.errors {
-            verdict.figure("not taken of the third's", format!("{code} × {lines}"));
+            verdict.figure("refused to the third tenant", format!("{code} × {lines}"));
         }
         if !self.untimed {
             for (kind, idle, attacked) in kinds {
@@ -228,7 +228,7 @@ impl Options {
             let of_it = format!("{:.1} ms, of which the machine took {:.1}", poll.cpu_ms, poll.taken_ms);
             verdict.figure(&format!("a long poll of `{}`", poll.task), of_it);
         }
-        // Which of several was the longest is in the log whatever else is.
+        // Which of several polls was the longest is in the log in any case.
         let told = polls.iter().map(|poll| poll.cpu_ms).fold(POLL_MAX_MS, f64::max);
         let own = polls.iter().map(witness::LongPoll::own_ms).fold(0.0, f64::max);
         if !self.untimed {
@@ -239,7 +239,7 @@ impl Options {
     }
 }
 
-/// Looks at the daemon until the generator has ended, or the daemon has, or nothing is answered any more.
+/// Watches the daemon until the generator or the daemon has ended, or nothing is answered any more.
 fn watch(stentor: &mut Process, generator: &mut Process, front: &Front, stall: Duration) -> Watched {
     let mut watched = Watched::default();
     while generator.is_alive() {
@@ -284,12 +284,12 @@ fn tell_attacks(verdict: &mut Verdict, tallies: &[Arc<Tally>], is_part: bool) {
     let is_idle = |tally: &&Arc<Tally>| tally.rounds() == 0;
     let idle: Vec<_> = tallies.iter().filter(is_idle).map(|tally| tally.name).collect();
     if !is_part {
-        verdict.figure("attacks, and such as were never made", format!("{}, {idle:?}", tallies.len()));
+        verdict.figure("attacks, and those never made", format!("{}, {idle:?}", tallies.len()));
         verdict.claim("every attack was made", idle.is_empty());
     }
 }
 
-/// What it holds after all that does not keep it from ending and from starting again.
+/// After all attacks the daemon must still stop cleanly and start again.
 fn end(verdict: &mut Verdict, ground: &mut Ground, mut stentor: Process) -> Result<(), String> {
     stentor.signal(Signal::TERM);
     let is_clean = stentor.wait(TERM_MAX).is_ok_and(|status| status.success());

@@ -1,4 +1,5 @@
-//! Attacks by questions with a tenant's key: short ones that make the daemon search long, and ids that are others' or forged.
+//! Attacks by queries with a tenant's key: short queries that make the daemon search for long, and ids of other tenants
+//! or forged ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,15 +8,15 @@ use super::attack::{Attack, Ending, Front};
 use super::stage::{KEY_A, KEY_B, KEY_B_ADMIN};
 use super::wire::{Wire, head};
 
-/// Last number of the address (127.0.0.…) of those who ask.
+/// Last number of the source address (127.0.0.…) of these attackers.
 const ADDRESS: u8 = 9;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Ids of one lookup, which the API takes.
+/// Ids per lookup, the API's limit.
 const IDS: usize = 1_000;
-/// Where in an id time, version and variant end, and the address of the message begins.
+/// The position in an id where time, version and variant end and the address of the message begins.
 const ID_TAIL: usize = 18;
 
-/// All of them. Tenant b has no messages of its own: whatever it looks for, it looks through those of others.
+/// All attacks of this file. Tenant b has no messages of its own: each of its searches goes through those of others.
 pub(super) fn attacks() -> Vec<Attack> {
     let (deletes, lookups) = (AtomicU64::new(0), AtomicU64::new(0));
     let ask = |call: &'static str, key: &'static str| {
@@ -42,13 +43,13 @@ pub(super) fn attacks() -> Vec<Attack> {
             round: Box::new(ask("GET /v1/records?limit=20000", KEY_A)),
         },
         Attack {
-            name: "the list of what is in doubt",
+            name: "the list of messages in doubt",
             hands: 1,
             pause: short,
             round: Box::new(ask("GET /v1/in-doubt?limit=1000", KEY_B_ADMIN)),
         },
         Attack {
-            name: "DELETE of another tenant's and of forged ids",
+            name: "DELETE of another tenant's ids and of forged ones",
             hands: 2,
             pause: Duration::from_millis(10),
             round: Box::new(move |front, tally| {
@@ -78,7 +79,7 @@ pub(super) fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// Every second id as it is, the others with the same address and another time.
+/// Every second id unchanged, the others with the same address and another time.
 fn forged(id: &str, number: u64) -> String {
     match id.get(ID_TAIL..) {
         Some(tail) if number % 2 == 1 => format!("00000000-0000-7000{tail}"),

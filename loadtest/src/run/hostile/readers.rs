@@ -1,4 +1,4 @@
-//! Attacks by those who ask and do not take the answer: not at all, or a hundred bytes a second.
+//! Attacks by clients that send requests and do not read the answer: not at all, or a hundred bytes a second.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use super::bodies::{self, Request};
 use super::stage::KEY_B;
 use super::wire::{Look, Wire, head};
 
-/// Last number of the address (127.0.0.…) of those who do not read.
+/// Last number of the source address (127.0.0.…) of these attackers.
 const ADDRESS: u8 = 8;
-/// The kernel makes of it the least that it has.
+/// The kernel raises it to the least that it supports.
 const RECEIVE_LEN: usize = 2_048;
 const CROWD: usize = 10;
 const HOLD_TIME: Duration = Duration::from_secs(15);
@@ -18,10 +18,10 @@ const TICK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that a slow reader takes in one tick.
 const SLOW_LEN: usize = 10;
-/// Questions sent one after the other on one connection.
+/// Requests sent one after the other on one connection.
 const PIPELINED: usize = 2_000;
 
-/// All of them.
+/// All attacks of this file.
 pub(super) fn attacks() -> Vec<Attack> {
     let amplified = [OnceLock::new(), OnceLock::new()];
     let [never, slowly] = amplified;
@@ -36,7 +36,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             }),
         },
         Attack {
-            name: "large refusals, read at 100 octets a second",
+            name: "large refusals, read at 100 bytes a second",
             hands: 1,
             pause: Duration::from_millis(500),
             round: Box::new(move |front, tally| {
@@ -45,7 +45,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             }),
         },
         Attack {
-            name: "the list of what is in doubt, read at 100 octets a second",
+            name: "the list of messages in doubt, read at 100 bytes a second",
             hands: 1,
             pause: Duration::from_millis(500),
             round: Box::new(|front, tally| {
@@ -54,7 +54,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             }),
         },
         Attack {
-            name: "questions in a pipe, never read, no key",
+            name: "pipelined requests, answers never read, no key",
             hands: 1,
             pause: Duration::from_millis(500),
             round: Box::new(|front, tally| {
@@ -65,13 +65,13 @@ pub(super) fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// A few connections that send this and take so many bytes of the answer in a tick, for a while.
+/// Keeps a few connections for a while that send this request and read `octets` bytes of the answer per tick.
 fn hold(front: &Front, tally: &Tally, octets: usize, request: &[&[u8]]) {
     let mut crowd = Vec::with_capacity(CROWD);
     for _ in 0..CROWD {
         match Wire::open_narrow(front, ADDRESS, RECEIVE_LEN) {
             Ok(mut wire) => {
-                // What is not taken because nobody reads the answers is part of the attack.
+                // That a request is not read because its answers are not is part of the attack.
                 let _ = request.iter().try_for_each(|part| wire.send(front, part, PATIENCE / CROWD as u32));
                 wire.do_not_wait();
                 crowd.push(wire);

@@ -1,5 +1,5 @@
-//! The daemon under attack: its configuration with small limits, its few descriptors, the name server that never answers,
-//! and the reader of its log that stops reading. Prepares; what is done to it is the attacks' matter.
+//! The daemon under attack: its configuration with small limits, its few descriptors, the name server that never
+//! answers, and the log reader that stops reading. Prepares; the attacks themselves are in other files.
 
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, Read, Write, pipe};
@@ -16,14 +16,14 @@ use super::super::ground::Ground;
 use super::super::means;
 use super::attack::{Ending, Front, Tally};
 
-/// The carrier that does what it should.
+/// The carrier that behaves correctly.
 pub(super) const GOOD: &str = "good";
-/// Keys of the API. Attackers have two tenants; the second one also has an operator's key.
+/// API keys. Attackers have two tenants; the second one also has an operator's key.
 pub(super) const KEY_A: &str = "attacker-a-0123456789";
 pub(super) const KEY_B: &str = "attacker-b-0123456789";
 pub(super) const KEY_B_ADMIN: &str = "attacker-b-operator-0123456789";
 pub(super) const KEY_THIRD: &str = "third-0123456789abcdef";
-/// Beginnings of recipients, by which messages go to the hostile carrier, to the one that cannot be reached, and to the
+/// Prefixes of recipients, by which messages go to the hostile carrier, to the one that cannot be reached, and to the
 /// good one; eight digits follow.
 pub(super) const TO_HOSTILE: &str = "+49152";
 pub(super) const TO_ABSENT: &str = "+49157";
@@ -31,19 +31,20 @@ pub(super) const TO_GOOD: &str = "+49159";
 
 /// `limits.memory`.
 pub(super) const MEMORY: u64 = 256 << 20;
-/// Connections of the process; strangers open more.
+/// Most connections of the daemon; clients without a key open more.
 pub(super) const CONNECTIONS_MAX: usize = 2_000;
-/// The usual soft limit of descriptors of a service; the hard limit stays as it is.
+/// The usual soft limit of descriptors of a service; the hard limit is unchanged.
 const FDS_SOFT: u32 = 1_024;
-/// The least pipe that there is: a reader that stalls is felt soon.
+/// The smallest possible pipe, so that a stalled reader has an effect soon.
 const PIPE_LEN: usize = 4_096;
-/// The log is read and not read in turns.
+/// How long the log is read, and then not read, in turns.
 const READ_TIME: Duration = Duration::from_secs(8);
 const STALL_TIME: Duration = Duration::from_secs(12);
-/// An address of loopback that nobody else uses for names.
+/// A loopback address that no other process uses for names.
 const NAME_SERVER: &str = "127.0.0.77:53";
 
-/// A third of queue and window of keys is less than the attackers offer in the first minute; the third itself has 9,000 messages with
+/// A third of the queue and of the window of keys is less than the attackers offer in the first minute; the third
+/// tenant itself has 9,000 messages with keys in a quarter of an hour.
 /// keys in a quarter of an hour.
 const CONFIG: &str = r#"
 [node]
@@ -111,11 +112,11 @@ name = "third"
 admin_keys = ["KEY_THIRD"]
 "#;
 
-/// A name server that takes questions and never answers; it lasts as long as this.
+/// A name server that accepts queries and never answers, as long as this value exists.
 #[derive(Debug)]
 pub(super) struct NameServer(Option<UdpSocket>);
 
-/// The end of the daemon's log that somebody should read.
+/// The reading end of the daemon's log.
 #[derive(Debug)]
 pub(super) struct LogReader {
     pipe: PipeReader,
@@ -123,7 +124,7 @@ pub(super) struct LogReader {
 }
 
 impl NameServer {
-    /// Takes its port, and prepares the daemon to ask it: that needs root and a mount namespace.
+    /// Takes its port, and prepares the daemon to use it: that needs root and a mount namespace.
     pub(super) fn start(ground: &Ground) -> Self {
         let file = resolver(ground);
         let address = NAME_SERVER.split(':').next().unwrap_or_default();
@@ -133,12 +134,12 @@ impl NameServer {
         Self(UdpSocket::bind(NAME_SERVER).ok().filter(|_| is_written && can_mount()))
     }
 
-    /// Nobody asks for names.
+    /// No name server.
     pub(super) const fn none() -> Self {
         Self(None)
     }
 
-    /// Whether there is one.
+    /// Whether there is a name server.
     pub(super) fn is_there(&self) -> bool {
         self.0.is_some()
     }
@@ -148,9 +149,9 @@ fn resolver(ground: &Ground) -> PathBuf {
     ground.path().join("resolv.conf")
 }
 
-/// Lets the ground's daemon be the one that is attacked; `hostile` is the port of the hostile carrier.
+/// Makes the ground's daemon the one that is attacked; `hostile` is the port of the hostile carrier.
 pub(super) fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServer) -> Result<LogReader, String> {
-    // Without a name server: ports at which nobody listens.
+    // Without a name server: ports on which no process listens.
     let absent = if name_server.is_there() {
         r#""smsc.carrier.example:2775""#
     } else {
@@ -177,10 +178,10 @@ pub(super) fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServe
     LogReader::prepare(ground)
 }
 
-/// Lets this process hold as many connections as it may: how many descriptors it has.
+/// Raises the limit of descriptors of this process to the hard limit; gives that number.
 pub(super) fn raise_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    // Refused, the crowd is smaller.
+    // If refused, there are fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
@@ -195,8 +196,8 @@ impl LogReader {
         Ok(Self { pipe: reader, file })
     }
 
-    /// Writes the log to its file, on a thread of its own, until the daemon ends; once there is a front it stalls again and
-    /// again while that stands.
+    /// Writes the log to its file, on a thread of its own, until the daemon ends; during the phase of `front` it stalls
+    /// again and again.
     pub(super) fn start(self, front: &Arc<OnceLock<Arc<Front>>>, tally: &Arc<Tally>) {
         let (front, tally) = (Arc::clone(front), Arc::clone(tally));
         thread::spawn(move || self.read(&front, &tally));
@@ -212,7 +213,7 @@ impl LogReader {
             }
             match self.pipe.read(&mut room) {
                 Ok(0) | Err(_) => return,
-                // What cannot be kept is missed in the search alone.
+                // A log line that cannot be written is missing only when errors are investigated.
                 Ok(read) => drop(file.write_all(&room[..read])),
             }
         }

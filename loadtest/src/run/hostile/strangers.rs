@@ -1,4 +1,4 @@
-//! Attacks of those who have no key: connections that say nothing, drip, lie, or never end.
+//! Attacks by clients without a key: connections that say nothing, drip, lie, or never end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,24 +7,24 @@ use super::attack::{Attack, Ending, Front, Tally};
 use super::stage::{CONNECTIONS_MAX, KEY_B};
 use super::wire::{Look, Wire, head};
 
-/// Strangers come from these addresses (last number of 127.0.0.…), so that no one of them has all connections.
+/// Source addresses (last number of 127.0.0.…) of these attackers, several so that no single one has all connections.
 const ADDRESSES: [u8; 4] = [2, 3, 4, 5];
 const ADDRESS: u8 = 6;
-/// More than the daemon takes.
+/// More connections than the daemon accepts.
 const CROWD: usize = CONNECTIONS_MAX + 200;
 const CROWD_TIME: Duration = Duration::from_secs(20);
 const CROWD_TICK: Duration = Duration::from_millis(200);
-/// Connections opened in one tick.
+/// Connections opened per tick.
 const CROWD_STEP: usize = 200;
 /// Descriptors that this process needs for everything else.
 const FDS_KEPT: usize = 800;
-/// Drips of each kind at once.
+/// Connections of each kind that drip at the same time.
 const DRIPS: usize = 8;
 /// Longer than the daemon's watchdog waits.
 const FLOOD_TIME: Duration = Duration::from_secs(8);
 const ZEROS: &[u8] = &[b'0'; 1 << 20];
 
-/// Begins of requests, and what comes of them a byte or a line at a time, for ever.
+/// Beginnings of requests, and what follows a byte or a line at a time, for ever.
 const DRIPPED: [(&str, &str); 9] = [
     ("GET /livez HTTP/1.1\r\nX: ", "a"),
     ("\r\n", "\r\n"),
@@ -43,7 +43,7 @@ const DRIPPED: [(&str, &str); 9] = [
     ("POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "a: b\r\n"),
 ];
 
-/// What begins and never goes on, or is none of HTTP.
+/// Beginnings that are never continued, or are not HTTP.
 const FRAGMENTS: [&[u8]; 8] = [
     b"GET / HT",
     b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab",
@@ -55,7 +55,7 @@ const FRAGMENTS: [&[u8]; 8] = [
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ];
 
-/// All of them; `fds` is how many descriptors this process may have.
+/// All attacks of this file; `fds` is how many descriptors this process may have.
 pub(super) fn attacks(fds: usize) -> Vec<Attack> {
     let crowd = CROWD.min(fds.saturating_sub(FDS_KEPT));
     let fragments = AtomicU64::new(0);
@@ -97,7 +97,7 @@ pub(super) fn attacks(fds: usize) -> Vec<Attack> {
     ]
 }
 
-/// Keeps so many connections open for a while, and each of them dripping; what the daemon closes is opened again.
+/// Keeps `size` connections open for a while, each of them dripping; those that the daemon closes are opened again.
 fn hold_crowd(front: &Front, tally: &Tally, size: usize, member: impl Fn(usize) -> (&'static str, &'static str)) {
     let mut crowd: Vec<(Wire, &str)> = Vec::with_capacity(size);
     let (mut opened, until) = (0, front.elapsed() + CROWD_TIME);
@@ -142,7 +142,7 @@ fn send_fragment(front: &Front, number: u64) -> Ending {
     if let Err(ending) = wire.send(front, fragment, patience) {
         return ending;
     }
-    // By turns: half-closed, reset, closed, waited for.
+    // In turn: half-closed, reset, closed, waited for.
     match number / FRAGMENTS.len() as u64 % 4 {
         0 => {
             wire.finish_sending();

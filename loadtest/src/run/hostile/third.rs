@@ -1,5 +1,5 @@
-//! The innocent third's own hand, beside its generator: one message after the other, each with a key and a connection of
-//! its own, some of them cancelled at once; and what became of each in the end, as the daemon says.
+//! The innocent third tenant's own client, beside its generator: one message after the other, each with a key and a
+//! connection of its own, some of them cancelled at once; and the final state of each, as the daemon reports it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,28 +17,28 @@ use super::stage::{KEY_THIRD, TO_ABSENT};
 use crate::http;
 use crate::smsc::stats::Quantiles;
 
-/// Recipients of these messages: none of the generator's, and none of the attackers'.
+/// Prefix of these recipients; neither the generator nor the attackers use it.
 const RECIPIENTS: &str = "+49155";
 const TICK: Duration = Duration::from_millis(100);
-/// Of so many messages one is cancelled.
+/// One message in so many is cancelled.
 const CANCELLED: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Ids of one lookup (the API's limit).
 const LOOKUP: usize = 1_000;
 
-/// Before its keys: those of another hand are other messages.
+/// Prefix of its keys before the attacks: the keys during the attacks differ, so their messages are new ones.
 const IDLE: &str = "idle";
 const THIRD: &str = "third";
 
-/// The hand, at work.
+/// The client, running.
 #[derive(Debug)]
 pub(super) struct Hand(JoinHandle<Told>);
 
-/// What the daemon told it.
+/// What the daemon answered it.
 #[derive(Debug)]
 pub(super) struct Told {
     latency_us: Histogram<u64>,
-    /// Requests that were not answered as they should be: call and answer, how often.
+    /// Requests that did not get the expected answer: call and answer, how often.
     refused: BTreeMap<String, u64>,
     sent: Vec<String>,
     cancelled: Vec<String>,
@@ -62,12 +62,12 @@ struct Shown {
 }
 
 impl Hand {
-    /// Works until the phase is over.
+    /// Runs until the phase is over.
     pub(super) fn start(front: &Arc<Front>) -> Self {
         Self::work(front, THIRD)
     }
 
-    /// The same, in the time before anybody attacks.
+    /// As [`Self::start`], in the time before the attacks.
     pub(super) fn start_idle(front: &Arc<Front>) -> Self {
         Self::work(front, IDLE)
     }
@@ -79,7 +79,7 @@ impl Hand {
 
     /// Waits for its end.
     pub(super) fn finish(self) -> Result<Told, String> {
-        self.0.join().map_err(|_| "the third's hand panicked".to_owned())
+        self.0.join().map_err(|_| "the third tenant's client panicked".to_owned())
     }
 }
 
@@ -101,7 +101,7 @@ impl Told {
 
     fn step(&mut self, front: &Front, keys: &str, number: u64) {
         let is_cancelled = number % CANCELLED == CANCELLED - 1;
-        // Cancelled is what waits for a carrier that is away.
+        // Cancelled messages go to a carrier that is away.
         let (to, class) = if is_cancelled { (TO_ABSENT, "transactional") } else { (RECIPIENTS, "otp") };
         let body = format!(r#"{{"to":"{to}{number:08}","body":"one","key":"{keys}-{number}","class":"{class}"}}"#);
         let Some(answer) = self.ask(front.http, "POST /v1/messages", &body, 202) else { return };
@@ -115,7 +115,7 @@ impl Told {
         }
     }
 
-    /// The answer's body, if it has the status that it should have.
+    /// The answer's body, if it has the expected status.
     fn ask(&mut self, http: SocketAddr, call: &str, body: &str, wanted: u16) -> Option<Vec<u8>> {
         let headers = format!("Authorization: Bearer {KEY_THIRD}\r\nContent-Type: application/json\r\n");
         let method = call.split(' ').next().unwrap_or_default();
@@ -139,7 +139,7 @@ impl Told {
         Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile))
     }
 
-    /// Asks for every message that was taken, and writes it down.
+    /// Queries every message that was accepted, and adds the results to the verdict.
     pub(super) fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
         verdict.figure("single messages with keys, each on a connection of its own", self.sent.len());
         verdict.figure("cancelled of them, beside these", self.cancelled.len());
@@ -160,7 +160,7 @@ impl Told {
     }
 }
 
-/// How many of these messages are in which state.
+/// How many of these messages are in each state.
 fn states(ground: &Ground, ids: &[String]) -> Result<BTreeMap<String, usize>, String> {
     let mut states = BTreeMap::new();
     for ids in ids.chunks(LOOKUP) {
@@ -174,7 +174,7 @@ fn states(ground: &Ground, ids: &[String]) -> Result<BTreeMap<String, usize>, St
     Ok(states)
 }
 
-/// The code of a problem, else nothing.
+/// The code of a problem document; empty if there is none.
 fn code(body: &[u8]) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     problem.and_then(|problem| problem["code"].as_str().map(str::to_owned)).unwrap_or_default()

@@ -1,5 +1,5 @@
 //! An attacker's end of a connection: raw bytes, a source address of its own, a receive buffer as small as wanted, and
-//! patience that ends with the phase. Knows how to write a request's head, and of an answer only the status.
+//! timeouts that end with the phase. Knows how to write a request's head, and reads only the status of an answer.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
@@ -11,11 +11,11 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use super::attack::{Ending, Front};
 
-/// How long one call may wait before somebody looks whether the phase is over.
+/// How long one call may wait before it checks whether the phase is over.
 const TICK: Duration = Duration::from_millis(200);
-/// For a connection: a daemon that does not turn takes none.
+/// Timeout of connecting: a daemon that hangs accepts no connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// `HTTP/1.1 200`.
+/// Length of `HTTP/1.1 200`.
 const STATUS_LEN: usize = 12;
 
 /// One connection to the daemon.
@@ -25,24 +25,24 @@ pub(super) struct Wire {
     status: Vec<u8>,
 }
 
-/// What a look at a connection that is not waited for shows.
+/// The result of a read that does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// Nothing new.
     Open,
     /// So many bytes came.
     Read(usize),
-    /// It ended so.
+    /// The connection has ended in this way.
     Ended(Ending),
 }
 
 impl Wire {
-    /// Connects from 127.0.0.`from`, so that the daemon can tell attackers from others by their address.
+    /// Connects from 127.0.0.`from`, so that the daemon can tell attackers from other clients by their address.
     pub(super) fn open(front: &Front, from: u8) -> Result<Self, Ending> {
         Self::open_with(front, from, None)
     }
 
-    /// The same with a receive buffer of so many bytes, or the least that the kernel grants.
+    /// As [`Self::open`], with a receive buffer of `octets` bytes, or the least that the kernel grants.
     pub(super) fn open_narrow(front: &Front, from: u8, octets: usize) -> Result<Self, Ending> {
         Self::open_with(front, from, Some(octets))
     }
@@ -54,7 +54,7 @@ impl Wire {
             if let Some(octets) = receive {
                 set_socket_recv_buffer_size(&fd, octets)?;
             }
-            // On Linux the timeout of sending is that of connecting as well.
+            // On Linux the send timeout also applies to connecting.
             set_socket_timeout(&fd, Timeout::Send, Some(CONNECT_MAX))?;
             bind(&fd, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, from), 0))?;
             connect(&fd, &to)?;
@@ -66,7 +66,7 @@ impl Wire {
         dial().map(|stream| Self { stream, status: Vec::new() }).map_err(|_| Ending::Refused)
     }
 
-    /// Sends everything, if the other side takes it in time.
+    /// Sends everything, if the other side reads it in time.
     pub(super) fn send(&mut self, front: &Front, octets: &[u8], patience: Duration) -> Result<(), Ending> {
         let until = Instant::now() + patience;
         let mut rest = octets;
@@ -97,7 +97,7 @@ impl Wire {
         }
     }
 
-    /// Sends a whole request and reads its whole answer; also one that comes before the request has been taken.
+    /// Sends a complete request and reads its complete answer, even if the answer comes before the request has been read.
     pub(super) fn exchange(&mut self, front: &Front, request: &[&[u8]], patience: Duration) -> Ending {
         for octets in request {
             if self.send(front, octets, patience).is_err() {
@@ -107,13 +107,13 @@ impl Wire {
         self.read_to_end(front, patience)
     }
 
-    /// Never waits any more: for crowds of connections in one thread.
+    /// Never waits from now on: for many connections in one thread.
     pub(super) fn do_not_wait(&self) {
-        // Refused, the crowd is slower.
+        // If refused, the attack is slower.
         let _ = self.stream.set_nonblocking(true);
     }
 
-    /// Writes what can be written at once; whether the connection still stands.
+    /// Writes what can be written at once; false if the connection has ended.
     pub(super) fn try_send(&mut self, octets: &[u8]) -> bool {
         octets.is_empty() || !matches!(self.stream.write(octets), Err(error) if !is_passing(&error))
     }
@@ -123,7 +123,7 @@ impl Wire {
         self.read_into(&mut [0; 16 * 1024])
     }
 
-    /// Reads once, at most so many bytes as there is room for.
+    /// Reads once, at most as many bytes as fit into `room`.
     pub(super) fn read_into(&mut self, room: &mut [u8]) -> Look {
         match self.stream.read(room) {
             Ok(0) => Look::Ended(self.ending(Ending::Cut)),
@@ -142,7 +142,7 @@ impl Wire {
         status(&self.status).map_or(otherwise, Ending::Answered)
     }
 
-    /// No more will be sent.
+    /// Closes the sending direction.
     pub(super) fn finish_sending(&self) {
         // It may be closed already.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
@@ -150,12 +150,12 @@ impl Wire {
 
     /// Closes it so that the other side gets a reset.
     pub(super) fn reset(self) {
-        // Without it the end is an orderly one.
+        // If refused, the connection is closed normally.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 }
 
-/// The head of a request; without a length there is none in it.
+/// The head of a request; without `length` it has no `Content-Length`.
 pub(super) fn head(call: &str, key: Option<&str>, headers: &str, length: Option<usize>) -> Vec<u8> {
     let mut head = format!("{call} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
     // Writing to a string cannot fail.

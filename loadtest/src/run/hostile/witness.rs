@@ -1,8 +1,8 @@
-//! What the machine takes for itself. A virtual one may let a processor stand still for milliseconds and say nothing of it: the
-//! kernel books that as CPU time of whoever had the processor. So each one has a witness who comes before everybody else and
-//! notes when it was woken late.
+//! Measures the CPU time that the machine takes for itself. A virtual machine may stop a processor for milliseconds
+//! without reporting it: the kernel counts that as CPU time of the process that was running. So each processor gets a
+//! witness thread of real-time priority that records when it was woken late.
 //!
-//! Knows gaps and what a daemon's log says of long polls; refuses to judge where nobody may come first (that needs root).
+//! Knows gaps and how a daemon's log reports long polls; gives no result if it may not have that priority (that needs root).
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -14,34 +14,34 @@ use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 use serde::Deserialize;
 use stentor::http::rfc3339;
 
-/// Between two looks of a witness.
+/// Time between two wake-ups of a witness.
 const PERIOD: Duration = Duration::from_micros(500);
-/// A look that is so much too late is a gap.
+/// A wake-up that is this much too late is a gap.
 const LATE: Duration = Duration::from_micros(500);
-/// How exactly the log says when a poll ended, ms.
+/// How exactly the log gives the end of a poll, ms.
 const GRAIN_MS: f64 = 1.0;
-/// What the daemon says of a long poll.
+/// The daemon's log message about a long poll.
 const TOLD: &str = "a task kept its executor for long";
 
-/// When a processor stood still, in ms since 1970.
+/// When a processor was stopped, in ms since 1970.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     from: f64,
     to: f64,
 }
 
-/// The witnesses, at work.
+/// The witness threads, running.
 #[derive(Debug)]
 pub(super) struct Witnesses {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Option<Vec<Gap>>>>,
 }
 
-/// What they have seen: the gaps of each processor.
+/// What they have recorded: the gaps of each processor.
 #[derive(Debug)]
 pub(super) struct Seen(Vec<Vec<Gap>>);
 
-/// A long poll, as the log tells it.
+/// A long poll, as the log reports it.
 #[derive(Debug, Deserialize)]
 struct Told {
     timestamp: String,
@@ -54,7 +54,7 @@ struct Told {
     wall_ms: u64,
 }
 
-/// A long poll, and how much of it the machine took.
+/// A long poll, and how much of its time the machine took.
 #[derive(Debug)]
 pub(super) struct LongPoll {
     pub task: String,
@@ -64,14 +64,14 @@ pub(super) struct LongPoll {
 }
 
 impl LongPoll {
-    /// What the daemon itself took.
+    /// CPU time that the daemon itself took.
     pub(super) fn own_ms(&self) -> f64 {
         self.cpu_ms - self.taken_ms
     }
 }
 
 impl Witnesses {
-    /// One for each processor that this process may have.
+    /// Starts one for each processor that this process may use.
     pub(super) fn start() -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let all = sched_getaffinity(None).ok();
@@ -84,7 +84,7 @@ impl Witnesses {
         Self { is_over, threads }
     }
 
-    /// Ends them. None if they could not come first.
+    /// Ends them. `None` if they could not get real-time priority.
     pub(super) fn finish(self) -> Option<Seen> {
         self.is_over.store(true, Ordering::Relaxed);
         self.threads.into_iter().map(|thread| thread.join().ok().flatten()).collect::<Option<_>>().map(Seen)
@@ -113,13 +113,13 @@ fn watch(cpu: usize, is_over: &AtomicBool) -> Option<Vec<Gap>> {
 }
 
 impl Seen {
-    /// How long some processor stood still in that time, at most.
+    /// The longest time for which one processor was stopped within that period.
     fn within(&self, from: f64, to: f64) -> f64 {
         let part = |gap: &Gap| (gap.to.min(to) - gap.from.max(from)).max(0.0);
         self.0.iter().map(|gaps| gaps.iter().map(part).sum()).fold(0.0, f64::max)
     }
 
-    /// The long polls that a daemon's log tells of.
+    /// The long polls that a daemon's log reports.
     pub(super) fn long_polls(&self, log: &str) -> Vec<LongPoll> {
         let told = log.lines().filter(|line| line.contains(TOLD)).filter_map(|line| serde_json::from_str(line).ok());
         let poll = |told: Told| {
@@ -146,7 +146,7 @@ mod tests {
         let at = |text: &str| rfc3339::parse(&format!("2026-11-29T{text}Z")).expect("a time").0 as f64;
         let gap = |to: f64, ms: f64| Gap { from: to - ms, to };
         let end = at("10:00:01.500");
-        // One processor stood still twice in the poll, the other once and longer; the last gap is of another time.
+        // One processor was stopped twice during the poll, the other once but longer; the last gap is outside the poll.
         let seen = Seen(vec![
             vec![gap(end - 20.0, 4.0), gap(end - 5.0, 3.0)],
             vec![gap(end - 10.0, 12.0), gap(end + 60.0, 30.0)],

@@ -1,4 +1,4 @@
-//! Carriers that send no receipts are asked: at their pace, until they tell an end, and without holding up what is to be sent.
+//! Tests of queries to carriers that send no receipts: at the agreed rate, until there is a final state, without delaying messages.
 
 use super::world::{START, World};
 use crate::link::{BindId, BindKind, Disconnect, LinkEvent, Options, QueryOptions};
@@ -21,7 +21,7 @@ fn asks(rate_per_s: u32) -> impl Fn(&mut Options) {
     }
 }
 
-/// Shard 1 has messages to ask about that were sent just now.
+/// Shard 1 hands over messages to ask about that were sent just now.
 fn sent(world: &mut World, ids: &[&str]) {
     let mut batch = QueryBatch { shard: ShardId(1), ..QueryBatch::default() };
     for id in ids {
@@ -33,7 +33,7 @@ fn sent(world: &mut World, ids: &[&str]) {
     world.handle(LinkEvent::Traffic(ToLink::Queries(batch)));
 }
 
-/// When the carrier was asked, ms, and about what.
+/// When the carrier was asked, ms, and about which id.
 fn asked(world: &World) -> Vec<(u64, String)> {
     let at = |at: crate::model::Mono| at.since(START.mono) / 1_000_000;
     world.queried.iter().map(|query| (at(query.at), String::from_utf8_lossy(&query.id).into_owned())).collect()
@@ -50,10 +50,10 @@ fn a_message_is_asked_about_until_its_end_is_told() {
     world.advance_ms(3 * MINUTE_MS);
     assert!(asked(&world).iter().map(|(at, _)| at - begin).eq([MINUTE_MS, 2 * MINUTE_MS]), "{:?}", asked(&world));
     assert_eq!(world.queried[0].source, (5, 0, b"Bank".to_vec()), "the sender as it was submitted");
-    assert!(world.receipts.is_empty(), "it is still on its way");
+    assert!(world.receipts.is_empty(), "the message is still on its way");
     world.states.insert(b"17".to_vec(), (UNKNOWN, 0));
     world.advance_ms(4 * MINUTE_MS);
-    assert!(world.receipts.is_empty(), "the carrier cannot tell");
+    assert!(world.receipts.is_empty(), "the carrier does not know the state");
     world.states.insert(b"17".to_vec(), (UNDELIVERABLE, 27));
     world.advance_ms(10 * MINUTE_MS);
     let [told] = &world.receipts[..] else { panic!("{:?}", world.receipts) };
@@ -61,7 +61,7 @@ fn a_message_is_asked_about_until_its_end_is_told() {
     assert_eq!((told.shard, told.id.as_slice()), (ShardId(1), &b"17"[..]));
     assert_eq!((receipt.state, receipt.recipient, receipt.is_asked), (ReceiptState::Undeliverable, ONE, true));
     assert_eq!((receipt.error.number, receipt.error.family), (27, ErrorFamily::Unknown));
-    assert_eq!(receipt.token, ReceiptToken::NOBODY);
+    assert_eq!(receipt.token, ReceiptToken::NONE);
     let questions = world.queried.len();
     world.advance_ms(200 * MINUTE_MS);
     assert_eq!((world.queried.len(), world.link.poll_timeout().is_some()), (questions, true), "nothing is left to ask");
@@ -77,7 +77,7 @@ fn never_more_questions_in_a_second_than_agreed_whatever_they_are_answered() {
     world.advance_ms(MINUTE_MS + 10_000);
     assert_eq!(world.queried.len(), 40, "each once");
     world.advance_ms(2 * MINUTE_MS);
-    assert!(world.queried.len() >= 80 && world.receipts.is_empty(), "the carrier knows none of them");
+    assert!(world.queried.len() >= 80 && world.receipts.is_empty(), "the carrier does not know the ids");
     let at: Vec<_> = world.queried.iter().map(|query| query.at).collect();
     assert!(at.windows(6).all(|six| six[5].since(six[0]) >= 1_000_000_000));
 }
@@ -93,8 +93,8 @@ fn a_carrier_that_answers_no_question_is_sent_messages_all_the_same() {
     world.send(0, ONE, Class::Transactional, "hi");
     assert_eq!(world.got.len(), 1);
     world.advance_ms(20_000);
-    assert_eq!(world.queried.len(), 5, "when these are given up the others have their turn");
-    assert_eq!((world.sessions[&FIRST], world.link.counters().sessions_lost), (1, 0), "no reason to bind anew");
+    assert_eq!(world.queried.len(), 5, "when these are given up, the others are sent");
+    assert_eq!((world.sessions[&FIRST], world.link.counters().sessions_lost), (1, 0), "no reason for a new session");
     world.is_dumb = false;
     world.states.extend(["1", "2", "3", "4", "5"].map(|id| (id.as_bytes().to_vec(), (DELIVERED, 0))));
     world.advance_ms(5 * MINUTE_MS);

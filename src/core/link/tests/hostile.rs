@@ -1,5 +1,5 @@
-//! Carriers that mean harm, or are broken: what they send takes no more of us at once than anybody's share, and what they
-//! make us keep has a bound.
+//! Tests with hostile or broken carriers: one carrier's input is handled in bounded pieces, and the memory that a carrier can make
+//! us use is bounded.
 
 use super::world::World;
 use crate::link::hosts::SHORT_SESSIONS_MAX;
@@ -59,7 +59,7 @@ fn what_is_not_dealt_with_yet_is_told_all_the_same_at_the_end() {
     assert_eq!(world.link.handle_bytes(FIRST, &octets, world.now), 16 * PDUS_MAX);
     world.disconnect(FIRST, Disconnect::ByPeer);
     assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost)]);
-    assert_eq!(world.link.handle_bytes(FIRST, &octets[16 * PDUS_MAX..], world.now), 16, "nobody waits for it");
+    assert_eq!(world.link.handle_bytes(FIRST, &octets[16 * PDUS_MAX..], world.now), 16, "the rest is dropped");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn answers_that_are_not_read_have_a_bound() {
     assert!(!world.unwritten.contains_key(&FIRST), "and then the connection is closed");
 }
 
-/// The place of what was given up is another message's by then.
+/// The index of the message that was given up belongs to another message by then.
 #[test]
 fn a_late_answer_that_nobody_can_read_says_nothing_of_another_message() {
     let mut world = World::bound(|options| {
@@ -197,7 +197,7 @@ fn a_carrier_that_calls_every_submit_unreadable_is_told_of_once_in_a_while() {
     for at in 0..200 {
         world.send(0, ONE, Class::Transactional, "a");
         let got = world.got.last().cloned().expect("sent");
-        // Every other one is taken, or nothing would be sent any more.
+        // Every other submit is accepted, or the breaker would open.
         world.answer(&got, if at % 2 == 0 { CommandStatus::RINVCMDLEN } else { CommandStatus::ROK }, b"1");
     }
     assert_eq!(told(&world), 1);
@@ -234,17 +234,17 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
     while world.connects.len() == 1 {
         world.advance_ms(100);
     }
-    assert!(world.reads_paused.contains(&FIRST), "another session brings no more");
+    assert!(world.reads_paused.contains(&FIRST), "a new session is not read either");
     let kept: Vec<_> = world.handsets.iter().map(|told| (told.shard, told.message.token)).collect();
     for (shard, token) in kept {
         world.judge(shard, token, Verdict::Kept);
     }
     assert!(world.reads_paused.is_empty() && world.delivered.is_empty());
     assert_eq!((world.link.legs[0].inquiries, world.link.legs[0].inquiry_octets), (0, 0));
-    assert!(world.link.inquiries.spare_octets() < 1 << 16, "long ones leave no room behind");
+    assert!(world.link.inquiries.spare_octets() < 1 << 16, "buffers of long messages are released");
 }
 
-/// What was told of what could not be read: what is wrong, its bytes, how many more there were.
+/// The reports of unreadable PDUs: what is wrong, the bytes, the number of PDUs that were not reported.
 fn unread(world: &World) -> Vec<(String, String, u64)> {
     let told = world.alarms.iter().filter_map(|alarm| match alarm {
         Alarm::Unread { what, hex, untold, .. } => Some((what.clone(), hex.clone(), *untold)),
@@ -256,7 +256,7 @@ fn unread(world: &World) -> Vec<(String, String, u64)> {
 #[test]
 fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_octets() {
     let mut world = World::bound(|options| options.enquire_link_ms = 3_600_000);
-    // Its sm_length promises more than there is.
+    // `sm_length` is larger than the rest of the PDU.
     let body = [&b"\0\x01\x01491511\0\x01\x014915\0\x04\0\0\0\0\0\0\0\0\xff"[..], &[0x41; 100]].concat();
     let bad = pdu(5, 7, &body);
     for _ in 0..3 {
@@ -271,5 +271,5 @@ fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_octets() {
     world.now = world.now.after_ns(60_000_000_000);
     world.feed(FIRST, b"HTTP/1.1 400 Bad Request");
     let what = "the peer speaks HTTP, not SMPP".to_owned();
-    assert_eq!(unread(&world)[2..], [(what, hex(b"HTTP/1.1 400 Bad Request"), 0)], "a stream that is none");
+    assert_eq!(unread(&world)[2..], [(what, hex(b"HTTP/1.1 400 Bad Request"), 0)], "a stream that is not SMPP");
 }

@@ -1,8 +1,8 @@
-//! The link against a carrier, shards and an operator that do anything they may, in any order.
+//! A model test: a carrier, shards and an operator do everything that the rules permit, in random order.
 //!
-//! The world checks as it goes: one outcome for each part, no message but under a grant, the window. Here: the rate, the
-//! order of first submits, one bind for each (recipient, class) in flight, what may be prepared, what is beside a message on trial,
-//! and that a drain ends.
+//! The world itself checks that each part has one outcome, that each message has a grant, and that the window is kept. This file
+//! checks the rate, the order of first submits, that each (recipient, class) in flight is on one bind, the number of prepared
+//! messages, which messages are unanswered beside one on trial, and that a drain ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +45,7 @@ fn plans(faults: bool) -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Everything that came out of a run.
+/// The observable results of a run.
 #[derive(Debug, PartialEq, Eq)]
 struct Trace {
     got: Vec<Got>,
@@ -56,15 +56,15 @@ struct Run {
     world: World,
     plan: Plan,
     prng: crate::model::Prng,
-    /// By text: which message.
+    /// Messages by their text.
     by_text: BTreeMap<String, Address>,
-    /// By message: (recipient, class), and its place in the order of waiting.
+    /// By message: (recipient, class), and its position in the order of waiting.
     lanes: BTreeMap<Address, (u64, Class, usize)>,
-    /// By message: what may be beside it.
+    /// Messages on trial, and which messages may be unanswered beside each.
     trials: BTreeMap<Address, Trial>,
     throttled: bool,
     count: usize,
-    /// Submits that came after the link had given them up, as indices into what the carrier got.
+    /// Submits that reached the carrier after the link had given them up, as indices into `got`.
     ghosts: BTreeSet<usize>,
 }
 
@@ -97,7 +97,7 @@ impl Run {
         self.check_trials();
     }
 
-    /// Does something, and notes which submits came though the link had given them up before.
+    /// Runs an action, and records which submits reached the carrier although the link had given them up before.
     fn watch(&mut self, does: impl FnOnce(&mut Self)) {
         let (told, got) = (self.world.told.len(), self.world.got.len());
         does(self);
@@ -132,7 +132,7 @@ impl Run {
         }
     }
 
-    /// What is in flight to one (recipient, class) is on one bind; what was given up is in flight no more.
+    /// Checks that the submits in flight to one (recipient, class) are on one bind. Submits that were given up do not count.
     fn check_binds(&self) {
         let mut binds: BTreeMap<(u64, Class), BindId> = BTreeMap::new();
         for at in self.world.pending() {
@@ -230,7 +230,8 @@ impl Run {
         }
     }
 
-    /// Bulk granted and prepared: never more than the window of all binds, and than a quarter second.
+    /// Checks that granted and prepared bulk messages are never more than the window of all binds, or than the rate sends in a
+    /// quarter of a second.
     fn check_prepared(&mut self) {
         let bulk = |shard: &super::world::ShardModel| shard.places[2] + shard.places[3];
         let places: u32 = self.world.shards.iter().map(bulk).sum();
@@ -239,11 +240,11 @@ impl Run {
         let bound = window.min(self.plan.rate.map_or(u32::MAX, |rate| (rate / 4).max(1)));
         assert!(places <= bound, "{places} places");
         assert_eq!(status.granted.0, places, "both sides count the same places");
-        // Urgent ones have a slot each, those of standing places apart, which are no more than slots either.
+        // Urgent messages have a slot each, except those with standing places, which are not more than the slots either.
         assert!(self.throttled || status.prepared + places <= bound + 2 * window, "{status:?}");
     }
 
-    /// What is unanswered beside a message on trial.
+    /// Checks which messages are unanswered beside a message on trial.
     fn check_trials(&self) {
         for bind in 0..self.plan.binds {
             let pending = self.world.pending().filter(|at| !self.ghosts.contains(at));
@@ -286,7 +287,7 @@ impl Run {
         }
     }
 
-    /// First parts to one (recipient, class) came in the order of waiting.
+    /// Checks that first parts to one (recipient, class) reached the carrier in the order of waiting.
     fn check_order(&self) {
         let mut last: BTreeMap<(u64, Class), usize> = BTreeMap::new();
         let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Receipts and messages from handsets: to the right shard, answered only when kept.
+//! Tests of receipts and messages from handsets: they reach the right shard, and are answered only when kept.
 
 use super::world::World;
 use crate::link::{BindId, Disconnect, LinkEvent, LinkState};
@@ -23,7 +23,7 @@ fn home(number: u64) -> ShardId {
     ShardMap::new(SHARDS, 1).shard_of(number)
 }
 
-/// A `deliver_sm` from the carrier, with `token` for its answer.
+/// Sends a `deliver_sm` from the carrier; `token` identifies its answer.
 fn deliver(world: &mut World, token: u64, from: &str, esm_class: u8, text: &str, tlvs: &[u8]) {
     let message = ShortMessage {
         source: Address { ton: 1, npi: 1, digits: from.as_bytes() },
@@ -43,7 +43,7 @@ fn text(id: &str) -> String {
     format!("id:{id} sub:001 dlvrd:001 submit date:2401010000 done date:2401010001 stat:DELIVRD err:042 text:hi")
 }
 
-/// Sends one message from a shard that is not the recipient's own, so that only the id can lead there.
+/// Sends one message from a shard that is not the recipient's home, so that only the id leads to that shard.
 fn sent_from(world: &mut World, shard: u8, id: &[u8]) {
     world.send(shard, ONE, Class::Transactional, "hi");
     let got = world.got.last().cloned().expect("it was sent");
@@ -103,7 +103,8 @@ fn an_unknown_receipt_is_asked_for_everywhere_and_then_parked_at_home() {
     assert_eq!((counters.receipts, counters.receipts_direct, counters.receipts_asked_all), (1, 1, 1));
 }
 
-/// Who knows the id and not whose it is keeps it, so that it is found again; a part that is not alone is not settled.
+/// A shard that knows the id of a receipt, but cannot tell by its numbers which part is meant, parks it, so that it can be found
+/// later. The receipt does not settle a part by its id alone if other shards may know the id.
 #[test]
 fn a_receipt_is_kept_by_the_shard_that_knows_its_id() {
     for several in [false, true] {
@@ -127,14 +128,14 @@ fn a_receipt_is_kept_by_the_shard_that_knows_its_id() {
             assert_eq!(asked(&world), (home(ONE), IfUnknown::Park, true));
             world.judge(home(ONE), token, Verdict::Kept);
         } else {
-            assert_eq!(asked(&world), (home(ONE), IfUnknown::Settle, true), "a doubt first");
+            assert_eq!(asked(&world), (home(ONE), IfUnknown::Settle, true), "a message in doubt comes first");
             world.judge(home(ONE), token, Verdict::Unknown);
             assert_eq!(asked(&world), (owner, IfUnknown::Park, false));
             world.judge(owner, token, Verdict::Kept);
         }
         assert_eq!(world.delivered, [(FIRST, 9, OK)]);
     }
-    // Whom the table knows is asked as the only one.
+    // A shard that the id table names is asked as the only one that knows the id.
     let mut world = world();
     let owner = ShardId((home(ONE).0 + 1) % SHARDS);
     sent_from(&mut world, owner.0, b"500");
@@ -157,7 +158,7 @@ fn one_of_many_knows_it_and_the_rest_do_not_matter() {
     for told in [1, 3] {
         world.judge(world.receipts[told].shard, token, Verdict::Unknown);
     }
-    assert_eq!((world.receipts.len(), world.delivered.len()), (5, 1), "late words do not touch the next receipt");
+    assert_eq!((world.receipts.len(), world.delivered.len()), (5, 1), "late verdicts do not affect the next receipt");
     world.judge(home(ONE), next, Verdict::Kept);
     assert_eq!(world.delivered[1], (FIRST, 10, OK));
 }
@@ -274,7 +275,7 @@ fn slow_shards_stop_the_reading() {
     let mut answered = 0;
     let mut send = |world: &mut World, count: usize| {
         for n in 0..count {
-            // The server's own window is 1,000 at once: it forgets what it sent by answering for us.
+            // The server session has a window of 1,000 requests: the time-out of its requests empties it.
             if n % 900 == 899 {
                 world.servers.get_mut(&FIRST).expect("a session").handle_timeout(u64::MAX);
                 let now = world.now.mono.0;
@@ -297,7 +298,7 @@ fn slow_shards_stop_the_reading() {
     assert!(world.reads_paused.is_empty());
 }
 
-/// A message from a handset may have 64 KiB: 4,096 of them would be 256 MiB.
+/// A message from a handset may be 64 KiB long, so 4,096 of them would take 256 MiB.
 #[test]
 fn large_messages_stop_the_reading_earlier() {
     let mut world = world();
@@ -327,7 +328,7 @@ fn of_a_receipt_the_beginning_of_its_text_goes_to_the_shard() {
     assert_eq!(told.text, &long.as_bytes()[..160]);
 }
 
-/// What was not kept is the carrier's to deliver again; its session stays.
+/// The carrier must deliver again what was not kept; its session stays.
 #[test]
 fn a_message_that_finds_no_room_is_the_carriers_to_deliver_later() {
     let mut world = world();
@@ -366,6 +367,6 @@ fn a_part_gets_a_reference_which_its_receipt_carries_back_where_that_is_wanted()
         let mut tlvs = Vec::new();
         TlvWriter::new(&mut tlvs).u16(TlvTag::USER_MESSAGE_REFERENCE, 513);
         deliver(&mut world, 1, "4915112345001", 4, &text("9"), &tlvs);
-        assert_eq!(world.receipts[0].receipt.reference, wanted.then_some(513), "it is not believed otherwise");
+        assert_eq!(world.receipts[0].receipt.reference, wanted.then_some(513), "ignored if the option is off");
     }
 }

@@ -1,4 +1,4 @@
-//! What the link makes of refusals: slower, stop, probe.
+//! Tests of the link's reactions to refusals and stalled sockets: it slows down, stops, and probes.
 
 use super::world::World;
 use crate::link::{Alarm, BindId, Disconnect, LinkEvent, LinkState, breaker::REFUSALS_MAX};
@@ -130,7 +130,7 @@ fn not_bound_says_the_carrier_so_it_binds_anew() {
 fn parts_that_left_late_are_counted_when_they_left() {
     let mut world = stalled(1);
     let stuck = world.link.status(world.now.mono).outstanding;
-    assert_eq!(stuck, 1, "while the socket takes nothing, nothing is put into it");
+    assert_eq!(stuck, 1, "while the socket takes nothing, no more parts are sent");
     world.writes = true;
     world.answers = Some(OK);
     world.write(BindId(0), usize::MAX);
@@ -138,7 +138,7 @@ fn parts_that_left_late_are_counted_when_they_left() {
     check_ten_a_second(world.got.iter().map(|got| got.at.0).collect());
 }
 
-/// No eleven parts within a second, and not many fewer than ten.
+/// Checks that there are never eleven parts within a second, and on average not far fewer than ten.
 fn check_ten_a_second(mut instants: Vec<u64>) {
     instants.sort_unstable();
     for window in instants.windows(11) {
@@ -147,7 +147,7 @@ fn check_ten_a_second(mut instants: Vec<u64>) {
     assert!(instants.len() >= 25, "{}", instants.len());
 }
 
-/// A carrier of ten parts a second, a long queue, and for 900 ms sockets that take nothing.
+/// A rate of ten parts a second, a long queue, and sockets that take nothing for 900 ms.
 fn stalled(binds: u16) -> World {
     let mut world = World::bound(|options| {
         options.rate_parts_per_s = Some(10);
@@ -163,7 +163,8 @@ fn stalled(binds: u16) -> World {
     world
 }
 
-/// A socket that took a part late, or never, is lost: nobody knows which, so the part counts as leaving then.
+/// If a connection is lost whose socket took a part late or never, it is unknown when the part was sent: it counts as sent at
+/// the time of the loss.
 #[test]
 fn a_part_in_a_stalled_socket_counts_at_the_loss_of_its_connection() {
     let mut world = stalled(2);

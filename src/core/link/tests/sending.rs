@@ -1,4 +1,4 @@
-//! What goes to the wire, in which order, and what the shards are told of it.
+//! Tests of sending: which parts are sent, in which order, and which outcomes the shards get.
 
 use super::world::World;
 use crate::link::{CarrierEncoding, Options};
@@ -19,7 +19,7 @@ fn a_message_goes_out_and_its_answer_comes_back() {
     let got = world.got[0].clone();
     assert_eq!((got.source.clone(), got.to.as_slice()), ((5, 0, b"Bank".to_vec()), &b"4915112345001"[..]));
     assert_eq!((got.esm_class, got.data_coding, got.registered, got.body()), (0, 0, 1, "hello".to_owned()));
-    assert!(world.told.is_empty(), "nothing is said before the carrier has");
+    assert!(world.told.is_empty(), "no outcome before the carrier's answer");
     let written = world.now.mono;
     world.advance_ms(5);
     world.answer(&got, OK, b"abc");
@@ -234,7 +234,7 @@ fn parts_answered_in_an_earlier_attempt_are_not_sent_again() {
     assert_eq!(world.told.iter().map(|told| told.part).collect::<Vec<_>>(), [1, 3]);
 }
 
-/// Core A6: of 3 parts two were taken, and it is cut into 2 now, or into 4.
+/// Core A6: the carrier took two of 3 parts, and now the message is cut into 2 parts, or into 4.
 #[test]
 fn what_is_cut_otherwise_than_when_parts_of_it_were_taken_goes_back_whole() {
     for (letters, parts) in [(200, 2), (500, 4)] {
@@ -303,7 +303,7 @@ fn a_pdu_says_what_the_carrier_wants() {
     assert_eq!(whole, "\"quoted\"".repeat(21), "both parts, transliterated");
 }
 
-/// One message of this content through a link with these options.
+/// Sends one message with this content through a link with these options.
 fn one(change: impl FnOnce(&mut Options), content: &Content<'_>, encoding: Encoding) -> World {
     let mut world = World::bound(change);
     world.answers = Some(OK);

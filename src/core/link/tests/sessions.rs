@@ -1,4 +1,4 @@
-//! Connecting, binding, pausing, ending.
+//! Tests of sessions: connecting, binding, pausing, ending.
 
 use super::world::World;
 use crate::link::leg::LegState;
@@ -55,7 +55,7 @@ fn binds_begin_with_different_hosts_and_the_halves_of_a_pair_with_the_same() {
     assert_eq!(hosts(|options| options.hosts = 0), [0, 0, 0]);
 }
 
-/// Where a link with so many hosts goes, whose sessions end after so many ms.
+/// The hosts to which a link with `hosts` hosts connects, one after another, if its sessions end after these times, ms.
 fn goes(hosts: u16, sessions_ms: &[u64], end: fn(&mut World)) -> Vec<(u16, u32)> {
     let mut world = World::bound(|options| {
         options.hosts = hosts;
@@ -73,7 +73,7 @@ fn goes(hosts: u16, sessions_ms: &[u64], end: fn(&mut World)) -> Vec<(u16, u32)>
 fn a_host_that_binds_and_drops_its_sessions_is_left() {
     let drops: fn(&mut World) = |world| world.disconnect(FIRST, Disconnect::ByPeer);
     assert_eq!(goes(2, &[100, 9_000, 0], drops), [(0, 0), (0, 0), (0, 0), (1, 0)]);
-    assert_eq!(goes(2, &[100, 100, 11_000, 100, 100], drops), [(0, 0); 6], "one that holds excuses those before it");
+    assert_eq!(goes(2, &[100, 100, 11_000, 100, 100], drops), [(0, 0); 6], "a long session resets the count");
     assert_eq!(goes(1, &[100, 100, 100], drops), [(0, 0), (0, 0), (0, 0), (0, 1)], "another of its addresses");
 }
 
@@ -115,7 +115,7 @@ fn a_connection_that_never_comes_to_be_is_given_up() {
     assert!(!world.alarms.iter().any(is_lost), "what was never bound was not lost: {:?}", world.alarms);
 }
 
-/// What the operator sees as the last thing that went wrong.
+/// The last trouble in the status: host and text.
 fn trouble(world: &mut World) -> Option<(String, String)> {
     let last = world.link.status(world.now.mono).last_trouble?;
     Some((last.peer, last.what.to_string()))
@@ -131,14 +131,14 @@ fn an_answer_to_a_bind_that_comes_too_late_is_not_read() {
     world.advance_ms(500);
     world.connect(FIRST);
     let late = [&[0, 0, 0, 21, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1][..], b"smsc\0"].concat();
-    // The session is at its end, and its connection still to be closed.
+    // The session has ended, but its connection is not closed yet.
     world.now = world.now.after_ns(1_500_000_001);
     world.link.handle_timeout(world.now);
     assert_eq!(world.link.handle_bytes(FIRST, &late, world.now), late.len());
     world.settle();
     let told = trouble(&mut world).expect("a trouble");
     assert_eq!(told, ("smpp.north.example:2775".to_owned(), "bind not answered within 1.500 s".to_owned()));
-    // Nor is it taken for the answer to the next bind.
+    // It is not taken for the answer to the next bind either.
     assert_eq!(world.link.handle_bytes(FIRST, &late, world.now), late.len());
     let status = world.link.status(world.now.mono);
     assert!(matches!(status.binds[0].state, LegState::Waiting { .. }), "{status:?}");
@@ -169,12 +169,12 @@ fn what_went_wrong_last_is_told_with_its_cause() {
     let last = world.link.status(world.now.mono).last_trouble.map(|last| last.said());
     assert_eq!(last.as_deref(), Some("cannot be reached: name not found"));
     let told = world.alarms.iter().rev().find(|alarm| matches!(alarm, Alarm::Trouble { .. }));
-    let told = told.map(ToString::to_string).expect("somebody is told");
+    let told = told.map(ToString::to_string).expect("the operator is told");
     assert!(told.starts_with("host 1: cannot be reached: name not found; ") && told.contains("next try in "), "{told}");
     world.accepts = Some(OK);
     world.advance_ms(120_000);
     world.handle(LinkEvent::Rebind);
-    assert_eq!(trouble(&mut world), unreachable, "what we end ourselves is no trouble");
+    assert_eq!(trouble(&mut world), unreachable, "a session that we end ourselves is no trouble");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn what_never_left_is_not_in_doubt() {
     world.write(FIRST, 60);
     world.accepts = None;
     world.disconnect(FIRST, Disconnect::Broken);
-    // They went back in front of their followers, and then the link had no bind left.
+    // The parts went back ahead of their followers, and then the link had no bind left.
     assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost), DOWN, DOWN]);
 }
 
@@ -305,7 +305,7 @@ fn a_session_that_loses_an_answer_is_bound_anew() {
     assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::ResponseTimeout }));
     world.answer(&world.got[0].clone(), OK, b"1");
     assert_eq!((world.told.len(), world.link.counters().late_responses), (2, 1));
-    assert_eq!((world.late.len(), world.late[0].id.as_slice()), (1, b"1".as_slice()), "the shard is told all the same");
+    assert_eq!((world.late.len(), world.late[0].id.as_slice()), (1, b"1".as_slice()), "the shard is still told");
     world.answer(&world.got[1].clone(), OK, b"2");
     assert_eq!(world.told.len(), 3, "the other answer was waited for");
     world.advance_ms(2_000);
@@ -322,7 +322,7 @@ fn messages_of_a_lost_bind_go_over_another() {
     world.wait(0, ONE, Class::Transactional, "a");
     world.wait(0, ONE, Class::Transactional, "b");
     world.demand(0);
-    assert_eq!(world.texts(), ["a"], "b waits where a is");
+    assert_eq!(world.texts(), ["a"], "b waits at the bind where a is");
     let bind = world.got[0].bind;
     world.disconnect(bind, Disconnect::ByPeer);
     assert_eq!(world.texts(), ["a", "b"]);
@@ -427,7 +427,7 @@ fn other_options_take_effect_without_new_sessions_where_they_can() {
     options.binds = 1;
     world.handle(LinkEvent::Reconfigure(Box::new(options)));
     world.advance_ms(2_000);
-    assert_eq!(world.connects.len(), 3, "the first bound anew, the second let go");
+    assert_eq!(world.connects.len(), 3, "the first one binds again, the second one is closed");
     assert_eq!(world.link.status(world.now.mono).binds[1].state, LegState::Resting);
 }
 

@@ -1,4 +1,4 @@
-//! What a lost session left unanswered goes again beside no others.
+//! Tests of trials: messages that a lost session left unanswered are sent again with no others beside them.
 
 use super::world::World;
 use crate::link::{BindId, Disconnect, LinkEvent};
@@ -11,7 +11,7 @@ const OK: CommandStatus = CommandStatus::ROK;
 const BULK: Class = Class::Transactional;
 
 impl World {
-    /// Messages on trial wait at the first shard, each to a number of its own.
+    /// Adds messages on trial at the first shard, each to a number of its own.
     fn tried(&mut self, texts: impl IntoIterator<Item = String>, trial: Trial) -> Vec<Address> {
         let mut addresses = Vec::new();
         for text in texts {
@@ -117,7 +117,7 @@ fn a_carrier_that_answers_nothing_is_handed_no_more_than_so_many() {
     assert!((1_024..1_060).contains(&world.open()), "{}", world.open());
 }
 
-/// A code that waits for a place holds nothing up that it waits for itself.
+/// An OTP waits for the trial to end. The trial must not wait for the OTP in turn.
 #[test]
 fn what_is_urgent_waits_for_a_trial_and_not_the_trial_for_it() {
     let mut world = World::bound(|options| options.window = 2);
@@ -178,7 +178,8 @@ fn a_trial_of_many_parts_is_one_message_and_thrown_back_ones_keep_the_bind() {
     assert_eq!(world.unanswered(), ["b"]);
 }
 
-/// The places on the bind that is kept free are nobody's: bulk may not go by them over the places that codes wait for.
+/// Slots on the bind that is kept free for a trial do not count: bulk messages must not use slots that are kept for urgent
+/// messages on the other binds.
 #[test]
 fn the_places_of_a_trial_do_not_count_as_kept_for_what_is_urgent() {
     let mut world = World::bound(|options| (options.window, options.binds) = (4, 2));
@@ -203,7 +204,7 @@ fn the_places_of_a_trial_do_not_count_as_kept_for_what_is_urgent() {
     assert_eq!(world.texts().iter().filter(|text| *text == "code").count(), 3);
 }
 
-/// What has expired while it waited for its trial is no trial, and nobody else is there to wake the link.
+/// If all messages of a trial have expired, the trial ends without a submit, and no answer will wake the link.
 #[test]
 fn a_trial_that_says_nothing_to_the_carrier_holds_nothing_up() {
     let mut world = World::bound(|options| options.window = 4);
@@ -216,7 +217,7 @@ fn a_trial_that_says_nothing_to_the_carrier_holds_nothing_up() {
     assert_eq!(world.unanswered(), ["a", "b"]);
 }
 
-/// An outage is no trial, and what waits does not wait as long again.
+/// An outage is not part of a trial: the pause before the next trial is not lengthened by it.
 #[test]
 fn after_an_outage_trials_go_on_at_once() {
     let mut world = World::bound(|options| {
@@ -244,7 +245,7 @@ fn breaking_invariant_1_is_noticed() {
         let texts: Vec<String> = texts("x", trials.len()).collect();
         world.others(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!((world.unanswered().len(), world.link.check_trials()), (trials.len(), Ok(())));
-        // As if the link had not looked at it when it sent them.
+        // As if the link had ignored the trial when it sent them.
         for (index, trial) in (0..).zip(trials) {
             world.link.prepared.get_mut(index).expect("is here").submit.trial = *trial;
         }

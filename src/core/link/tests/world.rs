@@ -1,5 +1,5 @@
-//! A link in virtual time between shards and a carrier made of server sessions. The shards check the invariants of
-//! `traffic` as they go: no more than granted, one outcome for each part, nothing out of place.
+//! The test world: a link in virtual time between model shards and a carrier made of server sessions. The shards check the
+//! invariants of `traffic` at every step: no more messages than granted, one outcome for each part.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use stentor_smpp::status::CommandStatus;
 
 pub(super) const START: Now = Now { mono: Mono(1_000_000_000_000), wall: Wall(1_700_000_000_000) };
 
-/// A submit as it came to the carrier.
+/// A submit that the carrier received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Got {
     pub bind: BindId,
-    /// Which of the bind's sessions.
+    /// Number of the session on its bind.
     pub session: u32,
     pub sequence: u32,
     pub at: Mono,
@@ -43,7 +43,7 @@ impl Got {
     }
 }
 
-/// A question as it came to the carrier.
+/// A query that the carrier received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Queried {
     pub bind: BindId,
@@ -52,7 +52,7 @@ pub(super) struct Queried {
     pub source: (u8, u8, Vec<u8>),
 }
 
-/// What a shard was told of one part.
+/// An outcome that a shard received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub address: Address,
@@ -64,7 +64,7 @@ pub(super) struct Told {
     pub coding: Coding,
 }
 
-/// A receipt as it came to a shard.
+/// A receipt that a shard received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReceiptTold {
     pub shard: ShardId,
@@ -73,7 +73,7 @@ pub(super) struct ReceiptTold {
     pub text: Vec<u8>,
 }
 
-/// A message from a handset as it came to a shard.
+/// A message from a handset that a shard received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HandsetTold {
     pub shard: ShardId,
@@ -87,13 +87,13 @@ pub(super) struct HandsetTold {
 #[derive(Debug, Default)]
 pub(super) struct ShardModel {
     pub waiting: [VecDeque<Submit>; Class::COUNT],
-    /// Places that it holds.
+    /// Granted places that the shard holds, by class.
     pub places: [u32; Class::COUNT],
-    /// Messages handed over with parts not answered, and what was answered.
+    /// Messages handed over that have parts without an outcome, and their parts that have one.
     pub open: BTreeMap<Address, BTreeSet<u8>>,
 }
 
-/// See the head of this file.
+/// A link with its shards and its carrier.
 pub(super) struct World {
     pub link: Link,
     pub now: Now,
@@ -101,38 +101,38 @@ pub(super) struct World {
     pub shards: Vec<ShardModel>,
     pub got: Vec<Got>,
     pub told: Vec<Told>,
-    /// Answers that came after their part was told as unanswered.
+    /// Outcomes of late answers, after the part was reported as unanswered.
     pub late: Vec<Told>,
     missed: BTreeSet<(Address, u8)>,
     pub receipts: Vec<ReceiptTold>,
     pub handsets: Vec<HandsetTold>,
     pub queried: Vec<Queried>,
-    /// State and error by id, of the messages that the carrier knows when it is asked.
+    /// What the carrier answers to queries: state and error by message id. It does not know other ids.
     pub states: BTreeMap<Vec<u8>, (u8, u8)>,
-    /// It does not answer questions.
+    /// The carrier does not answer queries.
     pub is_dumb: bool,
-    /// Who was told whether the link has a bind.
+    /// Shards that were told whether the link has a bind that can submit.
     pub bound_told: Vec<(ShardId, bool)>,
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
     pub alarms: Vec<Alarm>,
     pub connects: Vec<(BindId, u16)>,
-    /// How often the hosts had been passed at each of these.
+    /// Number of rounds through all hosts before each attempt to connect.
     pub turns: Vec<u32>,
     pub reads_paused: BTreeSet<BindId>,
-    /// Connections come to be at once and binds are answered with this.
+    /// If set, connections open at once and binds are answered with this status.
     pub accepts: Option<CommandStatus>,
-    /// Submits are answered at once with this.
+    /// If set, submits are answered at once with this status.
     pub answers: Option<CommandStatus>,
-    /// The socket takes what is written at once.
+    /// The socket takes written bytes at once.
     pub writes: bool,
-    /// Grants are used at once.
+    /// Shards use grants at once.
     pub uses_grants: bool,
     pub unwritten: BTreeMap<BindId, Vec<u8>>,
     pub connecting: BTreeSet<BindId>,
     pub sessions: BTreeMap<BindId, u32>,
-    /// Submits answered, as indices into `got`.
+    /// Submits that the carrier answered, as indices into `got`.
     pub answered: BTreeSet<usize>,
-    /// The window that the carrier insists on; 0: it does not look.
+    /// The window that the carrier enforces; 0: it does not check.
     pub outstanding_max: usize,
     /// Messages in the order of handing over.
     pub handed: Vec<Address>,
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// A link that is bound and quiet.
+    /// A world whose link is bound and idle.
     pub(super) fn bound(change: impl FnOnce(&mut Options)) -> Self {
         let mut world = Self::new(change);
         world.advance_ms(1);
@@ -223,7 +223,7 @@ impl World {
         submit
     }
 
-    /// A text waits at a shard; it is told to the link by [`Self::demand`].
+    /// Adds a text that waits at a shard. The link learns of it by [`Self::demand`].
     pub(super) fn wait(&mut self, shard: u8, to: u64, class: Class, text: &str) -> Address {
         let from = SenderId::parse("Bank").expect("a sender");
         let content = Content { from, body: text.as_bytes(), ..Content::default() };
@@ -233,14 +233,14 @@ impl World {
         address
     }
 
-    /// [`Self::wait`], and the demand at once.
+    /// [`Self::wait`], followed by the demand.
     pub(super) fn send(&mut self, shard: u8, to: u64, class: Class, text: &str) -> Address {
         let address = self.wait(shard, to, class, text);
         self.demand(shard);
         address
     }
 
-    /// Uses a standing place if there is one, else says what waits.
+    /// The shard uses its standing places if it has any, else it tells the link its demand.
     pub(super) fn demand(&mut self, shard: u8) {
         let model = &self.shards[usize::from(shard)];
         if let Some(class) = Class::ALL
@@ -253,7 +253,7 @@ impl World {
         self.handle(LinkEvent::Traffic(ToLink::Demand(Demand { shard: ShardId(shard), waiting })));
     }
 
-    /// Hands over as much as there are places for; gives the rest back, unless it is standing.
+    /// Hands over as many messages as there are places. Gives unused places back if `give_back` says so.
     pub(super) fn use_places(&mut self, shard: ShardId, class: Class, give_back: bool) {
         let model = &mut self.shards[usize::from(shard.0)];
         let places = model.places[class.index()] as usize;
@@ -276,7 +276,7 @@ impl World {
         self.settle();
     }
 
-    /// Does everything that is asked for, until nobody has anything to say.
+    /// Carries out all effects until there are no more.
     pub(super) fn settle(&mut self) {
         while let Some(effect) = self.link.poll_effect() {
             match effect {
@@ -300,7 +300,7 @@ impl World {
     }
 
     pub(super) fn connect(&mut self, bind: BindId) {
-        assert!(self.connecting.remove(&bind), "a connection that nobody asked for");
+        assert!(self.connecting.remove(&bind), "a connection that the link did not ask for");
         let options = SessionOptions { window: 1_000, enquire_link_ns: None, ..SessionOptions::default() };
         self.servers.insert(bind, Session::server(&options, self.now.mono.0));
         *self.sessions.entry(bind).or_default() += 1;
@@ -308,7 +308,7 @@ impl World {
         self.settle();
     }
 
-    /// The connection goes, for whatever reason.
+    /// The connection ends, or cannot be opened.
     pub(super) fn disconnect(&mut self, bind: BindId, reason: Disconnect) {
         let existed = self.servers.remove(&bind).is_some() | self.connecting.remove(&bind);
         assert!(existed, "{bind:?} has no connection");
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// The socket takes up to so many bytes; the carrier reads them at once.
+    /// The socket takes up to `octets` bytes; the carrier reads them at once.
     pub(super) fn write(&mut self, bind: BindId, octets: usize) {
         let Some(waiting) = self.unwritten.get_mut(&bind) else { return };
         let octets = octets.min(waiting.len());
@@ -396,7 +396,7 @@ impl World {
         self.hear(bind);
     }
 
-    /// What the carrier has to say reaches the link.
+    /// The bytes that the carrier wants to send reach the link.
     pub(super) fn hear(&mut self, bind: BindId) {
         let mut out = Vec::new();
         if self.servers.get_mut(&bind).is_some_and(|server| server.poll_transmit(&mut out)) {
@@ -407,7 +407,7 @@ impl World {
         }
     }
 
-    /// Bytes come in, and are read until nothing is left.
+    /// The link receives bytes and handles all of them.
     pub(super) fn feed(&mut self, bind: BindId, octets: &[u8]) {
         let mut rest = octets;
         while !rest.is_empty() {
@@ -418,7 +418,7 @@ impl World {
         }
     }
 
-    /// Submits of a bind's present session that the carrier has not answered.
+    /// Number of submits of a bind's current session that the carrier has not answered.
     pub(super) fn outstanding(&self, bind: BindId) -> usize {
         self.pending().filter(|at| self.got[*at].bind == bind).count()
     }
@@ -431,7 +431,7 @@ impl World {
         (0..self.got.len()).filter(move |at| !self.answered.contains(at) && alive(&self.got[*at]))
     }
 
-    /// Answers a submit that came in.
+    /// The carrier answers a submit.
     pub(super) fn answer(&mut self, got: &Got, status: CommandStatus, id: &[u8]) {
         self.answered.extend(self.got.iter().position(|other| other == got));
         let server = self.servers.get_mut(&got.bind).expect("a session");
@@ -493,13 +493,13 @@ impl World {
         self.told.push(told);
     }
 
-    /// A shard's word on a receipt.
+    /// A shard gives its verdict on a receipt.
     pub(super) fn judge(&mut self, shard: ShardId, token: ReceiptToken, verdict: Verdict) {
         let batch = VerdictBatch { shard, verdicts: vec![(token, verdict)] };
         self.handle(LinkEvent::Traffic(ToLink::Verdicts(batch)));
     }
 
-    /// Lets time pass, stopping wherever the link wants to be asked.
+    /// Lets time pass, and calls the link at each of its timeouts.
     pub(super) fn advance_ns(&mut self, ns: u64) {
         let end = self.now.mono.after_ns(ns);
         while let Some(at) = self.link.poll_timeout().filter(|at| *at <= end) {
@@ -521,17 +521,17 @@ impl World {
         self.advance_ns(ms * 1_000_000);
     }
 
-    /// Texts that came to the carrier, in order.
+    /// The texts that the carrier received, in order.
     pub(super) fn texts(&self) -> Vec<String> {
         self.got.iter().map(Got::body).collect()
     }
 
-    /// What was told, without the rest.
+    /// The answers in the outcomes that the shards received.
     pub(super) fn outcomes(&self) -> Vec<Answer> {
         self.told.iter().map(|told| told.answer).collect()
     }
 
-    /// Messages handed over of which something is not answered.
+    /// Number of messages handed over that have parts without an outcome.
     pub(super) fn open(&self) -> usize {
         self.shards.iter().map(|shard| shard.open.len()).sum()
     }

@@ -1,4 +1,4 @@
-//! A node by itself: mail in order over mailboxes that are full, turns that are late, the end.
+//! A node alone: mail stays in order over full mailboxes, turns are late, and a node ends.
 
 use crate::model::{CarrierId, Class, Frame, Head, Wall};
 use crate::shard::{Ask, LineResult, Options};
@@ -7,13 +7,13 @@ use crate::traffic::{Demand, ToLink};
 
 use super::*;
 
-/// Doors on core 1 with so much room in its mailbox; a disk that answers by the next turn.
+/// A host with doors on core 1, whose mailbox has `room` places, and a disk that answers by the next turn.
 #[derive(Default)]
 struct Ground {
     room: usize,
     got: Vec<u64>,
     answers: Vec<NodeEvent>,
-    astray: usize,
+    misrouted: usize,
     is_late: bool,
 }
 
@@ -44,8 +44,8 @@ impl Host for Ground {
     fn connection(&mut self, _: usize, _: BindId, _: Wanted) {}
 
     fn alarm(&mut self, alarm: Alarm<'_>) {
-        assert!(matches!(alarm, Alarm::Astray(_)), "{alarm:?}");
-        self.astray += 1;
+        assert!(matches!(alarm, Alarm::Misrouted(_)), "{alarm:?}");
+        self.misrouted += 1;
     }
 
     fn is_late(&mut self) -> bool {
@@ -87,7 +87,7 @@ fn what_a_full_mailbox_gives_back_is_offered_again_before_anything_later() {
     (1..=4).for_each(|ticket| node.push(submit(1, ticket)));
     settle(&mut node, &mut ground, now(0));
     assert_eq!(ground.got, [1]);
-    assert_eq!(node.poll_timeout(), Some(now(RETRY_MS).mono), "it asks again by itself");
+    assert_eq!(node.poll_timeout(), Some(now(RETRY_MS).mono), "it asks to be turned again by itself");
     assert!(node.has_mail() && !node.is_drained());
     ground.room = 2;
     node.push(submit(1, 5));
@@ -123,13 +123,13 @@ fn a_turn_that_is_late_takes_one_item_and_says_that_it_is_not_through() {
 fn a_node_is_drained_and_sealed_only_when_it_was_asked_to_be() {
     let (mut node, mut ground) = (node(), Ground::default());
     settle(&mut node, &mut ground, now(0));
-    assert!(!node.is_drained() && !node.is_sealed(), "it is at rest, and serves");
+    assert!(!node.is_drained() && !node.is_sealed(), "at rest, but still serving");
     node.push(NodeEvent::Drain);
     settle(&mut node, &mut ground, now(0));
     assert!(node.is_drained() && !node.is_sealed());
     node.push(NodeEvent::Seal);
     settle(&mut node, &mut ground, now(0));
-    assert!(!node.is_sealed(), "its checkpoint is not durable: nobody has folded");
+    assert!(!node.is_sealed(), "its checkpoint is not durable: no events were folded");
     node.push(NodeEvent::End);
     settle(&mut node, &mut ground, now(0));
     assert_eq!((node.stretch(), node.shards().count()), (Stretch::Ended, 0));
@@ -142,5 +142,5 @@ fn mail_for_who_is_not_here_is_told() {
     node.push(NodeEvent::Link(LinkId { carrier: CarrierId(1), core: 0 }, demand));
     node.push(NodeEvent::Shard(ShardId(1), ShardEvent::Quarantined(1)));
     settle(&mut node, &mut ground, now(0));
-    assert_eq!(ground.astray, 2);
+    assert_eq!(ground.misrouted, 2);
 }

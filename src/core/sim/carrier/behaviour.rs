@@ -1,5 +1,5 @@
-//! How a fake carrier behaves: every knob with its unit and its default, nothing about what is done with them.
-//! The default is a carrier without a fault: answers at once, receipts after a second, decimal ids.
+//! How a fake carrier behaves: every setting with its unit and its default, but not how the settings are applied.
+//! The default is a carrier without a fault: it answers at once, sends receipts after a second, and uses decimal ids.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ impl IdDialect {
     ];
 }
 
-/// Where a receipt says what it says (shapes: SMPP 3.4 appendix B and Kannel's parser).
+/// Where a receipt carries its content (shapes: SMPP 3.4 appendix B and Kannel's parser).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptForm {
@@ -100,16 +100,16 @@ impl ReceiptForm {
     ];
 }
 
-/// How a receipt's text writes its error code (shapes: jasmin#514, and what vendors make of Appendix B's `err:E`).
+/// How a receipt's text writes its error code (shapes: jasmin#514, and how vendors read Appendix B's `err:E`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorDialect {
-    /// Three digits; `000` is none.
+    /// Three digits; `000` means no error.
     #[default]
     Digits,
     /// Letters, and digits in hexadecimal.
     Alphanumeric,
-    /// The field is there, and nothing in it.
+    /// The field is present and empty.
     Empty,
     /// More than eight characters.
     Long,
@@ -122,17 +122,17 @@ impl ErrorDialect {
     pub const ALL: [Self; 5] = [Self::Digits, Self::Alphanumeric, Self::Empty, Self::Long, Self::Unprintable];
 }
 
-/// What one carrier does with what it is sent.
+/// How one carrier treats what it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
     /// Whether the last four digits of a recipient choose its fate (see [`super::Magic`]).
     pub magic: bool,
-    /// Parts taken in any second; above it `throttled_status`. 0 = no limit.
+    /// Parts taken in any second; further ones are answered with `throttled_status`. 0 = no limit.
     pub rate_max: u32,
-    /// From a submit to its response.
+    /// Time from a submit to its response.
     pub response_delay: Delay,
-    /// From a submit to its final receipt.
+    /// Time from a submit to its final receipt.
     pub receipt_delay: Delay,
 
     /// Answered `throttled_status`, not taken.
@@ -149,13 +149,13 @@ pub struct Behaviour {
     pub disconnect_ppm: Ppm,
     /// Taken, its receipt will come, but the carrier closes the connection instead of answering.
     pub taken_disconnect_ppm: Ppm,
-    /// The carrier closes the connection at each message to this recipient, without taking it; empty: to nobody.
+    /// The carrier closes the connection at each message to this recipient, without taking it; empty: it does so to none.
     pub hangs_up_on: String,
-    /// Default 0x58 ESME_RTHROTTLED.
+    /// Command status of throttled submits; default 0x58 ESME_RTHROTTLED.
     pub throttled_status: u32,
-    /// Default 0x08 ESME_RSYSERR.
+    /// Command status of transient refusals; default 0x08 ESME_RSYSERR.
     pub transient_status: u32,
-    /// Default 0x0B ESME_RINVDSTADR.
+    /// Command status of permanent refusals; default 0x0B ESME_RINVDSTADR.
     pub permanent_status: u32,
 
     /// Receipts that say undeliverable.
@@ -170,7 +170,7 @@ pub struct Behaviour {
     pub receipt_twice_ppm: Ppm,
     /// Receipts that come before the response they refer to.
     pub receipt_first_ppm: Ppm,
-    /// Receipts preceded by one that carries an id nobody was given.
+    /// Receipts preceded by one with an id that was never given out.
     pub receipt_unknown_ppm: Ppm,
     /// Receipts preceded by an intermediate ENROUTE one.
     pub intermediate_ppm: Ppm,
@@ -180,16 +180,16 @@ pub struct Behaviour {
     pub receipt_elsewhere_ppm: Ppm,
     /// Receipts sent although `registered_delivery` asked for none.
     pub receipt_unasked_ppm: Ppm,
-    /// No receipt is sent: who asks by `query_sm` is told what it would say, from the time on at which it would come.
+    /// No receipt is sent; a `query_sm` is answered with what the receipt would say, from the time at which it would be sent.
     pub receipts_on_query: bool,
 
-    /// Recipients that one id is given to, one after the other, at most 8; 0 or 1: each id is given once.
+    /// How many recipients get the same id, one after the other, at most 8; 0 or 1: each id is given out once.
     pub id_recipients: u8,
     /// How ids are written.
     pub id_dialect: IdDialect,
-    /// Receipts bear no id.
+    /// Receipts carry no id.
     pub id_missing: bool,
-    /// Where receipts keep their content.
+    /// Where receipts carry their content.
     pub receipt_form: ReceiptForm,
     /// How their texts write error codes.
     pub error_dialect: ErrorDialect,

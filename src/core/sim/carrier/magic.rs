@@ -1,7 +1,7 @@
-//! Magic numbers: recipients whose last four digits choose what becomes of a message, so that a person or a test
-//! can ask for any fate by address. Knows the digits and the fates; how a fate is played is [`super::FakeCarrier`]'s.
+//! Magic numbers: recipients whose last four digits choose the outcome of a message, so that a person or a test can ask
+//! for any outcome by its number. Knows the digits and the outcomes; [`super::FakeCarrier`] carries them out.
 
-/// A fate asked for by address. Every other recipient is treated by the rates of the behaviour.
+/// An outcome that the recipient's number asks for. Every other recipient is treated by the rates of the behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Magic {
     /// …0000: delivered.
@@ -16,26 +16,26 @@ pub enum Magic {
     ThrottledTwice,
     /// …0005: taken, no receipt ever.
     NoReceipt,
-    /// …0006: refused for good at the submit.
+    /// …0006: refused permanently at the submit.
     RefusedForGood,
-    /// …0007: refused once for a passing reason, then delivered.
+    /// …0007: refused once with a temporary error, then delivered.
     RefusedOnce,
     /// …0008: delivered, its receipt before its response.
     ReceiptFirst,
     /// …0009: neither taken nor answered.
     Swallowed,
-    /// …0010: delivered, said twice.
+    /// …0010: delivered, with two receipts.
     ReceiptTwice,
     /// …0011: taken and delivered, but never answered.
     AnswerLost,
     /// …0012: enroute first, then delivered.
     Intermediate,
-    /// …0013: the connection is closed on it once, then delivered.
+    /// …0013: the connection is closed on the first try, then delivered.
     DisconnectedOnce,
 }
 
 impl Magic {
-    /// Every fate, at the position that its last two digits name.
+    /// Every outcome, at the index that its last two digits name.
     pub const ALL: [Self; 14] = [
         Self::Delivered,
         Self::Undeliverable,
@@ -53,13 +53,13 @@ impl Magic {
         Self::DisconnectedOnce,
     ];
 
-    /// The fate that this recipient asks for; `None` for every number whose last four digits are not 0000 to 0013.
+    /// The outcome that this recipient asks for; `None` for every number whose last four digits are not 0000 to 0013.
     pub fn of(recipient: &[u8]) -> Option<Self> {
         let [.., b'0', b'0', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = recipient else { return None };
         Self::ALL.get(usize::from(tens - b'0') * 10 + usize::from(ones - b'0')).copied()
     }
 
-    /// What a person reads beside the number.
+    /// The explanation that a person reads beside the number.
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",

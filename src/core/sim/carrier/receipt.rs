@@ -1,5 +1,6 @@
-//! What a fake carrier writes: message ids and delivery receipts, in each dialect. Writes its own bytes instead of
-//! calling the `smpp` room, so that the room's reader is judged by another hand. Knows nothing of PDUs around them.
+//! What a fake carrier writes: message ids and delivery receipts, in each dialect. It writes its own bytes instead of
+//! calling the `smpp` room, so that the room's reader is checked against independent code. Knows nothing of the PDUs
+//! around them.
 
 use std::io::Write;
 
@@ -18,14 +19,15 @@ const ESM_RECEIPT: u8 = 0x04;
 const ESM_INTERMEDIATE: u8 = 0x20;
 
 /// The number behind an id that this carrier gave out (or, for a stray receipt, never gave out).
-/// How it is spelled is the dialect's matter. The highest four bits are not spelled: how often the id was given before.
+/// The dialect decides how it is spelled. The highest four bits are not spelled: they count how often the id was given
+/// out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuedId(pub u64);
 
 impl IssuedId {
     const TIMES_AT: u32 = 60;
 
-    /// The same id, given once more after so many times.
+    /// The same id, given out again after `times` earlier uses.
     pub(super) const fn again(id: u64, times: usize) -> Self {
         Self(id | (times as u64) << Self::TIMES_AT)
     }
@@ -79,12 +81,12 @@ impl IssuedId {
     }
 }
 
-/// What a receipt claims about its message.
+/// The state that a receipt reports for its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// On its way: an intermediate notification.
     Enroute,
-    /// With the handset.
+    /// Delivered to the handset.
     Delivered,
     /// Its validity ran out.
     Expired,
@@ -106,7 +108,7 @@ impl Fate {
         }
     }
 
-    /// The byte of the TLV `message_state`.
+    /// The value of the TLV `message_state`, one byte.
     pub const fn state_octet(self) -> u8 {
         match self {
             Self::Enroute => 1,
@@ -126,7 +128,7 @@ impl Fate {
         }
     }
 
-    /// Its code where codes are not just digits. None has a byte that ends the value of a field.
+    /// The error code of dialects that do not use just digits. No code contains a byte that ends the value of a field.
     const fn odd_code(self, dialect: ErrorDialect) -> &'static [u8] {
         match (dialect, self) {
             (ErrorDialect::Digits | ErrorDialect::Empty, _) => b"",
@@ -154,15 +156,15 @@ pub struct ReceiptBody {
     pub esm_class: u8,
     /// At most 254 bytes.
     pub short_message: Vec<u8>,
-    /// Optional parameters as they stand on the wire: tag, length, value, one after another.
+    /// Optional parameters as on the wire: tag, length, value, one after another.
     pub tlvs: Vec<u8>,
     id: Vec<u8>,
     error: Vec<u8>,
 }
 
 impl ReceiptBody {
-    /// Rewrites this body for one receipt in the behaviour's dialect. `submitted` and `done` are told to the minute
-    /// or second, in UTC, by `date_digits`.
+    /// Rewrites this body for one receipt in the behaviour's dialect. `submitted` and `done` are written in UTC, to the
+    /// minute or the second, by `date_digits`.
     pub fn write(&mut self, id: IssuedId, fate: Fate, submitted: Wall, done: Wall, behaviour: &Behaviour) {
         self.esm_class = if fate == Fate::Enroute { ESM_INTERMEDIATE } else { ESM_RECEIPT };
         self.short_message.clear();
@@ -210,12 +212,12 @@ impl ReceiptBody {
         }
     }
 
-    /// The error code as the receipt writes it; empty where it writes none.
+    /// The error code as the receipt writes it; empty if it writes none.
     pub fn error(&self) -> &[u8] {
         &self.error
     }
 
-    /// The optional parameters one by one: tag and value.
+    /// Iterates over the optional parameters: tag and value.
     pub fn tlvs(&self) -> impl Iterator<Item = (u16, &[u8])> {
         let mut rest = self.tlvs.as_slice();
         std::iter::from_fn(move || {
@@ -231,7 +233,7 @@ impl ReceiptBody {
         self.short_message.extend_from_slice(&self.id);
     }
 
-    /// Some forms have no place for a code, and some have a way of their own.
+    /// Stores the error code for the forms that have a place for one, in their own format.
     fn write_error(&mut self, fate: Fate, behaviour: &Behaviour) {
         let (form, dialect) = (behaviour.receipt_form, behaviour.error_dialect);
         self.error.clear();

@@ -1,4 +1,4 @@
-//! The fake carrier does what its behaviour says.
+//! Tests that the fake carrier follows its behaviour.
 
 use super::*;
 use crate::model::time::Wall;
@@ -15,7 +15,7 @@ fn fates(answer: &Answer) -> Vec<Fate> {
     answer.receipts().map(|receipt| receipt.fate).collect()
 }
 
-/// Every knob on, none at a certainty.
+/// Every setting on, none with certainty.
 fn stormy() -> Behaviour {
     Behaviour {
         response_delay: Delay { min_us: 0, max_us: 50_000 },
@@ -107,7 +107,7 @@ fn ids_are_given_again_to_other_recipients() {
     assert!(recipients.values().filter(|of| of.len() == 3).count() > 20, "{recipients:?}");
     issued.sort_unstable();
     issued.dedup();
-    assert_eq!(issued.len(), 90, "whoever looks from outside tells them apart");
+    assert_eq!(issued.len(), 90, "the ids can be told apart from outside");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn receipts_in_each_form() {
     );
 }
 
-/// The other hand: what this carrier writes in any spelling, Stentor's reader must find again.
+/// Stentor's reader, which is independent code, must read back what this carrier writes, in any dialect.
 #[test]
 fn every_spelling_is_read() {
     for id_dialect in IdDialect::ALL {

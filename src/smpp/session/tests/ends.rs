@@ -1,4 +1,4 @@
-//! How sessions end, what they leave open, and what they do while nothing happens.
+//! How sessions end, which requests they leave without a response, and what an idle session does.
 
 use super::*;
 use crate::framer::FramingError;
@@ -47,7 +47,7 @@ fn the_peers_unbind_is_answered_and_what_was_not_taken_is_called_back() {
     session.answer_deliver(8, CommandStatus::ROK).unwrap();
     assert_eq!(feed(&mut session, input, 0), ["unbind", "unresolved 2 NeverWritten"]);
     assert_eq!(sent(&mut session), [(CommandId::DELIVER_SM_RESP, 0, 8)]);
-    // Its answer to the first may still come; nothing is sent any more.
+    // The peer's response to the first request may still come; nothing more is sent.
     assert_eq!(session.submit(3, &message(b"z"), 0), Err(SendError::NotBound));
     let end = Options::default().unbind_ns;
     session.handle_timeout(end);
@@ -55,7 +55,7 @@ fn the_peers_unbind_is_answered_and_what_was_not_taken_is_called_back() {
     assert_eq!(sent(&mut session), [(CommandId::UNBIND_RESP, 0, 9)]);
 }
 
-/// Field P5: answers that were on their way were lost.
+/// Field P5: responses that were on their way when the peer sent unbind were lost.
 #[test]
 fn what_the_peer_owes_is_read_before_its_unbind_is_answered() {
     let mut session = bound_client(&Options::default());
@@ -176,7 +176,7 @@ fn an_unbound_session_ends_in_time() {
 }
 
 #[test]
-fn an_answer_to_the_bind_that_comes_after_the_end_is_nobodys() {
+fn an_answer_to_the_bind_that_comes_after_the_end_is_no_tenants() {
     let options = Options { session_init_ns: 5 * MS, ..Options::default() };
     let mut session: Session<u64> = Session::client(&options, BindMode::Transceiver, &BIND, 0).unwrap();
     sent(&mut session);

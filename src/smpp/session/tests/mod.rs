@@ -1,5 +1,5 @@
-//! Both roles of a session, alone against written bytes and against each other through streams cut anywhere.
-//! Here stand the fixtures.
+//! Tests of both roles of a session: each alone against given bytes, and both together through streams cut anywhere.
+//! This file holds the fixtures.
 
 use super::super::pdu::{
     Address, Bind, BindMode, BindResp, CommandId, MessageResp, Pdu, QuerySm, QuerySmResp, ShortMessage,
@@ -43,7 +43,7 @@ fn submit_resp(sequence: u32, id: &[u8]) -> Vec<u8> {
     pdu(sequence, CommandStatus::ROK, Pdu::SubmitSmResp(MessageResp { message_id: id, tlvs: Tlvs::EMPTY }))
 }
 
-/// Feeds bytes and gives the text of every event, for whole comparisons.
+/// Feeds bytes and returns a text for every event, so that tests can compare the whole list.
 fn feed(session: &mut Session<u64>, mut input: &[u8], now_ns: u64) -> Vec<String> {
     let mut told = Vec::new();
     while let Some(event) = session.poll_event(&mut input, now_ns) {
@@ -93,7 +93,7 @@ fn short(event: &Event<'_, u64>) -> String {
     }
 }
 
-/// Every PDU that the session wants sent, as id, status, sequence; all of it counts as written.
+/// Every PDU that the session wants to send, as id, status and sequence number; all of them count as written.
 fn sent(session: &mut Session<u64>) -> Vec<(CommandId, u32, u32)> {
     let mut out = Vec::new();
     session.poll_transmit(&mut out);

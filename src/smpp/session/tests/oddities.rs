@@ -1,4 +1,4 @@
-//! What peers send that they should not.
+//! PDUs that peers should not send, but do.
 
 use super::*;
 use crate::decode::DecodeReason;

@@ -1,10 +1,10 @@
-//! Two machines on one line, and properties over arbitrary histories.
+//! A client and a server connected to each other, and properties that hold for arbitrary sequences of calls.
 
 use super::*;
 use crate::decode::Quirks;
 use proptest::prelude::*;
 
-/// One direction of a line that delivers in pieces.
+/// One direction of a connection, which delivers bytes in pieces.
 #[derive(Default)]
 struct Wire {
     octets: Vec<u8>,
@@ -23,7 +23,7 @@ impl Wire {
     }
 }
 
-/// The client submits `messages` and unbinds; the server answers, and delivers as many of its own.
+/// A client that submits `messages` and unbinds; the server answers, and delivers the same number of its own messages.
 struct ClientEnd {
     session: Session<u64>,
     wire: Wire,

@@ -1,4 +1,4 @@
-//! Binding, windows, sequence numbers, answers in time and late.
+//! Binding, windows, sequence numbers, responses in time and late.
 
 use super::*;
 use crate::window::SEQUENCE_MAX;
@@ -23,7 +23,7 @@ fn a_refused_bind_ends_the_session_with_its_status() {
     let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transmitter, &BIND, 0).unwrap();
     let nack = pdu(1, CommandStatus::RINVCMDID, Pdu::GenericNack);
     assert_eq!(feed(&mut session, &nack, 0), ["bind failed 3", "closed BindRefused(ESME_RINVCMDID (0x03))"]);
-    // Field case 14: some answer without the number.
+    // Field case 14: some peers answer without the sequence number.
     let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transmitter, &BIND, 0).unwrap();
     let nack = pdu(0, CommandStatus::RINVBNDSTS, Pdu::GenericNack);
     assert_eq!(feed(&mut session, &nack, 0), ["bind failed 4", "closed BindRefused(ESME_RINVBNDSTS (0x04))"]);
@@ -99,7 +99,7 @@ fn a_response_that_does_not_come_is_told_and_a_late_one_is_recognised() {
 }
 
 #[test]
-fn a_late_response_that_cannot_be_read_is_nobodys() {
+fn a_late_response_that_cannot_be_read_is_no_tenants() {
     let options = Options { response_ns: 100 * MS, enquire_link_ns: None, ..Options::default() };
     let mut session = bound_client(&options);
     let first = session.submit(1, &message(b"x"), 0).unwrap();
