@@ -512,7 +512,7 @@ mod tests {
     fn an_exception_that_nothing_needs_is_told() {
         let stale = untidy(&[]);
         assert_eq!(stale.len(), EXCEPTIONS.len());
-        let used = untidy(&[Source::new("src/core/delivery/a.rs", "//! Head.\nuse stentor_core::traffic::Outcome;")]);
+        let used = untidy(&[Source::new("src/core/shard/a.rs", "//! Head.\nuse stentor_smpp::receipt_id::Dialect;")]);
         assert_eq!(used.len(), EXCEPTIONS.len() - 1);
     }
 }

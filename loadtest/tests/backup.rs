@@ -177,7 +177,7 @@ fn a_broken_backup_or_a_full_directory_is_refused_before_anything_is_written() {
     let whole = fs::read(at("b")).expect("the backup");
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 4;
-    let broken = [(&whole[..whole.len() / 2], "cut off"), (&flipped, "damaged"), (b"a letter", "no backup")];
+    let broken = [(&whole[..whole.len() / 2], "cut off"), (&flipped, "damaged"), (b"a letter", "not a Stentor backup")];
     for (octets, expected) in broken {
         fs::write(at("broken"), octets).expect("written");
         let refused = run(&["restore", &at("broken"), "--to", &at("nowhere")]);

@@ -130,7 +130,7 @@ fn on_a_machine_that_runs_the_tests_nothing_fails() {
         found.check(check, "ok", "");
     }
     let good = format!("carrier.good 127.0.0.1:{}", smsc.listening.port());
-    found.check(&good, "ok", "answers after");
+    found.check(&good, "ok", "answered after");
     assert_eq!(smsc.get("/stats")["binds"].as_array().map(Vec::len), Some(0), "no client bound");
     assert!(!patient.directory.path().join("data").exists(), "nothing was made");
     let found = patient.examined(&["--bind"]);

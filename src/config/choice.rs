@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::host::probe::NodeIo;
+
 /// Urgency of a message, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,18 +152,6 @@ pub enum ErrorClass {
     OurBug,
     /// A status without a known meaning: retried a few times.
     Unknown,
-}
-
-/// Kernel interface that executors use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeIo {
-    /// `io_uring` where it works, else `epoll`.
-    Auto,
-    /// Needs Linux 5.7, locked memory, and no seccomp filter that forbids it.
-    IoUring,
-    /// Works everywhere.
-    Epoll,
 }
 
 /// Least important level that is logged.

@@ -283,7 +283,7 @@ mod tests {
         };
         assert!(told(None).starts_with("Content-Type is missing; "), "{}", told(None));
         let plain = told(Some("text/plain"));
-        assert!(plain.starts_with("Content-Type: \"text/plain\" came; application/json"), "{plain}");
+        assert!(plain.starts_with("Content-Type: \"text/plain\" came; this call takes application/json"), "{plain}");
         let long = HeaderValue::from_str(&"x".repeat(8_000)).expect("a header");
         assert!(super::form(Some(&long)).is_err_and(|problem| problem.detail.len() < 300));
     }

@@ -383,7 +383,7 @@ mod tests {
         let bare = carrier(at.path().join("ca.pem"), false);
         let file = |name: &str| Some(other.path().join(name));
         let strange = CarrierTls { cert: file("cert.pem"), key: file("key.pem"), ..bare.clone() };
-        for (typed, why) in [(bare, "was shown none"), (strange, "")] {
+        for (typed, why) in [(bare, "none was sent"), (strange, "")] {
             let end = ends(Arc::clone(&server), &typed).to_string();
             assert!(end.starts_with("the carrier refused our certificate: ") && end.contains(why), "{end}");
         }
@@ -433,7 +433,7 @@ mod tests {
         let server = server(&http(&at, None)).expect("server");
         let of = |typed: &CarrierTls| handshake(Arc::clone(&server), client(typed).expect("client"));
         let refused = of(&carrier(at.path().join("ca.pem"), false)).expect_err("its own authority");
-        assert!(refused.ends_with("trust this very certificate by `pin`"), "{refused}");
+        assert!(refused.ends_with("to trust this certificate, use `pin`"), "{refused}");
         let pin = vec![at.path().join("cert.pem").display().to_string()];
         assert_eq!(of(&CarrierTls { pin, ..carrier(PathBuf::new(), true) }), Ok(()));
     }

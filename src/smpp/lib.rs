@@ -1,3 +1,5 @@
+//! SMPP 3.4 as values: no socket, no clock, no thread.
+//!
 #![doc = include_str!("README.md")]
 //!
 //! From the bytes upwards: [`framer`] cuts a stream into PDUs, [`decode`] reads them into the borrowed fields of

@@ -39,7 +39,7 @@ fn broken(prepared: &Prepared, awaited: &[Awaited]) -> Option<(&'static str, u8)
     prepared.check(awaited.to_vec()).err().map(|broken| (broken.file, broken.number))
 }
 
-const HERE: &str = "stentor::link::prepared";
+const HERE: &str = "stentor_core::link::prepared";
 
 #[test]
 fn breaking_invariant_1_is_noticed() {

@@ -251,7 +251,7 @@ fn breaking_invariant_1_is_noticed() {
         }
         world.link.check_trials().err().map(|broken| (broken.file, broken.number))
     };
-    let broken = Some(("stentor::link::trial", 1));
+    let broken = Some(("stentor_core::link::trial", 1));
     let (group, alone) = (Some(Trial::InGroup), Some(Trial::Alone));
     assert_eq!(unanswered(&[group, group]), None);
     assert_eq!(unanswered(&[alone]), None);
