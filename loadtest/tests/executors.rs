@@ -57,6 +57,8 @@ fn where_io_uring_is_forbidden_epoll_serves_and_a_kill_loses_nothing() {
     let smsc = Smsc::start(&[]);
     let mut daemon = Daemon::new("io = \"auto\"\ncores = 2\nshards = 2", &config(&smsc));
     daemon.set_wrapper(vec![launcher.clone()]);
+    // Also when the whole suite runs on epoll.
+    daemon.set_variables(&[("STENTOR__NODE__IO".to_owned(), "auto".to_owned())]);
     daemon.start();
     let [line] = &told(&daemon)[..] else { panic!("one line: {}", daemon.log()) };
     assert!(line.contains("executor epoll: io_uring is forbidden here (EPERM)"), "{line}");
