@@ -246,12 +246,12 @@ mod tests {
             for answer in answers {
                 let mut received = Vec::new();
                 while find(&received, b"\r\n\r\nbody").is_none() {
-                    let mut octets = [0; 64];
-                    let read = stream.read(&mut octets).unwrap();
-                    received.extend_from_slice(&octets[..read]);
+                    let mut bytes = [0; 64];
+                    let read = stream.read(&mut bytes).unwrap();
+                    received.extend_from_slice(&bytes[..read]);
                 }
-                for octets in answer.as_bytes().chunks(piece) {
-                    stream.write_all(octets).unwrap();
+                for bytes in answer.as_bytes().chunks(piece) {
+                    stream.write_all(bytes).unwrap();
                     stream.flush().unwrap();
                 }
             }

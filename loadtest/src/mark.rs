@@ -28,19 +28,19 @@ impl Mark {
     /// Reads the mark at the head of a text with one byte per character, or of UTF-16BE; `None` if there is none.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match text {
-            [b'#', ..] => Self::read_octets(text.get(..MARK_LEN)?),
+            [b'#', ..] => Self::read_bytes(text.get(..MARK_LEN)?),
             [0, b'#', ..] => {
                 let mut narrow = [0; MARK_LEN];
-                for (octet, pair) in narrow.iter_mut().zip(text.get(..2 * MARK_LEN)?.chunks_exact(2)) {
-                    *octet = pair[1];
+                for (byte, pair) in narrow.iter_mut().zip(text.get(..2 * MARK_LEN)?.chunks_exact(2)) {
+                    *byte = pair[1];
                 }
-                Self::read_octets(&narrow)
+                Self::read_bytes(&narrow)
             }
             _ => None,
         }
     }
 
-    fn read_octets(text: &[u8]) -> Option<Self> {
+    fn read_bytes(text: &[u8]) -> Option<Self> {
         Some(Self { serial: read_digits(text.get(SERIAL)?)?, offered_us: read_digits(text.get(OFFERED)?)? })
     }
 }
@@ -66,13 +66,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survives_one_and_two_octets_per_character() {
+    fn survives_one_and_two_bytes_per_character() {
         let mark = Mark { serial: 42, offered_us: 1_795_238_512_123_456 };
         let mut text = *b"#.......................... and a rest";
         mark.write(&mut text);
         assert_eq!(&text[..MARK_LEN], b"#0000000042 1795238512123456");
         assert_eq!(Mark::read(&text), Some(mark));
-        let wide: Vec<u8> = text.iter().flat_map(|octet| [0, *octet]).collect();
+        let wide: Vec<u8> = text.iter().flat_map(|byte| [0, *byte]).collect();
         assert_eq!(Mark::read(&wide), Some(mark));
     }
 

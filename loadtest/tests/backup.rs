@@ -86,7 +86,7 @@ fn backed_up_under_load(data: &Path, smsc: &Smsc, file: &Path, count: u64) -> Lo
         noise.join().expect("no panic");
         assert!(output.status.success(), "{output:?}");
         let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!(told["octets"], fs::metadata(file).expect("the file").len(), "{told}");
+        assert_eq!(told["bytes"], fs::metadata(file).expect("the file").len(), "{told}");
     });
     let at_mark = taken(smsc);
     while serial < count + 2 * BATCH {
@@ -178,8 +178,8 @@ fn a_broken_backup_or_a_full_directory_is_refused_before_anything_is_written() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 4;
     let broken = [(&whole[..whole.len() / 2], "cut off"), (&flipped, "damaged"), (b"a letter", "not a Stentor backup")];
-    for (octets, expected) in broken {
-        fs::write(at("broken"), octets).expect("written");
+    for (bytes, expected) in broken {
+        fs::write(at("broken"), bytes).expect("written");
         let refused = run(&["restore", &at("broken"), "--to", &at("nowhere")]);
         let told = String::from_utf8_lossy(&refused.stderr);
         assert_eq!((refused.status.code(), told.lines().count()), (Some(65), 1), "{told}");

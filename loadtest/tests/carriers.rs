@@ -140,7 +140,7 @@ fn flood(mut stream: TcpStream, talk: &[u8], reads: bool) -> std::io::Result<()>
     stream.write_all(&pdu(0x8000_0009, sequence, b"smsc\0"))?;
     let mut answers = stream.try_clone()?;
     if reads {
-        std::thread::spawn(move || while answers.read(&mut [0; 1 << 16]).is_ok_and(|octets| octets > 0) {});
+        std::thread::spawn(move || while answers.read(&mut [0; 1 << 16]).is_ok_and(|bytes| bytes > 0) {});
     }
     loop {
         stream.write_all(talk)?;

@@ -22,8 +22,8 @@ import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 program = b"".join(struct.pack("HBBI", *line) for line in [
     (0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)])
-octets = ctypes.create_string_buffer(program)
-filter = struct.pack("HxxxxxxP", 4, ctypes.addressof(octets))
+bytes = ctypes.create_string_buffer(program)
+filter = struct.pack("HxxxxxxP", 4, ctypes.addressof(bytes))
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, ctypes.c_char_p(filter), 0, 0) == 0
 os.execv(sys.argv[1], sys.argv[1:])

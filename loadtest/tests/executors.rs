@@ -73,6 +73,7 @@ fn where_io_uring_is_forbidden_epoll_serves_and_a_kill_loses_nothing() {
 
     // If it is configured explicitly, it is not replaced.
     daemon.configure("io = \"io_uring\"\ncores = 2\nshards = 2", &config(&smsc));
+    daemon.set_variables(&[("STENTOR__NODE__IO".to_owned(), "io_uring".to_owned())]);
     assert_eq!(daemon.refuses_after(&format!("exec {launcher} \"$0\" \"$@\"")), Some(78));
     assert!(daemon.log().contains("the kernel refuses io_uring to this process"), "{}", daemon.log());
 }

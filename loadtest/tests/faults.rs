@@ -60,7 +60,7 @@ fn processes_in(parent: &Path) -> usize {
     let parent = parent.to_str().expect("UTF-8");
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     let environments = entries.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
-    let is_there = |octets: &Vec<u8>| String::from_utf8_lossy(octets).contains(&format!("LOADTEST_DIRECTORY={parent}"));
+    let is_there = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains(&format!("LOADTEST_DIRECTORY={parent}"));
     environments.filter(is_there).count()
 }
 

@@ -24,8 +24,8 @@ fn text(body: &[u8]) -> String {
 fn every_submit_is_answered_and_receipted_once() {
     let smsc = Smsc::start(&["--order", "--seed", "1"]);
     let mut client = Client::bind(smsc.listening, TRANSCEIVER);
-    let octets: Vec<u8> = (0..500).flat_map(|i| submit(i + 2, u64::from(i), RECIPIENT + u64::from(i % 7))).collect();
-    client.send(&octets);
+    let bytes: Vec<u8> = (0..500).flat_map(|i| submit(i + 2, u64::from(i), RECIPIENT + u64::from(i % 7))).collect();
+    client.send(&bytes);
     let received = client.receive_and_acknowledge(1_000);
     let answered: BTreeSet<_> = received.iter().filter(|p| p.command == SUBMIT_SM_RESP).map(|p| p.sequence).collect();
     assert_eq!(answered, (2..502).collect());
@@ -134,7 +134,7 @@ fn who_may_not_bind_is_told() {
 }
 
 #[test]
-fn octets_that_are_no_smpp_close_one_connection_alone() {
+fn bytes_that_are_no_smpp_close_one_connection_alone() {
     let smsc = Smsc::start(&[]);
     let mut good = Client::bind(smsc.listening, TRANSCEIVER);
     for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 16], b"\0\0\0\x0f\0\0\0\x04"] {

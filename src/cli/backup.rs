@@ -23,7 +23,7 @@ use stentor_core::model::Wall;
 
 /// The arguments of `stentor backup`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// File to write; must not exist yet
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -35,7 +35,7 @@ pub(super) struct Typed {
 }
 
 /// Writes the backup. Exit code 65 if what came is not complete, 74 if it cannot be written.
-pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: Arguments, out: &mut dyn Write) -> Ended {
     let client = typed.server.client()?;
     if typed.file.exists() {
         return Err(Failure::new(Exit::FAILED, format!("{} already exists", typed.file.display())));
@@ -115,8 +115,8 @@ struct Tee<'a, R> {
 impl<R: Read> Read for Tee<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.body.read(into)?;
-        let octets = into.get(..read).unwrap_or_default();
-        if let Err(error) = self.written.write_all(octets) {
+        let bytes = into.get(..read).unwrap_or_default();
+        if let Err(error) = self.written.write_all(bytes) {
             *self.failure = Some(error);
             return Err(io::Error::other("the draft cannot be written"));
         }
@@ -160,9 +160,9 @@ pub(super) fn told(checked: &Checked) -> String {
     let manifest = &checked.manifest;
     format!(
         "complete, {} bytes, {} entries of {} bytes, node {}, {} shards, of {}",
-        checked.octets,
+        checked.bytes,
         checked.entries,
-        checked.plain_octets,
+        checked.plain_bytes,
         manifest.node,
         manifest.shards,
         moment(manifest.mark),
@@ -180,8 +180,8 @@ pub(super) fn document(file: &Path, checked: &Checked) -> Value {
     let manifest = &checked.manifest;
     json!({
         "file": shown::plain(&file.display().to_string()),
-        "octets": checked.octets,
-        "plain_octets": checked.plain_octets,
+        "bytes": checked.bytes,
+        "plain_bytes": checked.plain_bytes,
         "entries": checked.entries,
         "stentor": manifest.stentor,
         "node": manifest.node,
@@ -202,9 +202,9 @@ mod tests {
     fn backup() -> Vec<u8> {
         let manifest =
             Manifest { stentor: "0".to_owned(), node: 1, shards: 1, created: 5, mark: 1_000, commits: vec![3] };
-        let mut octets = Vec::new();
-        BackupWriter::begin(&mut octets, &manifest).and_then(BackupWriter::finish).expect("written");
-        octets
+        let mut bytes = Vec::new();
+        BackupWriter::begin(&mut bytes, &manifest).and_then(BackupWriter::finish).expect("written");
+        bytes
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         let checked = take(&backup()[..], begin(&part).expect("new"), &part, &file).expect("whole");
         assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&file).expect("it is there"), backup());
-        assert_eq!((part.exists(), checked.octets), (false, backup().len() as u64));
+        assert_eq!((part.exists(), checked.bytes), (false, backup().len() as u64));
         let document = document(&file, &checked);
         assert_eq!((&document["mark"], &document["shards"]), (&json!("1970-01-01T00:00:01.000Z"), &json!(1)));
         let other = folder.path().join("c");

@@ -16,7 +16,7 @@ use crate::runtime::{certificates, translate};
 
 /// The arguments of `stentor check`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Configuration file
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
@@ -37,12 +37,12 @@ pub(super) struct Typed {
 }
 
 /// Shows all problems, or, if there are none, all warnings; exit code 78 if there is a problem.
-pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
     run_under(std::env::var_os("STENTOR_CONFIG").map(PathBuf::from), typed, out)
 }
 
 /// Like [`run`], with the value of STENTOR_CONFIG.
-fn run_under(named: Option<PathBuf>, typed: &Typed, out: &mut dyn Write) -> Ended {
+fn run_under(named: Option<PathBuf>, typed: &Arguments, out: &mut dyn Write) -> Ended {
     if let Some(data) = &typed.data {
         return check_data::run(data, typed.json, out);
     }
@@ -51,7 +51,7 @@ fn run_under(named: Option<PathBuf>, typed: &Typed, out: &mut dyn Write) -> Ende
     run_file(file.ok_or_else(missing)?, typed, out)
 }
 
-fn run_file(path: &Path, typed: &Typed, out: &mut dyn Write) -> Ended {
+fn run_file(path: &Path, typed: &Arguments, out: &mut dyn Write) -> Ended {
     let file = path.display().to_string();
     // The files that a configuration names, and its tests, are checked only if its text has no flaw.
     let loaded = if typed.no_secrets { Config::load_without_secrets(path) } else { Config::load(path) };
@@ -90,14 +90,14 @@ fn document(problem: &Problem) -> Value {
 mod tests {
     use super::*;
 
-    const NONE: Typed = Typed { file: None, config: None, no_secrets: false, data: None, json: false };
+    const NONE: Arguments = Arguments { file: None, config: None, no_secrets: false, data: None, json: false };
 
     fn ran(text: &str, json: bool) -> (Exit, String) {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("stentor.toml");
         std::fs::write(&file, text).expect("written");
         let mut out = Vec::new();
-        let exit = run(&Typed { file: Some(file.clone()), json, ..NONE }, &mut out).expect("output");
+        let exit = run(&Arguments { file: Some(file.clone()), json, ..NONE }, &mut out).expect("output");
         (exit, String::from_utf8(out).expect("text").replace(&file.display().to_string(), "FILE"))
     }
 
@@ -138,11 +138,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("stentor.toml");
         std::fs::write(&file, GOOD).expect("written");
-        let ran = |named: Option<&Path>, typed: &Typed| run_under(named.map(Path::to_owned), typed, &mut Vec::new());
+        let ran =
+            |named: Option<&Path>, typed: &Arguments| run_under(named.map(Path::to_owned), typed, &mut Vec::new());
         let nowhere = Path::new("/nowhere/at/all.toml");
         assert_eq!(ran(Some(&file), &NONE), Ok(Exit::DONE));
-        assert_eq!(ran(Some(nowhere), &Typed { config: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
-        assert_eq!(ran(Some(nowhere), &Typed { file: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
+        assert_eq!(ran(Some(nowhere), &Arguments { config: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
+        assert_eq!(ran(Some(nowhere), &Arguments { file: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
         assert_eq!(ran(None, &NONE).map_err(|failure| failure.exit), Err(Exit::USAGE));
     }
 
@@ -154,12 +155,12 @@ mod tests {
         let secrets =
             text.lines().filter(|line| !line.starts_with('#')).map(|line| line.matches("credential =").count());
         let mut out = Vec::new();
-        let typed = Typed { file: Some(file), ..NONE };
+        let typed = Arguments { file: Some(file), ..NONE };
         assert_eq!(run(&typed, &mut out), Ok(Exit::CONFIG));
         let told = String::from_utf8(out).expect("text");
         assert_eq!(told.lines().count(), secrets.sum::<usize>(), "{told}");
         let mut out = Vec::new();
-        let ended = run(&Typed { no_secrets: true, ..typed }, &mut out);
+        let ended = run(&Arguments { no_secrets: true, ..typed }, &mut out);
         let told = String::from_utf8(out).expect("text");
         assert_eq!(ended, Ok(Exit::DONE), "the example can be carried out: {told}");
         assert!(!told.contains("credential") && !told.contains("a second time"), "{told}");
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_a_problem() {
         let mut out = Vec::new();
-        let exit = run(&Typed { file: Some("/nowhere/at/all.toml".into()), ..NONE }, &mut out).expect("output");
+        let exit = run(&Arguments { file: Some("/nowhere/at/all.toml".into()), ..NONE }, &mut out).expect("output");
         assert_eq!(exit, Exit::CONFIG);
         assert!(String::from_utf8_lossy(&out).contains("cannot be read"));
     }

@@ -87,11 +87,11 @@ fn unsaid(packaged: &Path) -> Result<(Url, Option<String>), Failure> {
 /// Time limit of a whole exchange.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of one answer, with its head.
-const ANSWER_OCTETS_MAX: usize = 64 << 20;
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
 /// One HTTP answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     /// 200 to 599.
     pub(super) status: u16,
     /// `Retry-After` in seconds, if the server sent one.
@@ -148,12 +148,12 @@ impl Client {
     }
 
     /// `path` begins with a slash.
-    pub(super) fn get(&self, path: &str) -> Result<Answer, ClientError> {
+    pub(super) fn get(&self, path: &str) -> Result<Response, ClientError> {
         self.exchange(&self.head("GET", path), &[])
     }
 
     /// Posts a JSON document. Never repeated here: a caller whose document holds an idempotency key may repeat it.
-    pub(super) fn post(&self, path: &str, document: &[u8]) -> Result<Answer, ClientError> {
+    pub(super) fn post(&self, path: &str, document: &[u8]) -> Result<Response, ClientError> {
         let mut head = self.head("POST", path);
         head.push_str("content-type: application/json\r\n");
         head.push_str(&format!("content-length: {}\r\n", document.len()));
@@ -184,23 +184,23 @@ impl Client {
         self.hint.as_ref().map_or_else(String::new, |hint| format!("\n  {hint}"))
     }
 
-    fn exchange(&self, head: &str, body: &[u8]) -> Result<Answer, ClientError> {
+    fn exchange(&self, head: &str, body: &[u8]) -> Result<Response, ClientError> {
         let mut stream = self.connect()?;
         let deadline = Instant::now() + EXCHANGE_TIMEOUT;
         let request = [head.as_bytes(), b"\r\n", body].concat();
         let written = stream.set_write_timeout(EXCHANGE_TIMEOUT).and_then(|()| stream.write_all(&request));
         // A server may answer and close before it has read everything: then the answer counts, not the failed write.
-        let octets = match (read_all(&mut stream, deadline), written) {
-            (Ok(octets), Ok(())) => octets,
-            (Ok(octets), Err(_)) if !octets.is_empty() => octets,
+        let bytes = match (read_all(&mut stream, deadline), written) {
+            (Ok(bytes), Ok(())) => bytes,
+            (Ok(bytes), Err(_)) if !bytes.is_empty() => bytes,
             (_, Err(error)) | (Err(error), _) => return Err(ClientError::Exchange(error)),
         };
-        read_answer(&octets)
+        read_answer(&bytes)
     }
 }
 
 fn read_all(stream: &mut Stream, deadline: Instant) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut chunk = [0; 16 << 10];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -209,43 +209,43 @@ fn read_all(stream: &mut Stream, deadline: Instant) -> io::Result<Vec<u8>> {
         }
         stream.set_read_timeout(left)?;
         match stream.read(&mut chunk) {
-            Ok(0) => return Ok(octets),
-            Ok(read) => octets.extend(chunk.iter().take(read)),
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend(chunk.iter().take(read)),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Over TLS an end without close_notify may be an attacker's; a framed answer shows by itself whether it is complete.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_framed(&octets) => return Ok(octets),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_framed(&bytes) => return Ok(bytes),
             Err(error) => return Err(error),
         }
-        if octets.len() > ANSWER_OCTETS_MAX {
+        if bytes.len() > RESPONSE_BYTES_MAX {
             return Err(io::Error::new(ErrorKind::InvalidData, "the answer is too long"));
         }
     }
 }
 
-fn is_framed(octets: &[u8]) -> bool {
-    let head = octets.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| octets.get(..at));
+fn is_framed(bytes: &[u8]) -> bool {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| bytes.get(..at));
     let head = String::from_utf8_lossy(head.unwrap_or_default()).to_ascii_lowercase();
     ["\r\ncontent-length:", "\r\ntransfer-encoding:"].into_iter().any(|field| head.contains(field))
 }
 
 /// Whether the bytes begin like a TLS record: an alert, or a handshake.
-const fn is_tls(octets: &[u8]) -> bool {
-    matches!(octets, [0x15 | 0x16, 3, ..])
+const fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, ..])
 }
 
 /// Parses all that the server sent until it closed; skips interim answers (1xx).
-pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
+pub(super) fn read_answer(bytes: &[u8]) -> Result<Response, ClientError> {
     let strange = ClientError::Strange("the answer is not HTTP/1.1");
-    let Some(at) = octets.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Err(if octets.is_empty() {
+    let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Err(if bytes.is_empty() {
             ClientError::Exchange(io::Error::new(ErrorKind::UnexpectedEof, "closed the connection without an answer"))
-        } else if is_tls(octets) {
+        } else if is_tls(bytes) {
             ClientError::Strange("it speaks TLS: use https://")
         } else {
             strange
         });
     };
-    let (head, body) = (&octets[..at], &octets[at + 4..]);
+    let (head, body) = (&bytes[..at], &bytes[at + 4..]);
     let Ok(head) = std::str::from_utf8(head) else { return Err(strange) };
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse::<u16>().ok());
@@ -270,7 +270,7 @@ pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
     };
     let cut = || ClientError::Exchange(io::Error::new(ErrorKind::UnexpectedEof, "the answer was cut off"));
     let retry_after_s = field("retry-after").and_then(|seconds| seconds.parse().ok());
-    Ok(Answer { status, retry_after_s, body: body.ok_or_else(cut)? })
+    Ok(Response { status, retry_after_s, body: body.ok_or_else(cut)? })
 }
 
 /// The content of a chunked body (RFC 9112 §7.1); `None` if it ends early or is malformed.

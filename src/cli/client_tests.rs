@@ -42,7 +42,7 @@ fn a_request_is_what_it_should_be() {
     let (url, serving) = serve_once(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}");
     let client = Client::new(url, Some("k".repeat(16))).expect("client");
     let answer = client.post("/v1/messages", b"{\"to\":1}").expect("answer");
-    assert_eq!(answer, Answer { status: 202, retry_after_s: Some(7), body: b"{}".to_vec() });
+    assert_eq!(answer, Response { status: 202, retry_after_s: Some(7), body: b"{}".to_vec() });
     let request = serving.join().expect("served");
     let (head, body) = request.split_once("\r\n\r\n").expect("head");
     let mut lines: Vec<_> = head.lines().filter(|line| !line.starts_with("host: 127.0.0.1:")).collect();
@@ -74,16 +74,16 @@ fn bodies_in_each_framing() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", None),
         ("SSH-2.0-OpenSSH_9.2\r\n\r\n", None),
     ];
-    for (octets, body) in table {
-        let read = read_answer(octets.as_bytes()).ok().map(|answer| String::from_utf8(answer.body).expect("text"));
-        assert_eq!(read.as_deref(), body, "{octets}");
+    for (bytes, body) in table {
+        let read = read_answer(bytes.as_bytes()).ok().map(|answer| String::from_utf8(answer.body).expect("text"));
+        assert_eq!(read.as_deref(), body, "{bytes}");
     }
 }
 
 #[test]
-fn no_octets_make_it_panic() {
-    proptest::proptest!(|(octets: Vec<u8>, cut in 0..200_usize)| {
-        let _ = read_answer(&octets);
+fn no_bytes_make_it_panic() {
+    proptest::proptest!(|(bytes: Vec<u8>, cut in 0..200_usize)| {
+        let _ = read_answer(&bytes);
         let whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nffffffffffffffff\r\ncde\r\n0\r\n\r\n";
         let _ = read_answer(&whole[..cut.min(whole.len())]);
     });

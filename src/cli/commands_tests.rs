@@ -8,7 +8,7 @@ use clap::Parser;
 
 use super::consent::Person;
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, backup, in_doubt, inbound, restored, send, status};
+use super::{Arguments, Command, backup, in_doubt, inbound, restored, send, status};
 
 /// Gives one answer per connection, in order; returns the request lines and bodies. Status 0: closes instead of an answer.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -71,7 +71,7 @@ fn ran_asking(words: &str, answers: &'static [(u16, &'static str)], says: bool) 
 fn ran_before(words: &str, answers: &'static [(u16, &'static str)], person: Option<Person<'_>>) -> Ran {
     let (url, serving) = script(answers);
     let words = format!("stentor {words} --url {url}");
-    let typed = Typed::try_parse_from(words.split_whitespace()).expect("arguments");
+    let typed = Arguments::try_parse_from(words.split_whitespace()).expect("arguments");
     let mut out = Vec::new();
     let ended = match typed.command {
         Command::Send(typed) => send::run(typed, &mut out),
@@ -224,7 +224,7 @@ fn what_came_in_is_read_until_nothing_is_left() {
 fn followed(words: &str, answers: &'static [(u16, &'static str)]) -> (Vec<u64>, Ran) {
     let (url, serving) = script(answers);
     let words = format!("stentor {words} --url {url}");
-    let typed = Typed::try_parse_from(words.split_whitespace()).expect("arguments");
+    let typed = Arguments::try_parse_from(words.split_whitespace()).expect("arguments");
     let Command::Inbound(typed) = typed.command else { panic!("another command") };
     let (mut out, mut waits) = (Vec::new(), Vec::new());
     let ended = inbound::run_waiting(typed, &mut out, &mut |pause| waits.push(pause.as_secs()));

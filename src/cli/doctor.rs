@@ -13,7 +13,7 @@ use crate::runtime::doctor::{Finding, State, examine};
 
 /// The arguments of `stentor doctor`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Typed {
 }
 
 /// Shows everything that was found; exit code 78 if something fails.
-pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
     let mut found = Vec::new();
     let mut told: io::Result<()> = Ok(());
     examine(&typed.config, typed.bind, &mut |finding| {
@@ -81,7 +81,7 @@ mod tests {
         let file = directory.path().join("stentor.toml");
         std::fs::write(&file, text).expect("written");
         let mut out = Vec::new();
-        let exit = run(&Typed { config: file, bind: false, json }, &mut out).expect("output");
+        let exit = run(&Arguments { config: file, bind: false, json }, &mut out).expect("output");
         (exit, String::from_utf8(out).expect("text"))
     }
 

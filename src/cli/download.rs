@@ -3,11 +3,11 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
-use super::client::{Answer, Client, ClientError, EXCHANGE_TIMEOUT, read_answer};
+use super::client::{Client, ClientError, EXCHANGE_TIMEOUT, Response, read_answer};
 use super::connection::Stream;
 
 /// Most bytes of a head, or of a refusal.
-const HEAD_OCTETS_MAX: u64 = 64 << 10;
+const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// The answer to a download.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) enum Download {
     /// Status 200, and the body that follows.
     Body(Body<BufReader<Stream>>),
     /// Any other status, read completely.
-    Refused(Answer),
+    Refused(Response),
 }
 
 impl Client {
@@ -36,9 +36,9 @@ impl Client {
 fn read(mut stream: BufReader<Stream>) -> Result<Download, ClientError> {
     let head = read_head(&mut stream).map_err(ClientError::Exchange)?;
     if head.split(' ').nth(1) != Some("200") {
-        let mut octets = head.into_bytes();
-        stream.take(HEAD_OCTETS_MAX).read_to_end(&mut octets).map_err(ClientError::Exchange)?;
-        return read_answer(&octets).map(Download::Refused);
+        let mut bytes = head.into_bytes();
+        stream.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).map_err(ClientError::Exchange)?;
+        return read_answer(&bytes).map(Download::Refused);
     }
     let field = |wanted: &str| {
         head.lines().find_map(|line| {
@@ -57,7 +57,7 @@ fn read(mut stream: BufReader<Stream>) -> Result<Download, ClientError> {
 /// Reads up to and with the empty line.
 fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
     let mut head = String::new();
-    let mut limited = stream.take(HEAD_OCTETS_MAX);
+    let mut limited = stream.take(HEAD_BYTES_MAX);
     while limited.read_line(&mut head)? > 0 {
         if head.ends_with("\r\n\r\n") {
             return Ok(head);
@@ -89,7 +89,7 @@ impl<R: BufRead> Body<R> {
         let mut line = String::new();
         loop {
             line.clear();
-            if self.input.by_ref().take(HEAD_OCTETS_MAX).read_line(&mut line)? == 0 {
+            if self.input.by_ref().take(HEAD_BYTES_MAX).read_line(&mut line)? == 0 {
                 return Err(cut());
             }
             if !line.ends_with('\n') {
@@ -140,9 +140,9 @@ fn cut() -> io::Error {
 mod tests {
     use super::*;
 
-    fn read_all(framing: Framing, octets: &str) -> Result<String, ErrorKind> {
+    fn read_all(framing: Framing, bytes: &str) -> Result<String, ErrorKind> {
         let mut text = String::new();
-        let mut body = Body { input: octets.as_bytes(), framing };
+        let mut body = Body { input: bytes.as_bytes(), framing };
         body.read_to_string(&mut text).map(|_| text).map_err(|error| error.kind())
     }
 

@@ -19,7 +19,7 @@ const NOTHING: &str = "nothing is in doubt";
 
 /// The arguments of `stentor in-doubt`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Messages to resolve; without any, those that match the filters below, after a question at a terminal
     #[arg(value_name = "ID", requires = "resolve")]
     ids: Vec<String>,
@@ -91,12 +91,12 @@ impl Action {
 }
 
 /// Lists or resolves. Exit code 1 if a message could not be resolved.
-pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
     consent::before_whoever_is_there(|person| run_before(typed, out, person))
 }
 
 /// Like [`run`], with the person at the terminal, if there is one.
-pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
+pub(super) fn run_before(typed: &Arguments, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
     let client = typed.server.clone().client()?;
     let filter = filter(typed)?;
     let Some(action) = typed.resolve else { return show(&client, &filter, typed.json, out) };
@@ -135,7 +135,7 @@ fn amount(entries: &[Value]) -> String {
 }
 
 /// Filters as members of a JSON object. They also go into a query unescaped, so characters with a meaning there are refused.
-fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
+fn filter(typed: &Arguments) -> Result<Map<String, Value>, Failure> {
     let mut filter = Map::new();
     let typed = [
         ("tenant", &typed.tenant),
@@ -270,7 +270,7 @@ fn tell(results: &[Value], json: bool, out: &mut dyn Write) -> Ended {
     Ok(Exit::DONE)
 }
 
-fn read(client: &Client, answer: Result<client::Answer, client::ClientError>) -> Result<Value, Failure> {
+fn read(client: &Client, answer: Result<client::Response, client::ClientError>) -> Result<Value, Failure> {
     let answer = answer.map_err(|error| unreachable(client, &error))?;
     if answer.status != 200 {
         return Err(Problem::read(&answer).failure(client));
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn filters_stay_within_their_place() {
         let server = client::Server::at("http://127.0.0.1:1");
-        let typed = |carrier: &str| Typed {
+        let typed = |carrier: &str| Arguments {
             ids: Vec::new(),
             resolve: None,
             all: false,

@@ -24,7 +24,7 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// The arguments of `stentor inbound`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Keep printing new messages until interrupted; a server that does not answer is asked again
     #[arg(long)]
     follow: bool,
@@ -43,13 +43,13 @@ pub(super) struct Typed {
 
 /// Prints the messages, and the cursor to go on from last. With `--follow` the command may be stopped at any time, so the cursor is
 /// printed after each page that had messages.
-pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: Arguments, out: &mut dyn Write) -> Ended {
     run_waiting(typed, out, &mut thread::sleep)
 }
 
 /// Like [`run`], with another way to wait.
-pub(super) fn run_waiting(typed: Typed, out: &mut dyn Write, wait: &mut dyn FnMut(Duration)) -> Ended {
-    let Typed { follow, mut cursor, tenant, json, server } = typed;
+pub(super) fn run_waiting(typed: Arguments, out: &mut dyn Write, wait: &mut dyn FnMut(Duration)) -> Ended {
+    let Arguments { follow, mut cursor, tenant, json, server } = typed;
     let client = server.client()?;
     // A caller that is not a tenant has no numbers of its own.
     let tenant = tenant.or_else(|| client.is_no_tenant().then(|| "*".to_owned()));
@@ -140,7 +140,7 @@ fn page(client: &Client, cursor: Option<&str>, tenant: Option<&str>) -> Result<P
 
 fn read(body: &[u8]) -> Option<Page> {
     let mut page = Page::default();
-    for line in body.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
+    for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Value = serde_json::from_slice(line).ok()?;
         match line.get("cursor").and_then(Value::as_str) {
             Some(cursor) => page.cursor = Some(cursor.to_owned()),

@@ -43,7 +43,7 @@ pub use exit::Exit;
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "stentor", version, about = ABOUT, after_help = exit::TABLE, max_term_width = 100)]
-struct Typed {
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -54,37 +54,37 @@ const ABOUT: &str = "Accepts messages over HTTP, keeps every message that it ack
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run everything in one process with a simulated carrier and an inbox page; nothing to configure
-    Dev(dev::Typed),
+    Dev(dev::Arguments),
     /// Run the daemon
-    Serve(serve::Typed),
+    Serve(serve::Arguments),
     /// Report every problem in a configuration file or data directory
-    Check(check::Typed),
+    Check(check::Arguments),
     /// Report whether this machine and a configuration can run Stentor well, carriers included
-    Doctor(doctor::Typed),
+    Doctor(doctor::Arguments),
     /// Send a message through a running daemon
-    Send(send::Typed),
+    Send(send::Arguments),
     /// Show the daemon's health, or the state of messages
-    Status(status::Typed),
+    Status(status::Arguments),
     /// List or resolve messages with an unknown outcome
-    InDoubt(in_doubt::Typed),
+    InDoubt(in_doubt::Arguments),
     /// List messages from phones
-    Inbound(inbound::Typed),
+    Inbound(inbound::Arguments),
     /// Tell the running daemon to reload its configuration
-    Reload(reload::Typed),
+    Reload(reload::Arguments),
     /// Write a backup of a running daemon to one file
-    Backup(backup::Typed),
+    Backup(backup::Arguments),
     /// Restore a backup into a new data directory, or check a backup
-    Restore(restore::Typed),
+    Restore(restore::Arguments),
     /// List or resolve the messages that were unsent in the backup that this installation was restored from
-    Restored(restored::Typed),
+    Restored(restored::Arguments),
     /// Write man pages and completions for shells, for a package
     #[command(hide = true)]
-    Papers(papers::Typed),
+    Papers(papers::Arguments),
 }
 
 /// Parses the process's arguments and runs the command; returns the exit code.
 pub fn run() -> ExitCode {
-    let typed = Typed::parse();
+    let typed = Arguments::parse();
     // Files that a command makes are its user's alone, including journals and tables that libraries make.
     umask(Mode::RWXG | Mode::RWXO);
     let mut out = io::stdout().lock();
@@ -108,7 +108,7 @@ pub fn run() -> ExitCode {
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Restore(typed) => restore::run(&typed, &mut out),
         Command::Restored(typed) => restored::run(&typed, &mut out),
-        Command::Papers(typed) => papers::run(&typed, Typed::command()),
+        Command::Papers(typed) => papers::run(&typed, Arguments::command()),
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {

@@ -12,14 +12,14 @@ use super::exit::{Ended, Exit, Failure};
 
 /// The arguments of `stentor papers`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Directory in which `man/` and `completions/` are made
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
 /// Writes all of them.
-pub(super) fn run(typed: &Typed, mut command: Command) -> Ended {
+pub(super) fn run(typed: &Arguments, mut command: Command) -> Ended {
     let [man, completions] = ["man", "completions"].map(|name| typed.directory.join(name));
     let failed = |error| Failure::new(Exit::IO, format!("{}: {error}", typed.directory.display()));
     for directory in [&man, &completions] {
@@ -47,8 +47,8 @@ mod tests {
     #[test]
     fn every_command_has_a_page_and_shells_know_it() {
         let root = tempfile::tempdir().expect("a directory");
-        let typed = Typed { directory: root.path().to_owned() };
-        assert_eq!(run(&typed, super::super::Typed::command()), Ok(Exit::DONE));
+        let typed = Arguments { directory: root.path().to_owned() };
+        assert_eq!(run(&typed, super::super::Arguments::command()), Ok(Exit::DONE));
         let names = |name: &str| {
             let entries = fs::read_dir(root.path().join(name)).expect("made");
             let mut names: Vec<_> =

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Answer, Client, ClientError};
+use super::client::{Client, ClientError, Response};
 use super::exit::{Exit, Failure};
 
 /// A server's refusal.
@@ -64,7 +64,7 @@ impl fmt::Display for Flaw {
 
 impl Problem {
     /// From an answer whose status is not a success.
-    pub(super) fn read(answer: &Answer) -> Self {
+    pub(super) fn read(answer: &Response) -> Self {
         let read = serde_json::from_slice::<Self>(&answer.body).ok().filter(|problem| !problem.code.is_empty());
         let told = read.unwrap_or_else(|| Self {
             title: "not an answer from Stentor".to_owned(),
@@ -129,7 +129,7 @@ mod tests {
 
     fn told(status: u16, retry_after_s: Option<u64>, body: &str) -> (u8, String) {
         let client = Client::new(Url::parse("http://h:1").expect("url"), None).expect("client");
-        let answer = Answer { status, retry_after_s, body: body.as_bytes().to_vec() };
+        let answer = Response { status, retry_after_s, body: body.as_bytes().to_vec() };
         let Failure { exit, what } = Problem::read(&answer).failure(&client);
         (exit.0, what)
     }

@@ -16,7 +16,7 @@ use stentor_core::delivery::DoubtPolicy;
 
 /// The arguments of `stentor restore`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// A file that `stentor backup` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -56,7 +56,7 @@ impl Unsent {
 }
 
 /// Restores. Exit code 65 if the backup is not complete, 78 if the directory is refused, 74 if it cannot be written.
-pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
     let name = typed.file.display().to_string();
     let mut file = File::open(&typed.file).map_err(|error| Failure::new(Exit::IO, format!("{name}: {error}")))?;
     let length = file.metadata().map_or(0, |about| about.len());

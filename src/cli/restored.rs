@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::client::{self, Answer, Client, ClientError};
+use super::client::{self, Client, ClientError, Response};
 use super::consent::{self, Person, counted};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
@@ -16,7 +16,7 @@ use stentor_core::model::Class;
 
 /// The arguments of `stentor restored`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Resolve instead of listing, for --class or for all classes; asks first at a terminal
     #[arg(long, value_name = "ACTION")]
     resolve: Option<Action>,
@@ -71,12 +71,12 @@ impl Action {
 }
 
 /// Lists what is left, or resolves it.
-pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
     consent::before_whoever_is_there(|person| run_before(typed, out, person))
 }
 
 /// Like [`run`], with the person at the terminal, if there is one.
-pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
+pub(super) fn run_before(typed: &Arguments, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
     let client = typed.server.clone().client()?;
     let Some(action) = typed.resolve else { return show(&client, typed, out) };
     if typed.dry_run {
@@ -117,7 +117,7 @@ pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Pers
     }
 }
 
-fn show(client: &Client, typed: &Typed, out: &mut dyn Write) -> Ended {
+fn show(client: &Client, typed: &Arguments, out: &mut dyn Write) -> Ended {
     let told = restored(client)?;
     match typed.json {
         true => writeln!(out, "{told}")?,
@@ -127,7 +127,7 @@ fn show(client: &Client, typed: &Typed, out: &mut dyn Write) -> Ended {
 }
 
 /// Shows what would be decided; the same for a person and for a script.
-fn foretell(client: &Client, action: Action, typed: &Typed, out: &mut dyn Write) -> Ended {
+fn foretell(client: &Client, action: Action, typed: &Arguments, out: &mut dyn Write) -> Ended {
     let messages = left(&restored(client)?, typed.class.as_deref());
     let (would, class) = (action.name(), &typed.class);
     match (typed.json, messages) {
@@ -171,7 +171,7 @@ fn shown(told: &Value, class: Option<&str>) -> String {
     format!("restored at {at}; unsent in the backup of {mark}:\n{}", table(&["CLASS", "MESSAGES", "DECISION"], &rows))
 }
 
-fn read(client: &Client, answer: Result<Answer, ClientError>) -> Result<Value, Failure> {
+fn read(client: &Client, answer: Result<Response, ClientError>) -> Result<Value, Failure> {
     let answer = answer.map_err(|error| unreachable(client, &error))?;
     if answer.status != 200 {
         return Err(Problem::read(&answer).failure(client));

@@ -20,11 +20,11 @@ use stentor_core::model::{Class, MessageState};
 /// Time between two looks at a message while waiting.
 const LOOK: Duration = Duration::from_millis(250);
 /// Most bytes of a body from stdin; far more than any message may have.
-const BODY_OCTETS_MAX: u64 = 1 << 20;
+const BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// The arguments of `stentor send`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Recipient, such as +4915112345678; may be repeated
     #[arg(long, value_name = "NUMBER", required = true)]
     to: Vec<String>,
@@ -54,7 +54,7 @@ pub(super) struct Typed {
 }
 
 /// Prints one id per line, or what was asked for.
-pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: Arguments, out: &mut dyn Write) -> Ended {
     let client = typed.server.clone().client()?;
     let body = if typed.body == "-" { body_from(io::stdin().lock())? } else { typed.body.clone() };
     let document = request(&typed, &body);
@@ -90,13 +90,13 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
 }
 
 fn body_from(from: impl Read) -> Result<String, Failure> {
-    let mut octets = Vec::new();
-    let read = from.take(BODY_OCTETS_MAX + 1).read_to_end(&mut octets);
+    let mut bytes = Vec::new();
+    let read = from.take(BODY_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::usage(format!("cannot read the body: {error}")))?;
-    if octets.len() as u64 > BODY_OCTETS_MAX {
+    if bytes.len() as u64 > BODY_BYTES_MAX {
         return Err(Failure::usage("the body is over 1 MiB"));
     }
-    let mut body = String::from_utf8(octets).map_err(|_| Failure::usage("the body is not UTF-8"))?;
+    let mut body = String::from_utf8(bytes).map_err(|_| Failure::usage("the body is not UTF-8"))?;
     // `echo text |` adds a line end that does not belong to the text.
     if body.ends_with('\n') {
         body.pop();
@@ -105,7 +105,7 @@ fn body_from(from: impl Read) -> Result<String, Failure> {
 }
 
 /// One object for one recipient, a list for several.
-fn request(typed: &Typed, body: &str) -> Value {
+fn request(typed: &Arguments, body: &str) -> Value {
     let message = |to: &String| {
         let mut message = Map::new();
         message.insert("to".to_owned(), json!(to));
@@ -144,7 +144,7 @@ fn result(told: &Value) -> Option<Taken> {
 }
 
 /// Prints each change of state until all states are final or the time is up.
-fn follow(client: &Client, ids: &[String], typed: &Typed, out: &mut dyn Write) -> Ended {
+fn follow(client: &Client, ids: &[String], typed: &Arguments, out: &mut dyn Write) -> Ended {
     let deadline = Instant::now() + Duration::from_secs(typed.timeout);
     let mut seen: BTreeMap<&str, Value> = BTreeMap::new();
     loop {
@@ -172,13 +172,13 @@ fn follow(client: &Client, ids: &[String], typed: &Typed, out: &mut dyn Write) -
             let messages: Value = ids.iter().filter_map(|id| seen.remove(id.as_str())).collect();
             let all_delivered = messages.as_array().is_some_and(|list| list.iter().all(is_delivered));
             writeln!(out, "{messages}")?;
-            return Ok(verdict(ended, all_delivered));
+            return Ok(exit(ended, all_delivered));
         }
-        return Ok(verdict(ended, seen.values().all(is_delivered)));
+        return Ok(exit(ended, seen.values().all(is_delivered)));
     }
 }
 
-fn verdict(ended: bool, delivered: bool) -> Exit {
+fn exit(ended: bool, delivered: bool) -> Exit {
     match (ended, delivered) {
         (true, true) => Exit::DONE,
         (true, false) => Exit::FAILED,
@@ -221,9 +221,9 @@ fn is_final(state: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn typed(to: &[&str]) -> Typed {
+    fn typed(to: &[&str]) -> Arguments {
         let server = client::Server::at("http://127.0.0.1:1");
-        Typed {
+        Arguments {
             to: to.iter().map(|to| (*to).to_owned()).collect(),
             from: None,
             body: "Hi".to_owned(),
@@ -272,8 +272,7 @@ mod tests {
     #[test]
     fn only_delivered_is_done() {
         assert_eq!(
-            [(true, true), (true, false), (false, true), (false, false)]
-                .map(|(ended, arrived)| verdict(ended, arrived)),
+            [(true, true), (true, false), (false, true), (false, false)].map(|(ended, arrived)| exit(ended, arrived)),
             [Exit::DONE, Exit::FAILED, Exit::STILL_OPEN, Exit::STILL_OPEN]
         );
     }

@@ -19,14 +19,14 @@ use crate::{
 
 /// The arguments of `stentor serve`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Configuration file; each key can also be set by the environment, as config/stentor.toml explains
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
 }
 
 /// Prints the addresses in one line once the daemon is ready, and returns when it has stopped.
-pub(super) fn run(typed: &Typed) -> Ended {
+pub(super) fn run(typed: &Arguments) -> Ended {
     let config = Config::load(&typed.config).map_err(|problems| Failure::new(Exit::CONFIG, problems))?;
     // Threads inherit the mask: a signal that finds a thread without it would end the process.
     signals::block().map_err(|error| Failure::new(Exit::OS, format!("cannot block signals: {error}")))?;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{self, Answer, Client};
+use super::client::{self, Client, Response};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{self, scalar, table};
@@ -21,7 +21,7 @@ const TO_MAX: usize = 100;
 
 /// The arguments of `stentor status`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// Ids of messages; without any, show the daemon
     #[arg(value_name = "ID")]
     ids: Vec<String>,
@@ -45,7 +45,7 @@ pub(super) struct Typed {
 }
 
 /// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not found.
-pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+pub(super) fn run(typed: Arguments, out: &mut dyn Write) -> Ended {
     let client = typed.server.client()?;
     if typed.ready {
         let (told, ready) = asked_if_ready(&client)?;
@@ -117,7 +117,7 @@ fn asked(client: &Client, path: &str) -> Result<Value, Failure> {
     read(client, &answer)
 }
 
-fn read(client: &Client, answer: &Answer) -> Result<Value, Failure> {
+fn read(client: &Client, answer: &Response) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is not JSON: {error}", client.url)))
 }

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn the_arguments_are_consistent() {
-    Typed::command().debug_assert();
+    Arguments::command().debug_assert();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn arguments_are_read_or_refused() {
     ];
     for (typed, taken) in table {
         let words = std::iter::once("stentor").chain(typed.split_whitespace());
-        let read = Typed::try_parse_from(words);
+        let read = Arguments::try_parse_from(words);
         assert_eq!(read.is_ok(), taken, "{typed}");
         if let Err(error) = read {
             assert_eq!(error.exit_code(), 2, "{typed}");

@@ -16,13 +16,13 @@ use super::choice::{
     BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, LogPdus, NumberRule, Receipts, Splitting,
 };
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
-use super::raw::{Octet, RawCarrier, RawCarrierTls, RawDialect, RawNumbering, Typed};
+use super::raw::{Byte, Optional, RawCarrier, RawCarrierTls, RawDialect, RawNumbering};
 use super::secret::Secret;
 use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
 use stentor_core::model::Quoted;
-use stentor_smpp::field::{BIND_TEXT_OCTETS_MAX, Field};
+use stentor_smpp::field::{BIND_TEXT_BYTES_MAX, Field};
 
 /// One carrier.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -208,9 +208,9 @@ impl Carrier {
             ("system_type", self.system_type.len(), Field::SystemType),
             ("address_range", self.address_range.len(), Field::AddressRange),
         ];
-        let beyond = texts.into_iter().filter(|(_, octets, field)| *octets > field.octets_max());
-        let told = |octets, most| format!("{octets} bytes, more than the {most} that SMPP 3.4 allows; sent in full");
-        beyond.map(|(key, octets, field)| (key, told(octets, field.octets_max()))).collect()
+        let beyond = texts.into_iter().filter(|(_, bytes, field)| *bytes > field.bytes_max());
+        let told = |bytes, most| format!("{bytes} bytes, more than the {most} that SMPP 3.4 allows; sent in full");
+        beyond.map(|(key, bytes, field)| (key, told(bytes, field.bytes_max()))).collect()
     }
 
     pub(super) fn meant(typed: &Spanned<RawCarrier>, gather: &mut Gather<'_>) -> Self {
@@ -284,16 +284,16 @@ impl Carrier {
     }
 }
 
-fn per_second(typed: &Typed<PerSecond>) -> Option<u32> {
+fn per_second(typed: &Optional<PerSecond>) -> Option<u32> {
     typed.as_ref().map(|rate| rate.get_ref().0)
 }
 
 fn password(raw: &RawCarrier, gather: &mut Gather<'_>) -> Secret {
     let Some(typed) = &raw.password else { return Secret::default() };
     let secret = gather.secret(typed);
-    let octets = secret.reveal().len();
-    if octets > BIND_TEXT_OCTETS_MAX {
-        gather.refuse(&typed.span(), format!("is {octets} bytes long; at most {BIND_TEXT_OCTETS_MAX} can be sent"));
+    let bytes = secret.reveal().len();
+    if bytes > BIND_TEXT_BYTES_MAX {
+        gather.refuse(&typed.span(), format!("is {bytes} bytes long; at most {BIND_TEXT_BYTES_MAX} can be sent"));
     }
     secret
 }
@@ -387,7 +387,7 @@ impl Numbering {
     }
 }
 
-fn ton_npi(typed: &Typed<Vec<Octet>>, default: (u8, u8), gather: &mut Gather<'_>) -> TonNpi {
+fn ton_npi(typed: &Optional<Vec<Byte>>, default: (u8, u8), gather: &mut Gather<'_>) -> TonNpi {
     let Some(pair) = typed else { return TonNpi { ton: default.0, npi: default.1 } };
     if let [ton, npi] = pair.get_ref().as_slice() {
         return TonNpi { ton: ton.get(), npi: npi.get() };

@@ -48,7 +48,7 @@ fn tlv(typed: &Spanned<RawTlv>, gather: &mut Gather<'_>) -> Option<Tlv> {
     let tag = gather.required(&raw.tag, &typed.span(), "tag")?.get_ref().get();
     let value = match (&raw.text, &raw.hex) {
         (Some(text), None) => Some(text.get_ref().clone().into_bytes()),
-        (None, Some(hex)) => octets(hex.get_ref()).or_else(|| {
+        (None, Some(hex)) => bytes(hex.get_ref()).or_else(|| {
             gather.refuse(&hex.span(), "is not hexadecimal: write two digits for each byte, such as \"00ff\"");
             None
         }),
@@ -65,7 +65,7 @@ fn tlv(typed: &Spanned<RawTlv>, gather: &mut Gather<'_>) -> Option<Tlv> {
     Some(Tlv { tag, value })
 }
 
-fn octets(hex: &str) -> Option<Vec<u8>> {
+fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = hex.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
     digits?.chunks(2).map(|pair| if let [high, low] = pair { Some(high << 4 | low) } else { None }).collect()
 }

@@ -71,7 +71,7 @@ impl Expectation {
             gather.required(&raw.given, &table, "given").map(|given| given.get_ref().clone()).unwrap_or_default();
         let expect =
             gather.required(&raw.expect, &table, "expect").map(|expect| expect.get_ref().clone()).unwrap_or_default();
-        let plain = |typed: &super::raw::Typed<String>| typed.as_ref().map(|text| text.get_ref().clone());
+        let plain = |typed: &super::raw::Optional<String>| typed.as_ref().map(|text| text.get_ref().clone());
         if let Some(typed) = &raw.given {
             gather.required(&given.to, &typed.span(), "to");
         }

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::raw::Typed;
+use super::raw::Optional;
 use super::secret::{Secret, SecretRef};
 use super::source::{Span, WHOLE};
 use super::units::{Bytes, Millis};
 use stentor_core::admission::numbering::{NumberRange, Numbering};
 use stentor_core::admission::{Objection, sender};
 use stentor_core::model::Quoted;
-use stentor_smpp::field::BIND_TEXT_OCTETS_MAX;
+use stentor_smpp::field::BIND_TEXT_BYTES_MAX;
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -80,7 +80,7 @@ impl Gather<'_> {
     }
 
     /// A duration in ms within `range`.
-    pub(super) fn millis(&mut self, typed: &Typed<Millis>, default: u64, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn millis(&mut self, typed: &Optional<Millis>, default: u64, range: RangeInclusive<u64>) -> u64 {
         let Some(value) = typed else { return default };
         let (least, most) = (Millis(*range.start()), Millis(*range.end()));
         if range.contains(&value.get_ref().0) {
@@ -92,7 +92,7 @@ impl Gather<'_> {
     }
 
     /// A size in bytes within `range`.
-    pub(super) fn bytes(&mut self, typed: &Typed<Bytes>, default: u64, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn bytes(&mut self, typed: &Optional<Bytes>, default: u64, range: RangeInclusive<u64>) -> u64 {
         let Some(value) = typed else { return default };
         let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
         if range.contains(&value.get_ref().0) {
@@ -104,7 +104,7 @@ impl Gather<'_> {
     }
 
     /// Refuses two durations if the first is longer than the second. Each is given as typed, in ms, and with its key.
-    pub(super) fn in_order(&mut self, low: (&Typed<Millis>, u64, &str), high: (&Typed<Millis>, u64, &str)) {
+    pub(super) fn in_order(&mut self, low: (&Optional<Millis>, u64, &str), high: (&Optional<Millis>, u64, &str)) {
         if low.1 > high.1 {
             let at = low.0.as_ref().or(high.0.as_ref()).map_or(WHOLE, Spanned::span);
             let (least, most) = (low.2, high.2);
@@ -114,7 +114,12 @@ impl Gather<'_> {
     }
 
     /// A mandatory key; if it is missing, the problem is reported at `table`.
-    pub(super) fn required<'t, T>(&mut self, typed: &'t Typed<T>, table: &Span, key: &str) -> Option<&'t Spanned<T>> {
+    pub(super) fn required<'t, T>(
+        &mut self,
+        typed: &'t Optional<T>,
+        table: &Span,
+        key: &str,
+    ) -> Option<&'t Spanned<T>> {
         if typed.is_none() && !self.incomplete {
             self.refuse(table, format!("`{key}` is missing"));
         }
@@ -122,7 +127,7 @@ impl Gather<'_> {
     }
 
     /// The name of an element of `[[…]]`.
-    pub(super) fn name(&mut self, typed: &Typed<String>, table: &Span) -> String {
+    pub(super) fn name(&mut self, typed: &Optional<String>, table: &Span) -> String {
         let Some(name) = self.required(typed, table, "name") else { return String::new() };
         let text = name.get_ref();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -133,12 +138,12 @@ impl Gather<'_> {
         text.clone()
     }
 
-    /// A text for an SMPP field of at most `octets_max` bytes; empty if absent.
-    pub(super) fn smpp_text(&mut self, typed: &Typed<String>, octets_max: usize) -> String {
+    /// A text for an SMPP field of at most `bytes_max` bytes; empty if absent.
+    pub(super) fn smpp_text(&mut self, typed: &Optional<String>, bytes_max: usize) -> String {
         let Some(value) = typed else { return String::new() };
         let text = value.get_ref();
-        if text.len() > octets_max {
-            let what = format!("is {} bytes long; SMPP 3.4 allows at most {octets_max}", text.len());
+        if text.len() > bytes_max {
+            let what = format!("is {} bytes long; SMPP 3.4 allows at most {bytes_max}", text.len());
             self.refuse(&value.span(), what);
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             self.refuse(&value.span(), "contains a character that this field cannot carry: use printable ASCII only");
@@ -147,11 +152,11 @@ impl Gather<'_> {
     }
 
     /// A text field of the bind, whose value the carrier assigns; empty if absent. It may exceed the limits of SMPP 3.4.
-    pub(super) fn bind_text(&mut self, typed: &Typed<String>) -> String {
+    pub(super) fn bind_text(&mut self, typed: &Optional<String>) -> String {
         let Some(value) = typed else { return String::new() };
         let text = value.get_ref();
-        if text.len() > BIND_TEXT_OCTETS_MAX {
-            let what = format!("is {} bytes long; at most {BIND_TEXT_OCTETS_MAX} can be sent", text.len());
+        if text.len() > BIND_TEXT_BYTES_MAX {
+            let what = format!("is {} bytes long; at most {BIND_TEXT_BYTES_MAX} can be sent", text.len());
             self.refuse(&value.span(), what);
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             self.refuse(&value.span(), "contains a character that this field cannot carry: use printable ASCII only");
@@ -160,7 +165,7 @@ impl Gather<'_> {
     }
 
     /// A path that is not empty.
-    pub(super) fn path(&mut self, typed: &Typed<String>) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, typed: &Optional<String>) -> Option<PathBuf> {
         let value = typed.as_ref()?;
         if value.get_ref().is_empty() {
             self.refuse(&value.span(), "the path is empty: write the path of a file or directory");
@@ -169,7 +174,7 @@ impl Gather<'_> {
     }
 
     /// An IP address.
-    pub(super) fn ip(&mut self, typed: &Typed<String>) -> Option<IpAddr> {
+    pub(super) fn ip(&mut self, typed: &Optional<String>) -> Option<IpAddr> {
         let value = typed.as_ref()?;
         let parsed = value.get_ref().parse().ok();
         if parsed.is_none() {
@@ -180,7 +185,7 @@ impl Gather<'_> {
     }
 
     /// A sender in the form in which it is sent to carriers, parsed like the sender of a message.
-    pub(super) fn sender(&mut self, typed: &Typed<String>) -> Option<String> {
+    pub(super) fn sender(&mut self, typed: &Optional<String>) -> Option<String> {
         let value = typed.as_ref()?;
         let read = |text: &str, numbering: &Numbering| sender::read(text, numbering).map(|found| found.to_string());
         Some(self.read_sender(value.get_ref(), &value.span(), read))
@@ -233,6 +238,6 @@ impl Gather<'_> {
 }
 
 /// The value as written in the file, or its default.
-pub(super) fn or<T: Clone>(typed: &Typed<T>, default: T) -> T {
+pub(super) fn or<T: Clone>(typed: &Optional<T>, default: T) -> T {
     typed.as_ref().map_or(default, |value| value.get_ref().clone())
 }

@@ -17,13 +17,13 @@ use super::secret::SecretRef;
 use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
 
 /// A key that may be absent, with the place of its value.
-pub(super) type Typed<T> = Option<Spanned<T>>;
+pub(super) type Optional<T> = Option<Spanned<T>>;
 
 /// A limit on a number of things: at least 1, and no more than any machine could hold.
 pub(super) type Count = Int<1, 1_000_000_000_000>;
 
 /// A value of one byte.
-pub(super) type Octet = Int<0, 255>;
+pub(super) type Byte = Int<0, 255>;
 
 macro_rules! raw {
     ($($(#[doc = $doc:literal])* $name:ident { $($key:ident: $type:ty,)* })*) => {$(
@@ -54,76 +54,76 @@ raw! {
 
     /// `[node]`
     RawNode {
-        data_dir: Typed<String>,
-        id: Typed<Int<0, 1023>>,
-        shards: Typed<Auto<Int<1, 256>>>,
-        cores: Typed<Auto<Int<1, 256>>>,
-        io: Typed<NodeIo>,
-        drain_timeout: Typed<Millis>,
-        admin_socket: Typed<String>,
+        data_dir: Optional<String>,
+        id: Optional<Int<0, 1023>>,
+        shards: Optional<Auto<Int<1, 256>>>,
+        cores: Optional<Auto<Int<1, 256>>>,
+        io: Optional<NodeIo>,
+        drain_timeout: Optional<Millis>,
+        admin_socket: Optional<String>,
     }
 
     /// `[http]`
     RawHttp {
-        listen: Typed<OneOrMany<String>>,
-        hosts: Typed<OneOrMany<String>>,
-        tls: Typed<RawHttpTls>,
-        body_max: Typed<Bytes>,
-        inflate_ratio_max: Typed<Int<1, 10_000>>,
-        line_max: Typed<Bytes>,
-        messages_max: Typed<Int<1, 10_000_000>>,
-        connections_max: Typed<Int<1, 1_000_000>>,
-        header_max: Typed<Bytes>,
-        header_timeout: Typed<Millis>,
-        body_timeout: Typed<Millis>,
-        write_timeout: Typed<Millis>,
-        idle_timeout: Typed<Millis>,
+        listen: Optional<OneOrMany<String>>,
+        hosts: Optional<OneOrMany<String>>,
+        tls: Optional<RawHttpTls>,
+        body_max: Optional<Bytes>,
+        inflate_ratio_max: Optional<Int<1, 10_000>>,
+        line_max: Optional<Bytes>,
+        messages_max: Optional<Int<1, 10_000_000>>,
+        connections_max: Optional<Int<1, 1_000_000>>,
+        header_max: Optional<Bytes>,
+        header_timeout: Optional<Millis>,
+        body_timeout: Optional<Millis>,
+        write_timeout: Optional<Millis>,
+        idle_timeout: Optional<Millis>,
     }
 
     /// `[http.tls]`
     RawHttpTls {
-        cert: Typed<String>,
-        key: Typed<String>,
-        client_ca: Typed<String>,
+        cert: Optional<String>,
+        key: Optional<String>,
+        client_ca: Optional<String>,
     }
 
     /// `[defaults]`
     RawDefaults {
-        country: Typed<String>,
-        number_ranges: Typed<Vec<Spanned<RawNumberRange>>>,
-        class: Typed<Class>,
-        from: Typed<String>,
-        parts_max: Typed<Int<1, 255>>,
-        expires_in: Typed<Millis>,
-        retention: Typed<Millis>,
-        receipt_wait: Typed<Millis>,
-        in_doubt_wait: Typed<Millis>,
-        doubts_max: Typed<Int<1, 100>>,
+        country: Optional<String>,
+        number_ranges: Optional<Vec<Spanned<RawNumberRange>>>,
+        class: Optional<Class>,
+        from: Optional<String>,
+        parts_max: Optional<Int<1, 255>>,
+        expires_in: Optional<Millis>,
+        retention: Optional<Millis>,
+        receipt_wait: Optional<Millis>,
+        in_doubt_wait: Optional<Millis>,
+        doubts_max: Optional<Int<1, 100>>,
         in_doubt: RawInDoubt,
     }
 
     /// One of `defaults.number_ranges`.
     RawNumberRange {
-        prefix: Typed<String>,
-        digits: Typed<Vec<Int<7, 15>>>,
+        prefix: Optional<String>,
+        digits: Optional<Vec<Int<7, 15>>>,
     }
 
     /// `[defaults.in_doubt]`
     RawInDoubt {
-        emergency: Typed<InDoubt>,
-        otp: Typed<InDoubt>,
-        transactional: Typed<InDoubt>,
-        marketing: Typed<InDoubt>,
+        emergency: Optional<InDoubt>,
+        otp: Optional<InDoubt>,
+        transactional: Optional<InDoubt>,
+        marketing: Optional<InDoubt>,
     }
 
     /// `[limits]`
     RawLimits {
-        queue: Typed<Count>,
-        queue_per_shard: Typed<Count>,
-        keys: Typed<Count>,
-        key_window: Typed<Millis>,
-        memory: Typed<Bytes>,
-        disk_floor: Typed<Bytes>,
+        queue: Optional<Count>,
+        queue_per_shard: Optional<Count>,
+        keys: Optional<Count>,
+        key_window: Optional<Millis>,
+        memory: Optional<Bytes>,
+        disk_floor: Optional<Bytes>,
     }
 
     /// `[retry]`: one policy per error class that is retried.
@@ -137,151 +137,151 @@ raw! {
 
     /// `[retry.transient]` and the other tables of `[retry]`.
     RawRetryPolicy {
-        attempts_max: Typed<Int<1, 100>>,
-        backoff_min: Typed<Millis>,
-        backoff_max: Typed<Millis>,
-        jitter: Typed<Permille>,
+        attempts_max: Optional<Int<1, 100>>,
+        backoff_min: Optional<Millis>,
+        backoff_max: Optional<Millis>,
+        jitter: Optional<Permille>,
     }
 
     /// `[log]`
     RawLog {
-        level: Typed<LogLevel>,
-        format: Typed<LogFormat>,
-        requests: Typed<LogRequests>,
+        level: Optional<LogLevel>,
+        format: Optional<LogFormat>,
+        requests: Optional<LogRequests>,
     }
 
     /// `[[carrier]]`
     RawCarrier {
-        name: Typed<String>,
-        kind: Typed<CarrierKind>,
-        group: Typed<String>,
-        hosts: Typed<Vec<Spanned<String>>>,
-        port: Typed<Int<1, 65_535>>,
-        source_ip: Typed<String>,
-        tls: Typed<RawCarrierTls>,
-        system_id: Typed<String>,
-        password: Typed<SecretRef>,
-        system_type: Typed<String>,
-        address_range: Typed<String>,
+        name: Optional<String>,
+        kind: Optional<CarrierKind>,
+        group: Optional<String>,
+        hosts: Optional<Vec<Spanned<String>>>,
+        port: Optional<Int<1, 65_535>>,
+        source_ip: Optional<String>,
+        tls: Optional<RawCarrierTls>,
+        system_id: Optional<String>,
+        password: Optional<SecretRef>,
+        system_type: Optional<String>,
+        address_range: Optional<String>,
         numbering: RawNumbering,
-        bind: Typed<BindMode>,
-        binds: Typed<Int<0, 256>>,
-        window: Typed<Int<1, 65_536>>,
-        rate: Typed<PerSecond>,
-        bind_rate: Typed<PerSecond>,
-        encoding: Typed<Encoding>,
-        default_alphabet: Typed<DefaultAlphabet>,
-        transliterate: Typed<bool>,
-        splitting: Typed<Splitting>,
-        service_type: Typed<String>,
-        registered_delivery: Typed<Int<0, 31>>,
-        receipts: Typed<Receipts>,
-        query_rate: Typed<PerSecond>,
-        query_after: Typed<Millis>,
-        validity: Typed<bool>,
-        user_message_reference: Typed<bool>,
-        tlvs: Typed<Vec<Spanned<RawTlv>>>,
+        bind: Optional<BindMode>,
+        binds: Optional<Int<0, 256>>,
+        window: Optional<Int<1, 65_536>>,
+        rate: Optional<PerSecond>,
+        bind_rate: Optional<PerSecond>,
+        encoding: Optional<Encoding>,
+        default_alphabet: Optional<DefaultAlphabet>,
+        transliterate: Optional<bool>,
+        splitting: Optional<Splitting>,
+        service_type: Optional<String>,
+        registered_delivery: Optional<Int<0, 31>>,
+        receipts: Optional<Receipts>,
+        query_rate: Optional<PerSecond>,
+        query_after: Optional<Millis>,
+        validity: Optional<bool>,
+        user_message_reference: Optional<bool>,
+        tlvs: Optional<Vec<Spanned<RawTlv>>>,
         dialect: RawDialect,
         errors: BTreeMap<String, Spanned<ErrorClass>>,
-        connect_timeout: Typed<Millis>,
-        response_timeout: Typed<Millis>,
-        enquire_link: Typed<Millis>,
-        reconnect_min: Typed<Millis>,
-        reconnect_max: Typed<Millis>,
-        log_pdus: Typed<LogPdus>,
+        connect_timeout: Optional<Millis>,
+        response_timeout: Optional<Millis>,
+        enquire_link: Optional<Millis>,
+        reconnect_min: Optional<Millis>,
+        reconnect_max: Optional<Millis>,
+        log_pdus: Optional<LogPdus>,
     }
 
     /// `tls` of a carrier.
     RawCarrierTls {
-        ca: Typed<String>,
-        server_name: Typed<String>,
-        insecure: Typed<bool>,
-        pin: Typed<OneOrMany<String>>,
-        cert: Typed<String>,
-        key: Typed<String>,
+        ca: Optional<String>,
+        server_name: Optional<String>,
+        insecure: Optional<bool>,
+        pin: Optional<OneOrMany<String>>,
+        cert: Optional<String>,
+        key: Optional<String>,
     }
 
     /// `numbering` of a carrier: `[type of number, numbering plan]` for each form of an address.
     RawNumbering {
-        international: Typed<Vec<Octet>>,
-        alphanumeric: Typed<Vec<Octet>>,
-        short_code: Typed<Vec<Octet>>,
-        recipient: Typed<Vec<Octet>>,
-        bind: Typed<Vec<Octet>>,
+        international: Optional<Vec<Byte>>,
+        alphanumeric: Optional<Vec<Byte>>,
+        short_code: Optional<Vec<Byte>>,
+        recipient: Optional<Vec<Byte>>,
+        bind: Optional<Vec<Byte>>,
     }
 
     /// `dialect` of a carrier.
     RawDialect {
-        response_id: Typed<IdForm>,
-        receipt_id: Typed<IdForm>,
-        number: Typed<NumberRule>,
+        response_id: Optional<IdForm>,
+        receipt_id: Optional<IdForm>,
+        number: Optional<NumberRule>,
     }
 
     /// One of a carrier's `tlvs`.
     RawTlv {
-        tag: Typed<Int<0, 65_535>>,
-        text: Typed<String>,
-        hex: Typed<String>,
+        tag: Optional<Int<0, 65_535>>,
+        text: Optional<String>,
+        hex: Optional<String>,
     }
 
     /// `[[route]]`
     RawRoute {
-        name: Typed<String>,
+        name: Optional<String>,
         when: RawWhen,
-        carriers: Typed<Vec<Spanned<RawShare>>>,
-        from: Typed<String>,
-        failover: Typed<bool>,
+        carriers: Optional<Vec<Spanned<RawShare>>>,
+        from: Optional<String>,
+        failover: Optional<bool>,
     }
 
     /// `when` of a route.
     RawWhen {
-        prefix: Typed<OneOrMany<String>>,
-        sender: Typed<OneOrMany<String>>,
-        class: Typed<OneOrMany<Class>>,
-        tenant: Typed<OneOrMany<String>>,
-        tag: Typed<OneOrMany<String>>,
+        prefix: Optional<OneOrMany<String>>,
+        sender: Optional<OneOrMany<String>>,
+        class: Optional<OneOrMany<Class>>,
+        tenant: Optional<OneOrMany<String>>,
+        tag: Optional<OneOrMany<String>>,
     }
 
     /// One of a route's `carriers`.
     RawShare {
-        name: Typed<String>,
-        weight: Typed<Int<0, 1_000_000>>,
+        name: Optional<String>,
+        weight: Optional<Int<0, 1_000_000>>,
     }
 
     /// `[[tenant]]`
     RawTenant {
-        name: Typed<String>,
-        keys: Typed<Vec<Spanned<SecretRef>>>,
-        admin_keys: Typed<Vec<Spanned<SecretRef>>>,
-        from: Typed<String>,
-        senders: Typed<Vec<Spanned<String>>>,
-        quota: Typed<Quota>,
-        rate: Typed<PerSecond>,
-        countries: Typed<Vec<Spanned<String>>>,
-        numbers: Typed<Vec<Spanned<String>>>,
-        shares: Typed<Int<1, 1_000_000>>,
+        name: Optional<String>,
+        keys: Optional<Vec<Spanned<SecretRef>>>,
+        admin_keys: Optional<Vec<Spanned<SecretRef>>>,
+        from: Optional<String>,
+        senders: Optional<Vec<Spanned<String>>>,
+        quota: Optional<Quota>,
+        rate: Optional<PerSecond>,
+        countries: Optional<Vec<Spanned<String>>>,
+        numbers: Optional<Vec<Spanned<String>>>,
+        shares: Optional<Int<1, 1_000_000>>,
     }
 
     /// `[[test]]`
     RawTest {
-        given: Typed<RawGiven>,
-        expect: Typed<RawExpect>,
+        given: Optional<RawGiven>,
+        expect: Optional<RawExpect>,
     }
 
     /// `given` of a test.
     RawGiven {
-        to: Typed<String>,
-        from: Typed<String>,
-        body: Typed<String>,
-        class: Typed<Class>,
-        tenant: Typed<String>,
-        tags: Typed<OneOrMany<String>>,
+        to: Optional<String>,
+        from: Optional<String>,
+        body: Optional<String>,
+        class: Optional<Class>,
+        tenant: Optional<String>,
+        tags: Optional<OneOrMany<String>>,
     }
 
     /// `expect` of a test.
     RawExpect {
-        route: Typed<String>,
-        encoding: Typed<Encoding>,
-        reject: Typed<String>,
+        route: Optional<String>,
+        encoding: Optional<Encoding>,
+        reject: Optional<String>,
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::choice::Class;
 use super::gather::Gather;
-use super::raw::{RawRoute, RawShare, RawWhen, Typed};
+use super::raw::{Optional, RawRoute, RawShare, RawWhen};
 use super::units::{Int, OneOrMany};
 use stentor_core::model::Quoted;
 
@@ -72,7 +72,7 @@ impl When {
 }
 
 /// The entries of a condition. An absent list always holds; an empty one is refused, because it could never hold.
-fn list<T: Clone>(typed: &Typed<OneOrMany<T>>, key: &str, gather: &mut Gather<'_>) -> Vec<T> {
+fn list<T: Clone>(typed: &Optional<OneOrMany<T>>, key: &str, gather: &mut Gather<'_>) -> Vec<T> {
     let Some(list) = typed else { return Vec::new() };
     if list.get_ref().0.is_empty() {
         gather.refuse(&list.span(), format!("an empty list matches nothing; leave `{key}` out to match everything"));

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::choice::{LogFormat, LogLevel, LogRequests, NodeIo};
 use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
-use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode, Typed};
+use super::raw::{Optional, RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
 use super::shown;
 use super::source::{Span, WHOLE};
 use super::units::{Auto, Int, OneOrMany};
@@ -55,7 +55,7 @@ impl Node {
     }
 }
 
-fn socket(typed: &Typed<String>, gather: &mut Gather<'_>) -> Option<PathBuf> {
+fn socket(typed: &Optional<String>, gather: &mut Gather<'_>) -> Option<PathBuf> {
     let path = gather.path(typed)?;
     let bytes = path.as_os_str().len();
     if let Some(typed) = typed.as_ref().filter(|_| bytes > SOCKET_PATH_BYTES_MAX) {

@@ -14,13 +14,13 @@ pub(super) fn duration<S: Serializer>(millis: &u64, to: S) -> Result<S::Ok, S::E
     to.collect_str(&Millis(*millis))
 }
 
-pub(super) fn size<S: Serializer>(octets: &u64, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&Bytes(*octets))
+pub(super) fn size<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&Bytes(*bytes))
 }
 
-pub(super) fn size_if_any<S: Serializer>(octets: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-    match octets {
-        Some(octets) => size(octets, to),
+pub(super) fn size_if_any<S: Serializer>(bytes: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    match bytes {
+        Some(bytes) => size(bytes, to),
         None => to.serialize_none(),
     }
 }
@@ -59,7 +59,7 @@ impl Serialize for TonNpi {
 
 impl Serialize for Tlv {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let hex: String = self.value.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: String = self.value.iter().map(|byte| format!("{byte:02x}")).collect();
         to.collect_map([("tag", format!("0x{:04X}", self.tag)), ("hex", hex)])
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::gather::Gather;
-use super::raw::{RawTenant, Typed};
+use super::raw::{Optional, RawTenant};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
 use stentor_core::model::inboxes::bare;
@@ -80,12 +80,12 @@ impl Tenant {
     }
 }
 
-fn senders(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) -> Vec<String> {
+fn senders(typed: &Optional<Vec<Spanned<String>>>, gather: &mut Gather<'_>) -> Vec<String> {
     let listed = typed.iter().flat_map(|list| list.get_ref());
     listed.map(|pattern| gather.sender_pattern(pattern.get_ref(), &pattern.span())).collect()
 }
 
-fn check_numbers(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {
+fn check_numbers(typed: &Optional<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {
     for number in typed.iter().flat_map(|list| list.get_ref()) {
         let written = number.get_ref();
         let digits = written.strip_prefix('+').unwrap_or(written);
@@ -98,17 +98,17 @@ fn check_numbers(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {
     }
 }
 
-fn texts(typed: &Typed<Vec<Spanned<String>>>) -> Vec<String> {
+fn texts(typed: &Optional<Vec<Spanned<String>>>) -> Vec<String> {
     typed.iter().flat_map(|list| list.get_ref()).map(|text| text.get_ref().clone()).collect()
 }
 
-fn keys(typed: &Typed<Vec<Spanned<SecretRef>>>, gather: &mut Gather<'_>) -> Vec<Secret> {
+fn keys(typed: &Optional<Vec<Spanned<SecretRef>>>, gather: &mut Gather<'_>) -> Vec<Secret> {
     let mut found = Vec::new();
     for reference in typed.iter().flat_map(|list| list.get_ref()) {
         let key = gather.secret(reference);
-        let octets = key.reveal().len();
-        if octets > 0 && octets < KEY_MIN {
-            gather.refuse(&reference.span(), format!("a key of {octets} bytes can be guessed: use at least {KEY_MIN}"));
+        let bytes = key.reveal().len();
+        if bytes > 0 && bytes < KEY_MIN {
+            gather.refuse(&reference.span(), format!("a key of {bytes} bytes can be guessed: use at least {KEY_MIN}"));
         }
         if !key.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
             let what = "contains a character that an HTTP header cannot carry: use printable ASCII without spaces";

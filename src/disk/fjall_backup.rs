@@ -160,9 +160,9 @@ pub struct Checked {
     /// Number of entries.
     pub entries: u64,
     /// Length of the backup, bytes.
-    pub octets: u64,
+    pub bytes: u64,
     /// Bytes of all keys and values, uncompressed, as a store keeps them.
-    pub plain_octets: u64,
+    pub plain_bytes: u64,
     surveys: Vec<Survey>,
     control: ControlSurvey,
 }
@@ -186,8 +186,8 @@ pub fn check<R: Read>(input: R) -> Result<Checked, RestoreError> {
     Ok(Checked {
         manifest,
         entries: reader.entries(),
-        octets: reader.octets(),
-        plain_octets: reader.plain_octets(),
+        bytes: reader.bytes(),
+        plain_bytes: reader.plain_bytes(),
         surveys,
         control,
     })

@@ -72,9 +72,9 @@ impl OnDisk {
     fn copy(&self, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
         let copy = tempfile::tempdir().expect("a directory");
         copy_tree(self.root.path(), copy.path());
-        let mut octets = fs::read(self.journal()).expect("a journal");
-        change(&mut octets);
-        fs::write(copy.path().join("0.jnl"), octets).expect("written");
+        let mut bytes = fs::read(self.journal()).expect("a journal");
+        change(&mut bytes);
+        fs::write(copy.path().join("0.jnl"), bytes).expect("written");
         copy
     }
 
@@ -117,7 +117,7 @@ impl Bed for OnDisk {
         self.store.commit(ops).expect("committed");
         let after = end(self);
         assert!(after > before);
-        *self = Self::open(self.copy(|octets| octets.truncate(before + (after - before) / 2)));
+        *self = Self::open(self.copy(|bytes| bytes.truncate(before + (after - before) / 2)));
     }
 
     fn fail(&mut self) {

@@ -1,6 +1,6 @@
 //! Checks the journals of a shard before fjall opens them, and repairs the one thing that may be repaired: a torn tail.
 //!
-//! Knows: where fjall keeps its journals and its lists of tables, in which order, and how to react to each verdict of
+//! Knows: where fjall keeps its journals and its lists of tables, in which order, and how to react to each end of
 //! the scanner.
 //! Refuses to know: the bytes of a journal (`scanner`), the content of the lost batch.
 //!
@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::private;
 use stentor_core::store::backend::StoreError;
-use stentor_core::store::scanner::{self, Numbers, Scan, Verdict};
+use stentor_core::store::scanner::{self, JournalEnd, Numbers, Scan};
 
 const READ_BYTES: usize = 1 << 20;
 /// fjall's own file: it exists once a database is complete.
@@ -76,13 +76,13 @@ pub(super) fn prepare(shard: &Path) -> Result<Journals, StoreError> {
             found.numbers.entry(*space).and_modify(|before| *before = before.then(*numbers)).or_insert(*numbers);
         }
         let is_newest = index + 1 == journals.len();
-        match scan.verdict {
-            Verdict::Clean => {}
-            Verdict::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end, copy_aside)?),
-            Verdict::Torn => {
+        match scan.after {
+            JournalEnd::Clean => {}
+            JournalEnd::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end, copy_aside)?),
+            JournalEnd::Torn => {
                 return Err(damaged(path, scan.end, "nothing valid follows, but the journal is not the newest"));
             }
-            Verdict::Damaged { next_valid } => {
+            JournalEnd::Damaged { next_valid } => {
                 return Err(damaged(path, scan.end, &format!("a valid batch follows at byte {next_valid}")));
             }
         }

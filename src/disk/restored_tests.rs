@@ -124,12 +124,12 @@ impl Restored {
             mark: self.now.wall.0,
             commits: vec![snapshot.commit().0],
         };
-        let mut octets = Vec::new();
-        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        let mut bytes = Vec::new();
+        let mut out = BackupWriter::begin(&mut bytes, &manifest).expect("begun");
         snapshot.write(0, &mut out).expect("written");
         out.table(CONTROL, Table::Space(Space::Meta)).expect("control");
         out.finish().expect("finished");
-        octets
+        bytes
     }
 }
 
@@ -309,12 +309,12 @@ fn a_backup_reads_one_moment_while_the_store_goes_on() {
         mark: world.now.wall.0,
         commits: vec![commit.0],
     };
-    let mut octets = Vec::new();
-    let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+    let mut bytes = Vec::new();
+    let mut out = BackupWriter::begin(&mut bytes, &manifest).expect("begun");
     snapshot.write(0, &mut out).expect("written");
     out.table(CONTROL, Table::Space(Space::Meta)).expect("control");
     out.finish().expect("finished");
-    let mut world = restore(&octets, &at("new"), BEGIN_MS + 1, DoubtPolicy::Hold);
+    let mut world = restore(&bytes, &at("new"), BEGIN_MS + 1, DoubtPolicy::Hold);
     assert_eq!(world.state(ready), MessageState::InDoubt);
     let reply = ReplyTo::default();
     let found = world.ask(Ask::Lookup { reply, whose: Whose::Of(TenantId(0)), ids: vec![later] });

@@ -33,7 +33,7 @@ pub trait LinkOwner {
     /// Appends to `out` the bytes that are to be written now; false if there are none.
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool;
     /// The socket accepted this many more bytes.
-    fn written(&self, bind: BindId, octets: usize);
+    fn written(&self, bind: BindId, bytes: usize);
     /// Explains, for the operator, the `disconnected` that follows.
     fn words(&self, bind: BindId, words: String);
     /// The connection has ended, or could not be opened.
@@ -159,7 +159,7 @@ impl<O: LinkOwner> Pump<O> {
                     Poll::Pending if self.connection.transmit.get() && self.out.is_empty() => continue,
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(0)) => return Poll::Ready((Disconnect::ByPeer, self.is_torn())),
-                    Poll::Ready(Ok(octets)) => self.unread = 0..octets,
+                    Poll::Ready(Ok(bytes)) => self.unread = 0..bytes,
                     Poll::Ready(Err(error)) => return self.end(&error),
                 }
             }
@@ -209,12 +209,12 @@ impl<O: LinkOwner> Pump<O> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(octets)) => {
-                    self.written += octets;
+                Poll::Ready(Ok(bytes)) => {
+                    self.written += bytes;
                     if self.written == self.out.len() {
                         self.out.clear();
                     }
-                    self.owner.written(self.bind, octets);
+                    self.owner.written(self.bind, bytes);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use stentor_core::link::BindId;
 use stentor_smpp::{
-    framer::{Frame, Framer, PDU_OCTETS_MAX},
+    framer::{Frame, Framer, PDU_BYTES_MAX},
     words::{Detail, InWords},
 };
 
@@ -33,7 +33,7 @@ impl PduLog {
 
     /// Logs outgoing bytes, which must be complete PDUs.
     pub fn sent(&self, bind: BindId, bytes: &[u8]) {
-        cut(&mut Framer::new(PDU_OCTETS_MAX), bytes, |frame| self.tell(bind, Direction::Sent, frame));
+        cut(&mut Framer::new(PDU_BYTES_MAX), bytes, |frame| self.tell(bind, Direction::Sent, frame));
     }
 
     /// Logs the PDUs that end in these incoming bytes, which follow those that `tap` has seen.
@@ -57,7 +57,7 @@ pub struct Tap(Framer);
 impl Tap {
     /// A tap for a stream whose reader has received the bytes `begun` of a PDU and waits for the rest.
     pub fn at(begun: &[u8]) -> Self {
-        let mut framer = Framer::new(PDU_OCTETS_MAX);
+        let mut framer = Framer::new(PDU_BYTES_MAX);
         cut(&mut framer, begun, |_| {});
         Self(framer)
     }
@@ -89,7 +89,7 @@ mod tests {
     fn a_tap_begins_where_the_reader_stands() {
         let stream = [ENQUIRE, ENQUIRE, ENQUIRE].concat();
         for place in 0..=ENQUIRE.len() {
-            let mut reader = Framer::new(PDU_OCTETS_MAX);
+            let mut reader = Framer::new(PDU_BYTES_MAX);
             assert_eq!(seen(&mut reader, &stream[..place]).len(), place / ENQUIRE.len());
             let mut tap = Tap::at(reader.begun());
             let rest = seen(&mut tap.0, &stream[place..]);

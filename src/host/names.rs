@@ -75,7 +75,7 @@ impl std::error::Error for NoAddress {}
 
 /// The state of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum NameState {
     /// The addresses, at least one.
     Addresses(Vec<IpAddr>),
     /// There are no addresses, for this reason.
@@ -161,19 +161,19 @@ impl Names {
     }
 
     /// The result of lookup `number` of a name, for a task that waits until `deadline` at most.
-    pub fn look(&mut self, name: &str, number: u64, now: Mono, deadline: Mono) -> Answer {
-        let Some(entry) = self.known.get(name) else { return Answer::None(NoAddress::NotFound) };
+    pub fn look(&mut self, name: &str, number: u64, now: Mono, deadline: Mono) -> NameState {
+        let Some(entry) = self.known.get(name) else { return NameState::None(NoAddress::NotFound) };
         let has_ended = entry.ended >= number;
         let is_known = !entry.addresses.is_empty();
         let is_patient = now < deadline && !(is_known && now.since(entry.wanted_at) >= PATIENCE_NS);
         match (has_ended, is_known) {
-            (false, _) if is_patient => Answer::NotYet,
-            (true, false) => Answer::None(NoAddress::NotFound),
-            (false, false) => Answer::None(NoAddress::Slow),
+            (false, _) if is_patient => NameState::NotYet,
+            (true, false) => NameState::None(NoAddress::NotFound),
+            (false, false) => NameState::None(NoAddress::Slow),
             (_, true) => {
                 let addresses = entry.addresses.clone();
                 self.counters.outdated += u64::from(!has_ended || entry.failed);
-                Answer::Addresses(addresses)
+                NameState::Addresses(addresses)
             }
         }
     }

@@ -20,7 +20,7 @@ fn found(names: &mut Names, name: &str, last: u8, now: Mono) {
     let number = names.ask(name, now).expect("room");
     assert_eq!(names.begin().as_deref(), Some(name));
     names.end(name, vec![address(last)], now);
-    assert_eq!(names.look(name, number, now, FAR), Answer::Addresses(vec![address(last)]));
+    assert_eq!(names.look(name, number, now, FAR), NameState::Addresses(vec![address(last)]));
 }
 
 #[test]
@@ -30,13 +30,13 @@ fn one_lookup_serves_all_who_ask() {
     assert_eq!((first, names.begin().as_deref()), (second, Some("a")));
     assert_eq!(names.begin(), None, "it is being looked up");
     let third = names.ask("a", at(2)).expect("room");
-    assert_eq!(names.look("a", third, at(2), FAR), Answer::NotYet);
+    assert_eq!(names.look("a", third, at(2), FAR), NameState::NotYet);
     names.end("a", vec![address(1), address(2), address(1)], at(3));
     for number in [first, second, third] {
-        assert_eq!(names.look("a", number, at(3), FAR), Answer::Addresses(vec![address(1), address(2)]));
+        assert_eq!(names.look("a", number, at(3), FAR), NameState::Addresses(vec![address(1), address(2)]));
     }
     let soon = names.ask("a", at(7)).expect("room");
-    assert_eq!(names.look("a", soon, at(7), FAR), Answer::Addresses(vec![address(1), address(2)]), "it is fresh");
+    assert_eq!(names.look("a", soon, at(7), FAR), NameState::Addresses(vec![address(1), address(2)]), "it is fresh");
     assert_eq!(names.begin(), None);
     names.ask("a", at(8)).expect("room");
     assert_eq!(names.begin().as_deref(), Some("a"), "it is not any more");
@@ -49,17 +49,17 @@ fn what_was_last_found_serves_when_a_lookup_fails_or_takes_long() {
     found(&mut names, "a", 1, at(0));
     let number = names.ask("a", at(60)).expect("room");
     assert_eq!(names.begin().as_deref(), Some("a"));
-    assert_eq!(names.look("a", number, at(60), FAR), Answer::NotYet);
-    assert_eq!(names.look("a", number, at(61), FAR), Answer::Addresses(vec![address(1)]), "it takes long");
+    assert_eq!(names.look("a", number, at(60), FAR), NameState::NotYet);
+    assert_eq!(names.look("a", number, at(61), FAR), NameState::Addresses(vec![address(1)]), "it takes long");
     let next = names.ask("a", at(65)).expect("room");
-    assert_eq!(names.look("a", next, at(65), FAR), Answer::Addresses(vec![address(1)]), "and took long before");
+    assert_eq!(names.look("a", next, at(65), FAR), NameState::Addresses(vec![address(1)]), "and took long before");
     assert_eq!(names.end("a", Vec::new(), at(70)), Turn::Failed(true));
-    assert_eq!(names.look("a", number, at(70), FAR), Answer::Addresses(vec![address(1)]), "it failed");
+    assert_eq!(names.look("a", number, at(70), FAR), NameState::Addresses(vec![address(1)]), "it failed");
     assert_eq!(names.counters(), Counters { found: 1, failed: 1, outdated: 3, ..Counters::default() });
     let number = names.ask("a", at(80)).expect("room");
     names.begin();
     assert_eq!(names.end("a", vec![address(2)], at(80)), Turn::Mended);
-    assert_eq!(names.look("a", number, at(80), FAR), Answer::Addresses(vec![address(2)]));
+    assert_eq!(names.look("a", number, at(80), FAR), NameState::Addresses(vec![address(2)]));
 }
 
 #[test]
@@ -67,12 +67,12 @@ fn without_addresses_it_is_waited_until_the_deadline() {
     let mut names = Names::new(4);
     let number = names.ask("a", at(0)).expect("room");
     names.begin();
-    assert_eq!(names.look("a", number, at(9), at(10)), Answer::NotYet);
-    assert_eq!(names.look("a", number, at(10), at(10)), Answer::None(NoAddress::Slow));
+    assert_eq!(names.look("a", number, at(9), at(10)), NameState::NotYet);
+    assert_eq!(names.look("a", number, at(10), at(10)), NameState::None(NoAddress::Slow));
     assert_eq!(names.end("a", Vec::new(), at(11)), Turn::Failed(false));
-    assert_eq!(names.look("a", number, at(11), FAR), Answer::None(NoAddress::NotFound));
+    assert_eq!(names.look("a", number, at(11), FAR), NameState::None(NoAddress::NotFound));
     let soon = names.ask("a", at(11)).expect("room");
-    assert_eq!(names.look("a", soon, at(11), FAR), Answer::None(NoAddress::NotFound), "no second lookup so soon");
+    assert_eq!(names.look("a", soon, at(11), FAR), NameState::None(NoAddress::NotFound), "no second lookup so soon");
     names.ask("a", at(12)).expect("room");
     assert_eq!(names.begin().as_deref(), Some("a"));
     assert_eq!(names.end("a", Vec::new(), at(12)), Turn::Same, "told once");

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{clock::Clock, executor};
-use crate::host::names::{Answer, Counters, Names, NoAddress, Turn};
+use crate::host::names::{Counters, NameState, Names, NoAddress, Turn};
 use stentor_core::model::Mono;
 
 /// Most lookups at once. A silent name server blocks a thread for 10 s or longer.
@@ -87,9 +87,9 @@ impl Resolver {
         loop {
             let answer = shared.state().names.look(name, number, executor::now().mono, deadline);
             match answer {
-                Answer::Addresses(addresses) => return Ok(addresses),
-                Answer::None(why) => return Err(why),
-                Answer::NotYet => executor::sleep(pause).await,
+                NameState::Addresses(addresses) => return Ok(addresses),
+                NameState::None(why) => return Err(why),
+                NameState::NotYet => executor::sleep(pause).await,
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }

@@ -102,17 +102,17 @@ enum State {
     /// Waits for something that may never come.
     Sleeping,
     /// Stopped by a debugger or a signal.
-    Held,
+    Stopped,
 }
 
 /// What the kernel says about a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
+struct ThreadUse {
     state: State,
     cpu_ns: u64,
 }
 
-impl Account {
+impl ThreadUse {
     /// Reads fields 3, 14 and 15 of `/proc/self/task/N/stat` (proc(5)). Field 2 is a name in parentheses that may contain any
     /// characters.
     fn parse(stat: &str) -> Option<Self> {
@@ -121,7 +121,7 @@ impl Account {
         let state = match fields.next()? {
             "R" => State::Running,
             "D" => State::Disk,
-            "T" | "t" => State::Held,
+            "T" | "t" => State::Stopped,
             _ => State::Sleeping,
         };
         let mut ticks = fields.skip(10).map(str::parse::<u64>);
@@ -146,7 +146,7 @@ struct Seen {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Health {
     Healthy,
     /// The machine does not run it; the watchdog waits.
     Starved,
@@ -160,19 +160,19 @@ enum Verdict {
     Silent,
 }
 
-fn judge(seen: &Seen) -> Verdict {
+fn judge(seen: &Seen) -> Health {
     if seen.used_ns.is_some_and(|used| used >= BURNT_NS) {
-        return Verdict::Burns;
+        return Health::Burns;
     }
     if seen.age_ns <= STALE_NS {
-        return Verdict::Healthy;
+        return Health::Healthy;
     }
     match seen.states {
-        None => Verdict::Silent,
+        None => Health::Silent,
         // Asleep in two rounds, so not just between two reads from a slow disk.
-        Some((State::Sleeping, State::Sleeping)) => Verdict::Waits,
-        Some(_) if seen.age_ns > STARVED_NS => Verdict::Abandoned,
-        Some(_) => Verdict::Starved,
+        Some((State::Sleeping, State::Sleeping)) => Health::Waits,
+        Some(_) if seen.age_ns > STARVED_NS => Health::Abandoned,
+        Some(_) => Health::Starved,
     }
 }
 
@@ -199,8 +199,8 @@ impl Watch {
         Self { hearts, suspects }
     }
 
-    /// Judges all executors, and returns those that are to be reported, with number and verdict.
-    fn round(&mut self, now: Mono, account: impl Fn(u32) -> Option<Account>) -> Vec<(usize, Seen, Verdict)> {
+    /// Judges all executors, and returns those that are to be reported, with number and health.
+    fn round(&mut self, now: Mono, account: impl Fn(u32) -> Option<ThreadUse>) -> Vec<(usize, Seen, Health)> {
         let mut told = Vec::new();
         for (index, (heart, suspect)) in self.hearts.iter().zip(&mut self.suspects).enumerate() {
             let Some(beat) = heart.last().filter(|beat| now.since(*beat) > SUSPECT_NS) else {
@@ -216,12 +216,12 @@ impl Watch {
                 used_ns: cpu_ns.zip(known.cpu_ns).map(|(now, before)| now.saturating_sub(before)),
                 states: known.state.zip(state),
             };
-            let verdict = judge(&seen);
+            let health = judge(&seen);
             let is_due = known.told.is_none_or(|at| now.since(at) >= TOLD_NS);
-            let is_told = verdict != Verdict::Healthy && (verdict != Verdict::Starved || is_due);
+            let is_told = health != Health::Healthy && (health != Health::Starved || is_due);
             *suspect = Some(Suspect { state, told: if is_told { Some(now) } else { known.told }, ..known });
             if is_told {
-                told.push((index, seen, verdict));
+                told.push((index, seen, health));
             }
         }
         told
@@ -244,8 +244,8 @@ pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
             if now.since(last) > OVERSLEPT_NS {
                 tracing::warn!(ms = now.since(last) / 1_000_000, "the whole process did not run for a while");
             } else {
-                for (executor, seen, verdict) in watch.round(now, Account::of) {
-                    tell_of(executor, watch.hearts[executor].0.thread.load(Ordering::Relaxed), &seen, verdict);
+                for (executor, seen, health) in watch.round(now, ThreadUse::of) {
+                    tell_of(executor, watch.hearts[executor].0.thread.load(Ordering::Relaxed), &seen, health);
                 }
             }
             if feed.is_some_and(|feed| u128::from(now.since(fed)) >= feed.as_nanos()) {
@@ -258,26 +258,26 @@ pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
     thread::Builder::new().name("watchdog".to_owned()).spawn(watching).map(drop)
 }
 
-/// Logs what is wrong with an executor, and ends the process unless the verdict is to wait. Does not wait for a reader of the
+/// Logs what is wrong with an executor, and ends the process unless the health is to wait. Does not wait for a reader of the
 /// log.
-fn tell_of(executor: usize, thread: u32, seen: &Seen, verdict: Verdict) {
+fn tell_of(executor: usize, thread: u32, seen: &Seen, health: Health) {
     let age_ms = seen.age_ns / 1_000_000;
     let used_ms = seen.used_ns.map(|used| used / 1_000_000);
     let state = seen.states.map(|(_, state)| state);
     let place = fs::read_to_string(format!("/proc/self/task/{thread}/wchan")).unwrap_or_default();
     let (cpu, io) = (Pressure::read("cpu"), Pressure::read("io"));
-    if verdict == Verdict::Starved {
+    if health == Health::Starved {
         tracing::warn!(
             executor, age_ms, used_ms, ?state, place, %cpu, %io,
             "the machine does not run an executor; waiting"
         );
         return;
     }
-    let why = match verdict {
-        Verdict::Burns => "executor hangs: it uses CPU time without a heartbeat",
-        Verdict::Waits => "executor hangs: it sleeps without a heartbeat",
-        Verdict::Abandoned => "the machine has not run an executor for too long",
-        Verdict::Healthy | Verdict::Starved | Verdict::Silent => "executor hangs",
+    let why = match health {
+        Health::Burns => "executor hangs: it uses CPU time without a heartbeat",
+        Health::Waits => "executor hangs: it sleeps without a heartbeat",
+        Health::Abandoned => "the machine has not run an executor for too long",
+        Health::Healthy | Health::Starved | Health::Silent => "executor hangs",
     };
     tracing::error!(
         executor, age_ms, used_ms, ?state, place, %cpu, %io,
@@ -318,7 +318,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn check(age_s: u64, used_s: u64, states: (State, State), expected: Verdict) {
+    fn check(age_s: u64, used_s: u64, states: (State, State), expected: Health) {
         let seen = Seen { age_ns: age_s * SECOND, used_ns: Some(used_s * SECOND), states: Some(states) };
         assert_eq!(judge(&seen), expected, "{seen:?}");
     }
@@ -326,46 +326,46 @@ mod tests {
     #[test]
     fn one_that_runs_and_does_not_turn_hangs() {
         let running = (State::Running, State::Running);
-        check(4, 2, running, Verdict::Healthy);
-        check(5, 4, running, Verdict::Burns);
+        check(4, 2, running, Health::Healthy);
+        check(5, 4, running, Health::Burns);
         // On an overloaded machine it takes longer until this is certain.
-        check(60, 3, running, Verdict::Starved);
-        check(90, 4, running, Verdict::Burns);
+        check(60, 3, running, Health::Starved);
+        check(90, 4, running, Health::Burns);
     }
 
     #[test]
     fn one_that_is_not_run_is_waited_for_but_not_for_ever() {
-        for states in [(State::Disk, State::Disk), (State::Running, State::Running), (State::Held, State::Held)] {
-            check(6, 0, states, Verdict::Starved);
-            check(119, 2, states, Verdict::Starved);
-            check(121, 0, states, Verdict::Abandoned);
+        for states in [(State::Disk, State::Disk), (State::Running, State::Running), (State::Stopped, State::Stopped)] {
+            check(6, 0, states, Health::Starved);
+            check(119, 2, states, Health::Starved);
+            check(121, 0, states, Health::Abandoned);
         }
     }
 
     #[test]
     fn one_that_sleeps_hangs_if_it_is_seen_so_twice() {
-        check(5, 0, (State::Sleeping, State::Sleeping), Verdict::Healthy);
-        check(6, 0, (State::Sleeping, State::Sleeping), Verdict::Waits);
-        check(6, 0, (State::Disk, State::Sleeping), Verdict::Starved);
-        check(6, 0, (State::Sleeping, State::Disk), Verdict::Starved);
+        check(5, 0, (State::Sleeping, State::Sleeping), Health::Healthy);
+        check(6, 0, (State::Sleeping, State::Sleeping), Health::Waits);
+        check(6, 0, (State::Disk, State::Sleeping), Health::Starved);
+        check(6, 0, (State::Sleeping, State::Disk), Health::Starved);
     }
 
     #[test]
     fn where_the_kernel_is_silent_the_beat_alone_counts() {
         let seen = |age_s: u64| Seen { age_ns: age_s * SECOND, used_ns: None, states: None };
-        assert_eq!((judge(&seen(5)), judge(&seen(6))), (Verdict::Healthy, Verdict::Silent));
+        assert_eq!((judge(&seen(5)), judge(&seen(6))), (Health::Healthy, Health::Silent));
     }
 
-    /// The reports of rounds of half a second: the second of each, and the verdict.
-    fn rounds(heart: &Heartbeat, until_s: u64, account: impl Fn(u64) -> Account) -> Vec<(u64, Verdict)> {
+    /// The reports of rounds of half a second: the second of each, and the health.
+    fn rounds(heart: &Heartbeat, until_s: u64, account: impl Fn(u64) -> ThreadUse) -> Vec<(u64, Health)> {
         let mut watch = Watch::new(vec![Heartbeat::default(), heart.clone()]);
         let mut told = Vec::new();
         for half in 0..until_s * 2 {
             let now = Mono((100 * SECOND) + half * SECOND / 2);
             let round = watch.round(now, |_| Some(account(half)));
-            told.extend(round.into_iter().map(|(index, _, verdict)| {
+            told.extend(round.into_iter().map(|(index, _, health)| {
                 assert_eq!(index, 1);
-                (half / 2, verdict)
+                (half / 2, health)
             }));
         }
         told
@@ -375,16 +375,16 @@ mod tests {
     fn an_idle_executor_on_a_starved_disk_is_told_of_every_five_seconds() {
         let heart = Heartbeat::default();
         heart.beat(Mono(100 * SECOND));
-        let told = rounds(&heart, 20, |_| Account { state: State::Disk, cpu_ns: 7 * SECOND });
-        assert_eq!(told, [(5, Verdict::Starved), (10, Verdict::Starved), (15, Verdict::Starved)]);
+        let told = rounds(&heart, 20, |_| ThreadUse { state: State::Disk, cpu_ns: 7 * SECOND });
+        assert_eq!(told, [(5, Health::Starved), (10, Health::Starved), (15, Health::Starved)]);
     }
 
     #[test]
     fn a_loop_is_found_by_what_it_burnt_since_it_was_suspected() {
         let heart = Heartbeat::default();
         heart.beat(Mono(100 * SECOND));
-        let burning = |half: u64| Account { state: State::Running, cpu_ns: 900 * SECOND + half * SECOND / 2 };
-        assert_eq!(rounds(&heart, 6, burning), [(5, Verdict::Burns)]);
+        let burning = |half: u64| ThreadUse { state: State::Running, cpu_ns: 900 * SECOND + half * SECOND / 2 };
+        assert_eq!(rounds(&heart, 6, burning), [(5, Health::Burns)]);
         heart.retire();
         assert_eq!(rounds(&heart, 20, burning), []);
     }
@@ -392,10 +392,10 @@ mod tests {
     #[test]
     fn the_kernels_account_is_read() {
         let stat = "4711 (co) re-0) D 1 4711 1 0 -1 4194368 9 0 1 0 250 17 0 0 20 0 9 0 12345 1 2 18446744073709551615";
-        assert_eq!(Account::parse(stat), Some(Account { state: State::Disk, cpu_ns: 2_670_000_000 }));
-        assert_eq!(Account::parse("4711 (core-0"), None);
-        assert!(Account::of(thread_id()).is_some_and(|own| own.state == State::Running));
-        assert_eq!(Account::of(0), None);
+        assert_eq!(ThreadUse::parse(stat), Some(ThreadUse { state: State::Disk, cpu_ns: 2_670_000_000 }));
+        assert_eq!(ThreadUse::parse("4711 (core-0"), None);
+        assert!(ThreadUse::of(thread_id()).is_some_and(|own| own.state == State::Running));
+        assert_eq!(ThreadUse::of(0), None);
     }
 
     #[test]

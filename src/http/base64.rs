@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_vectors_of_rfc_4648() {
-        for (text, octets) in [
+        for (text, bytes) in [
             ("", ""),
             ("Zg==", "f"),
             ("Zm8=", "fo"),
@@ -70,7 +70,7 @@ mod tests {
             ("Zm9vYmFy", "foobar"),
             ("Zm9vYg", "foob"),
         ] {
-            assert_eq!(read(text).as_deref(), Ok(octets.as_bytes()), "{text}");
+            assert_eq!(read(text).as_deref(), Ok(bytes.as_bytes()), "{text}");
         }
         assert_eq!(read("+/+/"), Ok(vec![0xFB, 0xFF, 0xBF]));
     }

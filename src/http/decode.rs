@@ -126,9 +126,9 @@ impl BufRead for Wire<'_> {
         }
     }
 
-    fn consume(&mut self, octets: usize) {
-        self.rest = self.rest.get(octets..).unwrap_or_default();
-        self.left = self.left.saturating_sub(octets);
+    fn consume(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+        self.left = self.left.saturating_sub(bytes);
     }
 }
 
@@ -155,7 +155,7 @@ impl<'w> Gzip<'w> {
                     self.members = one_more(self.members)?;
                     self.member.reset(wire);
                 }
-                Ok(octets) => return Ok(Step::More(octets)),
+                Ok(bytes) => return Ok(Step::More(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::More(0)),
                 Err(_) => return Err(BodyError::BadEncoding),
             }
@@ -231,8 +231,8 @@ pub(super) async fn decoded(
         room.grow(wire.len() + length + STEP_OUT + decoder.held_bytes()).await?;
         decoded.resize(length + STEP_OUT, 0);
         let step = decoder.step(&mut decoded[length..])?;
-        let (Step::More(octets) | Step::Last(octets)) = step;
-        decoded.truncate(length + octets);
+        let (Step::More(bytes) | Step::Last(bytes)) = step;
+        decoded.truncate(length + bytes);
         if decoded.len() > limit_bytes {
             return Err(BodyError::TooLarge { limit_bytes });
         }
@@ -282,9 +282,9 @@ mod tests {
             let step = decoder.step(&mut out)?;
             steps += 1;
             let taken = before - rest(&decoder);
-            let (Step::More(octets) | Step::Last(octets)) = step;
-            assert!(taken <= STEP_IN && octets <= STEP_OUT, "{taken} in, {octets} out");
-            whole.extend_from_slice(&out[..octets]);
+            let (Step::More(bytes) | Step::Last(bytes)) = step;
+            assert!(taken <= STEP_IN && bytes <= STEP_OUT, "{taken} in, {bytes} out");
+            whole.extend_from_slice(&out[..bytes]);
             if matches!(step, Step::Last(_)) {
                 return Ok((whole, steps));
             }
@@ -300,9 +300,9 @@ mod tests {
         for plain in [&b""[..], b"x", &text, &noise, &zeros] {
             for (encoding, wire) in [(Encoding::Gzip, gzip(plain)), (Encoding::Zstd, zstd(plain))] {
                 let (whole, steps) = undo(encoding, &wire).expect("decodes");
-                assert!(whole == plain, "{encoding:?}: {} octets", plain.len());
+                assert!(whole == plain, "{encoding:?}: {} bytes", plain.len());
                 let least = (wire.len() / STEP_IN).max(plain.len() / STEP_OUT);
-                assert!(steps >= least, "{encoding:?}: {} octets in {steps} steps", plain.len());
+                assert!(steps >= least, "{encoding:?}: {} bytes in {steps} steps", plain.len());
             }
         }
     }

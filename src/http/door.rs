@@ -103,7 +103,7 @@ impl Door {
         to: ShardId,
         room: Option<&Room>,
         ask: impl FnOnce(ReplyTo) -> Ask,
-    ) -> Result<Answer, Overloaded> {
+    ) -> Result<PendingReply, Overloaded> {
         let mut answer = self.open();
         let mut ask = ask(answer.reply_to());
         for _ in 1..TRIES {
@@ -162,7 +162,7 @@ impl Door {
         self.late.get()
     }
 
-    fn open(self: &Rc<Self>) -> Answer {
+    fn open(self: &Rc<Self>) -> PendingReply {
         let Slots { slots, free } = &mut *self.slots.borrow_mut();
         let index = free.pop().unwrap_or_else(|| {
             slots.push(Slot::default());
@@ -170,7 +170,7 @@ impl Door {
         });
         let slot = &mut slots[index as usize];
         slot.state = State::Waiting(None);
-        Answer { index, generation: slot.generation, door: Rc::clone(self), room: None }
+        PendingReply { index, generation: slot.generation, door: Rc::clone(self), room: None }
     }
 }
 
@@ -182,20 +182,20 @@ impl fmt::Debug for Door {
 
 /// An answer that has not come yet. If this is dropped, the answer is dropped too when it comes.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PendingReply {
     door: Rc<Door>,
     index: u32,
     generation: u32,
     room: Option<Room>,
 }
 
-impl Answer {
+impl PendingReply {
     fn reply_to(&self) -> ReplyTo {
         ReplyTo { core: self.door.core, ticket: u64::from(self.generation) << 32 | u64::from(self.index) }
     }
 }
 
-impl Future for Answer {
+impl Future for PendingReply {
     type Output = Reply;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
@@ -212,7 +212,7 @@ impl Future for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for PendingReply {
     fn drop(&mut self) {
         let Slots { slots, free } = &mut *self.door.slots.borrow_mut();
         let slot = &mut slots[self.index as usize];

@@ -126,7 +126,7 @@ impl Authority {
             let end = text.find(':').unwrap_or(text.len());
             let (host, after) = text.split_at(end);
             let host = host.strip_suffix('.').unwrap_or(host);
-            let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
             if host.is_empty() || !host.bytes().all(is_plain) {
                 return None;
             }

@@ -38,7 +38,7 @@ struct Decision {
     #[serde(default, deserialize_with = "document::given")]
     ids: Option<Ids>,
     #[serde(default, deserialize_with = "document::given")]
-    filter: Option<Only<Typed>>,
+    filter: Option<Only<FilterBody>>,
     #[serde(default, deserialize_with = "read_limit")]
     limit: Option<usize>,
 }
@@ -81,7 +81,7 @@ impl Action {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 // Null is refused: a variable of the client that was not set must not widen a decision to all tenants, carriers or classes.
-struct Typed {
+struct FilterBody {
     #[serde(default, deserialize_with = "document::given")]
     tenant: Option<String>,
     #[serde(default, deserialize_with = "document::given")]
@@ -94,7 +94,7 @@ struct Typed {
     since: Option<String>,
 }
 
-impl Typed {
+impl FilterBody {
     /// Translates names to numbers; an unknown name is never taken for "all".
     fn meant(&self, catalog: &Catalog, tenants: &Tenants) -> Result<DoubtFilter, Problem> {
         let wrong =
@@ -133,14 +133,14 @@ impl Typed {
 /// The query of a page.
 #[derive(Debug)]
 struct Query {
-    typed: Typed,
+    typed: FilterBody,
     cursor: Cursor,
     limit: usize,
 }
 
 impl Query {
     fn read(query: &str, shards: u8) -> Result<Self, Problem> {
-        let mut read = Self { typed: Typed::default(), cursor: Cursor::start(shards), limit: PAGE };
+        let mut read = Self { typed: FilterBody::default(), cursor: Cursor::start(shards), limit: PAGE };
         for (name, value) in query::pairs(query)? {
             let place = match &*name {
                 "tenant" => &mut read.typed.tenant,

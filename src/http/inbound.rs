@@ -200,12 +200,12 @@ pub(super) fn write(
     out.push(b'\n');
 }
 
-fn lossy(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -249,7 +249,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_by_its_octets() {
+    fn what_is_no_text_is_told_by_its_bytes() {
         let told = |record: HandsetRecord| {
             let shown = shown(&record, &catalog());
             [shown["text"].clone(), shown["hex"].clone(), shown["udh"].clone()]

@@ -90,8 +90,8 @@ impl<'b> Ingest<'b> {
         let mut typed = Typed::default();
         while work > 0 {
             let before = work;
-            let octets = match self.items.next(&mut typed, &mut work)? {
-                Next::Message(octets) => octets,
+            let bytes = match self.items.next(&mut typed, &mut work)? {
+                Next::Message(bytes) => bytes,
                 Next::Pause => return Ok(true),
                 Next::End if self.report.is_empty() => {
                     return Err(Problem::new(Code::NoMessages, "the body has no lines"));
@@ -104,9 +104,9 @@ impl<'b> Ingest<'b> {
                 return Err(Problem::new(Code::TooManyMessages, detail));
             }
             if self.report.is_empty() {
-                self.report.expect(outlook(&self.items, self.body_bytes, octets, terms).messages);
+                self.report.expect(outlook(&self.items, self.body_bytes, bytes, terms).messages);
             }
-            match self.take(&typed, octets, terms) {
+            match self.take(&typed, bytes, terms) {
                 Ok(place) => self.report.sent(place),
                 Err(flaw) => self.report.refused(flaw),
             }
@@ -114,7 +114,7 @@ impl<'b> Ingest<'b> {
         Ok(true)
     }
 
-    fn take(&mut self, typed: &Typed<'_>, octets: usize, terms: &Terms<'_>) -> Result<Place, Flaw> {
+    fn take(&mut self, typed: &Typed<'_>, bytes: usize, terms: &Terms<'_>) -> Result<Place, Flaw> {
         let Terms { rules, catalog, printer, .. } = terms;
         let (draft, meant) = spelling::meant(typed, &mut self.scratch, rules)?;
         let question = Question::of(&meant.head, &meant.content.from, meant.content.tags);
@@ -122,7 +122,7 @@ impl<'b> Ingest<'b> {
         let place = (self.request, self.report.len());
         let print = printer.of(&draft, meant.head.tenant, meant.head.to, place, &mut self.said);
         let target = Target { shard: terms.shards.shard_of(meant.head.to.number()), route, print };
-        let outlook = || outlook(&self.items, self.body_bytes, octets, terms);
+        let outlook = || outlook(&self.items, self.body_bytes, bytes, terms);
         let taken = self.intake.take(&meant, target, terms.now, outlook);
         taken.map_err(|used_up| wording::used_up(used_up, rules.tenant, terms.now.wall))
     }
@@ -150,11 +150,11 @@ impl<'b> Ingest<'b> {
 }
 
 /// Estimates what the body holds, if all its messages are as long as the first one.
-fn outlook(items: &Items<'_>, body_bytes: usize, octets: usize, terms: &Terms<'_>) -> Outlook {
+fn outlook(items: &Items<'_>, body_bytes: usize, bytes: usize, terms: &Terms<'_>) -> Outlook {
     if items.is_one() {
-        return Outlook { messages: 1, octets };
+        return Outlook { messages: 1, bytes };
     }
-    Outlook { messages: (body_bytes / octets.max(32) + 8).min(terms.limits.messages_max), octets: body_bytes }
+    Outlook { messages: (body_bytes / bytes.max(32) + 8).min(terms.limits.messages_max), bytes: body_bytes }
 }
 
 #[cfg(test)]

@@ -340,13 +340,13 @@ fn an_answer_quotes_little_and_tells_of_few_in_full() {
     let tag = format!("{{\"to\":\"+4915112345678\",\"body\":\"x\",\"tags\":[\"{}\"]}}\n", "\u{80}".repeat(60_000));
     let mut out = Vec::new();
     refused(&tag, 64).problem().write("r", &AskedAt::default(), &mut out);
-    assert!(out.len() < 64 * 1_000, "{} octets of 64 lines", out.len());
+    assert!(out.len() < 64 * 1_000, "{} bytes of 64 lines", out.len());
 
     let report = refused("{\"to\":\"1\",\"body\":\"x\"}\n", 50_000);
     out.clear();
     let problem = report.problem();
     problem.write("r", &AskedAt::default(), &mut out);
-    assert!(out.len() < 2 * ERRORS_BYTES_MAX, "{} octets of a problem", out.len());
+    assert!(out.len() < 2 * ERRORS_BYTES_MAX, "{} bytes of a problem", out.len());
     let (_, shown) = shown(&problem);
     let told = shown["errors"].as_array().expect("errors").len() as u64;
     assert!(told > 1_000, "{told}");
@@ -357,7 +357,7 @@ fn an_answer_quotes_little_and_tells_of_few_in_full() {
     );
 
     let words = report.flaws_bytes();
-    assert!(words < ERRORS_BYTES_MAX + 50_000 * 4, "{words} octets of words are kept");
+    assert!(words < ERRORS_BYTES_MAX + 50_000 * 4, "{words} bytes of words are kept");
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Api {
         drop(found);
         room.becomes_answer();
         room.shrink(out.capacity());
-        Ok(typed("application/json", ResponseBody::Held(out.into(), room)))
+        Ok(typed("application/json", ResponseBody::Metered(out.into(), room)))
     }
 
     async fn look_up(

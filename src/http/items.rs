@@ -72,7 +72,7 @@ enum State {
 
 /// The first byte after blanks.
 enum Found {
-    Octet(u8),
+    Byte(u8),
     Pause,
     End,
 }
@@ -120,7 +120,7 @@ impl<'b> Items<'b> {
     /// One step within an object or an array; `None`: take the next step.
     fn json(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Option<Next>, Problem> {
         let found = match self.found(work) {
-            Found::Octet(octet) => Some(octet),
+            Found::Byte(byte) => Some(byte),
             Found::End => None,
             Found::Pause => return Ok(Some(Next::Pause)),
         };
@@ -178,14 +178,14 @@ impl<'b> Items<'b> {
         let (text, cut) = self.window()?;
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<Typed<'b>>();
         let read = values.next();
-        let octets = values.byte_offset();
+        let bytes = values.byte_offset();
         match read {
             // A number at the very end of a cut text may have more digits.
-            Some(Ok(read)) if !cut || octets < text.len() => *typed = read,
+            Some(Ok(read)) if !cut || bytes < text.len() => *typed = read,
             Some(Err(error)) if !cut || !error.is_eof() => match self.cut_in_two(text) {
-                Some((octets, flaw)) => {
+                Some((bytes, flaw)) => {
                     typed.set_flaw(flaw);
-                    return Ok(self.end_value(octets, typed, work));
+                    return Ok(self.end_value(bytes, typed, work));
                 }
                 None => {
                     let place = if self.one { String::new() } else { format!("element {number}: ") };
@@ -195,18 +195,18 @@ impl<'b> Items<'b> {
             None => return Err(malformed(format!("element {number} is missing"))),
             Some(Ok(_) | Err(_)) => return Ok(self.begin_skipping(began, text.len(), typed, work)),
         }
-        Ok(self.end_value(octets, typed, work))
+        Ok(self.end_value(bytes, typed, work))
     }
 
-    /// Ends the message that begins here and is `octets` long.
-    fn end_value(&mut self, octets: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
-        self.pass(octets, work);
+    /// Ends the message that begins here and is `bytes` long.
+    fn end_value(&mut self, bytes: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
+        self.pass(bytes, work);
         self.state = if self.one { State::Tail } else { State::Between };
         self.number += 1;
-        if octets > self.line_bytes_max {
-            typed.set_flaw(self.too_large(octets));
+        if bytes > self.line_bytes_max {
+            typed.set_flaw(self.too_large(bytes));
         }
-        Next::Message(octets)
+        Next::Message(bytes)
     }
 
     /// A message that is valid JSON except for lone surrogates: its length, and what is wrong with it. Only this message fails,
@@ -249,11 +249,11 @@ impl<'b> Items<'b> {
             self.state = State::Skipping(began, Bounds::default());
             return Next::Pause;
         }
-        let octets = self.body.len() - began;
-        typed.set_flaw(self.too_large(octets));
+        let bytes = self.body.len() - began;
+        typed.set_flaw(self.too_large(bytes));
         self.state = State::Nothing;
         self.number += 1;
-        Next::Message(octets)
+        Next::Message(bytes)
     }
 
     fn skip(
@@ -276,10 +276,10 @@ impl<'b> Items<'b> {
             None => State::Skipping(began, bounds),
         };
         Ok(end.map(|_| {
-            let octets = self.at - began;
-            typed.set_flaw(self.too_large(octets));
+            let bytes = self.at - began;
+            typed.set_flaw(self.too_large(bytes));
             self.number += 1;
-            Next::Message(octets)
+            Next::Message(bytes)
         }))
     }
 
@@ -317,7 +317,7 @@ impl<'b> Items<'b> {
         let end = memchr(b'\n', window);
         let is_last = window.len() == ahead.len();
         let seen = &window[..end.unwrap_or(window.len())];
-        let (blank, octets) = (blank && is_blank(seen), self.at + seen.len() - began);
+        let (blank, bytes) = (blank && is_blank(seen), self.at + seen.len() - began);
         self.pass(end.map_or(window.len(), |end| end + 1), work);
         if end.is_none() && !is_last {
             self.state = State::LongLine(began, blank);
@@ -327,31 +327,31 @@ impl<'b> Items<'b> {
         if blank {
             return None;
         }
-        typed.set_flaw(self.too_large(octets));
-        Some(Next::Message(octets))
+        typed.set_flaw(self.too_large(bytes));
+        Some(Next::Message(bytes))
     }
 
     /// Skips blanks, each of which is one byte.
     fn found(&mut self, work: &mut usize) -> Found {
         let ahead = self.body.get(self.at..).unwrap_or_default();
         let window = &ahead[..ahead.len().min(*work)];
-        let blanks = window.iter().position(|octet| !is_space(*octet));
+        let blanks = window.iter().position(|byte| !is_space(*byte));
         self.pass(blanks.unwrap_or(window.len()), work);
         match (blanks.and_then(|at| window.get(at)), window.len() == ahead.len()) {
-            (Some(octet), _) => Found::Octet(*octet),
+            (Some(byte), _) => Found::Byte(*byte),
             (None, true) => Found::End,
             (None, false) => Found::Pause,
         }
     }
 
-    fn pass(&mut self, octets: usize, work: &mut usize) {
-        self.at += octets;
-        self.text = self.text.get(octets..).unwrap_or_default();
-        *work = work.saturating_sub(octets);
+    fn pass(&mut self, bytes: usize, work: &mut usize) {
+        self.at += bytes;
+        self.text = self.text.get(bytes..).unwrap_or_default();
+        *work = work.saturating_sub(bytes);
     }
 
-    fn too_large(&self, octets: usize) -> Flaw {
-        Flaw::whole(Code::LineTooLarge, format!("{octets} bytes; {} are allowed", self.line_bytes_max))
+    fn too_large(&self, bytes: usize) -> Flaw {
+        Flaw::whole(Code::LineTooLarge, format!("{bytes} bytes; {} are allowed", self.line_bytes_max))
     }
 }
 
@@ -393,17 +393,17 @@ struct Bounds {
 
 impl Bounds {
     /// Looks at the next bytes; the position at which the element ends, if it ends among them.
-    fn end(&mut self, octets: &[u8]) -> Option<usize> {
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
-        while let Some(octet) = octets.get(at) {
+        while let Some(byte) = bytes.get(at) {
             if self.escaped {
                 self.escaped = false;
             } else if self.in_text {
-                at += memchr2(b'"', b'\\', &octets[at..])?;
-                self.escaped = octets.get(at) == Some(&b'\\');
+                at += memchr2(b'"', b'\\', &bytes[at..])?;
+                self.escaped = bytes.get(at) == Some(&b'\\');
                 self.in_text = self.escaped;
             } else {
-                match octet {
+                match byte {
                     b'"' => self.in_text = true,
                     b'[' | b'{' => self.depth += 1,
                     b']' | b',' if self.depth == 0 => return Some(at),
@@ -418,12 +418,12 @@ impl Bounds {
 }
 
 /// The blanks that JSON knows: a form feed is not one.
-const fn is_space(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|octet| is_space(*octet))
+    line.iter().all(|byte| is_space(*byte))
 }
 
 fn malformed(detail: String) -> Problem {
@@ -455,7 +455,7 @@ mod tests {
             let next = items.next(&mut typed, &mut work).map_err(|problem| problem.code);
             assert!(
                 items.at - before <= slice.saturating_add(line_bytes_max + 4),
-                "{} octets at once",
+                "{} bytes at once",
                 items.at - before
             );
             match next {
@@ -660,12 +660,12 @@ mod tests {
     #[test]
     fn a_message_may_be_as_long_as_the_limit() {
         for filling in ["x", "é", "😀"] {
-            let message = |octets: usize| {
-                let room = octets - "{'to':''}".len();
+            let message = |bytes: usize| {
+                let room = bytes - "{'to':''}".len();
                 format!("{{\"to\":\"{}{}\"}}", filling.repeat(room / filling.len()), "y".repeat(room % filling.len()))
             };
-            for octets in 36..=46 {
-                let (message, fits) = (message(octets), octets <= 40);
+            for bytes in 36..=46 {
+                let (message, fits) = (message(bytes), bytes <= 40);
                 let behind = "é".repeat(200);
                 for (body, form) in [
                     (message.clone(), Form::Json),
@@ -675,7 +675,7 @@ mod tests {
                     (format!("{message}\n{behind}"), Form::Lines),
                 ] {
                     let found = read(&body, form).expect("sound");
-                    assert_eq!(found[0].is_ok(), fits, "{octets}: {body}");
+                    assert_eq!(found[0].is_ok(), fits, "{bytes}: {body}");
                 }
             }
         }

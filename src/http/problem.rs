@@ -22,7 +22,7 @@ use stentor_core::model::{Quoted, Refusal};
 pub const ERRORS_BYTES_MAX: usize = 256 << 10;
 
 /// Longest `Host` that is used in an address: name and port, in bytes.
-const HOST_OCTETS_MAX: usize = 262;
+const HOST_BYTES_MAX: usize = 262;
 
 /// Whether the same request may succeed later, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,7 +401,7 @@ impl AskedAt {
 
     /// Scheme and host; empty if the request named no usable host.
     fn origin(&self) -> String {
-        let text = self.host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| host.len() <= HOST_OCTETS_MAX);
+        let text = self.host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| host.len() <= HOST_BYTES_MAX);
         let plain = |host: &&str| !host.contains('@') && host.parse::<Authority>().is_ok();
         let scheme = if self.is_secure { "https" } else { "http" };
         text.filter(plain).map_or_else(String::new, |host| format!("{scheme}://{host}"))

@@ -45,11 +45,11 @@ fn decoded(typed: &str) -> Option<Cow<'_, str>> {
     if !typed.contains(['%', '+']) {
         return Some(typed.into());
     }
-    let mut octets = Vec::with_capacity(typed.len());
+    let mut bytes = Vec::with_capacity(typed.len());
     let mut rest = typed.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
         rest = behind;
-        octets.push(match first {
+        bytes.push(match first {
             b'+' => b' ',
             b'%' => {
                 let (digits, behind) = rest.split_first_chunk::<2>()?;
@@ -60,7 +60,7 @@ fn decoded(typed: &str) -> Option<Cow<'_, str>> {
             other => *other,
         });
     }
-    String::from_utf8(octets).ok().map(Cow::Owned)
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

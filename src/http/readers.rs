@@ -33,7 +33,7 @@ use stentor_core::{
 /// Most readers of one tenant.
 pub const READERS_MAX: usize = 16;
 /// Longest name of a reader, in bytes.
-const NAME_OCTETS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
 /// How often a decision is made again when other requests change the same tenant's readers.
 const TRIES: usize = 8;
 
@@ -77,7 +77,7 @@ impl ControlDoor {
 /// [`Code::InvalidReader`].
 pub(super) fn name(text: &str) -> Result<&str, Problem> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=NAME_OCTETS_MAX).contains(&text.len()) && text.bytes().all(fits) {
+    if (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits) {
         return Ok(text);
     }
     let wanted = "a reader's name has 1 to 64 characters of A-Z, a-z, 0-9, `_`, `.` and `-`";
@@ -169,7 +169,7 @@ pub(super) fn write_all(readers: &[ReaderRecord], shards: u8, out: &mut Vec<u8>)
 /// The body of a confirmation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Typed {
+struct ConfirmBody {
     #[serde(default)]
     cursor: Option<String>,
 }
@@ -197,7 +197,7 @@ impl Api {
         json_only(&asked)?;
         name(&asked.parameter)?;
         let body = asked.body.within(DOCUMENT_BYTES_MAX).whole().await?;
-        let typed: Typed = document::read(r#"{"cursor":"…"}"#, &body)?;
+        let typed: ConfirmBody = document::read(r#"{"cursor":"…"}"#, &body)?;
         let cursor = typed.cursor.map(|text| Cursor::parse(&text, self.shards.shards())).transpose()?;
         self.come_true(tenant, &asked.parameter, Wish::Confirm(cursor.as_ref())).await
     }

@@ -189,13 +189,13 @@ impl Cursor {
     pub fn parse(text: &str, shards: u8) -> Result<Self, Problem> {
         let invalid = || Problem::new(Code::InvalidCursor, "a cursor must be copied unchanged from an earlier answer");
         let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-        let octets: Option<Vec<u8>> = text
+        let bytes: Option<Vec<u8>> = text
             .as_bytes()
             .chunks(2)
             .map(|pair| if let [a, b] = pair { Some(digit(a)? << 4 | digit(b)?) } else { None })
             .collect();
-        let octets = octets.ok_or_else(invalid)?;
-        let Some((&CURSOR_VERSION, positions)) = octets.split_first() else { return Err(invalid()) };
+        let bytes = bytes.ok_or_else(invalid)?;
+        let Some((&CURSOR_VERSION, positions)) = bytes.split_first() else { return Err(invalid()) };
         let (positions, []) = positions.as_chunks::<POSITION_BYTES>() else { return Err(invalid()) };
         if positions.len() != usize::from(shards) {
             return Err(invalid());
@@ -207,12 +207,12 @@ impl Cursor {
 
     /// Appends the text form.
     pub fn push(&self, out: &mut Vec<u8>) {
-        let mut octets = vec![CURSOR_VERSION];
+        let mut bytes = vec![CURSOR_VERSION];
         for position in &self.positions {
-            octets.extend_from_slice(&position.packed().to_be_bytes()[8 - POSITION_BYTES..]);
+            bytes.extend_from_slice(&position.packed().to_be_bytes()[8 - POSITION_BYTES..]);
         }
-        for octet in octets {
-            out.extend([octet >> 4, octet & 0xF].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+        for byte in bytes {
+            out.extend([byte >> 4, byte & 0xF].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
         }
     }
 
@@ -302,7 +302,7 @@ pub fn write_passed(format: Format, tells_owner: bool, cursor: &Cursor, out: &mu
     match format {
         Format::Ndjson => write_cursor(cursor, out),
         Format::Csv(_) => {
-            out.extend(COLUMNS.bytes().filter(|octet| *octet == b','));
+            out.extend(COLUMNS.bytes().filter(|byte| *byte == b','));
             out.extend(tells_owner.then_some(b','));
             cursor.push(out);
             out.extend_from_slice(b"\r\n");
@@ -463,9 +463,9 @@ mod tests {
         let mut found = delivered(1, 3);
         let before = found.content.clone();
         let content = Content::decode(&before).expect("content");
-        let mut octets = Vec::new();
-        Content { reference: "=1", tags: "+2", ..content }.encode(&mut octets);
-        found.content = octets;
+        let mut bytes = Vec::new();
+        Content { reference: "=1", tags: "+2", ..content }.encode(&mut bytes);
+        found.content = bytes;
         let row = written(Format::Csv(Formulas::Guarded), &[found], &Cursor::start(1));
         assert!(row.contains(",'=1,'+2,") && row.contains(",+4915112345678,"), "{row}");
     }
@@ -491,7 +491,7 @@ mod tests {
         assert!(rows[1].ends_with(&format!(",{name},0100000000000000")), "{csv}");
         let mut passed = Vec::new();
         write_passed(Format::Csv(Formulas::Plain), true, &Cursor::start(1), &mut passed);
-        assert_eq!(passed.iter().filter(|octet| **octet == b',').count(), rows[0].matches(',').count());
+        assert_eq!(passed.iter().filter(|byte| **byte == b',').count(), rows[0].matches(',').count());
     }
 
     #[test]

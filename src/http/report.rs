@@ -8,7 +8,7 @@ use super::{
 use stentor_core::{admission, model::Refusal, shard::LineResult};
 
 /// The outcome of a parcel: a result for each of its messages, or why there is none.
-pub type Outcome = Result<Vec<LineResult>, Code>;
+pub type ParcelResult = Result<Vec<LineResult>, Code>;
 
 /// Where a message's result comes from.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub struct Report {
     flaws: Vec<Flaw>,
     /// Bytes of all texts of the flaws.
     flaws_bytes: usize,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<ParcelResult>,
     /// Seconds until the tenant may send more, if a limit is used up.
     more_in_s: u32,
     /// The flaw that names the limit that is used up.
@@ -115,7 +115,7 @@ impl Report {
     }
 
     /// Adds the outcomes, in the order of the parcels.
-    pub fn settle(&mut self, outcomes: Vec<Outcome>) {
+    pub fn settle(&mut self, outcomes: Vec<ParcelResult>) {
         self.outcomes = outcomes;
     }
 

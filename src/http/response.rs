@@ -26,7 +26,7 @@ pub enum ResponseBody {
     /// A complete body.
     Full(Bytes),
     /// A complete body, and the claim that covers it until the client has taken it.
-    Held(Bytes, Room),
+    Metered(Bytes, Room),
     /// Made piece by piece when the connection has room: chunked on the wire.
     Made(Maker),
     /// Received piece by piece from a [`BodySender`]: chunked on the wire.
@@ -104,8 +104,8 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         match &mut *self {
-            Self::Full(bytes) | Self::Held(bytes, _) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) | Self::Held(bytes, _) => {
+            Self::Full(bytes) | Self::Metered(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) | Self::Metered(bytes, _) => {
                 let slice = bytes.split_to(bytes.len().min(SLICE_BYTES));
                 Poll::Ready(Some(Ok(Frame::data(slice))))
             }
@@ -116,14 +116,14 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Full(bytes) | Self::Held(bytes, _) => bytes.is_empty(),
+            Self::Full(bytes) | Self::Metered(bytes, _) => bytes.is_empty(),
             Self::Made(_) | Self::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(bytes) | Self::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Full(bytes) | Self::Metered(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Self::Made(_) | Self::Stream(_) => SizeHint::default(),
         }
     }
@@ -297,7 +297,7 @@ mod tests {
         let memory = Memory::new(200_000, 1);
         let room = memory.open(TenantId(0));
         assert!(room.grow_now(100_000));
-        let mut body = ResponseBody::Held(vec![0; 100_000].into(), room);
+        let mut body = ResponseBody::Metered(vec![0; 100_000].into(), room);
         assert_eq!(body.size_hint().exact(), Some(100_000));
         let slices: Vec<_> = std::iter::from_fn(|| match next(&mut body) {
             Poll::Ready(slice) => slice,

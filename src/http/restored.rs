@@ -23,7 +23,7 @@ use stentor_core::{
 /// The body of a decision.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Typed {
+struct DecisionBody {
     action: String,
     /// Null is not the same as leaving the field out: an unset variable of the client must not mean all classes.
     #[serde(default, deserialize_with = "document::given")]
@@ -41,7 +41,7 @@ fn name(policy: DoubtPolicy) -> &'static str {
 /// The decision, for one class or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
     let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
-    let typed: Typed = document::read(wanted, body)?;
+    let typed: DecisionBody = document::read(wanted, body)?;
     let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
     let policy = policy.ok_or_else(|| {
         Problem::new(Code::InvalidParameter, "`action` must be `resend`, `drop` or `hold`".to_owned())

@@ -132,7 +132,7 @@ impl Api {
         write_next(next, &mut out);
         room.becomes_answer();
         room.shrink(out.capacity());
-        Ok(typed("application/json", ResponseBody::Held(out.into(), room)))
+        Ok(typed("application/json", ResponseBody::Metered(out.into(), room)))
     }
 }
 

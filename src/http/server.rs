@@ -297,7 +297,7 @@ async fn serve<H: Handler>(socket: Socket, peer: Peer, tls: Option<TlsAcceptor>,
             let mut answer = held(answer, only_asks, &watch).await;
             // The Content-Type is right: browsers must not guess another from the content.
             answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
+            Ok::<_, Infallible>(answer.map(|body| WatchedBody { body, watch }))
         }
     });
     let transport = Transport::new(stream, Rc::clone(watch));
@@ -338,9 +338,10 @@ async fn held(answer: Response<ResponseBody>, only_asks: bool, watch: &Watch) ->
                 return Problem::new(Code::Overloaded, "no memory for the answer became free in time")
                     .answer("", &AskedAt::default());
             }
-            Response::from_parts(head, ResponseBody::Held(bytes, room))
+            Response::from_parts(head, ResponseBody::Metered(bytes, room))
         }
-        body @ (ResponseBody::Full(_) | ResponseBody::Held(..) | ResponseBody::Made(_) | ResponseBody::Stream(_)) => {
+        body
+        @ (ResponseBody::Full(_) | ResponseBody::Metered(..) | ResponseBody::Made(_) | ResponseBody::Stream(_)) => {
             Response::from_parts(head, body)
         }
     }
@@ -383,12 +384,12 @@ async fn say_too_late(mut transport: Transport, watch: &Watch) {
 }
 
 /// An answer's body that reports when the socket has all of it.
-struct Answer {
+struct WatchedBody {
     body: ResponseBody,
     watch: Rc<Watch>,
 }
 
-impl Body for Answer {
+impl Body for WatchedBody {
     type Data = Bytes;
     type Error = Aborted;
 
@@ -405,7 +406,7 @@ impl Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         self.watch.note_answer();
     }

@@ -374,10 +374,10 @@ fn silent_connections_make_place_for_others() {
         let mut innocent = connect(address);
         let say = |innocent: &mut TcpStream| {
             innocent.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
-            let (mut answer, mut octet) = (Vec::new(), [0]);
+            let (mut answer, mut byte) = (Vec::new(), [0]);
             while !answer.ends_with(b"deaf") {
-                innocent.read_exact(&mut octet).expect("answer");
-                answer.extend(octet);
+                innocent.read_exact(&mut byte).expect("answer");
+                answer.extend(byte);
             }
             assert!(answer.starts_with(b"HTTP/1.1 200"));
         };

@@ -77,7 +77,7 @@ fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch, flaws: &mut Vec<Fla
         parts_max: typed.parts_max,
         reference: typed.reference.as_deref(),
         tags: tags.text(),
-        tlvs: tlvs.octets(),
+        tlvs: tlvs.bytes(),
     }
 }
 
@@ -147,16 +147,16 @@ fn add_tlv(at: usize, typed: &TypedTlv<'_>, tlvs: &mut TlvList, value: &mut Vec<
     let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
     let tag = tag(typed.tag.as_ref())
         .ok_or_else(|| wrong("`tag` must be a number up to 65535, or a string such as \"0x1400\""))?;
-    let octets = match (&typed.text, &typed.hex) {
+    let bytes = match (&typed.text, &typed.hex) {
         (Some(text), None) => text.as_bytes(),
         (None, Some(hex)) => {
             value.clear();
-            push_octets(hex, value).ok_or_else(|| wrong("`hex` must be pairs of hexadecimal digits"))?;
+            push_bytes(hex, value).ok_or_else(|| wrong("`hex` must be pairs of hexadecimal digits"))?;
             value
         }
         (Some(_), Some(_)) | (None, None) => return Err(wrong("give either `text` or `hex`")),
     };
-    tlvs.add(tag, octets).map_err(|objection| wording::of_tlv(&objection, at))
+    tlvs.add(tag, bytes).map_err(|objection| wording::of_tlv(&objection, at))
 }
 
 fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
@@ -167,7 +167,7 @@ fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
 }
 
 /// Appends the bytes that are typed in hexadecimal.
-pub(super) fn push_octets(hex: &str, into: &mut Vec<u8>) -> Option<()> {
+pub(super) fn push_bytes(hex: &str, into: &mut Vec<u8>) -> Option<()> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
     for [high, low] in pairs {
@@ -187,14 +187,14 @@ fn body<'m>(typed: &'m Typed<'_>, data: &'m mut Vec<u8>, udh: &'m mut Vec<u8>) -
         (None, Some(base64)) => {
             data.clear();
             udh.clear();
-            octets("data", Code::InvalidData, base64, data)?;
-            octets("udh", Code::InvalidUdh, typed.udh.as_deref().unwrap_or_default(), udh)?;
-            Ok(Some(Body::Data { octets: data, udh }))
+            bytes("data", Code::InvalidData, base64, data)?;
+            bytes("udh", Code::InvalidUdh, typed.udh.as_deref().unwrap_or_default(), udh)?;
+            Ok(Some(Body::Data { bytes: data, udh }))
         }
     }
 }
 
-fn octets(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
+fn bytes(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
     base64::decode(base64, into).map_err(|error| {
         Flaw::of(
             code,

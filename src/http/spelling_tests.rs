@@ -18,7 +18,7 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
     let mut scratch = Scratch::default();
     let told = |flaw: Flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned());
     let (_, Meant { head, content }) = super::meant(&typed, &mut scratch, &rules).map_err(told)?;
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let from = content.from.to_string();
     let parts =
         [text(content.body), text(content.udh), content.reference.into(), content.tags.into(), text(content.tlvs)];

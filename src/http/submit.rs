@@ -11,13 +11,13 @@ use hyper::{
 use super::{
     api::{Answered, Api, Asked, Settings, typed},
     body::{ResponseBody, Whole},
-    door::Answer,
+    door::PendingReply,
     ingest::{Ingest, Terms},
     items::Form,
     memory::Room,
     problem::{Code, Problem},
     query,
-    report::{Outcome, Report, Tally},
+    report::{ParcelResult, Report, Tally},
 };
 use crate::host::executor;
 use stentor_core::{
@@ -132,8 +132,8 @@ impl Api {
     }
 
     /// `room` covers the parcels: it is held until their shards have answered, even if the client is gone by then.
-    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, charge: &mut Charge, room: &Room) -> Vec<Outcome> {
-        let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
+    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, charge: &mut Charge, room: &Room) -> Vec<ParcelResult> {
+        let mut answers: Vec<Result<PendingReply, Code>> = Vec::with_capacity(parcels.len());
         for Parcel { shard, mut frame } in parcels {
             let messages = frame.paid().into();
             let posted = self.door.post(shard, Some(room), |reply| {
@@ -206,7 +206,7 @@ impl Writing {
                 executor::breathe().await;
             }
             room.shrink(out.capacity());
-            ResponseBody::Held(out.into(), room)
+            ResponseBody::Metered(out.into(), room)
         } else {
             room.shrink(self.report.settled_bytes());
             ResponseBody::made(move || {

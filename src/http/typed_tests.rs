@@ -108,7 +108,7 @@ fn each_wrong_field_is_kept_and_the_rest_is_read() {
         ("tags", "\"a\""),
         ("tags", "[\"a\",1]"),
         ("tags", "[null]"),
-        ("tlvs", "[{\"tag\":1,\"octets\":\"\"}]"),
+        ("tlvs", "[{\"tag\":1,\"bytes\":\"\"}]"),
         ("tlvs", "[{\"tag\":true,\"hex\":\"\"}]"),
         ("tlvs", "[{\"tag\":1,\"tag\":2,\"hex\":\"\"}]"),
     ] {

@@ -6,8 +6,8 @@ use std::fmt;
 use stentor_core::model::Clipped;
 
 /// A byte order mark at the beginning of the text.
-pub(super) fn byte_order_mark(octets: &[u8]) -> Option<&'static str> {
-    match octets {
+pub(super) fn byte_order_mark(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
         [0xEF, 0xBB, 0xBF, ..] => Some("it begins with a byte order mark (EF BB BF): remove it"),
         [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => Some("it is UTF-16, as its byte order mark shows: send UTF-8"),
         _ => None,
@@ -34,17 +34,17 @@ pub(super) const MENDED: char = '\u{FFFF}';
 
 /// The text with [`MENDED`] in place of each lone surrogate, of the same length, and the first of them; `None` if there is none.
 pub(super) fn mended(json: &str) -> Option<(String, LoneSurrogate)> {
-    let (mut octets, mut first, mut at) = (Vec::new(), None, 0);
+    let (mut bytes, mut first, mut at) = (Vec::new(), None, 0);
     while let Some(found) = json.as_bytes().get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
         at += found;
         at += match (unit(json, at), unit(json, at + 6)) {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
             (Some(unit @ 0xD800..=0xDFFF), _) => {
                 if first.is_none() {
-                    octets = json.as_bytes().to_vec();
+                    bytes = json.as_bytes().to_vec();
                     first = Some(LoneSurrogate { at, unit });
                 }
-                if let Some(digits) = octets.get_mut(at + 2..at + 6) {
+                if let Some(digits) = bytes.get_mut(at + 2..at + 6) {
                     digits.copy_from_slice(b"ffff");
                 }
                 6
@@ -53,7 +53,7 @@ pub(super) fn mended(json: &str) -> Option<(String, LoneSurrogate)> {
             (None, _) => 2,
         };
     }
-    first.and_then(|first| Some((String::from_utf8(octets).ok()?, first)))
+    first.and_then(|first| Some((String::from_utf8(bytes).ok()?, first)))
 }
 
 /// The code unit whose escape is at this position.

@@ -4,7 +4,7 @@
 use super::{
     problem::{Code, Flaw},
     rfc3339,
-    spelling::push_octets,
+    spelling::push_bytes,
     typed::Typed,
 };
 use stentor_core::{
@@ -43,8 +43,8 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
         Objection::SenderNotAllowed(sender) => {
             Flaw::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
         }
-        Objection::Key(octets) => {
-            Flaw::of(Code::InvalidKey, "key", format!("1 to {} bytes, not {octets}", limits::KEY_BYTES_MAX))
+        Objection::Key(bytes) => {
+            Flaw::of(Code::InvalidKey, "key", format!("1 to {} bytes, not {bytes}", limits::KEY_BYTES_MAX))
         }
         Objection::DueTooLate => Flaw::of(Code::InvalidTime, "send_at", "must be at most 366 days ahead"),
         Objection::ValidTooLong => {
@@ -52,8 +52,8 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
             Flaw::of(Code::InvalidTime, field, "must be at most 14 days after the message is due")
         }
         Objection::ExpiresTooEarly => Flaw::of(Code::InvalidTime, "expires_at", "must be after `send_at`"),
-        Objection::Reference(octets) => {
-            let detail = format!("{octets} bytes; {} are allowed", limits::REFERENCE_BYTES_MAX);
+        Objection::Reference(bytes) => {
+            let detail = format!("{bytes} bytes; {} are allowed", limits::REFERENCE_BYTES_MAX);
             Flaw::of(Code::InvalidRef, "ref", detail)
         }
         Objection::Tag | Objection::TagsTooLong => of_tag(objection, ""),
@@ -63,12 +63,12 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
             Flaw::of(Code::ConflictingFields, "encoding", "`binary` is only allowed with `data`")
         }
         Objection::DataAsText => Flaw::of(Code::ConflictingFields, "encoding", "`data` is always `binary`"),
-        Objection::BodyLength(octets) => {
+        Objection::BodyLength(bytes) => {
             let code = if typed.data.is_some() { Code::InvalidData } else { Code::InvalidBody };
-            match octets {
+            match bytes {
                 0 => Flaw::of(code, body, "it is empty"),
                 1.. => {
-                    let detail = format!("{octets} bytes; a message holds at most {}", limits::BODY_BYTES_MAX);
+                    let detail = format!("{bytes} bytes; a message holds at most {}", limits::BODY_BYTES_MAX);
                     Flaw::of(code, body, detail)
                 }
             }
@@ -93,7 +93,7 @@ const fn of_sender(error: SenderError) -> &'static str {
 }
 
 fn of_header(error: HeaderError, typed: &Typed<'_>) -> Flaw {
-    let is_hex = typed.udh.as_deref().is_some_and(|udh| push_octets(udh, &mut Vec::new()).is_some());
+    let is_hex = typed.udh.as_deref().is_some_and(|udh| push_bytes(udh, &mut Vec::new()).is_some());
     let hint = if is_hex { "; it looks like hexadecimal, but must be base64" } else { "" };
     Flaw::of(Code::InvalidUdh, "udh", format!("{error}{hint}"))
 }
@@ -101,8 +101,8 @@ fn of_header(error: HeaderError, typed: &Typed<'_>) -> Flaw {
 fn of_text(error: TextError, body: &'static str) -> Flaw {
     match error {
         TextError::Unrepresentable(found) => {
-            let mut octets = [0; 4];
-            let character = Quoted(found.character.encode_utf8(&mut octets));
+            let mut bytes = [0; 4];
+            let character = Quoted(found.character.encode_utf8(&mut bytes));
             let detail = format!("{character} (character {}) does not exist in GSM 7-bit", found.position);
             Flaw::of(Code::Unencodable, "body", detail)
         }
@@ -130,8 +130,8 @@ pub fn of_tag(objection: &Objection, tag: &str) -> Flaw {
 pub fn of_tlv(objection: &Objection, at: usize) -> Flaw {
     let detail = match objection {
         Objection::TlvReserved(tag) => format!("number {at}: 0x{tag:04X} is set by Stentor itself"),
-        Objection::TlvTooLong(octets) => {
-            format!("number {at}: {octets} bytes; {} are allowed", draft::TLV_BYTES_MAX)
+        Objection::TlvTooLong(bytes) => {
+            format!("number {at}: {bytes} bytes; {} are allowed", draft::TLV_BYTES_MAX)
         }
         _ => format!("more than {}", draft::TLVS_MAX),
     };

@@ -159,11 +159,11 @@ fn local(field: &str) -> Option<SocketAddr> {
     let ip = match words.len() {
         8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
         32 => {
-            let mut octets = [0; 16];
-            for (at, four) in octets.chunks_exact_mut(4).enumerate() {
+            let mut bytes = [0; 16];
+            for (at, four) in bytes.chunks_exact_mut(4).enumerate() {
                 four.copy_from_slice(&word(at)?);
             }
-            IpAddr::V6(Ipv6Addr::from(octets)).to_canonical()
+            IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
         }
         _ => return None,
     };

@@ -167,12 +167,12 @@ struct Pieces<'a> {
 }
 
 impl Write for Pieces<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.gathered.extend_from_slice(octets);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
         if self.gathered.len() >= PIECE_BYTES {
             self.flush()?;
         }
-        Ok(octets.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -218,16 +218,16 @@ mod tests {
         control.change([routes(&["c"]).changes(), vec![applied(Wall(5))]].concat()).expect("room");
         let (mark, version) = (1_000, 2);
         let manifest = Manifest { stentor: "test".to_owned(), node: 1, shards: 1, created: 7, mark, commits: vec![0] };
-        let mut octets = Vec::new();
-        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        let mut bytes = Vec::new();
+        let mut out = BackupWriter::begin(&mut bytes, &manifest).expect("begun");
         write_control(&published.get(), &mut out).expect("written");
         out.finish().expect("finished");
         let later = control.change(routes(&["d"]).changes()).expect("room");
         assert_eq!((later.version(), later.route("d")), (version + 1, Some(4)));
 
-        let checked = fjall_backup::check(&octets[..]).expect("whole");
+        let checked = fjall_backup::check(&bytes[..]).expect("whole");
         let new = root.path().join("new");
-        fjall_backup::restore(&checked, &octets[..], &new, mark + 60_000, DoubtPolicy::Hold).expect("restored");
+        fjall_backup::restore(&checked, &bytes[..], &new, mark + 60_000, DoubtPolicy::Hold).expect("restored");
         let directory = DataDirectory::open(&new, FORMAT).expect("a data directory");
         let control = start(&directory.control());
         let found = control.published().get();
@@ -243,12 +243,12 @@ mod tests {
     fn a_broken_entry_of_control_is_refused_before_anything_is_written() {
         let manifest =
             Manifest { stentor: "test".to_owned(), node: 1, shards: 1, created: 7, mark: 1, commits: vec![0] };
-        let mut octets = Vec::new();
-        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        let mut bytes = Vec::new();
+        let mut out = BackupWriter::begin(&mut bytes, &manifest).expect("begun");
         out.table(CONTROL, Table::Space(Space::Entry)).expect("a table");
         out.entry(&[1, b'a'], &[77]).expect("an entry");
         out.finish().expect("finished");
-        let refused = fjall_backup::check(&octets[..]).expect_err("a record that control never wrote").to_string();
+        let refused = fjall_backup::check(&bytes[..]).expect_err("a record that control never wrote").to_string();
         assert!(refused.contains("store of control cannot be read"), "{refused}");
     }
 }

@@ -75,14 +75,14 @@ pub fn look(config: &Config) -> Vec<Seen> {
 
 /// `ours`: the file of the certificate that this side shows.
 fn seen<'f>(key: String, ours: Option<&'f Path>, others: impl Iterator<Item = &'f Path>) -> Seen {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for file in ours.into_iter().chain(others) {
         let read = tls::read(file).unwrap_or_default();
-        octets.extend_from_slice(&read.len().to_le_bytes());
-        octets.extend_from_slice(&read);
+        bytes.extend_from_slice(&read.len().to_le_bytes());
+        bytes.extend_from_slice(&read);
     }
     let ends = ours.and_then(|file| Some(End { file: file.to_owned(), at_s: end(file)? }));
-    Seen { key, print: pin::print(&octets), ends }
+    Seen { key, print: pin::print(&bytes), ends }
 }
 
 /// When the first of a file's certificates ends, in seconds since 1970.

@@ -445,8 +445,8 @@ impl LinkOwner for Seat {
         some
     }
 
-    fn written(&self, bind: BindId, octets: usize) {
-        self.core.state.borrow_mut().node.handle_written(self.link, bind, octets, executor::now());
+    fn written(&self, bind: BindId, bytes: usize) {
+        self.core.state.borrow_mut().node.handle_written(self.link, bind, bytes, executor::now());
         self.core.turn();
     }
 

@@ -25,8 +25,8 @@ use super::{
     super::{
         certificates,
         core::Core,
+        reload_request::{ReloadRequest, ReloadResult},
         starting, tls, translate,
-        verdict::{Ask, Verdict},
     },
     Daemon, Shared, share_out,
 };
@@ -70,7 +70,7 @@ impl Daemon {
     /// leaves it for the command that asked.
     pub(super) fn reload(&mut self, reload: &Reload) {
         let directory = self.config.node.data_dir.clone();
-        let ask = Ask::take(&directory);
+        let ask = ReloadRequest::take(&directory);
         let is_dry = ask.as_ref().is_some_and(|ask| ask.dry_run);
         let told = match self.read_anew(reload) {
             Ok(fresh) if is_dry => Ok(fresh.changes),
@@ -95,7 +95,7 @@ impl Daemon {
             }
         }
         if let Some(ask) = ask
-            && let Err(error) = Verdict::new(&ask, &told).leave(&directory)
+            && let Err(error) = ReloadResult::new(&ask, &told).leave(&directory)
         {
             tracing::warn!(%error, "the command that asked for the reload cannot be told the result");
         }

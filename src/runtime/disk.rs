@@ -102,7 +102,7 @@ impl Gauge {
     }
 
     /// The ballast exists again, and so there is room.
-    const fn restored(&mut self) {
+    const fn refilled(&mut self) {
         self.is_held = true;
         self.is_full = false;
         self.is_out = false;
@@ -196,7 +196,7 @@ impl Guard {
                 }
             },
             Step::Restore => match set_aside(&ballast, self.gauge.ballast) {
-                Ok(()) => self.gauge.restored(),
+                Ok(()) => self.gauge.refilled(),
                 Err(error) => {
                     tracing::warn!(%error, "no ballast");
                     // Half a ballast would take room that is counted as free.
@@ -320,7 +320,7 @@ mod tests {
         let mut looks = |free, restored| {
             let step = gauge.look(free);
             if restored {
-                gauge.restored();
+                gauge.refilled();
             }
             (step, gauge.is_full, gauge.is_held)
         };
@@ -348,7 +348,7 @@ mod tests {
             [Low, Low, Out, Out, Low]
         });
         assert_eq!([100, 1_100].map(&mut looks), [DiskRoom::Out, DiskRoom::Low]);
-        gauge.restored();
+        gauge.refilled();
         assert_eq!(gauge.room(), DiskRoom::Ample);
     }
 

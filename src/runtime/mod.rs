@@ -19,6 +19,7 @@ pub mod figures;
 mod pace;
 pub mod pin;
 mod readers;
+pub mod reload_request;
 pub mod scribe;
 pub mod signals;
 mod starting;
@@ -26,7 +27,6 @@ mod stopping;
 pub mod storage;
 pub mod tls;
 pub mod translate;
-pub mod verdict;
 pub mod warnings;
 
 pub use daemon::{Daemon, Extra, StartError};

@@ -29,9 +29,9 @@ pub enum Pin {
 }
 
 /// The SHA-256 of these bytes.
-pub fn print(octets: &[u8]) -> Print {
+pub fn print(bytes: &[u8]) -> Print {
     let mut print = Print::default();
-    print.copy_from_slice(digest(&SHA256, octets).as_ref());
+    print.copy_from_slice(digest(&SHA256, bytes).as_ref());
     print
 }
 
@@ -59,22 +59,22 @@ fn hexadecimal(text: &str) -> Option<Print> {
         text.chars().filter(|letter| *letter != ':').map(|letter| Some(letter.to_digit(16)? as u8)).collect();
     let digits = digits.filter(|digits| digits.len() == 64)?;
     let mut print = Print::default();
-    for (octet, pair) in print.iter_mut().zip(digits.chunks_exact(2)) {
-        *octet = pair.iter().fold(0, |octet, digit| octet << 4 | digit);
+    for (byte, pair) in print.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
     }
     Some(print)
 }
 
 fn of_base64(text: &str) -> Option<Print> {
-    let mut octets = Vec::new();
-    base64::decode(text, &mut octets).ok()?;
-    octets.try_into().ok()
+    let mut bytes = Vec::new();
+    base64::decode(text, &mut bytes).ok()?;
+    bytes.try_into().ok()
 }
 
 fn shown(print: &Print) -> String {
-    print.iter().fold(String::new(), |mut text, octet| {
+    print.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{octet:02x}");
+        let _ = write!(text, "{byte:02x}");
         text
     })
 }
@@ -145,7 +145,7 @@ mod tests {
         let print = print(b"abc");
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(shown(&print), hex, "FIPS 180-2, appendix B.1");
-        let colons: Vec<String> = print.iter().map(|octet| format!("{octet:02X}")).collect();
+        let colons: Vec<String> = print.iter().map(|byte| format!("{byte:02X}")).collect();
         let base64 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
         for text in
             [hex, &hex.to_uppercase(), &colons.join(":"), base64, &format!("sha256/{base64}"), &format!("sha256:{hex}")]

@@ -307,13 +307,13 @@ struct Quarantine {
 impl Quarantine {
     /// Writes the bytes to a file and logs it. If they cannot be written, serving goes on all the same.
     fn keep(&self, damaged: &Quarantined) {
-        let Quarantined { segment, why, octets } = damaged;
+        let Quarantined { segment, why, bytes } = damaged;
         let shard = self.shard.0;
         let file = self.directory.join(format!("shard-{shard:02}-segment-{segment}"));
-        let written = octets.as_ref().map(|octets| {
+        let written = bytes.as_ref().map(|bytes| {
             private::directory(&self.directory)
                 .and_then(|()| private::file(&file, OpenOptions::new().write(true).create(true).truncate(true)))
-                .and_then(|mut file| file.write_all(octets))
+                .and_then(|mut file| file.write_all(bytes))
                 .map(|()| file.display().to_string())
         });
         let kept = match &written {

@@ -256,11 +256,11 @@ mod tests {
         while client.wants_write() || server.wants_write() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).expect("write");
-            pour(&wire, |octets| server.read_tls(octets));
+            pour(&wire, |bytes| server.read_tls(bytes));
             server.process_new_packets().map_err(|error| words::of_tls(&error))?;
             let mut wire = Vec::new();
             server.write_tls(&mut wire).expect("write");
-            pour(&wire, |octets| client.read_tls(octets));
+            pour(&wire, |bytes| client.read_tls(bytes));
             client.process_new_packets().map_err(|error| words::of_tls(&error))?;
         }
         Ok(())
@@ -395,7 +395,7 @@ mod tests {
         let server = server(&http(&own, None)).expect("server");
         let shown = |at: &TempDir| certificates(&at.path().join("cert.pem")).expect("read").remove(0);
         let certificate = shown(&own);
-        let hex = |print: pin::Print| print.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        let hex = |print: pin::Print| print.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let trusts = |pins: &[String], ca: Option<PathBuf>, name: &str| {
             let server_name = Some(name.to_owned());
             let typed = CarrierTls { ca, pin: pins.to_vec(), server_name, ..CarrierTls::default() };

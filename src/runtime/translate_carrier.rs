@@ -22,7 +22,7 @@ use stentor_core::{
 };
 use stentor_smpp::{
     coding::DefaultAlphabet,
-    receipt_id::{Dialect, IdForm},
+    receipt_id::{Dialect, IdRelation},
     split::{CarrierText, Splitting},
     tlv::{TlvTag, TlvWriter},
     words::Detail,
@@ -206,13 +206,13 @@ fn text(carrier: &config::Carrier) -> CarrierText {
 
 /// Values are at most 1,000 bytes, as the configuration checked; a value too long for a TLV would be left out.
 fn tlvs(meant: &[config::Tlv]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let mut writer = TlvWriter::new(&mut octets);
+    let mut bytes = Vec::new();
+    let mut writer = TlvWriter::new(&mut bytes);
     for tlv in meant {
-        let written = writer.octets(TlvTag(tlv.tag), &tlv.value);
+        let written = writer.bytes(TlvTag(tlv.tag), &tlv.value);
         debug_assert!(written.is_ok(), "{:#06X} is too long", tlv.tag);
     }
-    octets
+    bytes
 }
 
 /// Set only if the configuration gives both forms and they say how one becomes the other. A text is never a number.
@@ -220,9 +220,9 @@ fn dialect(told: config::Dialect) -> Dialect {
     use config::IdForm::{Auto, Decimal, Hex, Text};
     match (told.response_id, told.receipt_id) {
         (Auto, _) | (_, Auto) => Dialect::default(),
-        (Hex, Decimal) => Dialect::told(IdForm::DecimalToHex),
-        (Decimal, Hex) => Dialect::told(IdForm::HexToDecimal),
-        (Text | Decimal | Hex, Text | Decimal | Hex) => Dialect::told(IdForm::Same),
+        (Hex, Decimal) => Dialect::told(IdRelation::DecimalToHex),
+        (Decimal, Hex) => Dialect::told(IdRelation::HexToDecimal),
+        (Text | Decimal | Hex, Text | Decimal | Hex) => Dialect::told(IdRelation::Same),
     }
 }
 

@@ -122,7 +122,7 @@ fn binds_are_numbered_over_all_cores() {
 }
 
 #[test]
-fn the_account_is_told_as_octets() {
+fn the_account_is_told_as_bytes() {
     let account = options_of(
         "password = \"pass\"\nsystem_type = \"type\"\naddress_range = \"^1\"\nservice_type = \"CMT\"\ngroup = \"g\"",
     );
@@ -198,15 +198,15 @@ fn a_dialect_is_settled_only_by_two_words() {
             .dialect
             .settled()
     };
-    assert_eq!(settled("decimal", "hex"), Some(IdForm::HexToDecimal), "hexadecimal in the receipt");
-    assert_eq!(settled("hex", "decimal"), Some(IdForm::DecimalToHex));
-    assert_eq!(settled("hex", "hex"), Some(IdForm::Same));
-    assert_eq!(settled("text", "decimal"), Some(IdForm::Same));
+    assert_eq!(settled("decimal", "hex"), Some(IdRelation::HexToDecimal), "hexadecimal in the receipt");
+    assert_eq!(settled("hex", "decimal"), Some(IdRelation::DecimalToHex));
+    assert_eq!(settled("hex", "hex"), Some(IdRelation::Same));
+    assert_eq!(settled("text", "decimal"), Some(IdRelation::Same));
     assert_eq!((settled("auto", "hex"), settled("decimal", "auto")), (None, None));
 }
 
 #[test]
-fn tlvs_are_octets_that_the_link_can_read() {
+fn tlvs_are_bytes_that_the_link_can_read() {
     let told = options_of("tlvs = [{ tag = 0x1401, hex = \"00ff\" }, { tag = 0x1400, text = \"42\" }]");
     assert_eq!(told.tlvs, [0x14, 0x01, 0, 2, 0x00, 0xFF, 0x14, 0x00, 0, 2, b'4', b'2']);
     assert_eq!(Tlvs::new(&told.tlvs).find(TlvTag(0x1400)), Some(&b"42"[..]));

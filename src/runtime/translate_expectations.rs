@@ -93,7 +93,7 @@ fn first_link(config: &Config, route: &str) -> Option<link::Options> {
 fn leaves_as(alphabet: Alphabet) -> Encoding {
     match alphabet {
         Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Ascii => Encoding::Gsm7,
-        Alphabet::Latin1 | Alphabet::Latin1Octets => Encoding::Latin1,
+        Alphabet::Latin1 | Alphabet::Latin1Bytes => Encoding::Latin1,
         Alphabet::Ucs2 | Alphabet::Binary => Encoding::Ucs2,
     }
 }

@@ -126,7 +126,7 @@ fn by_default(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Un
         (DefaultAlphabet::Ascii, _) => count(Alphabet::Ascii),
         (DefaultAlphabet::Latin1, Encoding::Gsm7) => count(Alphabet::Latin1),
         (DefaultAlphabet::Latin1, Encoding::Auto | Encoding::Ucs2) => {
-            count(Alphabet::Latin1).or_else(|_| count(Alphabet::Latin1Octets))
+            count(Alphabet::Latin1).or_else(|_| count(Alphabet::Latin1Bytes))
         }
     }
 }
@@ -144,7 +144,7 @@ fn best_near<'a>(text: &'a str, options: &TextOptions) -> Option<NearChoice<'a>>
         (DefaultAlphabet::Gsm7, _) => Alphabet::Gsm7,
         (DefaultAlphabet::Ascii, _) => Alphabet::Ascii,
         (DefaultAlphabet::Latin1, Encoding::Gsm7) => Alphabet::Latin1,
-        (DefaultAlphabet::Latin1, Encoding::Auto | Encoding::Ucs2) => Alphabet::Latin1Octets,
+        (DefaultAlphabet::Latin1, Encoding::Auto | Encoding::Ucs2) => Alphabet::Latin1Bytes,
     };
     let permitted = match options.default_alphabet {
         DefaultAlphabet::Gsm7 => options.national,
@@ -154,7 +154,7 @@ fn best_near<'a>(text: &'a str, options: &TextOptions) -> Option<NearChoice<'a>>
     for alphabet in std::iter::once(widest).chain(national_alphabets(&permitted)) {
         let Some(Near { text, replaced }) = transliterate(text, alphabet) else { continue };
         let counted = match alphabet {
-            Alphabet::Latin1Octets => by_default(&text, options),
+            Alphabet::Latin1Bytes => by_default(&text, options),
             _ => Repertoire::of(alphabet).count(&text).map(|units| (alphabet, units)),
         };
         let Ok((alphabet, units)) = counted else { continue };

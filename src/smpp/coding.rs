@@ -39,7 +39,7 @@ pub enum Alphabet {
     /// ISO 8859-1, every character of which GSM 7-bit has, too; its room is counted in septets, like `Gsm7`.
     Latin1,
     /// ISO 8859-1 with characters that GSM 7-bit lacks; its room is counted in bytes, like `Binary`, as carriers do.
-    Latin1Octets,
+    Latin1Bytes,
     /// ASCII in a carrier's default coding; its room is counted in septets, like `Gsm7`.
     Ascii,
     /// No text: the bytes are sent as they are.
@@ -48,11 +48,11 @@ pub enum Alphabet {
 
 impl Alphabet {
     /// Bytes that one unit takes in `short_message`: 1 for a septet or byte, 2 for a UTF-16 unit.
-    pub const fn octets_per_unit(self) -> usize {
+    pub const fn bytes_per_unit(self) -> usize {
         match self {
             Alphabet::Ucs2 => 2,
             Alphabet::Gsm7 | Alphabet::Gsm7National { .. } => 1,
-            Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii | Alphabet::Binary => 1,
+            Alphabet::Latin1 | Alphabet::Latin1Bytes | Alphabet::Ascii | Alphabet::Binary => 1,
         }
     }
 
@@ -60,11 +60,11 @@ impl Alphabet {
     ///
     /// 140 bytes hold 160 septets, and the text begins on a septet boundary (3GPP TS 23.040 §9.2.3.24).
     pub const fn room(self, header: usize) -> usize {
-        let octets = 140usize.saturating_sub(header);
+        let bytes = 140usize.saturating_sub(header);
         match self {
-            Alphabet::Ucs2 => octets / 2,
-            Alphabet::Binary | Alphabet::Latin1Octets => octets,
-            Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Latin1 | Alphabet::Ascii => octets * 8 / 7,
+            Alphabet::Ucs2 => bytes / 2,
+            Alphabet::Binary | Alphabet::Latin1Bytes => bytes,
+            Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Latin1 | Alphabet::Ascii => bytes * 8 / 7,
         }
     }
 
@@ -73,7 +73,7 @@ impl Alphabet {
         match self {
             Alphabet::Gsm7National { single, locking } => 3 * (single.is_some() as usize + locking.is_some() as usize),
             Alphabet::Gsm7 | Alphabet::Ucs2 | Alphabet::Binary => 0,
-            Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii => 0,
+            Alphabet::Latin1 | Alphabet::Latin1Bytes | Alphabet::Ascii => 0,
         }
     }
 }
@@ -150,7 +150,7 @@ impl DataCoding {
             (Alphabet::Binary, true) if group_f => Self::FLASH_BINARY_GROUP_F,
             (Alphabet::Binary, true) => Self::FLASH_BINARY,
             (Alphabet::Gsm7 | Alphabet::Gsm7National { .. }, _)
-            | (Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii, _) => match (flash, group_f) {
+            | (Alphabet::Latin1 | Alphabet::Latin1Bytes | Alphabet::Ascii, _) => match (flash, group_f) {
                 (false, _) => Self::DEFAULT,
                 (true, false) => Self::FLASH_GSM7,
                 (true, true) => Self::FLASH_GSM7_GROUP_F,
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_what_140_octets_leave() {
+    fn room_is_what_140_bytes_leave() {
         let national = Alphabet::Gsm7National { single: Some(Language::Turkish), locking: Some(Language::Turkish) };
         assert_eq!([0, 6, 7].map(|header| Alphabet::Gsm7.room(header)), [160, 153, 152]);
         assert_eq!([0, 6, 7].map(|header| Alphabet::Binary.room(header)), [140, 134, 133]);

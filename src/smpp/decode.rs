@@ -107,7 +107,7 @@ impl fmt::Display for DecodeError {
         match self.reason {
             DecodeReason::Truncated(field) => write!(f, "ends within {field}"),
             DecodeReason::ShortMessageLength { promised, present } => {
-                write!(f, "sm_length {promised} disagrees with the {present} octets behind it")
+                write!(f, "sm_length {promised} disagrees with the {present} bytes behind it")
             }
         }
     }
@@ -181,36 +181,36 @@ impl<'a> Reader<'a> {
         let service_type = self.string(Field::ServiceType)?;
         let source = self.address([Field::SourceTon, Field::SourceNpi, Field::SourceAddr])?;
         let destination = self.address([Field::DestTon, Field::DestNpi, Field::DestinationAddr])?;
-        let esm_class = EsmClass(self.octet(Field::EsmClass)?);
+        let esm_class = EsmClass(self.byte(Field::EsmClass)?);
         Ok(ShortMessage {
             service_type,
             source,
             destination,
             esm_class,
-            protocol_id: self.octet(Field::ProtocolId)?,
-            priority_flag: self.octet(Field::PriorityFlag)?,
+            protocol_id: self.byte(Field::ProtocolId)?,
+            priority_flag: self.byte(Field::PriorityFlag)?,
             schedule_delivery_time: self.string(Field::ScheduleDeliveryTime)?,
             validity_period: self.string(Field::ValidityPeriod)?,
-            registered_delivery: self.octet(Field::RegisteredDelivery)?,
-            replace_if_present_flag: self.octet(Field::ReplaceIfPresentFlag)?,
-            data_coding: self.octet(Field::DataCoding)?,
-            sm_default_msg_id: self.octet(Field::SmDefaultMsgId)?,
+            registered_delivery: self.byte(Field::RegisteredDelivery)?,
+            replace_if_present_flag: self.byte(Field::ReplaceIfPresentFlag)?,
+            data_coding: self.byte(Field::DataCoding)?,
+            sm_default_msg_id: self.byte(Field::SmDefaultMsgId)?,
             short_message: self.user_data(esm_class)?,
             tlvs: self.tlvs(),
         })
     }
 
     fn user_data(&mut self, esm_class: EsmClass) -> Result<&'a [u8], DecodeReason> {
-        let promised = self.octet(Field::SmLength)?;
+        let promised = self.byte(Field::SmLength)?;
         let present = self.rest.len();
         let disagrees = DecodeReason::ShortMessageLength { promised, present };
         let (user_data, rest) = self.rest.split_at_checked(usize::from(promised)).ok_or(disagrees)?;
-        if user_data.len() > Field::ShortMessage.octets_max() {
+        if user_data.len() > Field::ShortMessage.bytes_max() {
             self.quirks.add(Quirks::OVERLONG);
         }
         self.rest = rest;
         match Tlvs::new(rest).iter().next() {
-            _ if !rest.is_empty() && rest.iter().all(|octet| *octet == 0) => {
+            _ if !rest.is_empty() && rest.iter().all(|byte| *byte == 0) => {
                 self.quirks.add(Quirks::TRAILING);
                 self.rest = &[];
                 Ok(user_data)
@@ -231,9 +231,9 @@ impl<'a> Reader<'a> {
             service_type: self.string(Field::ServiceType)?,
             source: self.address([Field::SourceTon, Field::SourceNpi, Field::SourceAddr])?,
             destination: self.address([Field::DestTon, Field::DestNpi, Field::DestinationAddr])?,
-            esm_class: EsmClass(self.octet(Field::EsmClass)?),
-            registered_delivery: self.octet(Field::RegisteredDelivery)?,
-            data_coding: self.octet(Field::DataCoding)?,
+            esm_class: EsmClass(self.byte(Field::EsmClass)?),
+            registered_delivery: self.byte(Field::RegisteredDelivery)?,
+            data_coding: self.byte(Field::DataCoding)?,
             tlvs: self.tlvs(),
         })
     }
@@ -243,9 +243,9 @@ impl<'a> Reader<'a> {
             system_id: self.string(Field::SystemId)?,
             password: self.string(Field::Password)?,
             system_type: self.string(Field::SystemType)?,
-            interface_version: self.octet(Field::InterfaceVersion)?,
-            addr_ton: self.octet(Field::AddrTon)?,
-            addr_npi: self.octet(Field::AddrNpi)?,
+            interface_version: self.byte(Field::InterfaceVersion)?,
+            addr_ton: self.byte(Field::AddrTon)?,
+            addr_npi: self.byte(Field::AddrNpi)?,
             address_range: self.last_string(Field::AddressRange),
         })
     }
@@ -265,19 +265,19 @@ impl<'a> Reader<'a> {
         Ok(QuerySmResp {
             message_id: self.string(Field::MessageId)?,
             final_date: self.string(Field::FinalDate)?,
-            message_state: self.octet(Field::MessageState)?,
-            error_code: self.octet(Field::ErrorCode)?,
+            message_state: self.byte(Field::MessageState)?,
+            error_code: self.byte(Field::ErrorCode)?,
         })
     }
 
     fn address(&mut self, [ton, npi, digits]: [Field; 3]) -> Result<Address<'a>, DecodeReason> {
-        Ok(Address { ton: self.octet(ton)?, npi: self.octet(npi)?, digits: self.string(digits)? })
+        Ok(Address { ton: self.byte(ton)?, npi: self.byte(npi)?, digits: self.string(digits)? })
     }
 
-    fn octet(&mut self, field: Field) -> Result<u8, DecodeReason> {
-        let (octet, rest) = self.rest.split_first().ok_or(DecodeReason::Truncated(field))?;
+    fn byte(&mut self, field: Field) -> Result<u8, DecodeReason> {
+        let (byte, rest) = self.rest.split_first().ok_or(DecodeReason::Truncated(field))?;
         self.rest = rest;
-        Ok(*octet)
+        Ok(*byte)
     }
 
     /// A string that is not the last field. Without a NUL it extends to the end of the PDU, and the next field is missing.
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
 
     /// A string that may be the last field: it may end with the PDU instead of a NUL.
     fn last_string(&mut self, field: Field) -> &'a [u8] {
-        let end = self.rest.iter().position(|octet| *octet == 0);
+        let end = self.rest.iter().position(|byte| *byte == 0);
         let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         match rest.split_first() {
             Some((_, behind_nul)) => self.rest = behind_nul,
@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
             }
         }
-        if text.len() > field.octets_max() {
+        if text.len() > field.bytes_max() {
             self.quirks.add(Quirks::OVERLONG);
         }
         text

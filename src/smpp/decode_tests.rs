@@ -1,22 +1,22 @@
 //! Malformed and odd PDUs as real peers send them, and arbitrary bytes.
 
-use super::super::framer::{Framer, FramingError, PDU_OCTETS_MAX};
+use super::super::framer::{Framer, FramingError, PDU_BYTES_MAX};
 use super::super::tlv::Tlv;
 use super::*;
 use proptest::prelude::*;
 
-fn octets(id: CommandId, status: u32, body: &[u8]) -> Vec<u8> {
-    let mut octets = (16 + body.len() as u32).to_be_bytes().to_vec();
-    octets.extend(id.0.to_be_bytes());
-    octets.extend(status.to_be_bytes());
-    octets.extend(77u32.to_be_bytes());
-    octets.extend(body);
-    octets
+fn bytes(id: CommandId, status: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = (16 + body.len() as u32).to_be_bytes().to_vec();
+    bytes.extend(id.0.to_be_bytes());
+    bytes.extend(status.to_be_bytes());
+    bytes.extend(77u32.to_be_bytes());
+    bytes.extend(body);
+    bytes
 }
 
-fn read<'a>(octets: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
-    let (header, body) = Header::read(octets).unwrap();
-    assert_eq!(header.command_length as usize, octets.len());
+fn read<'a>(bytes: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
+    let (header, body) = Header::read(bytes).unwrap();
+    assert_eq!(header.command_length as usize, bytes.len());
     decode(&Frame { header, body })
 }
 
@@ -24,20 +24,20 @@ fn read<'a>(octets: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
 const DELIVER_HEAD: &[u8] = b"\0\x01\x01491701234567\0\x05\x00Stentor\0\x04\0\0\0\0\x00\0\0\0";
 
 fn deliver(tail: &[u8]) -> Vec<u8> {
-    octets(CommandId::DELIVER_SM, 0, &[DELIVER_HEAD, tail].concat())
+    bytes(CommandId::DELIVER_SM, 0, &[DELIVER_HEAD, tail].concat())
 }
 
 fn check_deliver(tail: &[u8], check: impl FnOnce(ShortMessage<'_>, Quirks)) {
-    let octets = deliver(tail);
-    let decoded = read(&octets).unwrap();
+    let bytes = deliver(tail);
+    let decoded = read(&bytes).unwrap();
     let Pdu::DeliverSm(message) = decoded.pdu else { panic!("{decoded:?}") };
     assert_eq!(message.source.digits, b"491701234567");
     assert_eq!(message.destination.digits, b"Stentor");
     check(message, decoded.quirks);
 }
 
-fn check_error(octets: &[u8], reason: DecodeReason, status: CommandStatus) {
-    let error = read(octets).unwrap_err();
+fn check_error(bytes: &[u8], reason: DecodeReason, status: CommandStatus) {
+    let error = read(bytes).unwrap_err();
     assert_eq!((error.reason, error.status()), (reason, status));
     assert_eq!(error.header.sequence_number, 77, "the sequence number survives");
     assert!(error.header.command_id.name().is_some());
@@ -127,10 +127,10 @@ fn garbage_behind_a_receipt_does_not_cost_it() {
 #[test]
 fn no_text_no_payload_and_still_a_header_indicated() {
     let mut head = DELIVER_HEAD.to_vec();
-    let esm_class = head.iter().position(|octet| *octet == 4).unwrap();
+    let esm_class = head.iter().position(|byte| *byte == 4).unwrap();
     head[esm_class] = 0x40;
-    let octets = octets(CommandId::DELIVER_SM, 0, &[&head[..], b"\0"].concat());
-    let Ok(Decoded { pdu: Pdu::DeliverSm(message), .. }) = read(&octets) else { panic!() };
+    let bytes = bytes(CommandId::DELIVER_SM, 0, &[&head[..], b"\0"].concat());
+    let Ok(Decoded { pdu: Pdu::DeliverSm(message), .. }) = read(&bytes) else { panic!() };
     assert!(message.esm_class.has_udh());
     assert_eq!(message.user_data(), b"");
 }
@@ -144,35 +144,35 @@ fn the_text_may_be_in_the_payload() {
 #[test]
 fn a_string_without_nul_runs_to_the_end_and_no_further() {
     check_error(
-        &octets(CommandId::DELIVER_SM, 0, b"\0\x01\x01491701234567"),
+        &bytes(CommandId::DELIVER_SM, 0, b"\0\x01\x01491701234567"),
         DecodeReason::Truncated(Field::DestTon),
         CommandStatus::RINVCMDLEN,
     );
     check_error(
-        &octets(CommandId::SUBMIT_SM, 0, b"\0\x01\x01"),
+        &bytes(CommandId::SUBMIT_SM, 0, b"\0\x01\x01"),
         DecodeReason::Truncated(Field::SourceAddr),
         CommandStatus::RINVSRCADR,
     );
     check_error(
-        &octets(CommandId::SUBMIT_SM, 0, b"\0\x01\x01a\0\x01\x01"),
+        &bytes(CommandId::SUBMIT_SM, 0, b"\0\x01\x01a\0\x01\x01"),
         DecodeReason::Truncated(Field::DestinationAddr),
         CommandStatus::RINVDSTADR,
     );
     check_error(
-        &octets(CommandId::BIND_TRANSCEIVER, 0, b"AAAAAAAAAAAAAAAAAAAAAAAA"),
+        &bytes(CommandId::BIND_TRANSCEIVER, 0, b"AAAAAAAAAAAAAAAAAAAAAAAA"),
         DecodeReason::Truncated(Field::Password),
         CommandStatus::RINVCMDLEN,
     );
     check_error(
-        &octets(CommandId::SUBMIT_SM, 0, b""),
+        &bytes(CommandId::SUBMIT_SM, 0, b""),
         DecodeReason::Truncated(Field::ServiceType),
         CommandStatus::RINVCMDLEN,
     );
 }
 
 fn check_submit_resp(status: u32, body: &[u8], id: &[u8], quirks: Quirks) {
-    let octets = octets(CommandId::SUBMIT_SM_RESP, status, body);
-    let decoded = read(&octets).unwrap();
+    let bytes = bytes(CommandId::SUBMIT_SM_RESP, status, body);
+    let decoded = read(&bytes).unwrap();
     let Pdu::SubmitSmResp(resp) = decoded.pdu else { panic!("{decoded:?}") };
     assert_eq!((resp.message_id, decoded.quirks, decoded.header.command_status.0), (id, quirks, status));
 }
@@ -193,11 +193,11 @@ fn submit_sm_resp_in_all_its_shapes() {
 
 #[test]
 fn bind_resp_with_and_without_body() {
-    let with_body = octets(CommandId::BIND_TRANSCEIVER_RESP, 0, b"smsc\0\x02\x10\x00\x01\x34");
+    let with_body = bytes(CommandId::BIND_TRANSCEIVER_RESP, 0, b"smsc\0\x02\x10\x00\x01\x34");
     let Ok(Decoded { pdu: Pdu::BindResp(BindMode::Transceiver, resp), .. }) = read(&with_body) else { panic!() };
     assert_eq!(resp.system_id, b"smsc");
     assert_eq!(resp.tlvs.number(TlvTag::SC_INTERFACE_VERSION), Some(0x34));
-    let refused = octets(CommandId::BIND_RECEIVER_RESP, 0x0E, b"");
+    let refused = bytes(CommandId::BIND_RECEIVER_RESP, 0x0E, b"");
     let wanted = Pdu::BindResp(BindMode::Receiver, BindResp::default());
     assert_eq!(read(&refused).map(|decoded| (decoded.pdu, decoded.quirks)), Ok((wanted, Quirks::NONE)));
 }
@@ -210,33 +210,33 @@ fn a_bind_may_end_without_its_last_nul_or_with_more() {
         (b"me\0pw\0\0\x34\0\0", Quirks::MISSING_NUL),
         (b"me\0pw\0\0\x34\0\0\0more", Quirks::TRAILING),
     ] {
-        let octets = octets(CommandId::BIND_TRANSMITTER, 0, body);
+        let bytes = bytes(CommandId::BIND_TRANSMITTER, 0, body);
         let wanted = (Pdu::Bind(BindMode::Transmitter, bind), quirks);
-        assert_eq!(read(&octets).map(|decoded| (decoded.pdu, decoded.quirks)), Ok(wanted));
+        assert_eq!(read(&bytes).map(|decoded| (decoded.pdu, decoded.quirks)), Ok(wanted));
     }
     assert!(!format!("{bind:?}").contains("pw"), "a password is never printed");
 }
 
 #[test]
 fn pdus_without_a_body_forgive_one() {
-    let octets = octets(CommandId::ENQUIRE_LINK, 0, b"\0");
-    assert_eq!(read(&octets).map(|decoded| (decoded.pdu, decoded.quirks)), Ok((Pdu::EnquireLink, Quirks::TRAILING)));
+    let bytes = bytes(CommandId::ENQUIRE_LINK, 0, b"\0");
+    assert_eq!(read(&bytes).map(|decoded| (decoded.pdu, decoded.quirks)), Ok((Pdu::EnquireLink, Quirks::TRAILING)));
 }
 
 #[test]
 fn an_unknown_id_keeps_its_header_and_body() {
-    let octets = octets(CommandId(0x0000_0111), 0, b"abc");
-    let decoded = read(&octets).unwrap();
+    let bytes = bytes(CommandId(0x0000_0111), 0, b"abc");
+    let decoded = read(&bytes).unwrap();
     assert_eq!(decoded.pdu, Pdu::Unknown { id: CommandId(0x111), body: b"abc" });
     assert_eq!(decoded.header.sequence_number, 77);
 }
 
 #[test]
 fn query_sm_resp_of_a_refusal_may_be_empty() {
-    let refused = octets(CommandId::QUERY_SM_RESP, 0x67, b"");
+    let refused = bytes(CommandId::QUERY_SM_RESP, 0x67, b"");
     assert_eq!(read(&refused).map(|decoded| decoded.pdu), Ok(Pdu::QuerySmResp(QuerySmResp::default())));
     check_error(
-        &octets(CommandId::QUERY_SM_RESP, 0, b"17\0\0"),
+        &bytes(CommandId::QUERY_SM_RESP, 0, b"17\0\0"),
         DecodeReason::Truncated(Field::MessageState),
         CommandStatus::RINVCMDLEN,
     );
@@ -244,11 +244,11 @@ fn query_sm_resp_of_a_refusal_may_be_empty() {
 
 #[test]
 fn data_sm_and_alert_notification() {
-    let octets_of_data = octets(CommandId::DATA_SM, 0, b"\0\x01\x011\0\x01\x012\0\x04\0\0\x00\x1E\x00\x02a\0");
-    let Ok(Decoded { pdu: Pdu::DataSm(data), .. }) = read(&octets_of_data) else { panic!() };
+    let bytes_of_data = bytes(CommandId::DATA_SM, 0, b"\0\x01\x011\0\x01\x012\0\x04\0\0\x00\x1E\x00\x02a\0");
+    let Ok(Decoded { pdu: Pdu::DataSm(data), .. }) = read(&bytes_of_data) else { panic!() };
     assert_eq!((data.source.digits, data.destination.digits), (&b"1"[..], &b"2"[..]));
     assert_eq!(data.tlvs.receipted_message_id(), Some(&b"a"[..]));
-    let alert = octets(CommandId::ALERT_NOTIFICATION, 0, b"\x01\x011\0\x01\x012\0\x04\x22\x00\x01\x00");
+    let alert = bytes(CommandId::ALERT_NOTIFICATION, 0, b"\x01\x011\0\x01\x012\0\x04\x22\x00\x01\x00");
     let Ok(Decoded { pdu: Pdu::AlertNotification(alert), .. }) = read(&alert) else { panic!() };
     assert_eq!(alert.esme.digits, b"2");
     assert_eq!(alert.tlvs.iter().next(), Some(Ok(Tlv { tag: TlvTag::MS_AVAILABILITY_STATUS, value: &[0] })));
@@ -276,7 +276,7 @@ fn touch(decoded: &Decoded<'_>) {
         | Pdu::GenericNack
         | Pdu::Unknown { .. } => Tlvs::EMPTY,
     };
-    assert!(tlvs.iter().count() <= tlvs.octets().len() / 4 + 1);
+    assert!(tlvs.iter().count() <= tlvs.bytes().len() / 4 + 1);
     let _ = (tlvs.receipted_message_id(), tlvs.message_state(), tlvs.network_error_code(), tlvs.message_payload());
 }
 
@@ -293,23 +293,23 @@ proptest! {
         status in prop_oneof![Just(0u32), any::<u32>()],
         body in prop::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..120),
     ) {
-        let octets = octets(id, status, &body);
-        match read(&octets) {
+        let bytes = bytes(id, status, &body);
+        match read(&bytes) {
             Ok(decoded) => touch(&decoded),
             Err(error) => prop_assert!(!error.status().is_ok()),
         }
     }
 
     #[test]
-    fn damaged_messages_never_panic(at in 0usize..60, octet in any::<u8>(), cut in 0usize..60) {
-        let mut octets = deliver(b"\x05hello\x00\x1E\x00\x03abc\x04\x27\x00\x01\x02");
-        octets.truncate(octets.len().saturating_sub(cut).max(16));
-        let length = octets.len() as u32;
-        octets[..4].copy_from_slice(&length.to_be_bytes());
-        if let Some(damaged) = octets.get_mut(16 + at) {
-            *damaged = octet;
+    fn damaged_messages_never_panic(at in 0usize..60, byte in any::<u8>(), cut in 0usize..60) {
+        let mut bytes = deliver(b"\x05hello\x00\x1E\x00\x03abc\x04\x27\x00\x01\x02");
+        bytes.truncate(bytes.len().saturating_sub(cut).max(16));
+        let length = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&length.to_be_bytes());
+        if let Some(damaged) = bytes.get_mut(16 + at) {
+            *damaged = byte;
         }
-        if let Ok(decoded) = read(&octets) {
+        if let Ok(decoded) = read(&bytes) {
             touch(&decoded);
         }
     }
@@ -322,9 +322,9 @@ proptest! {
     ) {
         let mut stream = stream;
         if honest {
-            stream = stream.chunks(40).flat_map(|body| octets(CommandId(u32::from(body[0] % 12)), 0, body)).collect();
+            stream = stream.chunks(40).flat_map(|body| bytes(CommandId(u32::from(body[0] % 12)), 0, body)).collect();
         }
-        let mut framer = Framer::new(PDU_OCTETS_MAX);
+        let mut framer = Framer::new(PDU_BYTES_MAX);
         let mut frames = 0;
         for mut input in stream.chunks(piece) {
             while let Some(frame) = framer.next_frame(&mut input) {

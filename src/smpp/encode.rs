@@ -5,16 +5,16 @@
 //!
 //! Appends to the caller's buffer and allocates nothing else. After an error the buffer is unchanged.
 
-use super::field::{BIND_TEXT_OCTETS_MAX, Field};
-use super::framer::PDU_OCTETS_MAX;
-use super::pdu::{Address, Bind, CommandId, DataSm, HEADER_OCTETS, MessageResp, Pdu, QuerySmResp, ShortMessage};
+use super::field::{BIND_TEXT_BYTES_MAX, Field};
+use super::framer::PDU_BYTES_MAX;
+use super::pdu::{Address, Bind, CommandId, DataSm, HEADER_BYTES, MessageResp, Pdu, QuerySmResp, ShortMessage};
 use super::status::CommandStatus;
 use super::time_format::SmppTime;
 use super::tlv::{TlvTag, Tlvs};
 use std::fmt;
 
 /// Longest address in data_sm, in bytes; in all other PDUs it is 20.
-const DATA_ADDRESS_OCTETS_MAX: usize = 64;
+const DATA_ADDRESS_BYTES_MAX: usize = 64;
 
 /// Why a PDU was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum EncodeError {
         /// The field.
         field: Field,
         /// Length of the value in bytes.
-        octets: usize,
+        bytes: usize,
         /// Longest value in bytes.
         limit: usize,
     },
@@ -39,26 +39,26 @@ pub enum EncodeError {
         /// The parameter's tag.
         tag: TlvTag,
         /// Length of its value in bytes.
-        octets: usize,
+        bytes: usize,
     },
     /// The bytes given as optional parameters are cut off within a parameter.
     TlvsBroken,
-    /// The PDU is longer than [`PDU_OCTETS_MAX`]; this is its length in bytes.
+    /// The PDU is longer than [`PDU_BYTES_MAX`]; this is its length in bytes.
     PduTooLong(usize),
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EncodeError::TooLong { field, octets, limit } => {
-                write!(f, "{field} has {octets} bytes, at most {limit} fit")
+            EncodeError::TooLong { field, bytes, limit } => {
+                write!(f, "{field} has {bytes} bytes, at most {limit} fit")
             }
             EncodeError::NulWithin(field) => write!(f, "{field} contains a NUL"),
             EncodeError::NotATime(field) => write!(f, "{field} is not an SMPP time"),
             EncodeError::ShortMessageAndPayload => f.write_str("short_message and message_payload exclude each other"),
-            EncodeError::TlvLength { tag, octets } => write!(f, "{tag} cannot have {octets} bytes"),
+            EncodeError::TlvLength { tag, bytes } => write!(f, "{tag} cannot have {bytes} bytes"),
             EncodeError::TlvsBroken => f.write_str("optional parameters are cut off"),
-            EncodeError::PduTooLong(octets) => write!(f, "a PDU of {octets} bytes is over the limit"),
+            EncodeError::PduTooLong(bytes) => write!(f, "a PDU of {bytes} bytes is over the limit"),
         }
     }
 }
@@ -85,8 +85,8 @@ pub fn encode_header(out: &mut Vec<u8>, id: CommandId, status: CommandStatus, se
 }
 
 fn begin(out: &mut Vec<u8>, id: CommandId, status: CommandStatus, sequence: u32) {
-    let mut head = [0; HEADER_OCTETS];
-    head[0..4].copy_from_slice(&(HEADER_OCTETS as u32).to_be_bytes());
+    let mut head = [0; HEADER_BYTES];
+    head[0..4].copy_from_slice(&(HEADER_BYTES as u32).to_be_bytes());
     head[4..8].copy_from_slice(&id.0.to_be_bytes());
     head[8..12].copy_from_slice(&status.0.to_be_bytes());
     head[12..16].copy_from_slice(&sequence.to_be_bytes());
@@ -94,13 +94,13 @@ fn begin(out: &mut Vec<u8>, id: CommandId, status: CommandStatus, sequence: u32)
 }
 
 fn finish(out: &mut [u8], start: usize) -> Result<(), EncodeError> {
-    let octets = out.len() - start;
-    match u32::try_from(octets) {
-        Ok(length) if length <= PDU_OCTETS_MAX => {
+    let bytes = out.len() - start;
+    match u32::try_from(bytes) {
+        Ok(length) if length <= PDU_BYTES_MAX => {
             out[start..start + 4].copy_from_slice(&length.to_be_bytes());
             Ok(())
         }
-        Ok(_) | Err(_) => Err(EncodeError::PduTooLong(octets)),
+        Ok(_) | Err(_) => Err(EncodeError::PduTooLong(bytes)),
     }
 }
 
@@ -118,7 +118,7 @@ impl Writer<'_> {
             Pdu::DataSm(message) => self.data_sm(message),
             Pdu::Bind(_, bind) => self.bind(bind),
             Pdu::BindResp(_, resp) => {
-                if status.is_ok() || !resp.system_id.is_empty() || !resp.tlvs.octets().is_empty() {
+                if status.is_ok() || !resp.system_id.is_empty() || !resp.tlvs.bytes().is_empty() {
                     self.string(Field::SystemId, resp.system_id)?;
                 }
                 self.tlvs(resp.tlvs)
@@ -129,7 +129,7 @@ impl Writer<'_> {
             }
             Pdu::QuerySm(query) => {
                 self.string(Field::MessageId, query.message_id)?;
-                self.address(Field::SourceAddr, query.source, Field::SourceAddr.octets_max())
+                self.address(Field::SourceAddr, query.source, Field::SourceAddr.bytes_max())
             }
             Pdu::QuerySmResp(resp) => {
                 if !status.is_ok() && *resp == QuerySmResp::default() {
@@ -141,8 +141,8 @@ impl Writer<'_> {
                 Ok(())
             }
             Pdu::AlertNotification(alert) => {
-                self.address(Field::SourceAddr, alert.source, DATA_ADDRESS_OCTETS_MAX)?;
-                self.address(Field::EsmeAddr, alert.esme, DATA_ADDRESS_OCTETS_MAX)?;
+                self.address(Field::SourceAddr, alert.source, DATA_ADDRESS_BYTES_MAX)?;
+                self.address(Field::EsmeAddr, alert.esme, DATA_ADDRESS_BYTES_MAX)?;
                 self.tlvs(alert.tlvs)
             }
             Pdu::Unknown { body, .. } => {
@@ -154,16 +154,16 @@ impl Writer<'_> {
     }
 
     fn short_message(&mut self, message: &ShortMessage<'_>) -> Result<(), EncodeError> {
-        let octets = message.short_message.len();
-        let limit = Field::ShortMessage.octets_max();
-        let sm_length = u8::try_from(octets).ok().filter(|length| usize::from(*length) <= limit);
-        let sm_length = sm_length.ok_or(EncodeError::TooLong { field: Field::ShortMessage, octets, limit })?;
+        let bytes = message.short_message.len();
+        let limit = Field::ShortMessage.bytes_max();
+        let sm_length = u8::try_from(bytes).ok().filter(|length| usize::from(*length) <= limit);
+        let sm_length = sm_length.ok_or(EncodeError::TooLong { field: Field::ShortMessage, bytes, limit })?;
         if sm_length > 0 && message.tlvs.message_payload().is_some() {
             return Err(EncodeError::ShortMessageAndPayload);
         }
         self.string(Field::ServiceType, message.service_type)?;
-        self.address(Field::SourceAddr, message.source, Field::SourceAddr.octets_max())?;
-        self.address(Field::DestinationAddr, message.destination, Field::DestinationAddr.octets_max())?;
+        self.address(Field::SourceAddr, message.source, Field::SourceAddr.bytes_max())?;
+        self.address(Field::DestinationAddr, message.destination, Field::DestinationAddr.bytes_max())?;
         self.out.extend_from_slice(&[message.esm_class.0, message.protocol_id, message.priority_flag]);
         self.time(Field::ScheduleDeliveryTime, message.schedule_delivery_time)?;
         self.time(Field::ValidityPeriod, message.validity_period)?;
@@ -180,25 +180,25 @@ impl Writer<'_> {
 
     fn data_sm(&mut self, message: &DataSm<'_>) -> Result<(), EncodeError> {
         self.string(Field::ServiceType, message.service_type)?;
-        self.address(Field::SourceAddr, message.source, DATA_ADDRESS_OCTETS_MAX)?;
-        self.address(Field::DestinationAddr, message.destination, DATA_ADDRESS_OCTETS_MAX)?;
+        self.address(Field::SourceAddr, message.source, DATA_ADDRESS_BYTES_MAX)?;
+        self.address(Field::DestinationAddr, message.destination, DATA_ADDRESS_BYTES_MAX)?;
         self.out.extend_from_slice(&[message.esm_class.0, message.registered_delivery, message.data_coding]);
         self.tlvs(message.tlvs)
     }
 
     fn message_resp(&mut self, resp: &MessageResp<'_>, status: CommandStatus) -> Result<(), EncodeError> {
-        if status.is_ok() || !resp.message_id.is_empty() || !resp.tlvs.octets().is_empty() {
+        if status.is_ok() || !resp.message_id.is_empty() || !resp.tlvs.bytes().is_empty() {
             self.string(Field::MessageId, resp.message_id)?;
         }
         self.tlvs(resp.tlvs)
     }
 
     fn bind(&mut self, bind: &Bind<'_>) -> Result<(), EncodeError> {
-        self.string_up_to(Field::SystemId, bind.system_id, BIND_TEXT_OCTETS_MAX)?;
-        self.string_up_to(Field::Password, bind.password, BIND_TEXT_OCTETS_MAX)?;
-        self.string_up_to(Field::SystemType, bind.system_type, BIND_TEXT_OCTETS_MAX)?;
+        self.string_up_to(Field::SystemId, bind.system_id, BIND_TEXT_BYTES_MAX)?;
+        self.string_up_to(Field::Password, bind.password, BIND_TEXT_BYTES_MAX)?;
+        self.string_up_to(Field::SystemType, bind.system_type, BIND_TEXT_BYTES_MAX)?;
         self.out.extend_from_slice(&[bind.interface_version, bind.addr_ton, bind.addr_npi]);
-        self.string_up_to(Field::AddressRange, bind.address_range, BIND_TEXT_OCTETS_MAX)
+        self.string_up_to(Field::AddressRange, bind.address_range, BIND_TEXT_BYTES_MAX)
     }
 
     fn address(&mut self, field: Field, address: Address<'_>, limit: usize) -> Result<(), EncodeError> {
@@ -207,12 +207,12 @@ impl Writer<'_> {
     }
 
     fn string(&mut self, field: Field, text: &[u8]) -> Result<(), EncodeError> {
-        self.string_up_to(field, text, field.octets_max())
+        self.string_up_to(field, text, field.bytes_max())
     }
 
     fn string_up_to(&mut self, field: Field, text: &[u8], limit: usize) -> Result<(), EncodeError> {
         if text.len() > limit {
-            return Err(EncodeError::TooLong { field, octets: text.len(), limit });
+            return Err(EncodeError::TooLong { field, bytes: text.len(), limit });
         }
         if text.contains(&0) {
             return Err(EncodeError::NulWithin(field));
@@ -233,10 +233,10 @@ impl Writer<'_> {
         for tlv in tlvs {
             let tlv = tlv.map_err(|_| EncodeError::TlvsBroken)?;
             if !tlv.tag.fits(tlv.value.len()) {
-                return Err(EncodeError::TlvLength { tag: tlv.tag, octets: tlv.value.len() });
+                return Err(EncodeError::TlvLength { tag: tlv.tag, bytes: tlv.value.len() });
             }
         }
-        self.out.extend_from_slice(tlvs.octets());
+        self.out.extend_from_slice(tlvs.bytes());
         Ok(())
     }
 }

@@ -48,9 +48,9 @@ fn the_sample_bind_of_the_specification() {
 }
 
 #[test]
-fn every_limit_is_kept_to_the_octet() {
+fn every_limit_is_kept_to_the_byte() {
     let long = [b'7'; 300];
-    let over = |field: Field, octets, limit| EncodeError::TooLong { field, octets, limit };
+    let over = |field: Field, bytes, limit| EncodeError::TooLong { field, bytes, limit };
     let check = |limit: usize, field: Field, pdu: &dyn Fn(&'static [u8]) -> Pdu<'static>| {
         let long: &'static [u8] = &[b'7'; 300];
         written(CommandStatus::ROK, &pdu(&long[..limit]));
@@ -101,7 +101,7 @@ fn times_are_empty_or_times() {
 #[test]
 fn parameters_are_checked() {
     let mut payload = Vec::new();
-    TlvWriter::new(&mut payload).octets(TlvTag::MESSAGE_PAYLOAD, b"text").unwrap();
+    TlvWriter::new(&mut payload).bytes(TlvTag::MESSAGE_PAYLOAD, b"text").unwrap();
     check_refused(
         Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(&payload), ..message() }),
         EncodeError::ShortMessageAndPayload,
@@ -112,14 +112,14 @@ fn parameters_are_checked() {
     );
     check_refused(
         Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(b"\x02\x0C\x00\x01\x07"), ..message() }),
-        EncodeError::TlvLength { tag: TlvTag::SAR_MSG_REF_NUM, octets: 1 },
+        EncodeError::TlvLength { tag: TlvTag::SAR_MSG_REF_NUM, bytes: 1 },
     );
     check_refused(
         Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(b"\x02\x0C\x00\x02\x07"), ..message() }),
         EncodeError::TlvsBroken,
     );
     let mut huge = Vec::new();
-    TlvWriter::new(&mut huge).octets(TlvTag::MESSAGE_PAYLOAD, &[0; 65_535]).unwrap();
+    TlvWriter::new(&mut huge).bytes(TlvTag::MESSAGE_PAYLOAD, &[0; 65_535]).unwrap();
     let over = ShortMessage { tlvs: Tlvs::new(&huge), short_message: b"", ..ShortMessage::default() };
     check_refused(Pdu::SubmitSm(over), EncodeError::PduTooLong(16 + 17 + 4 + 65_535));
 }
@@ -142,8 +142,8 @@ fn a_refusal_that_says_something_goes_with_its_body() {
         Pdu::BindResp(BindMode::Receiver, BindResp { system_id: b"", tlvs: Tlvs::new(b"\x02\x10\x00\x01\x34") }),
         Pdu::SubmitSmResp(MessageResp { message_id: b"", tlvs: Tlvs::new(b"\x04\x25\x00\x01\x02") }),
     ] {
-        let octets = written(CommandStatus::RSYSERR, &pdu);
-        let (header, body) = Header::read(&octets).unwrap();
+        let bytes = written(CommandStatus::RSYSERR, &pdu);
+        let (header, body) = Header::read(&bytes).unwrap();
         assert_eq!(decode(&Frame { header, body }).map(|decoded| decoded.pdu), Ok(pdu));
     }
 }
@@ -186,8 +186,8 @@ fn borrowed((ton, npi, digits): &OwnedAddress) -> Address<'_> {
 }
 
 fn tlvs(id: bool, state: bool, reference: bool, vendor: Option<Vec<u8>>) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let mut writer = TlvWriter::new(&mut octets);
+    let mut bytes = Vec::new();
+    let mut writer = TlvWriter::new(&mut bytes);
     if reference {
         writer.u16(TlvTag::SAR_MSG_REF_NUM, 0x1234).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3).u8(TlvTag::SAR_SEGMENT_SEQNUM, 1);
     }
@@ -195,12 +195,12 @@ fn tlvs(id: bool, state: bool, reference: bool, vendor: Option<Vec<u8>>) -> Vec<
         writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"0a1b2c").unwrap();
     }
     if state {
-        writer.u8(TlvTag::MESSAGE_STATE, 2).octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 17]).unwrap();
+        writer.u8(TlvTag::MESSAGE_STATE, 2).bytes(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 17]).unwrap();
     }
     if let Some(value) = vendor {
-        writer.octets(TlvTag(0x1401), &value).unwrap();
+        writer.bytes(TlvTag(0x1401), &value).unwrap();
     }
-    octets
+    bytes
 }
 
 proptest! {

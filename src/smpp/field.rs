@@ -44,7 +44,7 @@ pub enum Field {
 
 /// Longest text field of a bind that is written, in bytes. SMPP 3.4 allows less, but carriers that assign longer names and
 /// passwords accept them.
-pub const BIND_TEXT_OCTETS_MAX: usize = 255;
+pub const BIND_TEXT_BYTES_MAX: usize = 255;
 
 impl Field {
     /// The name in the specification.
@@ -86,7 +86,7 @@ impl Field {
     }
 
     /// Longest value of a text field in bytes, without its NUL (SMPP 3.4 §4). For fields of one byte: 1.
-    pub const fn octets_max(self) -> usize {
+    pub const fn bytes_max(self) -> usize {
         match self {
             Field::ServiceType => 5,
             Field::Password => 8,

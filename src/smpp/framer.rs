@@ -7,19 +7,19 @@
 //! - Each call consumes input or returns `None`, so a loop over it ends.
 //! - A byte is copied at most once, and only if its PDU did not arrive in one piece: PDUs in one piece are returned as
 //!   slices of the caller's own buffer.
-//! - The carry never holds more than one PDU, hence never more than `pdu_octets_max`; it grows with the bytes that arrive,
+//! - The carry never holds more than one PDU, hence never more than `pdu_bytes_max`; it grows with the bytes that arrive,
 //!   not with the length that a PDU claims.
 
-use super::pdu::{CommandId, HEADER_OCTETS, Header};
+use super::pdu::{CommandId, HEADER_BYTES, Header};
 use super::status::CommandStatus;
 use std::fmt;
 
 /// Highest `command_length` that `encode` writes, and a sensible limit for a [`Framer`]. The length field of message_payload
 /// alone allows 64 KiB, but no carrier accepts more than a few KiB.
-pub const PDU_OCTETS_MAX: u32 = 64 * 1024;
+pub const PDU_BYTES_MAX: u32 = 64 * 1024;
 
 /// Bytes kept of a stream that could not be cut, for diagnosis.
-pub const BROKEN_OCTETS_MAX: usize = 64;
+pub const BROKEN_BYTES_MAX: usize = 64;
 
 /// One PDU as received: a header and an undecoded body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,16 +79,16 @@ impl std::error::Error for FramingError {}
 /// Cuts a stream into frames. Keeps the beginning of a PDU until the rest of it arrives.
 #[derive(Debug)]
 pub struct Framer {
-    pdu_octets_max: u32,
+    pdu_bytes_max: u32,
     carry: Vec<u8>,
     carry_given: bool,
     failed: bool,
 }
 
 impl Framer {
-    /// A framer for PDUs of at most `pdu_octets_max` bytes; values below the length of a header count as that length.
-    pub fn new(pdu_octets_max: u32) -> Self {
-        Framer { pdu_octets_max: pdu_octets_max.max(16), carry: Vec::new(), carry_given: false, failed: false }
+    /// A framer for PDUs of at most `pdu_bytes_max` bytes; values below the length of a header count as that length.
+    pub fn new(pdu_bytes_max: u32) -> Self {
+        Framer { pdu_bytes_max: pdu_bytes_max.max(16), carry: Vec::new(), carry_given: false, failed: false }
     }
 
     /// The next PDU, taken off the front of `input`. `None` when all of `input` is consumed; an incomplete PDU at its end is
@@ -122,8 +122,8 @@ impl Framer {
         }
     }
 
-    /// After an error: the first bytes of the PDU that could not be cut, at most [`BROKEN_OCTETS_MAX`].
-    pub fn broken_octets(&self) -> &[u8] {
+    /// After an error: the first bytes of the PDU that could not be cut, at most [`BROKEN_BYTES_MAX`].
+    pub fn broken_bytes(&self) -> &[u8] {
         if self.failed { &self.carry } else { &[] }
     }
 
@@ -155,33 +155,33 @@ impl Framer {
         Ok(self.carry.len() == length)
     }
 
-    fn carry_up_to(&mut self, octets: usize, input: &mut &[u8]) {
-        let missing = octets.saturating_sub(self.carry.len()).min(input.len());
+    fn carry_up_to(&mut self, bytes: usize, input: &mut &[u8]) {
+        let missing = bytes.saturating_sub(self.carry.len()).min(input.len());
         let (taken, rest) = input.split_at(missing);
         self.carry.extend_from_slice(taken);
         *input = rest;
     }
 
-    fn length(&self, octets: &[u8]) -> Result<Option<usize>, FramingError> {
-        let Some(first) = octets.first_chunk::<4>() else {
+    fn length(&self, bytes: &[u8]) -> Result<Option<usize>, FramingError> {
+        let Some(first) = bytes.first_chunk::<4>() else {
             return Ok(None);
         };
         let command_length = u32::from_be_bytes(*first);
-        if (HEADER_OCTETS as u32..=self.pdu_octets_max).contains(&command_length) {
+        if (HEADER_BYTES as u32..=self.pdu_bytes_max).contains(&command_length) {
             return Ok(Some(command_length as usize));
         }
         Err(match stranger(*first) {
             Some(stranger) => FramingError::Stranger(stranger),
-            None if command_length < HEADER_OCTETS as u32 => FramingError::TooShort(command_length),
-            None => FramingError::TooLong { command_length, limit: self.pdu_octets_max },
+            None if command_length < HEADER_BYTES as u32 => FramingError::TooShort(command_length),
+            None => FramingError::TooLong { command_length, limit: self.pdu_bytes_max },
         })
     }
 
     fn fail(&mut self, error: FramingError, input: &mut &[u8]) -> FramingError {
         self.failed = true;
-        let octets = std::mem::take(&mut self.carry);
+        let bytes = std::mem::take(&mut self.carry);
         // The carry comes first. It is four bytes long if the length in it is found to be impossible.
-        self.carry = octets.iter().chain(input.iter()).take(BROKEN_OCTETS_MAX).copied().collect();
+        self.carry = bytes.iter().chain(input.iter()).take(BROKEN_BYTES_MAX).copied().collect();
         *input = &[];
         error
     }
@@ -189,8 +189,8 @@ impl Framer {
 
 impl Header {
     /// Reads the first sixteen bytes, and returns the bytes after them as well. `None` if there are fewer.
-    pub fn read(octets: &[u8]) -> Option<(Header, &[u8])> {
-        let (head, body) = octets.split_first_chunk::<HEADER_OCTETS>()?;
+    pub fn read(bytes: &[u8]) -> Option<(Header, &[u8])> {
+        let (head, body) = bytes.split_first_chunk::<HEADER_BYTES>()?;
         let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let header = Header {
             command_length: word(0),
@@ -217,12 +217,12 @@ mod tests {
     use super::*;
 
     fn pdu(sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut octets = (16 + body.len() as u32).to_be_bytes().to_vec();
-        octets.extend(4u32.to_be_bytes());
-        octets.extend(0u32.to_be_bytes());
-        octets.extend(sequence.to_be_bytes());
-        octets.extend(body);
-        octets
+        let mut bytes = (16 + body.len() as u32).to_be_bytes().to_vec();
+        bytes.extend(4u32.to_be_bytes());
+        bytes.extend(0u32.to_be_bytes());
+        bytes.extend(sequence.to_be_bytes());
+        bytes.extend(body);
+        bytes
     }
 
     fn drain(framer: &mut Framer, mut input: &[u8], into: &mut Vec<(u32, Vec<u8>)>) -> Result<(), FramingError> {
@@ -239,7 +239,7 @@ mod tests {
         let wanted: Vec<_> = (1..=4u32).map(|n| (n, vec![n as u8; n as usize * 7 - 7])).collect();
         let stream: Vec<u8> = wanted.iter().flat_map(|(sequence, body)| pdu(*sequence, body)).collect();
         for piece in 1..=stream.len() {
-            let mut framer = Framer::new(PDU_OCTETS_MAX);
+            let mut framer = Framer::new(PDU_BYTES_MAX);
             let mut found = Vec::new();
             for chunk in stream.chunks(piece) {
                 drain(&mut framer, chunk, &mut found).unwrap();
@@ -252,12 +252,12 @@ mod tests {
 
     fn check_fatal(stream: &[u8], wanted: FramingError) {
         for piece in [1, 3, stream.len()] {
-            let mut framer = Framer::new(PDU_OCTETS_MAX);
+            let mut framer = Framer::new(PDU_BYTES_MAX);
             let mut found = Vec::new();
             let error = stream.chunks(piece).find_map(|chunk| drain(&mut framer, chunk, &mut found).err());
             assert_eq!(error, Some(wanted));
             assert!(found.is_empty());
-            let broken = framer.broken_octets();
+            let broken = framer.broken_bytes();
             assert!(stream.starts_with(broken) && broken.len() >= 4.min(stream.len()), "{broken:?}");
             assert_eq!(framer.begun().len(), 0);
             assert_eq!(drain(&mut framer, &pdu(1, b""), &mut found), Ok(()));
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_promised_length_reserves_nothing() {
-        let mut framer = Framer::new(PDU_OCTETS_MAX);
+        let mut framer = Framer::new(PDU_BYTES_MAX);
         assert!(framer.next_frame(&mut &[0, 1, 0, 0, 0][..]).is_none());
         assert!(framer.carry.capacity() < 64);
     }
@@ -291,7 +291,7 @@ mod tests {
     fn a_whole_pdu_is_not_copied() {
         let stream = pdu(1, b"body");
         let mut input = &stream[..];
-        let mut framer = Framer::new(PDU_OCTETS_MAX);
+        let mut framer = Framer::new(PDU_BYTES_MAX);
         let frame = framer.next_frame(&mut input).unwrap().unwrap();
         assert_eq!(frame.body.as_ptr(), stream[16..].as_ptr());
     }

@@ -7,7 +7,7 @@
 use super::coding::{DataCoding, DefaultAlphabet};
 use super::decode::decode;
 use super::encode::encode;
-use super::framer::{Framer, PDU_OCTETS_MAX};
+use super::framer::{Framer, PDU_BYTES_MAX};
 use super::pdu::{Bind, BindMode, BindResp, INTERFACE_VERSION_3_4, Pdu, QuerySmResp, ShortMessage};
 use super::receipt::Receipt;
 use super::session::{Event, Options, Session};
@@ -27,7 +27,7 @@ pub fn decode_everything(data: &[u8]) {
     let piece = usize::from(*piece) + 1;
     read_stream(stream, piece);
     read_text(stream);
-    let options = Options { window: 4, backlog_octets_max: 4096, ..Options::default() };
+    let options = Options { window: 4, backlog_bytes_max: 4096, ..Options::default() };
     for mut session in [client(&options), server(&options), Session::server(&options, 0)] {
         drive(&mut session, stream, piece);
         outlive(&mut session);
@@ -39,7 +39,7 @@ pub fn decode_everything(data: &[u8]) {
 /// # Panics
 /// If the framer makes no progress, or a PDU that was read and accepted by the encoder reads differently afterwards.
 pub fn read_stream(stream: &[u8], piece: usize) {
-    let mut framer = Framer::new(PDU_OCTETS_MAX);
+    let mut framer = Framer::new(PDU_BYTES_MAX);
     let mut frames = 0;
     for mut input in stream.chunks(piece.max(1)) {
         while let Some(frame) = framer.next_frame(&mut input) {
@@ -55,10 +55,10 @@ pub fn read_stream(stream: &[u8], piece: usize) {
 }
 
 /// Reads the bytes as a receipt, as user data in every coding, and as a time.
-pub fn read_text(octets: &[u8]) {
-    let _ = SmppTime::parse(octets);
-    let _ = Receipt::parse_text(octets);
-    if let Some((data_coding, user_data)) = octets.split_first() {
+pub fn read_text(bytes: &[u8]) {
+    let _ = SmppTime::parse(bytes);
+    let _ = Receipt::parse_text(bytes);
+    if let Some((data_coding, user_data)) = bytes.split_first() {
         for has_header in [false, true] {
             let _ = decode_user_data(DataCoding(*data_coding), DefaultAlphabet::Gsm7, has_header, user_data);
         }
@@ -96,7 +96,7 @@ fn read_body(pdu: &Pdu<'_>) {
 }
 
 fn read_parameters(tlvs: Tlvs<'_>) {
-    assert!(tlvs.iter().count() <= tlvs.octets().len() / 4 + 1);
+    assert!(tlvs.iter().count() <= tlvs.bytes().len() / 4 + 1);
     let _ = (tlvs.receipted_message_id(), tlvs.message_state(), tlvs.network_error_code(), tlvs.message_payload());
 }
 
@@ -104,10 +104,10 @@ fn read_parameters(tlvs: Tlvs<'_>) {
 fn write_again(pdu: &Pdu<'_>, status: CommandStatus) {
     let mut out = Vec::new();
     if encode(&mut out, 1, status, pdu).is_err() {
-        assert!(out.is_empty(), "a refused PDU left octets behind");
+        assert!(out.is_empty(), "a refused PDU left bytes behind");
         return;
     }
-    let mut framer = Framer::new(PDU_OCTETS_MAX);
+    let mut framer = Framer::new(PDU_BYTES_MAX);
     let mut input = &out[..];
     let frame = framer.next_frame(&mut input).and_then(Result::ok);
     let again = frame.and_then(|frame| decode(&frame).ok());
@@ -139,9 +139,9 @@ fn server(options: &Options) -> Session<u64> {
 }
 
 fn bring(session: &mut Session<u64>, pdu: &Pdu<'_>) {
-    let mut octets = Vec::new();
-    encode(&mut octets, 1, CommandStatus::ROK, pdu).expect("a PDU of constants can be written");
-    drive(session, &octets, octets.len());
+    let mut bytes = Vec::new();
+    encode(&mut bytes, 1, CommandStatus::ROK, pdu).expect("a PDU of constants can be written");
+    drive(session, &bytes, bytes.len());
 }
 
 /// Feeds a session and answers each request at once; an answer that the session refuses is not a finding.
@@ -181,7 +181,7 @@ fn drive(session: &mut Session<u64>, stream: &[u8], piece: usize) {
             };
         }
         assert!(input.is_empty(), "the session left input behind");
-        assert!(session.backlog_octets() <= 16 * 1024, "answers pile up");
+        assert!(session.backlog_bytes() <= 16 * 1024, "answers pile up");
         out.clear();
         if number % 2 == 0 && session.poll_transmit(&mut out) {
             session.handle_written(out.len());
@@ -227,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn blind_octets_find_nothing(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn blind_bytes_find_nothing(data in prop::collection::vec(any::<u8>(), 0..200)) {
             decode_everything(&data);
         }
     }

@@ -117,10 +117,10 @@ pub(super) fn count_ascii(text: &str) -> Option<usize> {
     let mut count = text.len();
     for block in text.as_bytes().chunks(128) {
         let (mut shifted, mut refused) = (0u8, false);
-        for &octet in block {
-            let feed = octet == 0x0C;
-            shifted += u8::from(octet.wrapping_sub(0x5B) < 4 || octet.wrapping_sub(0x7B) < 4 || feed);
-            refused |= octet >= 0x7F || octet == b'`' || octet < 0x20 && octet != b'\n' && octet != b'\r' && !feed;
+        for &byte in block {
+            let feed = byte == 0x0C;
+            shifted += u8::from(byte.wrapping_sub(0x5B) < 4 || byte.wrapping_sub(0x7B) < 4 || feed);
+            refused |= byte >= 0x7F || byte == b'`' || byte < 0x20 && byte != b'\n' && byte != b'\r' && !feed;
         }
         if refused {
             return None;
@@ -131,8 +131,8 @@ pub(super) fn count_ascii(text: &str) -> Option<usize> {
 }
 
 /// The septet of an ASCII byte that takes exactly one.
-const fn plain(octet: u8) -> u8 {
-    match octet {
+const fn plain(byte: u8) -> u8 {
+    match byte {
         b'@' => 0x00,
         b'$' => 0x02,
         b'_' => 0x11,
@@ -160,13 +160,13 @@ pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
 }
 
 /// Unpacks at most `count` septets after skipping `fill` bits; fewer if the bytes end.
-pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
+pub fn unpack(bytes: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
     let fill = usize::from(fill.min(6));
-    let present = (octets.len() * 8).saturating_sub(fill) / 7;
+    let present = (bytes.len() * 8).saturating_sub(fill) / 7;
     out.extend((0..count.min(present)).map(|index| {
         let bit = fill + index * 7;
-        let low = octets.get(bit / 8).copied().unwrap_or(0);
-        let high = octets.get(bit / 8 + 1).copied().unwrap_or(0);
+        let low = bytes.get(bit / 8).copied().unwrap_or(0);
+        let high = bytes.get(bit / 8 + 1).copied().unwrap_or(0);
         (u16::from_le_bytes([low, high]) >> (bit % 8)) as u8 & 0x7F
     }));
 }

@@ -185,9 +185,9 @@ proptest! {
     }
 
     #[test]
-    fn decoding_never_fails(octets in prop::collection::vec(any::<u8>(), 0..300), single in 0u8..20, locking in 0u8..20) {
+    fn decoding_never_fails(bytes in prop::collection::vec(any::<u8>(), 0..300), single in 0u8..20, locking in 0u8..20) {
         let tables = Tables::national(Language::from_identifier(single), Language::from_identifier(locking));
-        decoded(tables, &octets);
-        unpack(&octets, single, 200, &mut Vec::new());
+        decoded(tables, &bytes);
+        unpack(&bytes, single, 200, &mut Vec::new());
     }
 }

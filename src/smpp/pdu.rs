@@ -13,7 +13,7 @@ use super::status::CommandStatus;
 use super::tlv::Tlvs;
 
 /// Length of a PDU header in bytes; the lowest valid `command_length`.
-pub const HEADER_OCTETS: usize = 16;
+pub const HEADER_BYTES: usize = 16;
 
 /// This bit, set in the id of a request, gives the id of its response.
 const RESPONSE_BIT: u32 = 0x8000_0000;

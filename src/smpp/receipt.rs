@@ -154,8 +154,8 @@ pub enum NetworkError {
 
 impl NetworkError {
     /// Reads the parameter; defined for all values.
-    pub const fn read(octets: [u8; 3]) -> Self {
-        match octets {
+    pub const fn read(bytes: [u8; 3]) -> Self {
+        match bytes {
             [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
                 Self::Digits((a - b'0') as u16 * 100 + (b - b'0') as u16 * 10 + (c - b'0') as u16)
             }
@@ -227,7 +227,7 @@ impl<'a> Receipt<'a> {
         let mut rest = text;
         for (name, field) in PLAIN {
             rest = rest.strip_prefix(name)?;
-            let (word, after) = rest.split_at(rest.iter().position(|&octet| ends_value(octet))?);
+            let (word, after) = rest.split_at(rest.iter().position(|&byte| ends_value(byte))?);
             if word.is_empty() || after.first() != Some(&b' ') || field_at(rest).is_some() {
                 return None;
             }
@@ -281,7 +281,7 @@ impl<'a> Receipt<'a> {
     /// `00,0210021543,…`: an error number, then the date, without an id. 0 means delivered; the meaning of other numbers
     /// differs between carriers, so the state must then come from the parameter.
     fn read_comma_list(&mut self, text: &'a [u8]) {
-        let mut items = text.splitn(3, |&octet| octet == b',').map(trimmed);
+        let mut items = text.splitn(3, |&byte| byte == b',').map(trimmed);
         let (Some(error), Some(date)) = (items.next(), items.next()) else {
             return;
         };
@@ -332,18 +332,18 @@ const PLAIN: [(&[u8], Field); 7] = [
 /// The classes of each byte value in the text of a receipt. A table, because it is needed for each byte of each receipt.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
-    let mut octet = 0_u8;
+    let mut byte = 0_u8;
     loop {
-        classes[octet as usize] = match octet.to_ascii_uppercase() {
+        classes[byte as usize] = match byte.to_ascii_uppercase() {
             b' ' | b'\t' | b'\r' | b'\n' | 0 => BLANK,
             b',' | b';' | b'|' => SEPARATOR,
             b'I' | b'S' | b'D' | b'E' | b'T' => INITIAL,
             _ => 0,
         };
-        if octet == u8::MAX {
+        if byte == u8::MAX {
             break classes;
         }
-        octet += 1;
+        byte += 1;
     }
 };
 const BLANK: u8 = 1;
@@ -351,8 +351,8 @@ const SEPARATOR: u8 = 2;
 /// A letter with which the name of a field begins.
 const INITIAL: u8 = 4;
 
-const fn is_one_of(octet: u8, classes: u8) -> bool {
-    CLASSES[octet as usize] & classes != 0
+const fn is_one_of(byte: u8, classes: u8) -> bool {
+    CLASSES[byte as usize] & classes != 0
 }
 
 /// The names that begin with a letter, without blanks and underscores.
@@ -375,36 +375,36 @@ const fn names(initial: u8) -> &'static [(&'static [u8], Field)] {
 /// The next field and the text after its colon. A name is recognised only at the beginning or after the end of a value.
 fn next_field(text: &[u8]) -> Option<(Field, &[u8])> {
     let mut may_begin = true;
-    for (at, &octet) in text.iter().enumerate() {
+    for (at, &byte) in text.iter().enumerate() {
         if may_begin && let Some(found) = field_at(text.get(at..)?) {
             return Some(found);
         }
-        may_begin = ends_value(octet);
+        may_begin = ends_value(byte);
     }
     None
 }
 
 /// The field whose name begins exactly here.
 fn field_at(text: &[u8]) -> Option<(Field, &[u8])> {
-    let &initial = text.first().filter(|octet| is_one_of(**octet, INITIAL))?;
+    let &initial = text.first().filter(|byte| is_one_of(**byte, INITIAL))?;
     names(initial).iter().find_map(|&(name, field)| Some((field, after_name(text, name)?)))
 }
 
 /// The text after a name and its colon. The name may be written with blanks, underscores and hyphens in it.
 fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
-    let mut octets = text.iter();
+    let mut bytes = text.iter();
     for (place, letter) in name.iter().enumerate() {
         loop {
-            let octet = octets.next()?;
-            if octet.to_ascii_uppercase() == *letter {
+            let byte = bytes.next()?;
+            if byte.to_ascii_uppercase() == *letter {
                 break;
             }
-            if place == 0 || !matches!(octet, b' ' | b'_' | b'-') {
+            if place == 0 || !matches!(byte, b' ' | b'_' | b'-') {
                 return None;
             }
         }
     }
-    (*octets.find(|octet| **octet != b' ')? == b':').then_some(octets.as_slice())
+    (*bytes.find(|byte| **byte != b' ')? == b':').then_some(bytes.as_slice())
 }
 
 /// The value at the beginning, and the text after it. A comma ends a value only if a field follows, because ids may
@@ -413,7 +413,7 @@ fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
     if is_last {
         return (trimmed(text), &[]);
     }
-    let blanks = text.iter().take_while(|octet| is_blank(**octet)).count();
+    let blanks = text.iter().take_while(|byte| is_blank(**byte)).count();
     let text = text.get(blanks..).unwrap_or_default();
     let end = if field_at(text).is_some() { 0 } else { value_len(text, field) };
     let (value, rest) = text.split_at(end);
@@ -423,10 +423,10 @@ fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
 /// The length of a value that does not begin with the name of a field.
 fn value_len(text: &[u8], field: Field) -> usize {
     let mut from = 0;
-    while let Some(step) = text.get(from..).and_then(|rest| rest.iter().position(|&octet| ends_value(octet))) {
+    while let Some(step) = text.get(from..).and_then(|rest| rest.iter().position(|&byte| ends_value(byte))) {
         let (at, rest) = (from + step, text.get(from + step + 1..).unwrap_or_default());
         let needs_no_field = match text.get(at) {
-            Some(&octet) if is_blank(octet) => field != Field::Text,
+            Some(&byte) if is_blank(byte) => field != Field::Text,
             Some(_) | None => rest.is_empty(),
         };
         if needs_no_field || field_at(trimmed_start(rest)).is_some() {
@@ -437,28 +437,28 @@ fn value_len(text: &[u8], field: Field) -> usize {
     text.len()
 }
 
-const fn ends_value(octet: u8) -> bool {
-    is_one_of(octet, BLANK | SEPARATOR)
+const fn ends_value(byte: u8) -> bool {
+    is_one_of(byte, BLANK | SEPARATOR)
 }
 
-const fn is_blank(octet: u8) -> bool {
-    is_one_of(octet, BLANK)
+const fn is_blank(byte: u8) -> bool {
+    is_one_of(byte, BLANK)
 }
 
-fn trimmed_start(octets: &[u8]) -> &[u8] {
-    let blanks = octets.iter().take_while(|octet| is_blank(**octet)).count();
-    octets.get(blanks..).unwrap_or_default()
+fn trimmed_start(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| is_blank(**byte)).count();
+    bytes.get(blanks..).unwrap_or_default()
 }
 
 /// The bytes without blanks and NULs at both ends.
-pub(super) fn trimmed(octets: &[u8]) -> &[u8] {
-    let octets = trimmed_start(octets);
-    let blanks = octets.iter().rev().take_while(|octet| is_blank(**octet)).count();
-    octets.get(..octets.len() - blanks).unwrap_or_default()
+pub(super) fn trimmed(bytes: &[u8]) -> &[u8] {
+    let bytes = trimmed_start(bytes);
+    let blanks = bytes.iter().rev().take_while(|byte| is_blank(**byte)).count();
+    bytes.get(..bytes.len() - blanks).unwrap_or_default()
 }
 
-fn all_digits(octets: &[u8]) -> bool {
-    octets.iter().all(u8::is_ascii_digit)
+fn all_digits(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_digit)
 }
 
 fn starts_with(word: &[u8], known: &[u8]) -> bool {
@@ -479,7 +479,7 @@ fn narrow<'a>(text: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     } else if begins(|&[low, high]| high == 0 && low != 0) {
         scratch.extend(pairs.iter().map(|&[low, high]| if high == 0 { low } else { b'?' }));
     } else if text.contains(&UNDERSCORE) {
-        scratch.extend(text.iter().map(|&octet| if octet == UNDERSCORE { b'_' } else { octet }));
+        scratch.extend(text.iter().map(|&byte| if byte == UNDERSCORE { b'_' } else { byte }));
     } else {
         return text;
     }

@@ -25,7 +25,7 @@ impl ReceiptDate {
     /// 10 digits are `YYMMDDhhmm`; 12 are `YYMMDDhhmmss`, or `YYYYMMDDhhmm` if the former is not a valid date; 14 are
     /// `YYYYMMDDhhmmss`, or `YYMMDDhhmmss` and two more digits; the last two formats are also tried for longer runs of digits.
     pub fn read(field: &[u8]) -> Option<Self> {
-        let digits = field.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let field = field.get(..digits)?;
         match digits {
             0..=9 => None,

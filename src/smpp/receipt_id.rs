@@ -18,10 +18,10 @@ const DECIMAL_MAX: usize = 78;
 /// choose the ids.
 ///
 /// Words of 8 bytes, little endian, the last one padded with zeros, the length mixed in first; multiply and fold.
-pub const fn id_hash(seed: u64, octets: &[u8]) -> u64 {
+pub const fn id_hash(seed: u64, bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut hash = fold(seed ^ ODD, octets.len() as u64 ^ 0xD6E8_FEB8_6659_FD93);
-    let mut rest = octets;
+    let mut hash = fold(seed ^ ODD, bytes.len() as u64 ^ 0xD6E8_FEB8_6659_FD93);
+    let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         hash = fold(hash ^ u64::from_le_bytes(*word), ODD);
         rest = after;
@@ -82,7 +82,7 @@ fn without_zeros(id: &[u8]) -> &[u8] {
     if !id.starts_with(b"0") || !id.iter().all(u8::is_ascii_hexdigit) {
         return id;
     }
-    let zeros = id.iter().take_while(|&&octet| octet == b'0').count();
+    let zeros = id.iter().take_while(|&&byte| byte == b'0').count();
     id.get(zeros.min(id.len() - 1)..).unwrap_or(id)
 }
 
@@ -95,9 +95,9 @@ struct Shape {
 impl Shape {
     fn of(id: &[u8]) -> Self {
         let mut shape = Self { decimal: true, has_upper: false };
-        for octet in id {
-            shape.decimal &= octet.is_ascii_digit();
-            shape.has_upper |= octet.is_ascii_uppercase();
+        for byte in id {
+            shape.decimal &= byte.is_ascii_digit();
+            shape.has_upper |= byte.is_ascii_uppercase();
         }
         shape
     }
@@ -106,7 +106,7 @@ impl Shape {
 /// How the id in a receipt relates to the id in the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum IdForm {
+pub enum IdRelation {
     /// The same id, except for case, leading zeros and blanks.
     Same = 0,
     /// Decimal in the receipt, hexadecimal in the response.
@@ -115,7 +115,7 @@ pub enum IdForm {
     HexToDecimal = 2,
 }
 
-impl IdForm {
+impl IdRelation {
     /// Every form, in the order in which they are tried for an unknown carrier.
     pub const ALL: [Self; 3] = [Self::Same, Self::DecimalToHex, Self::HexToDecimal];
 
@@ -132,7 +132,7 @@ impl IdForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// To be passed to [`Dialect::observe`] if the message is found under this key.
-    pub form: IdForm,
+    pub form: IdRelation,
     /// A key as returned by [`id_key`].
     pub key: u64,
     /// True if the carrier is known to write ids in this form. If false, the match is a guess, and the caller must confirm it
@@ -144,7 +144,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     Nothing,
-    Form(IdForm),
+    Form(IdRelation),
     /// The first form in which the id can be read; no other is tried.
     First,
 }
@@ -156,26 +156,26 @@ pub struct Candidates<'a> {
     seed: u64,
     id: &'a [u8],
     shape: Shape,
-    order: std::array::IntoIter<IdForm, 3>,
+    order: std::array::IntoIter<IdRelation, 3>,
     proof: Proof,
     given: [u64; 3],
     len: usize,
 }
 
 impl<'a> Candidates<'a> {
-    fn of(seed: u64, id: &'a [u8], order: [IdForm; 3], proof: Proof) -> Self {
+    fn of(seed: u64, id: &'a [u8], order: [IdRelation; 3], proof: Proof) -> Self {
         let id = bare(id);
         Self { seed, id, shape: Shape::of(id), order: order.into_iter(), proof, given: [0; 3], len: 0 }
     }
 
-    fn key(&self, form: IdForm) -> Option<u64> {
+    fn key(&self, form: IdRelation) -> Option<u64> {
         match form {
-            IdForm::Same => Some(id_hash(self.seed, folded(self.id, self.shape, &mut [0; ID_MAX]))),
-            IdForm::DecimalToHex if self.shape.decimal => {
+            IdRelation::Same => Some(id_hash(self.seed, folded(self.id, self.shape, &mut [0; ID_MAX]))),
+            IdRelation::DecimalToHex if self.shape.decimal => {
                 convert::<10, 16>(self.id, &mut [0; DECIMAL_MAX]).map(|hexadecimal| id_hash(self.seed, hexadecimal))
             }
-            IdForm::DecimalToHex => None,
-            IdForm::HexToDecimal => {
+            IdRelation::DecimalToHex => None,
+            IdRelation::HexToDecimal => {
                 convert::<16, 10>(self.id, &mut [0; DECIMAL_MAX]).map(|decimal| id_hash(self.seed, decimal))
             }
         }
@@ -250,8 +250,8 @@ fn convert<'a, const FROM: u32, const TO: u32>(digits: &[u8], space: &'a mut [u8
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Dialect {
     /// The form given by the caller's configuration.
-    told: Option<IdForm>,
-    /// Unambiguous matches, by [`IdForm`].
+    told: Option<IdRelation>,
+    /// Unambiguous matches, by [`IdRelation`].
     seen: [u32; 3],
 }
 
@@ -265,7 +265,7 @@ impl Dialect {
     }
 
     /// A dialect whose form is configured: no other form is tried, unless an id cannot be read in this one.
-    pub const fn told(form: IdForm) -> Self {
+    pub const fn told(form: IdRelation) -> Self {
         Self { told: Some(form), seen: [0; 3] }
     }
 
@@ -276,7 +276,7 @@ impl Dialect {
     }
 
     /// Counts a match that was unique, or was made unique by the recipient.
-    pub fn observe(&mut self, form: IdForm) {
+    pub fn observe(&mut self, form: IdRelation) {
         if self.seen.contains(&u32::MAX) {
             self.seen = self.seen.map(|count| count / 2);
         }
@@ -287,12 +287,12 @@ impl Dialect {
 
     /// The configured form, or else the one that the matches so far establish, if any. A match in this form may be trusted even
     /// if the receipt has no phone number to confirm it.
-    pub fn settled(&self) -> Option<IdForm> {
+    pub fn settled(&self) -> Option<IdRelation> {
         if self.told.is_some() {
             return self.told;
         }
         let total: u64 = self.seen.iter().copied().map(u64::from).sum();
-        IdForm::ALL.into_iter().find(|&form| {
+        IdRelation::ALL.into_iter().find(|&form| {
             let count = self.count(form);
             count >= u64::from(Self::SETTLED_AFTER) && count * 100 >= total * 99
         })
@@ -301,14 +301,14 @@ impl Dialect {
     /// Every key under which the message of this receipt may be stored, likeliest first.
     pub fn candidates<'a>(&self, seed: u64, id: &'a [u8]) -> Candidates<'a> {
         if let Some(told) = self.told {
-            return Candidates::of(seed, id, [told, IdForm::Same, IdForm::Same], Proof::First);
+            return Candidates::of(seed, id, [told, IdRelation::Same, IdRelation::Same], Proof::First);
         }
-        let mut order = IdForm::ALL;
+        let mut order = IdRelation::ALL;
         order.sort_by_key(|&form| std::cmp::Reverse(self.count(form)));
-        Candidates::of(seed, id, order, Proof::Form(self.settled().unwrap_or(IdForm::Same)))
+        Candidates::of(seed, id, order, Proof::Form(self.settled().unwrap_or(IdRelation::Same)))
     }
 
-    fn count(&self, form: IdForm) -> u64 {
+    fn count(&self, form: IdRelation) -> u64 {
         self.seen.get(form as usize).copied().map_or(0, u64::from)
     }
 }

@@ -61,70 +61,70 @@ fn ids_that_mean_the_same_have_one_key() {
 fn a_receipt_finds_its_message_in_every_dialect() {
     // Receipt, response, form. The first three are like the cases of jasmin#643, jasmin#1129 and jsmpp#178.
     let cases = [
-        ("305419896", "12345678", IdForm::DecimalToHex),
-        ("0305419896", "0x12345678", IdForm::DecimalToHex),
-        ("12345678", "305419896", IdForm::HexToDecimal),
-        ("2f9d3a1c", "798833180", IdForm::HexToDecimal),
-        ("2F9D3A1C", "0798833180", IdForm::HexToDecimal),
-        ("798833180", "2F9D3A1C", IdForm::DecimalToHex),
-        ("18446744073709551616", "10000000000000000", IdForm::DecimalToHex),
-        ("340282366920938463463374607431768211455", "ffffffffffffffffffffffffffffffff", IdForm::DecimalToHex),
-        ("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "340282366920938463463374607431768211455", IdForm::HexToDecimal),
-        ("0000012", "12", IdForm::Same),
-        ("00AB", "ab", IdForm::Same),
+        ("305419896", "12345678", IdRelation::DecimalToHex),
+        ("0305419896", "0x12345678", IdRelation::DecimalToHex),
+        ("12345678", "305419896", IdRelation::HexToDecimal),
+        ("2f9d3a1c", "798833180", IdRelation::HexToDecimal),
+        ("2F9D3A1C", "0798833180", IdRelation::HexToDecimal),
+        ("798833180", "2F9D3A1C", IdRelation::DecimalToHex),
+        ("18446744073709551616", "10000000000000000", IdRelation::DecimalToHex),
+        ("340282366920938463463374607431768211455", "ffffffffffffffffffffffffffffffff", IdRelation::DecimalToHex),
+        ("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "340282366920938463463374607431768211455", IdRelation::HexToDecimal),
+        ("0000012", "12", IdRelation::Same),
+        ("00AB", "ab", IdRelation::Same),
     ];
     for (receipt, response, form) in cases {
-        assert_eq!(IdForm::between(receipt.as_bytes(), response.as_bytes()), Some(form), "{receipt} {response}");
+        assert_eq!(IdRelation::between(receipt.as_bytes(), response.as_bytes()), Some(form), "{receipt} {response}");
     }
-    assert_eq!(IdForm::between(b"5", b"6"), None);
-    assert_eq!(IdForm::between(b"xyz", b"123"), None);
+    assert_eq!(IdRelation::between(b"5", b"6"), None);
+    assert_eq!(IdRelation::between(b"xyz", b"123"), None);
 }
 
 #[test]
 fn no_key_is_tried_twice_and_the_learned_form_comes_first() {
-    let forms = |dialect: &Dialect, id: &str| -> Vec<IdForm> {
+    let forms = |dialect: &Dialect, id: &str| -> Vec<IdRelation> {
         dialect.candidates(1, id.as_bytes()).map(|candidate| candidate.form).collect()
     };
     let mut dialect = Dialect::default();
-    assert_eq!(forms(&dialect, "1234"), [IdForm::Same, IdForm::DecimalToHex, IdForm::HexToDecimal]);
-    assert_eq!(forms(&dialect, "12ab"), [IdForm::Same, IdForm::HexToDecimal]);
-    assert_eq!(forms(&dialect, "7"), [IdForm::Same], "one digit is the same in both");
-    assert_eq!(forms(&dialect, "order-7"), [IdForm::Same]);
-    assert_eq!(forms(&dialect, &"9".repeat(65)), [IdForm::Same], "longer than a message id may be");
+    assert_eq!(forms(&dialect, "1234"), [IdRelation::Same, IdRelation::DecimalToHex, IdRelation::HexToDecimal]);
+    assert_eq!(forms(&dialect, "12ab"), [IdRelation::Same, IdRelation::HexToDecimal]);
+    assert_eq!(forms(&dialect, "7"), [IdRelation::Same], "one digit is the same in both");
+    assert_eq!(forms(&dialect, "order-7"), [IdRelation::Same]);
+    assert_eq!(forms(&dialect, &"9".repeat(65)), [IdRelation::Same], "longer than a message id may be");
     assert_eq!(dialect.settled(), None);
     for _ in 0..Dialect::SETTLED_AFTER {
         assert_eq!(dialect.settled(), None);
-        dialect.observe(IdForm::DecimalToHex);
+        dialect.observe(IdRelation::DecimalToHex);
     }
-    assert_eq!(dialect.settled(), Some(IdForm::DecimalToHex));
-    assert_eq!(forms(&dialect, "1234"), [IdForm::DecimalToHex, IdForm::Same, IdForm::HexToDecimal]);
-    dialect.observe(IdForm::Same);
+    assert_eq!(dialect.settled(), Some(IdRelation::DecimalToHex));
+    assert_eq!(forms(&dialect, "1234"), [IdRelation::DecimalToHex, IdRelation::Same, IdRelation::HexToDecimal]);
+    dialect.observe(IdRelation::Same);
     assert_eq!(dialect.settled(), None, "one of 33 is more than one of 100");
-    assert_eq!(Dialect::told(IdForm::Same).settled(), Some(IdForm::Same));
+    assert_eq!(Dialect::told(IdRelation::Same).settled(), Some(IdRelation::Same));
     let mut full = Dialect { told: None, seen: [u32::MAX, 0, 7] };
-    full.observe(IdForm::Same);
+    full.observe(IdRelation::Same);
     assert_eq!(full.seen, [u32::MAX / 2 + 1, 0, 3]);
 }
 
 /// Field K4: the configured form was ignored.
 #[test]
 fn a_told_form_is_the_only_one_and_a_proof() {
-    let forms = |dialect: Dialect, id: &str| -> Vec<(IdForm, bool)> {
+    let forms = |dialect: Dialect, id: &str| -> Vec<(IdRelation, bool)> {
         dialect.candidates(1, id.as_bytes()).map(|candidate| (candidate.form, candidate.is_proof)).collect()
     };
     let learned = (0..100).fold(Dialect::default(), |mut dialect, _| {
-        dialect.observe(IdForm::HexToDecimal);
+        dialect.observe(IdRelation::HexToDecimal);
         dialect
     });
-    let told = Dialect::told(IdForm::DecimalToHex);
+    let told = Dialect::told(IdRelation::DecimalToHex);
     for dialect in [told, learned.with_told(told)] {
-        assert_eq!(forms(dialect, "1234"), [(IdForm::DecimalToHex, true)]);
-        assert_eq!(forms(dialect, "order-7"), [(IdForm::Same, true)], "it cannot be translated");
+        assert_eq!(forms(dialect, "1234"), [(IdRelation::DecimalToHex, true)]);
+        assert_eq!(forms(dialect, "order-7"), [(IdRelation::Same, true)], "it cannot be translated");
     }
-    assert_eq!(forms(Dialect::told(IdForm::Same), "1234"), [(IdForm::Same, true)]);
-    let guessed = [(IdForm::Same, true), (IdForm::DecimalToHex, false), (IdForm::HexToDecimal, false)];
+    assert_eq!(forms(Dialect::told(IdRelation::Same), "1234"), [(IdRelation::Same, true)]);
+    let guessed = [(IdRelation::Same, true), (IdRelation::DecimalToHex, false), (IdRelation::HexToDecimal, false)];
     assert_eq!(forms(Dialect::default(), "1234"), guessed);
-    let seen = [(IdForm::HexToDecimal, true), (IdForm::Same, false), (IdForm::DecimalToHex, false)];
+    let seen = [(IdRelation::HexToDecimal, true), (IdRelation::Same, false), (IdRelation::DecimalToHex, false)];
     assert_eq!(forms(learned, "1234"), seen);
     assert_eq!(forms(learned.with_told(Dialect::default()), "1234"), seen);
 }
@@ -151,8 +151,8 @@ proptest! {
         let (plain_decimal, plain_hexadecimal) = (number.to_string(), format!("{number:x}"));
         prop_assert_eq!(convert::<10, 16>(decimal.as_bytes(), &mut space), Some(plain_hexadecimal.as_bytes()));
         prop_assert_eq!(convert::<16, 10>(hexadecimal.as_bytes(), &mut space), Some(plain_decimal.as_bytes()));
-        let found = IdForm::between(decimal.as_bytes(), hexadecimal.as_bytes());
-        prop_assert!(found == Some(IdForm::DecimalToHex) || number < 10 && found == Some(IdForm::Same));
+        let found = IdRelation::between(decimal.as_bytes(), hexadecimal.as_bytes());
+        prop_assert!(found == Some(IdRelation::DecimalToHex) || number < 10 && found == Some(IdRelation::Same));
     }
 
     #[test]

@@ -272,7 +272,7 @@ fn what_is_written_is_read() {
 
 proptest! {
     #[test]
-    fn no_octets_are_too_odd(
+    fn no_bytes_are_too_odd(
         esm_class in any::<u8>(),
         text in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),

@@ -28,7 +28,7 @@ impl Repertoire {
             Alphabet::Gsm7 => Self::Septets(Tables::DEFAULT),
             Alphabet::Gsm7National { single, locking } => Self::Septets(Tables::national(single, locking)),
             Alphabet::Latin1 => Self::CommonLatin1,
-            Alphabet::Latin1Octets => Self::Latin1,
+            Alphabet::Latin1Bytes => Self::Latin1,
             Alphabet::Ascii => Self::Ascii,
             Alphabet::Ucs2 | Alphabet::Binary => Self::Unicode,
         }

@@ -4,7 +4,7 @@
 //! Refuses to know: PDUs, windows, and which reference number is free.
 //!
 //! Guarantees: an escape pair and a surrogate pair are never cut, and a cluster (`cluster`) only if it is longer than a
-//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's bytes fit into `short_message`.
+//! part; [`Plan::parts`] is the number of parts that [`Parts`] yields; a part's bytes fit into `short_message`.
 
 use super::analyse::{Choice, Encoding, TextOptions, choose};
 use super::cluster;
@@ -43,7 +43,7 @@ pub struct CarrierText {
     /// Whether flash messages have `data_coding` 0xF0 instead of 0x10.
     pub flash_group_f: bool,
     /// Whether characters that the alphabet lacks are replaced by similar ones instead of using UCS-2. The caller must then
-    /// pass to [`Segments`] the result of `transliterate` for the plan's alphabet.
+    /// pass to [`Parts`] the result of `transliterate` for the plan's alphabet.
     pub transliterate: bool,
 }
 
@@ -61,7 +61,7 @@ impl Body<'_> {
     const fn len(&self) -> usize {
         match self {
             Body::Text(text) => text.len(),
-            Body::Binary(octets) => octets.len(),
+            Body::Binary(bytes) => bytes.len(),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Plan {
     /// replaced.
     pub fn new(content: &Content, carrier: &CarrierText) -> Result<Self, TextError> {
         let text = match content.body {
-            Body::Binary(octets) => return Self::of(content, Alphabet::Binary, octets.len(), carrier),
+            Body::Binary(bytes) => return Self::of(content, Alphabet::Binary, bytes.len(), carrier),
             Body::Text(text) => text,
         };
         let CarrierText { default_alphabet, national, transliterate, .. } = *carrier;
@@ -169,7 +169,7 @@ impl Plan {
         }
         let manner = manner_of_long(carrier.splitting, units, whole, elements)?;
         if manner == Manner::Payload {
-            let payload = payload_octets(content.body, alphabet, units);
+            let payload = payload_bytes(content.body, alphabet, units);
             let (units, room) = (saturate(payload), PAYLOAD_MAX as u32);
             return match payload <= PAYLOAD_MAX {
                 true => Ok(Self { alphabet, data_coding, manner, parts: 1, room: 0 }),
@@ -229,10 +229,10 @@ fn manner_of_long(splitting: Splitting, units: usize, room: usize, elements: usi
     }
 }
 
-fn payload_octets(body: Body, alphabet: Alphabet, units: usize) -> usize {
+fn payload_bytes(body: Body, alphabet: Alphabet, units: usize) -> usize {
     match (body, alphabet) {
-        (Body::Text(text), Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii) => text.chars().count(),
-        (Body::Text(_) | Body::Binary(_), _) => units * alphabet.octets_per_unit(),
+        (Body::Text(text), Alphabet::Latin1 | Alphabet::Latin1Bytes | Alphabet::Ascii) => text.chars().count(),
+        (Body::Text(_) | Body::Binary(_), _) => units * alphabet.bytes_per_unit(),
     }
 }
 
@@ -280,14 +280,14 @@ pub struct Position {
 
 /// Writes the parts of one message, in order, into a buffer of the caller.
 #[derive(Debug, Clone, Copy)]
-pub struct Segments<'a> {
+pub struct Parts<'a> {
     content: Content<'a>,
     plan: Plan,
     reference: u16,
     at: Position,
 }
 
-impl<'a> Segments<'a> {
+impl<'a> Parts<'a> {
     /// `plan` must have been made for `content`. `reference` must stay the same when parts are sent again; concatenation with
     /// an 8-bit reference and SAR use its low byte.
     pub const fn new(content: Content<'a>, plan: Plan, reference: u16) -> Self {
@@ -325,7 +325,7 @@ impl<'a> Segments<'a> {
         let has_header = !out.is_empty();
         match (self.content.body, slice) {
             (Body::Text(text), (from, to)) => self.write_text(text.get(from..to).unwrap_or_default(), out),
-            (Body::Binary(octets), (from, to)) => out.extend_from_slice(octets.get(from..to).unwrap_or_default()),
+            (Body::Binary(bytes), (from, to)) => out.extend_from_slice(bytes.get(from..to).unwrap_or_default()),
         }
         let sar = Sar { reference: self.reference & 0xFF, total, number };
         Some(Part {
@@ -344,7 +344,7 @@ impl<'a> Segments<'a> {
         let room = usize::from(self.plan.room);
         let to = match (self.plan.manner, self.content.body) {
             (Manner::Whole | Manner::Payload, body) => body.len(),
-            (Manner::Udh8 | Manner::Udh16 | Manner::Sar, Body::Binary(octets)) => (from + room).min(octets.len()),
+            (Manner::Udh8 | Manner::Udh16 | Manner::Sar, Body::Binary(bytes)) => (from + room).min(bytes.len()),
             (Manner::Udh8 | Manner::Udh16 | Manner::Sar, Body::Text(text)) => {
                 from + Measure::of(self.plan.alphabet).cut(text.get(from..).unwrap_or_default(), room)
             }
@@ -377,7 +377,7 @@ impl<'a> Segments<'a> {
         let whole = match self.plan.alphabet {
             Alphabet::Gsm7 => Tables::DEFAULT.encode(text, out),
             Alphabet::Gsm7National { single, locking } => Tables::national(single, locking).encode(text, out),
-            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Latin1Octets => {
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Latin1Bytes => {
                 out.extend(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')));
                 Ok(())
             }
@@ -412,7 +412,7 @@ enum Measure {
     Septets,
     NationalSeptets(Tables),
     /// ISO 8859-1: one byte for each character, and no clusters.
-    Octets,
+    Bytes,
     Utf16,
 }
 
@@ -421,7 +421,7 @@ impl Measure {
         match alphabet {
             Alphabet::Gsm7 | Alphabet::Latin1 | Alphabet::Ascii => Self::Septets,
             Alphabet::Gsm7National { single, locking } => Self::NationalSeptets(Tables::national(single, locking)),
-            Alphabet::Latin1Octets => Self::Octets,
+            Alphabet::Latin1Bytes => Self::Bytes,
             Alphabet::Ucs2 | Alphabet::Binary => Self::Utf16,
         }
     }
@@ -430,7 +430,7 @@ impl Measure {
         match self {
             Self::Septets => Tables::DEFAULT.septets(character).unwrap_or(1).into(),
             Self::NationalSeptets(tables) => tables.septets(character).unwrap_or(1).into(),
-            Self::Octets => 1,
+            Self::Bytes => 1,
             Self::Utf16 => character.len_utf16(),
         }
     }
@@ -438,7 +438,7 @@ impl Measure {
     /// Length in bytes of the next part of `text`, at most `room` units (≥ 4). Never 0 for a text that is not empty.
     fn cut(self, text: &str, room: usize) -> usize {
         let full = self.fill(text, room);
-        if full == text.len() || matches!(self, Self::Septets | Self::Octets) {
+        if full == text.len() || matches!(self, Self::Septets | Self::Bytes) {
             return full;
         }
         let is_boundary = |&offset: &usize| text.is_char_boundary(offset) && cluster::ends_before(text, offset);

@@ -117,9 +117,9 @@ fn naive_ucs2(text: &str) -> Vec<u8> {
 }
 
 fn all(content: Content, plan: Plan, reference: u16) -> Vec<(Part, Vec<u8>)> {
-    let mut segments = Segments::new(content, plan, reference);
+    let mut parts = Parts::new(content, plan, reference);
     let mut out = Vec::new();
-    std::iter::from_fn(|| segments.next_into(&mut out).map(|part| (part, out.clone()))).collect()
+    std::iter::from_fn(|| parts.next_into(&mut out).map(|part| (part, out.clone()))).collect()
 }
 
 /// Header length and room in units for each way of splitting, as constants rather than computed.
@@ -157,11 +157,11 @@ fn check(text: &str, splitting: Splitting) {
     let parts = all(content, plan, 0x1234);
     assert_eq!(usize::from(plan.parts()), expected.len());
     assert_eq!(parts.len(), expected.len());
-    for (index, ((part, octets), text)) in parts.iter().zip(&expected).enumerate() {
+    for (index, ((part, bytes), text)) in parts.iter().zip(&expected).enumerate() {
         let header = if parts.len() == 1 { 0 } else { header };
         let number = index as u8 + 1;
         let total = parts.len() as u8;
-        let (head, body) = octets.split_at(header);
+        let (head, body) = bytes.split_at(header);
         assert_eq!(body, if ucs2 { naive_ucs2(text) } else { naive_gsm7(text).expect("as the whole") });
         assert_eq!((part.number, part.total, part.has_header), (number, total, header > 0));
         match header {
@@ -171,8 +171,8 @@ fn check(text: &str, splitting: Splitting) {
         }
         let sar = (splitting == Splitting::Sar && total > 1).then_some(Sar { reference: 0x34, total, number });
         assert_eq!(part.sar, sar);
-        assert!(octets.len() <= if ucs2 { 140 } else { 160 });
-        let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, octets);
+        assert!(bytes.len() <= if ucs2 { 140 } else { 160 });
+        let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, bytes);
         assert_eq!(read.text.as_deref(), Some(text.as_str()));
     }
 }
@@ -224,10 +224,10 @@ fn national_elements_take_their_room() {
         let plan = Plan::new(&content, &carrier).expect("representable");
         let parts = all(content, plan, 9);
         assert!(parts[0].1.starts_with(header), "{length}: {:02X?}", parts[0].1);
-        assert!(parts.iter().all(|(part, octets)| part.has_header && part.sar.is_none() && octets.len() <= 160));
+        assert!(parts.iter().all(|(part, bytes)| part.has_header && part.sar.is_none() && bytes.len() <= 160));
         let read: String = parts
             .iter()
-            .filter_map(|(part, octets)| decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, octets).text)
+            .filter_map(|(part, bytes)| decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, bytes).text)
             .collect();
         assert_eq!(read, text);
     }
@@ -239,8 +239,8 @@ fn national_elements_take_their_room() {
 fn pairs_and_clusters_stay_whole() {
     let first = |text: &str| {
         let plan = Plan::new(&Content::text(text), &CarrierText::default()).expect("splits");
-        let (part, octets) = all(Content::text(text), plan, 1).swap_remove(0);
-        decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, &octets).text.expect("text")
+        let (part, bytes) = all(Content::text(text), plan, 1).swap_remove(0);
+        decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, &bytes).text.expect("text")
     };
     assert_eq!(first(&("a".repeat(152) + "€" + &"b".repeat(20))), "a".repeat(152));
     assert_eq!(first(&("ж".repeat(66) + "\u{1F600}" + &"b".repeat(20))), "ж".repeat(66));
@@ -266,13 +266,13 @@ fn binary_keeps_its_header_in_every_part() {
     let parts = all(content, plan, 7);
     assert_eq!(parts.len(), 3);
     let mut whole = Vec::new();
-    for (part, octets) in &parts {
-        assert_eq!(octets[..12], [11, 0, 3, 7, 3, part.number, 5, 4, 0x0B, 0x84, 0x23, 0xF0]);
+    for (part, bytes) in &parts {
+        assert_eq!(bytes[..12], [11, 0, 3, 7, 3, part.number, 5, 4, 0x0B, 0x84, 0x23, 0xF0]);
         assert_eq!((part.data_coding, part.has_header), (DataCoding::BINARY, true));
-        assert!(octets.len() <= 140);
-        let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, octets);
+        assert!(bytes.len() <= 140);
+        let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, bytes);
         assert_eq!((read.header.ports(), read.text.as_deref()), (Some((2948, 9200)), None));
-        whole.extend_from_slice(read.octets);
+        whole.extend_from_slice(read.bytes);
     }
     assert_eq!(whole, data);
 
@@ -301,18 +301,18 @@ fn a_header_that_leaves_no_way_is_refused() {
 
 #[test]
 fn a_carrier_that_speaks_latin1_or_ascii_is_told_so() {
-    let octets = |text: &str, default_alphabet| {
+    let bytes = |text: &str, default_alphabet| {
         let carrier = CarrierText { default_alphabet, ..CarrierText::default() };
         let plan = Plan::new(&Content::text(text), &carrier).expect("plan");
         (plan.alphabet(), all(Content::text(text), plan, 1).swap_remove(0).1)
     };
-    assert_eq!(octets("@ü[", DefaultAlphabet::Gsm7), (Alphabet::Gsm7, vec![0x00, 0x7E, 0x1B, 0x3C]));
-    assert_eq!(octets("@ü[", DefaultAlphabet::Latin1), (Alphabet::Latin1, vec![b'@', 0xFC, b'[']));
-    assert_eq!(octets("@[", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'@', b'[']));
-    assert_eq!(octets("ü", DefaultAlphabet::Ascii), (Alphabet::Ucs2, vec![0, 0xFC]));
-    assert_eq!(octets("€", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0x20, 0xAC]));
-    assert_eq!(octets("aç", DefaultAlphabet::Latin1), (Alphabet::Latin1Octets, vec![b'a', 0xE7]));
-    assert_eq!(octets("`", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'`']));
+    assert_eq!(bytes("@ü[", DefaultAlphabet::Gsm7), (Alphabet::Gsm7, vec![0x00, 0x7E, 0x1B, 0x3C]));
+    assert_eq!(bytes("@ü[", DefaultAlphabet::Latin1), (Alphabet::Latin1, vec![b'@', 0xFC, b'[']));
+    assert_eq!(bytes("@[", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'@', b'[']));
+    assert_eq!(bytes("ü", DefaultAlphabet::Ascii), (Alphabet::Ucs2, vec![0, 0xFC]));
+    assert_eq!(bytes("€", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0x20, 0xAC]));
+    assert_eq!(bytes("aç", DefaultAlphabet::Latin1), (Alphabet::Latin1Bytes, vec![b'a', 0xE7]));
+    assert_eq!(bytes("`", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'`']));
     let carrier = CarrierText { default_alphabet: DefaultAlphabet::Ascii, ..CarrierText::default() };
     let strict = Content { encoding: Encoding::Gsm7, ..Content::text("grün") };
     let refused = TextError::Unrepresentable(Unrepresentable { character: 'ü', position: 2 });
@@ -324,14 +324,14 @@ fn a_carrier_that_speaks_latin1_or_ascii_is_told_so() {
 }
 
 #[test]
-fn latin1_beyond_gsm7_has_the_room_of_octets() {
+fn latin1_beyond_gsm7_has_the_room_of_bytes() {
     let carrier = CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..CarrierText::default() };
     let parts = |text: &str| Plan::new(&Content::text(text), &carrier).map(|plan| plan.parts());
     assert_eq!([parts(&"ü".repeat(160)), parts(&"ü".repeat(161))], [Ok(1), Ok(2)]);
     assert_eq!([parts(&"ç".repeat(140)), parts(&"ç".repeat(141)), parts(&"ç".repeat(269))], [Ok(1), Ok(2), Ok(3)]);
     let text = "ç[".repeat(134);
     let plan = Plan::new(&Content::text(&text), &carrier).expect("plan");
-    let lengths: Vec<_> = all(Content::text(&text), plan, 1).into_iter().map(|(_, octets)| octets.len()).collect();
+    let lengths: Vec<_> = all(Content::text(&text), plan, 1).into_iter().map(|(_, bytes)| bytes.len()).collect();
     assert_eq!(lengths, [140, 140], "each with its header");
 }
 
@@ -345,7 +345,7 @@ fn a_plan_may_be_of_near_characters() {
     assert_eq!(plan(&"“".repeat(160), DefaultAlphabet::Gsm7), (Alphabet::Gsm7, 1));
     assert_eq!(plan("Café Größe £5", DefaultAlphabet::Ascii), (Alphabet::Ascii, 1));
     assert_eq!(plan("Preis 5 €", DefaultAlphabet::Latin1), (Alphabet::Latin1, 1));
-    assert_eq!(plan("façade 5 €", DefaultAlphabet::Latin1), (Alphabet::Latin1Octets, 1));
+    assert_eq!(plan("façade 5 €", DefaultAlphabet::Latin1), (Alphabet::Latin1Bytes, 1));
     assert_eq!(plan("“Привет”", DefaultAlphabet::Gsm7), (Alphabet::Ucs2, 1));
     assert_eq!(plan(&"…".repeat(70), DefaultAlphabet::Gsm7), (Alphabet::Ucs2, 1), "near would be dearer");
 }
@@ -383,13 +383,13 @@ fn parts_can_be_taken_up_where_they_were_left() {
     let plan = Plan::new(&content, &CarrierText::default()).expect("splits");
     let whole = all(content, plan, 3);
     let mut out = Vec::new();
-    let mut first = Segments::new(content, plan, 3);
+    let mut first = Parts::new(content, plan, 3);
     for number in 1..=plan.parts() {
-        let mut skipped = Segments::new(content, plan, 3);
+        let mut skipped = Parts::new(content, plan, 3);
         skipped.skip_to(number);
-        let mut resumed = Segments::new(content, plan, 3).resumed(first.position());
-        for segments in [&mut skipped, &mut resumed, &mut first] {
-            let part = segments.next_into(&mut out).expect("not yet at the end");
+        let mut resumed = Parts::new(content, plan, 3).resumed(first.position());
+        for parts in [&mut skipped, &mut resumed, &mut first] {
+            let part = parts.next_into(&mut out).expect("not yet at the end");
             assert_eq!((part, &out), (whole[usize::from(number) - 1].0, &whole[usize::from(number) - 1].1));
         }
     }
@@ -402,7 +402,7 @@ fn parts_can_be_taken_up_where_they_were_left() {
 /// coding, `same` or `cuts` (it cuts pairs and clusters), the text in hexadecimal UTF-8, the parts in hexadecimal.
 #[test]
 fn smpplib_splits_alike() {
-    let octets = |hex: &str| -> Vec<u8> {
+    let bytes = |hex: &str| -> Vec<u8> {
         let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
         (0..hex.len() / 2).map(|index| digit(index * 2)).collect()
     };
@@ -410,11 +410,11 @@ fn smpplib_splits_alike() {
     for line in include_str!("../../loadtest/golden/split-smpplib.txt").lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
         let &[coding, kind, text, parts] = &fields[..] else { panic!("{line}") };
-        let text = String::from_utf8(octets(text)).expect("UTF-8");
+        let text = String::from_utf8(bytes(text)).expect("UTF-8");
         let content = Content::text(&text);
         let plan = Plan::new(&content, &CarrierText::default()).expect("splits");
-        let ours: Vec<Vec<u8>> = all(content, plan, 0x2A).into_iter().map(|(_, octets)| octets).collect();
-        let theirs: Vec<Vec<u8>> = parts.split(',').map(octets).collect();
+        let ours: Vec<Vec<u8>> = all(content, plan, 0x2A).into_iter().map(|(_, bytes)| bytes).collect();
+        let theirs: Vec<Vec<u8>> = parts.split(',').map(bytes).collect();
         assert_eq!(plan.data_coding(), DataCoding(coding.parse().expect("a number")));
         let joined = |parts: &[Vec<u8>]| -> Vec<u8> {
             let header = if parts.len() > 1 { 6 } else { 0 };
@@ -481,9 +481,9 @@ proptest! {
         default_alphabet in prop::sample::select(vec![DefaultAlphabet::Gsm7, DefaultAlphabet::Latin1, DefaultAlphabet::Ascii]),
     ) {
         let text = text.repeat(times);
-        let mut octets = vec![(header.len() + 2) as u8, 0x70, header.len() as u8];
-        octets.extend(&header);
-        let header = if header.is_empty() { Header::NONE } else { Header::check(&octets).expect("well formed") };
+        let mut bytes = vec![(header.len() + 2) as u8, 0x70, header.len() as u8];
+        bytes.extend(&header);
+        let header = if header.is_empty() { Header::NONE } else { Header::check(&bytes).expect("well formed") };
         let set: LanguageSet = Language::ALL.into_iter().filter(|&l| languages & (1 << l.identifier()) != 0).collect();
         let national = National { single: set, locking: set };
         let carrier = CarrierText { default_alphabet, national, splitting, ..CarrierText::default() };
@@ -492,9 +492,9 @@ proptest! {
         let mut read = String::new();
         let parts = all(content, plan, 77);
         prop_assert_eq!(parts.len(), usize::from(plan.parts()));
-        for (part, octets) in parts {
-            prop_assert!(part.in_payload || octets.len() <= 160);
-            let data = decode_user_data(part.data_coding, default_alphabet, part.has_header, &octets);
+        for (part, bytes) in parts {
+            prop_assert!(part.in_payload || bytes.len() <= 160);
+            let data = decode_user_data(part.data_coding, default_alphabet, part.has_header, &bytes);
             prop_assert!(data.header.iter().any(|element| element.id == 0x70) != header.is_empty());
             read.push_str(&data.text.expect("text"));
         }

@@ -4,7 +4,7 @@
 //! Refuses to know the current time. Years are 2000 to 2099.
 
 /// Length of a time in bytes.
-pub const TIME_OCTETS: usize = 16;
+pub const TIME_BYTES: usize = 16;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const DAYS_PER_MONTH: u64 = 30;
@@ -41,7 +41,7 @@ pub enum TimeOutOfRange {
 impl SmppTime {
     /// Reads a time; `None` if the text is not exactly one. Any time zone is accepted.
     pub fn parse(text: &[u8]) -> Option<SmppTime> {
-        let text: &[u8; TIME_OCTETS] = text.try_into().ok()?;
+        let text: &[u8; TIME_BYTES] = text.try_into().ok()?;
         let (digits, sign) = text.split_last_chunk::<1>()?;
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;
@@ -70,7 +70,7 @@ impl SmppTime {
     }
 
     /// Writes the time: an absolute one in UTC, truncated to tenths; a relative one in days, hours, minutes and seconds.
-    pub fn write(self) -> Result<[u8; TIME_OCTETS], TimeOutOfRange> {
+    pub fn write(self) -> Result<[u8; TIME_BYTES], TimeOutOfRange> {
         match self {
             SmppTime::Absolute { unix_ms } => {
                 let seconds = unix_ms.div_euclid(1000);
@@ -92,8 +92,8 @@ impl SmppTime {
     }
 }
 
-fn digits(pairs: [u8; 6], tenth: u8, sign: u8) -> [u8; TIME_OCTETS] {
-    let mut text = [b'0'; TIME_OCTETS];
+fn digits(pairs: [u8; 6], tenth: u8, sign: u8) -> [u8; TIME_BYTES] {
+    let mut text = [b'0'; TIME_BYTES];
     for (at, pair) in pairs.into_iter().enumerate() {
         text[at * 2] = b'0' + pair / 10;
         text[at * 2 + 1] = b'0' + pair % 10;

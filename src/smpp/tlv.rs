@@ -92,11 +92,11 @@ tags! {
 
 impl TlvTag {
     /// True if the specification allows a value of this many bytes. For a tag without a name, every length is allowed.
-    pub const fn fits(self, octets: usize) -> bool {
+    pub const fn fits(self, bytes: usize) -> bool {
         match self.shape() {
-            Some(Shape::Exactly(wanted)) => octets == wanted as usize,
-            Some(Shape::UpTo(most)) => octets <= most as usize,
-            None => octets <= u16::MAX as usize,
+            Some(Shape::Exactly(wanted)) => bytes == wanted as usize,
+            Some(Shape::UpTo(most)) => bytes <= most as usize,
+            None => bytes <= u16::MAX as usize,
         }
     }
 }
@@ -151,12 +151,12 @@ impl<'a> Tlvs<'a> {
     pub const EMPTY: Tlvs<'static> = Tlvs(&[]);
 
     /// Parameters as raw bytes: the rest of a PDU, or the output of a [`TlvWriter`].
-    pub const fn new(octets: &'a [u8]) -> Self {
-        Tlvs(octets)
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Tlvs(bytes)
     }
 
     /// The bytes as in the PDU.
-    pub const fn octets(self) -> &'a [u8] {
+    pub const fn bytes(self) -> &'a [u8] {
         self.0
     }
 
@@ -190,13 +190,13 @@ impl<'a> Tlvs<'a> {
         if value.is_empty() || value.len() > 4 {
             return None;
         }
-        Some(value.iter().fold(0, |number, octet| number << 8 | u32::from(*octet)))
+        Some(value.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
     }
 
     /// receipted_message_id up to its NUL, which may be missing; `None` if absent or empty.
     pub fn receipted_message_id(self) -> Option<&'a [u8]> {
         let value = self.find_string(TlvTag::RECEIPTED_MESSAGE_ID)?;
-        let end = value.iter().position(|octet| *octet == 0).unwrap_or(value.len());
+        let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
         value.get(..end).filter(|id| !id.is_empty())
     }
 
@@ -290,7 +290,7 @@ impl<'v> TlvWriter<'v> {
     }
 
     /// Appends raw bytes. Writes nothing if there are too many.
-    pub fn octets(&mut self, tag: TlvTag, value: &[u8]) -> Result<&mut Self, TlvTooLong> {
+    pub fn bytes(&mut self, tag: TlvTag, value: &[u8]) -> Result<&mut Self, TlvTooLong> {
         let length = u16::try_from(value.len()).map_err(|_| TlvTooLong(tag))?;
         self.out.extend_from_slice(&tag.0.to_be_bytes());
         self.out.extend_from_slice(&length.to_be_bytes());
@@ -328,8 +328,8 @@ impl<'v> TlvWriter<'v> {
 mod tests {
     use super::*;
 
-    fn check_id(octets: &[u8], wanted: Option<&[u8]>) {
-        assert_eq!(Tlvs::new(octets).receipted_message_id(), wanted);
+    fn check_id(bytes: &[u8], wanted: Option<&[u8]>) {
+        assert_eq!(Tlvs::new(bytes).receipted_message_id(), wanted);
     }
 
     #[test]
@@ -345,13 +345,13 @@ mod tests {
     }
 
     fn check_error(value: &[u8], wanted: Option<[u8; 3]>) {
-        let mut octets = Vec::new();
-        TlvWriter::new(&mut octets).octets(TlvTag::NETWORK_ERROR_CODE, value).unwrap();
-        assert_eq!(Tlvs::new(&octets).network_error_code(), wanted);
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes).bytes(TlvTag::NETWORK_ERROR_CODE, value).unwrap();
+        assert_eq!(Tlvs::new(&bytes).network_error_code(), wanted);
     }
 
     #[test]
-    fn network_error_code_in_octets_or_digits() {
+    fn network_error_code_in_bytes_or_digits() {
         check_error(&[3, 0x01, 0x02], Some([3, 1, 2]));
         check_error(b"034", Some(*b"034"));
         check_error(b"034\0", Some(*b"034"));
@@ -362,8 +362,8 @@ mod tests {
 
     #[test]
     fn a_broken_parameter_fails_alone_and_ends_the_walk() {
-        let octets = b"\x04\x27\x00\x01\x02\x14\x00\x00\x00\x00\x1E\x00\x20abc";
-        let found: Vec<_> = Tlvs::new(octets).iter().collect();
+        let bytes = b"\x04\x27\x00\x01\x02\x14\x00\x00\x00\x00\x1E\x00\x20abc";
+        let found: Vec<_> = Tlvs::new(bytes).iter().collect();
         assert_eq!(
             found,
             [
@@ -372,7 +372,7 @@ mod tests {
                 Err(TlvError::Truncated { tag: TlvTag::RECEIPTED_MESSAGE_ID, promised: 32, present: b"abc" }),
             ]
         );
-        assert_eq!(Tlvs::new(octets).message_state(), Some(2));
+        assert_eq!(Tlvs::new(bytes).message_state(), Some(2));
         assert_eq!(Tlvs::new(b"\x04\x27\x00").iter().collect::<Vec<_>>(), [Err(TlvError::Garbage(b"\x04\x27\x00"))]);
     }
 
@@ -386,12 +386,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut octets = Vec::new();
-        let mut writer = TlvWriter::new(&mut octets);
+        let mut bytes = Vec::new();
+        let mut writer = TlvWriter::new(&mut bytes);
         writer.u16(TlvTag::SAR_MSG_REF_NUM, 0x1234).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3);
         writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"77").unwrap();
-        assert_eq!(writer.octets(TlvTag(1), &[0; 65_536]).err(), Some(TlvTooLong(TlvTag(1))));
-        let tlvs = Tlvs::new(&octets);
+        assert_eq!(writer.bytes(TlvTag(1), &[0; 65_536]).err(), Some(TlvTooLong(TlvTag(1))));
+        let tlvs = Tlvs::new(&bytes);
         assert_eq!(tlvs.number(TlvTag::SAR_MSG_REF_NUM), Some(0x1234));
         assert_eq!(tlvs.number(TlvTag::SAR_TOTAL_SEGMENTS), Some(3));
         assert_eq!(tlvs.segmentation(), None, "a number is missing");

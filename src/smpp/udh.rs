@@ -112,14 +112,14 @@ impl<'a> Header<'a> {
     pub const NONE: Self = Self { elements: &[] };
 
     /// Checks a header given by a sender, length byte first; an empty slice means no header.
-    pub fn check(octets: &'a [u8]) -> Result<Self, HeaderError> {
-        let Some((&says, elements)) = octets.split_first() else {
+    pub fn check(bytes: &'a [u8]) -> Result<Self, HeaderError> {
+        let Some((&says, elements)) = bytes.split_first() else {
             return Ok(Self::NONE);
         };
         if usize::from(says) != elements.len() {
             return Err(HeaderError::LengthMismatch { says: says.into(), has: elements.len() });
         }
-        if octets.len() > HEADER_MAX {
+        if bytes.len() > HEADER_MAX {
             return Err(HeaderError::TooLong);
         }
         let header = Self { elements };
@@ -127,7 +127,7 @@ impl<'a> Header<'a> {
         walk.by_ref().for_each(drop);
         match walk.rest.len() {
             0 => Ok(header),
-            left => Err(HeaderError::ElementCut { at: octets.len() - left }),
+            left => Err(HeaderError::ElementCut { at: bytes.len() - left }),
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn broken_headers_are_cut_where_they_break() {
-        let concatenation = |octets: &[u8]| Header::cut(octets).0.concatenation();
+        let concatenation = |bytes: &[u8]| Header::cut(bytes).0.concatenation();
         assert_eq!(Header::cut(&[]), (Header::NONE, &[][..]));
         assert_eq!(Header::cut(&[0, b'x']), (Header::NONE, &b"x"[..]));
         assert_eq!(Header::cut(&[200, 0, 3, 7]).1, &[0_u8; 0][..], "a length past the end takes all");
@@ -302,15 +302,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_is_too_odd(octets in prop::collection::vec(any::<u8>(), 0..160)) {
-            let (header, text) = Header::cut(&octets);
-            prop_assert!(header.len() + text.len() <= octets.len());
+        fn no_header_is_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..160)) {
+            let (header, text) = Header::cut(&bytes);
+            prop_assert!(header.len() + text.len() <= bytes.len());
             header.concatenation();
             prop_assert!(header.without_concatenation().len() <= header.elements().len());
             header.ports();
             header.single_shift();
             header.locking_shift();
-            if let Ok(checked) = Header::check(&octets) {
+            if let Ok(checked) = Header::check(&bytes) {
                 prop_assert_eq!((checked, 0), (header, text.len()));
             }
         }

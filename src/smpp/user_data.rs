@@ -14,7 +14,7 @@ pub struct UserData<'a> {
     /// The header, if the part had one.
     pub header: Header<'a>,
     /// The bytes after the header.
-    pub octets: &'a [u8],
+    pub bytes: &'a [u8],
     /// The text; `None` if the coding is binary or is not supported here.
     pub text: Option<String>,
 }
@@ -35,8 +35,8 @@ pub fn decode_user_data(
     has_header: bool,
     user_data: &[u8],
 ) -> UserData<'_> {
-    let (header, octets) = if has_header { Header::cut(user_data) } else { (Header::NONE, user_data) };
-    UserData { header, octets, text: decode_text(data_coding, default, header, octets) }
+    let (header, bytes) = if has_header { Header::cut(user_data) } else { (Header::NONE, user_data) };
+    UserData { header, bytes, text: decode_text(data_coding, default, header, bytes) }
 }
 
 /// The text of the bytes after `header`, which is used only for its national languages.
@@ -47,46 +47,46 @@ pub fn decode_text(
     data_coding: DataCoding,
     default: DefaultAlphabet,
     header: Header<'_>,
-    octets: &[u8],
+    bytes: &[u8],
 ) -> Option<String> {
     let mut text = String::new();
     match data_coding.charset(default) {
-        Charset::Gsm7 => Tables::national(header.single_shift(), header.locking_shift()).decode(octets, &mut text),
-        Charset::Ascii => text.extend(octets.iter().map(|&octet| ascii(octet))),
-        Charset::Latin1 => text.extend(octets.iter().map(|&octet| char::from(octet))),
-        Charset::Cyrillic => text.extend(octets.iter().map(|&octet| cyrillic(octet))),
-        Charset::Hebrew => text.extend(octets.iter().map(|&octet| hebrew(octet))),
-        Charset::Ucs2 => ucs2::decode(octets, &mut text),
+        Charset::Gsm7 => Tables::national(header.single_shift(), header.locking_shift()).decode(bytes, &mut text),
+        Charset::Ascii => text.extend(bytes.iter().map(|&byte| ascii(byte))),
+        Charset::Latin1 => text.extend(bytes.iter().map(|&byte| char::from(byte))),
+        Charset::Cyrillic => text.extend(bytes.iter().map(|&byte| cyrillic(byte))),
+        Charset::Hebrew => text.extend(bytes.iter().map(|&byte| hebrew(byte))),
+        Charset::Ucs2 => ucs2::decode(bytes, &mut text),
         Charset::Binary | Charset::Other => return None,
     }
     Some(text)
 }
 
-fn ascii(octet: u8) -> char {
-    if octet.is_ascii() { octet.into() } else { char::REPLACEMENT_CHARACTER }
+fn ascii(byte: u8) -> char {
+    if byte.is_ascii() { byte.into() } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// The character of a byte in ISO 8859-5.
-fn cyrillic(octet: u8) -> char {
-    let point = match octet {
-        0xA1..=0xAC | 0xAE..=0xEF | 0xF1..=0xFC | 0xFE..=0xFF => u32::from(octet) - 0xA0 + 0x400,
+fn cyrillic(byte: u8) -> char {
+    let point = match byte {
+        0xA1..=0xAC | 0xAE..=0xEF | 0xF1..=0xFC | 0xFE..=0xFF => u32::from(byte) - 0xA0 + 0x400,
         0xF0 => 0x2116,
         0xFD => 0xA7,
-        0x00..=0xA0 | 0xAD => octet.into(),
+        0x00..=0xA0 | 0xAD => byte.into(),
     };
     char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// The character of a byte in ISO 8859-8.
-fn hebrew(octet: u8) -> char {
-    let point = match octet {
-        0xE0..=0xFA => u32::from(octet) - 0xE0 + 0x5D0,
+fn hebrew(byte: u8) -> char {
+    let point = match byte {
+        0xE0..=0xFA => u32::from(byte) - 0xE0 + 0x5D0,
         0xAA => 0xD7,
         0xBA => 0xF7,
         0xDF => 0x2017,
         0xFD => 0x200E,
         0xFE => 0x200F,
-        0x00..=0xA0 | 0xA2..=0xA9 | 0xAB..=0xB9 | 0xBB..=0xBE => octet.into(),
+        0x00..=0xA0 | 0xA2..=0xA9 | 0xAB..=0xB9 | 0xBB..=0xBE => byte.into(),
         0xA1 | 0xBF..=0xDE | 0xFB..=0xFC | 0xFF => return char::REPLACEMENT_CHARACTER,
     };
     char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)
@@ -108,11 +108,11 @@ impl Reassembly {
 
     /// Adds a part's bytes, without its header. False if the number is not that of a part or the part is already present: then
     /// the first one is kept.
-    pub fn insert(&mut self, number: u8, octets: &[u8]) -> bool {
+    pub fn insert(&mut self, number: u8, bytes: &[u8]) -> bool {
         let place = usize::from(number).checked_sub(1).and_then(|index| self.parts.get_mut(index));
         match place {
             Some(place @ None) => {
-                *place = Some(octets.to_vec());
+                *place = Some(bytes.to_vec());
                 self.missing -= 1;
                 true
             }
@@ -136,8 +136,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn text(data_coding: u8, default: DefaultAlphabet, octets: &[u8]) -> Option<String> {
-        decode_user_data(DataCoding(data_coding), default, false, octets).text
+    fn text(data_coding: u8, default: DefaultAlphabet, bytes: &[u8]) -> Option<String> {
+        decode_user_data(DataCoding(data_coding), default, false, bytes).text
     }
 
     #[test]
@@ -163,8 +163,8 @@ mod tests {
             (0xF0, gsm7, b"\x02", Some("$")),
             (0xF5, gsm7, b"abc", None),
         ];
-        for (data_coding, default, octets, expected) in cases {
-            assert_eq!(text(data_coding, default, octets).as_deref(), expected, "{data_coding:02X} {default:?}");
+        for (data_coding, default, bytes, expected) in cases {
+            assert_eq!(text(data_coding, default, bytes).as_deref(), expected, "{data_coding:02X} {default:?}");
         }
     }
 
@@ -177,8 +177,8 @@ mod tests {
             (b"\xFE\xFF\x04\x16", "Ж"),
             (b"\xFF\xFE\x16\x04", "Ж"),
         ];
-        for (octets, expected) in cases {
-            assert_eq!(text(8, DefaultAlphabet::Gsm7, octets).as_deref(), Some(expected), "{octets:02X?}");
+        for (bytes, expected) in cases {
+            assert_eq!(text(8, DefaultAlphabet::Gsm7, bytes).as_deref(), Some(expected), "{bytes:02X?}");
         }
     }
 
@@ -200,11 +200,11 @@ mod tests {
         fn no_user_data_is_too_odd(
             data_coding in any::<u8>(),
             has_header in any::<bool>(),
-            octets in prop::collection::vec(any::<u8>(), 0..300),
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
         ) {
             for default in [DefaultAlphabet::Gsm7, DefaultAlphabet::Latin1, DefaultAlphabet::Ascii] {
-                let read = decode_user_data(DataCoding(data_coding), default, has_header, &octets);
-                prop_assert!(read.octets.len() <= octets.len());
+                let read = decode_user_data(DataCoding(data_coding), default, has_header, &bytes);
+                prop_assert!(read.bytes.len() <= bytes.len());
                 read.concatenation();
             }
         }

@@ -50,7 +50,7 @@ pub struct Outstanding<T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held<T> {
+enum SlotState<T> {
     Nothing,
     Live(Outstanding<T>),
     Overdue(Outstanding<T>),
@@ -58,7 +58,7 @@ enum Held<T> {
 
 #[derive(Clone, Copy, Debug)]
 struct Slot<T> {
-    held: Held<T>,
+    state: SlotState<T>,
     older: u32,
     newer: u32,
 }
@@ -89,7 +89,7 @@ impl<T: Copy> Window<T> {
         let limit = limit.clamp(1, WINDOW_MAX);
         let slots = (limit as usize * 2).next_power_of_two().max(16);
         Window {
-            slots: vec![Slot { held: Held::Nothing, older: NOWHERE, newer: NOWHERE }; slots],
+            slots: vec![Slot { state: SlotState::Nothing, older: NOWHERE, newer: NOWHERE }; slots],
             limit,
             live: 0,
             oldest: NOWHERE,
@@ -118,7 +118,7 @@ impl<T: Copy> Window<T> {
         loop {
             let sequence = self.next_sequence;
             self.next_sequence = if sequence == SEQUENCE_MAX { 1 } else { sequence + 1 };
-            if !matches!(self.slots[self.index(sequence)].held, Held::Live(_)) {
+            if !matches!(self.slots[self.index(sequence)].state, SlotState::Live(_)) {
                 return sequence;
             }
         }
@@ -128,11 +128,11 @@ impl<T: Copy> Window<T> {
     /// number's slot is occupied.
     pub fn insert(&mut self, outstanding: Outstanding<T>) -> bool {
         let index = self.index(outstanding.sequence);
-        if self.live >= self.limit || matches!(self.slots[index].held, Held::Live(_)) {
+        if self.live >= self.limit || matches!(self.slots[index].state, SlotState::Live(_)) {
             return false;
         }
         let older = self.newest;
-        self.slots[index] = Slot { held: Held::Live(outstanding), older, newer: NOWHERE };
+        self.slots[index] = Slot { state: SlotState::Live(outstanding), older, newer: NOWHERE };
         match self.slots.get_mut(older as usize) {
             Some(slot) => slot.newer = index as u32,
             None => self.oldest = index as u32,
@@ -149,24 +149,24 @@ impl<T: Copy> Window<T> {
         let matches = |known: &Outstanding<T>| {
             known.sequence == sequence && request.is_none_or(|request| request == known.request)
         };
-        match self.slots[index].held {
-            Held::Live(known) if matches(&known) => {
+        match self.slots[index].state {
+            SlotState::Live(known) if matches(&known) => {
                 self.unchain(index);
                 Some(Settled { outstanding: known, late: false })
             }
-            Held::Overdue(known) if matches(&known) => {
-                self.slots[index].held = Held::Nothing;
+            SlotState::Overdue(known) if matches(&known) => {
+                self.slots[index].state = SlotState::Nothing;
                 Some(Settled { outstanding: known, late: true })
             }
-            Held::Live(_) | Held::Overdue(_) | Held::Nothing => None,
+            SlotState::Live(_) | SlotState::Overdue(_) | SlotState::Nothing => None,
         }
     }
 
     /// The oldest outstanding request.
     pub fn oldest(&self) -> Option<&Outstanding<T>> {
-        match &self.slots.get(self.oldest as usize)?.held {
-            Held::Live(outstanding) => Some(outstanding),
-            Held::Overdue(_) | Held::Nothing => None,
+        match &self.slots.get(self.oldest as usize)?.state {
+            SlotState::Live(outstanding) => Some(outstanding),
+            SlotState::Overdue(_) | SlotState::Nothing => None,
         }
     }
 
@@ -174,7 +174,9 @@ impl<T: Copy> Window<T> {
     pub fn iter(&self) -> impl Iterator<Item = &Outstanding<T>> {
         let mut at = self.oldest;
         std::iter::from_fn(move || {
-            let Slot { held: Held::Live(outstanding), newer, .. } = self.slots.get(at as usize)? else { return None };
+            let Slot { state: SlotState::Live(outstanding), newer, .. } = self.slots.get(at as usize)? else {
+                return None;
+            };
             at = *newer;
             Some(outstanding)
         })
@@ -185,14 +187,14 @@ impl<T: Copy> Window<T> {
         let outstanding = *self.oldest()?;
         let index = self.index(outstanding.sequence);
         self.unchain(index);
-        self.slots[index].held = Held::Overdue(outstanding);
+        self.slots[index].state = SlotState::Overdue(outstanding);
         Some(outstanding)
     }
 
     /// The number of the oldest request whose bytes end after that position in the stream.
     pub fn first_behind(&self, position: u64) -> Option<u32> {
         let (mut at, mut first) = (self.newest, None);
-        while let Some(Slot { held: Held::Live(outstanding), older, .. }) = self.slots.get(at as usize)
+        while let Some(Slot { state: SlotState::Live(outstanding), older, .. }) = self.slots.get(at as usize)
             && outstanding.stream_end > position
         {
             (at, first) = (*older, Some(outstanding.sequence));
@@ -203,14 +205,14 @@ impl<T: Copy> Window<T> {
     /// Removes a request that was not sent, and returns it with the number of the next newer one.
     pub fn withdraw(&mut self, sequence: u32) -> Option<(Outstanding<T>, Option<u32>)> {
         let index = self.index(sequence);
-        let Slot { held: Held::Live(outstanding), newer, .. } = self.slots[index] else { return None };
+        let Slot { state: SlotState::Live(outstanding), newer, .. } = self.slots[index] else { return None };
         if outstanding.sequence != sequence {
             return None;
         }
         self.unchain(index);
-        let next = self.slots.get(newer as usize).and_then(|slot| match &slot.held {
-            Held::Live(outstanding) => Some(outstanding.sequence),
-            Held::Overdue(_) | Held::Nothing => None,
+        let next = self.slots.get(newer as usize).and_then(|slot| match &slot.state {
+            SlotState::Live(outstanding) => Some(outstanding.sequence),
+            SlotState::Overdue(_) | SlotState::Nothing => None,
         });
         Some((outstanding, next))
     }
@@ -221,7 +223,7 @@ impl<T: Copy> Window<T> {
 
     fn unchain(&mut self, index: usize) {
         let Slot { older, newer, .. } = self.slots[index];
-        self.slots[index].held = Held::Nothing;
+        self.slots[index].state = SlotState::Nothing;
         match self.slots.get_mut(older as usize) {
             Some(slot) => slot.newer = newer,
             None => self.oldest = newer,

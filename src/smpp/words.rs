@@ -125,7 +125,7 @@ impl<'a> InWords<'a> {
             }
             (Detail::Whole, None) => {
                 out.write_char(' ')?;
-                hex(read.octets, out)
+                hex(read.bytes, out)
             }
         }
     }

@@ -1,22 +1,22 @@
 //! Descriptions of PDUs. Uses the encoder to make PDUs; refuses to know connections.
 
 use super::super::encode::encode;
-use super::super::framer::{Framer, PDU_OCTETS_MAX};
+use super::super::framer::{Framer, PDU_BYTES_MAX};
 use super::super::pdu::BindMode;
 use super::super::status::CommandStatus;
 use super::super::tlv::TlvWriter;
 use super::*;
 
-fn words_of(octets: &[u8], detail: Detail) -> String {
-    let (mut framer, mut rest) = (Framer::new(PDU_OCTETS_MAX), octets);
+fn words_of(bytes: &[u8], detail: Detail) -> String {
+    let (mut framer, mut rest) = (Framer::new(PDU_BYTES_MAX), bytes);
     let frame = framer.next_frame(&mut rest).expect("a PDU").expect("a length that can be true");
     InWords::new(&frame, detail).to_string()
 }
 
 fn told(pdu: &Pdu<'_>, status: CommandStatus) -> [String; 2] {
-    let mut octets = Vec::new();
-    encode(&mut octets, 7, status, pdu).expect("can be written");
-    [Detail::Masked, Detail::Whole].map(|detail| words_of(&octets, detail))
+    let mut bytes = Vec::new();
+    encode(&mut bytes, 7, status, pdu).expect("can be written");
+    [Detail::Masked, Detail::Whole].map(|detail| words_of(&bytes, detail))
 }
 
 fn text<'a>(tlvs: Tlvs<'a>, short_message: &'a [u8]) -> ShortMessage<'a> {
@@ -85,13 +85,13 @@ fn an_answer_is_told_with_its_status() {
 
 #[test]
 fn parameters_are_told_by_name_and_bounded() {
-    let mut octets = Vec::new();
-    let mut writer = TlvWriter::new(&mut octets);
+    let mut bytes = Vec::new();
+    let mut writer = TlvWriter::new(&mut bytes);
     writer.u16(TlvTag::USER_MESSAGE_REFERENCE, 0x0102);
     for tag in 0..40 {
-        writer.octets(TlvTag(0x1400 + tag), b"1101234567890").expect("fits");
+        writer.bytes(TlvTag(0x1400 + tag), b"1101234567890").expect("fits");
     }
-    let [masked, whole] = told(&Pdu::SubmitSm(text(Tlvs::new(&octets), b"x")), CommandStatus::ROK);
+    let [masked, whole] = told(&Pdu::SubmitSm(text(Tlvs::new(&bytes), b"x")), CommandStatus::ROK);
     assert!(masked.contains("user_message_reference 0x0102, 0x1400 of 13 bytes"), "{masked}");
     assert!(whole.contains("0x1400 0x31313031323334353637383930") && whole.ends_with("more parameters"), "{whole}");
     assert_eq!(masked.matches("of 13 bytes").count(), TLVS_MAX - 1);
@@ -101,9 +101,9 @@ fn parameters_are_told_by_name_and_bounded() {
 #[test]
 fn whatever_is_sent_the_line_is_short_and_plain() {
     let long = vec![0x1B; 60_000];
-    let mut octets = Vec::new();
-    TlvWriter::new(&mut octets).octets(TlvTag::MESSAGE_PAYLOAD, &long).expect("it fits");
-    let message = ShortMessage { data_coding: 4, ..text(Tlvs::new(&octets), b"") };
+    let mut bytes = Vec::new();
+    TlvWriter::new(&mut bytes).bytes(TlvTag::MESSAGE_PAYLOAD, &long).expect("it fits");
+    let message = ShortMessage { data_coding: 4, ..text(Tlvs::new(&bytes), b"") };
     for pdu in [Pdu::DeliverSm(message), Pdu::DeliverSm(ShortMessage { data_coding: 3, ..message })] {
         for told in told(&pdu, CommandStatus::ROK) {
             assert!(told.len() < 4_096 && !told.chars().any(char::is_control), "{} bytes: {told}", told.len());
@@ -120,9 +120,9 @@ proptest::proptest! {
         let id = if response { id | 0x8000_0000 } else { id };
         let length = 16 + body.len() as u32;
         let head = [length, id, 0, 7].map(u32::to_be_bytes);
-        let octets: Vec<u8> = head.as_flattened().iter().chain(&body).copied().collect();
+        let bytes: Vec<u8> = head.as_flattened().iter().chain(&body).copied().collect();
         for detail in [Detail::Masked, Detail::Whole] {
-            let told = words_of(&octets, detail);
+            let told = words_of(&bytes, detail);
             assert!(told.len() < 8_192 && !told.chars().any(char::is_control));
         }
     }

@@ -22,7 +22,7 @@ impl Source {
 
     /// The line of a byte; the first is 1.
     pub(super) fn line(&self, at: usize) -> usize {
-        1 + self.code.as_bytes()[..at].iter().filter(|&&octet| octet == b'\n').count()
+        1 + self.code.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count()
     }
 
     /// Whether the byte belongs to a test: by the file's name, or by `#[cfg(test)]` before its item.
@@ -36,11 +36,11 @@ impl Source {
 
     /// Positions of `word` in the code; a whole word if it begins or ends with a letter, digit or underscore.
     pub(super) fn find<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-        let octets = self.code.as_bytes();
+        let bytes = self.code.as_bytes();
         let (first, last) = (word.as_bytes()[0], word.as_bytes()[word.len() - 1]);
         self.code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
-            let joined_before = at > 0 && is_name(octets[at - 1]) && is_name(first);
-            let joined_after = octets.get(at + word.len()).is_some_and(|&next| is_name(next)) && is_name(last);
+            let joined_before = at > 0 && is_name(bytes[at - 1]) && is_name(first);
+            let joined_after = bytes.get(at + word.len()).is_some_and(|&next| is_name(next)) && is_name(last);
             !joined_before && !joined_after
         })
     }
@@ -61,7 +61,7 @@ impl Source {
     pub(super) fn functions(&self) -> Vec<(usize, &str, usize)> {
         let named = self.find("fn").filter_map(|at| {
             let rest = self.code[at + 2..].trim_start();
-            let name = &rest[..rest.bytes().take_while(|&octet| is_name(octet)).count()];
+            let name = &rest[..rest.bytes().take_while(|&byte| is_name(byte)).count()];
             let end = item_end(&self.code, at);
             let has_body = self.code.as_bytes().get(end.wrapping_sub(1)) == Some(&b'}');
             (has_body && !name.is_empty()).then(|| (at, name, self.line(end - 1) - self.line(at) + 1))
@@ -70,8 +70,8 @@ impl Source {
     }
 }
 
-fn is_name(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'_'
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 struct Cursor<'a> {
@@ -92,8 +92,7 @@ impl Cursor<'_> {
 
     fn name(&mut self) -> String {
         self.skip("");
-        let length =
-            self.code.as_bytes()[self.at..].iter().take_while(|&&octet| is_name(octet) || octet == b'*').count();
+        let length = self.code.as_bytes()[self.at..].iter().take_while(|&&byte| is_name(byte) || byte == b'*').count();
         let name = self.code[self.at..self.at + length].to_owned();
         self.at += length;
         name
@@ -134,8 +133,8 @@ fn join(path: &str, name: &str) -> String {
 /// Where the item that begins at `from` ends: after its `;`, or after the brace that closes its first block.
 fn item_end(code: &str, from: usize) -> usize {
     let (mut round, mut braces) = (0_i32, 0_i32);
-    for (at, octet) in code.bytes().enumerate().skip(from) {
-        match octet {
+    for (at, byte) in code.bytes().enumerate().skip(from) {
+        match byte {
             b'(' | b'[' => round += 1,
             b')' | b']' => round -= 1,
             b'{' => braces += 1,
@@ -154,14 +153,14 @@ fn test_items(code: &str) -> Vec<(usize, usize)> {
 
 /// Replaces comments and the contents of literals by blanks; line ends stay.
 fn blank_out(text: &str) -> String {
-    let octets = text.as_bytes();
-    let mut out = octets.to_vec();
+    let bytes = text.as_bytes();
+    let mut out = bytes.to_vec();
     let mut at = 0;
-    while at < octets.len() {
-        let end = literal_or_comment(octets, at);
-        for octet in &mut out[at..end] {
-            if *octet != b'\n' {
-                *octet = b' ';
+    while at < bytes.len() {
+        let end = literal_or_comment(bytes, at);
+        for byte in &mut out[at..end] {
+            if *byte != b'\n' {
+                *byte = b' ';
             }
         }
         at = end.max(at + 1);
@@ -170,16 +169,16 @@ fn blank_out(text: &str) -> String {
 }
 
 /// Where the comment or literal that begins at `at` ends; `at` if none begins there.
-fn literal_or_comment(octets: &[u8], at: usize) -> usize {
-    let rest = &octets[at..];
+fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
     match rest {
-        [b'/', b'/', ..] => at + rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len()),
+        [b'/', b'/', ..] => at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len()),
         [b'/', b'*', ..] => at + block_comment(rest),
         [b'"', ..] => at + quoted(rest),
-        [b'r', b'"' | b'#', ..] if at == 0 || !is_name(octets[at - 1]) || octets[at - 1] == b'b' => at + raw(rest),
-        [b'\'', b'\\', _, tail @ ..] => at + 3 + tail.iter().position(|&octet| octet == b'\'').map_or(0, |end| end + 1),
+        [b'r', b'"' | b'#', ..] if at == 0 || !is_name(bytes[at - 1]) || bytes[at - 1] == b'b' => at + raw(rest),
+        [b'\'', b'\\', _, tail @ ..] => at + 3 + tail.iter().position(|&byte| byte == b'\'').map_or(0, |end| end + 1),
         [b'\'', first, tail @ ..] => {
-            let more = tail.iter().take_while(|&&octet| *first >= 0x80 && octet & 0xC0 == 0x80).count();
+            let more = tail.iter().take_while(|&&byte| *first >= 0x80 && byte & 0xC0 == 0x80).count();
             if tail.get(more) == Some(&b'\'') { at + 3 + more } else { at }
         }
         _ => at,
@@ -214,7 +213,7 @@ fn quoted(rest: &[u8]) -> usize {
 }
 
 fn raw(rest: &[u8]) -> usize {
-    let marks = rest[1..].iter().take_while(|&&octet| octet == b'#').count();
+    let marks = rest[1..].iter().take_while(|&&byte| byte == b'#').count();
     if rest.get(1 + marks) != Some(&b'"') {
         return 0;
     }

@@ -36,13 +36,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let mut work = WORK;
         slices += 1;
         assert!(slices <= 2 * count + body.len() / WORK + 4, "slices without end");
-        let octets = match items.next(&mut typed, &mut work) {
-            Ok(Next::Message(octets)) => octets,
+        let bytes = match items.next(&mut typed, &mut work) {
+            Ok(Next::Message(bytes)) => bytes,
             Ok(Next::Pause) => continue,
             Ok(Next::End) | Err(_) => break,
         };
         count += 1;
-        assert!(octets <= body.len() && count <= body.len(), "more was read than there is");
+        assert!(bytes <= body.len() && count <= body.len(), "more was read than there is");
         let Ok(draft) = draft(&typed, &mut scratch) else { continue };
         let mut print = Vec::new();
         said(&draft, &mut print);

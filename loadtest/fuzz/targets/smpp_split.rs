@@ -4,7 +4,7 @@
 use stentor_smpp::analyse::Encoding;
 use stentor_smpp::coding::DefaultAlphabet;
 use stentor_smpp::national::{Language, National};
-use stentor_smpp::split::{Body, CarrierText, Content, Plan, Segments, Splitting};
+use stentor_smpp::split::{Body, CarrierText, Content, Plan, Parts, Splitting};
 use stentor_smpp::udh::Header;
 use stentor_smpp::user_data::{Reassembly, decode_text, decode_user_data};
 
@@ -35,23 +35,23 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 });
 
 fn come_together(content: &Content<'_>, plan: Plan, default: DefaultAlphabet) {
-    let mut segments = Segments::new(*content, plan, 0x1234);
+    let mut parts = Parts::new(*content, plan, 0x1234);
     let (mut out, mut text, mut count) = (Vec::new(), Some(String::new()), 0);
     let mut message = Reassembly::new(plan.parts());
     let mut last_header = Vec::new();
-    while let Some(part) = segments.next_into(&mut out) {
+    while let Some(part) = parts.next_into(&mut out) {
         count += 1;
         assert_eq!((part.number, part.total), (count, plan.parts()));
-        assert!(part.in_payload || out.len() <= 160, "a part of {} octets", out.len());
+        assert!(part.in_payload || out.len() <= 160, "a part of {} bytes", out.len());
         let read = decode_user_data(part.data_coding, default, part.has_header, &out);
-        assert!(message.insert(part.number, read.octets), "a part was there already");
+        assert!(message.insert(part.number, read.bytes), "a part was there already");
         text = text.zip(read.text).map(|(before, text)| before + &text);
-        last_header = out[..out.len() - read.octets.len()].to_vec();
+        last_header = out[..out.len() - read.bytes.len()].to_vec();
     }
     assert_eq!(count, plan.parts(), "parts were promised");
     let whole = message.whole().expect("all parts are here");
     match content.body {
-        Body::Binary(octets) => assert_eq!(whole, octets),
+        Body::Binary(bytes) => assert_eq!(whole, bytes),
         Body::Text(wanted) => {
             assert_eq!(text.as_deref(), Some(wanted), "{plan:?}");
             let (header, _) = if last_header.is_empty() { (Header::NONE, &[][..]) } else { Header::cut(&last_header) };

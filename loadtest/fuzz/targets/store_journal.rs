@@ -33,14 +33,14 @@ fn batches(mut data: &[u8]) -> Vec<u8> {
     let mut seqno = 1_u64;
     while let Some((&[key, value, kind, more], rest)) = data.split_first_chunk() {
         let (key, value) = (usize::from(key), usize::from(value));
-        let Some((octets, rest)) = rest.split_at_checked(key + value) else { break };
+        let Some((bytes, rest)) = rest.split_at_checked(key + value) else { break };
         data = rest;
         let mut body = vec![2, kind & 3, 0];
         body.extend(u64::from(more).to_le_bytes());
         body.extend((key as u16).to_le_bytes());
         body.extend((value as u32).to_le_bytes());
         body.extend((value as u32).to_le_bytes());
-        body.extend(octets);
+        body.extend(bytes);
         journal.push(1);
         journal.extend(1_u32.to_le_bytes());
         journal.extend(seqno.to_le_bytes());

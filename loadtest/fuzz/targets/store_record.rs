@@ -7,18 +7,18 @@ use stentor_core::store::record::{CheckpointRecord, DueRecord, HandsetRecord, In
 use stentor_core::store::run;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((kind, octets)) = data.split_first() else { return };
-    let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), Key::list(octets));
-    let _ = Key::place(octets);
-    let _ = (run::parse_registration_key(octets), parse_entry_key(octets));
-    if let Some(id) = std::str::from_utf8(octets).ok().and_then(run::parse_name) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let _ = (Key::number(bytes), Key::ready(bytes), Key::due(bytes), Key::list(bytes));
+    let _ = Key::place(bytes);
+    let _ = (run::parse_registration_key(bytes), parse_entry_key(bytes));
+    if let Some(id) = std::str::from_utf8(bytes).ok().and_then(run::parse_name) {
         assert_eq!(run::parse_name(&run::name(id)), Some(id));
     }
     macro_rules! read {
         ($($number:literal $record:ident)*) => {
             match kind % 14 {
                 $($number => {
-                    if let Ok(record) = decode::<$record>(octets) {
+                    if let Ok(record) = decode::<$record>(bytes) {
                         assert_eq!(decode::<$record>(&encode(&record)).ok(), Some(record));
                     }
                 })*

@@ -17,8 +17,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     read(&[&fields[..], &checksum, block].concat());
 });
 
-fn read(octets: &[u8]) {
-    let Ok(found) = segment::decode(octets) else { return };
+fn read(bytes: &[u8]) {
+    let Ok(found) = segment::decode(bytes) else { return };
     for head in &found.heads {
         let (from, length) = (head.content_at as usize, head.content_len as usize);
         let _ = found.arena.get(from..from.saturating_add(length)).map(Content::decode);

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::outcome::{Figure, Measurement, Outcome};
+use super::result::{BenchResult, Figure, Measurement};
 use crate::run::figure::{Better, Unit};
 
 /// How a figure changed.
@@ -47,7 +47,7 @@ pub(super) fn threshold(text: &str) -> Result<f64, String> {
 }
 
 /// Compares `after` with `before`. Only figures of the same measurement under the same load are compared.
-pub(super) fn compare(before: &Outcome, after: &Outcome, threshold: f64) -> Result<Comparison, String> {
+pub(super) fn compare(before: &BenchResult, after: &BenchResult, threshold: f64) -> Result<Comparison, String> {
     let mut comparison = Comparison { threshold, differences: differences(before, after), ..Comparison::default() };
     for first in &before.measurements {
         let Some(second) = after.measurements.iter().find(|second| second.name == first.name) else {
@@ -110,13 +110,13 @@ fn row(measurement: &str, before: &Figure, after: &Figure, threshold: f64) -> Op
     })
 }
 
-fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
-    let load = |outcome: &Outcome| {
-        let load = outcome.load;
+fn differences(before: &BenchResult, after: &BenchResult) -> Vec<String> {
+    let load = |result: &BenchResult| {
+        let load = result.load;
         format!("{} connections, {} messages a request, {} characters", load.connections, load.batch, load.length)
     };
-    let facts = |outcome: &Outcome| {
-        let (machine, placement) = (&outcome.machine, &outcome.placement);
+    let facts = |result: &BenchResult| {
+        let (machine, placement) = (&result.machine, &result.placement);
         [
             ("CPU", machine.cpu.clone()),
             ("CPUs", machine.cpus_allowed.to_string()),
@@ -124,10 +124,10 @@ fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
             ("governor", machine.governor.clone()),
             ("file system", format!("{} on {}", machine.file_system.kind, machine.file_system.disk)),
             ("pinning", format!("{placement:?}")),
-            ("load", load(outcome)),
-            ("size", outcome.size.clone()),
-            ("target", outcome.target.clone().unwrap_or_else(|| "this machine".to_owned())),
-            ("optimised build", (!outcome.subject.is_debug).to_string()),
+            ("load", load(result)),
+            ("size", result.size.clone()),
+            ("target", result.target.clone().unwrap_or_else(|| "this machine".to_owned())),
+            ("optimised build", (!result.subject.is_debug).to_string()),
         ]
     };
     let pairs = facts(before).into_iter().zip(facts(after));
@@ -176,7 +176,7 @@ mod tests {
     use crate::bench::sample;
 
     fn compared(before: &[f64], after: &[f64], limit: f64) -> Change {
-        let comparison = compare(&sample::outcome(before), &sample::outcome(after), limit).unwrap();
+        let comparison = compare(&sample::result(before), &sample::result(after), limit).unwrap();
         let row = comparison.rows.iter().find(|row| row.figure == "end to end/s").unwrap();
         assert_eq!(comparison.worse().count() > 0, row.change == Change::Worse);
         row.change
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_better_lower_is_turned_round_and_tails_are_not_judged() {
-        let (before, mut after) = (sample::outcome(&[100.0]), sample::outcome(&[100.0]));
+        let (before, mut after) = (sample::result(&[100.0]), sample::result(&[100.0]));
         after.measurements[0].figures[1] = sample::figure("request p50", Unit::Millis, &[9.0]);
         after.measurements[0].figures[2].median = 900.0;
         let comparison = compare(&before, &after, 0.05).unwrap();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn unlike_machines_are_told_and_strangers_refused() {
-        let (before, mut after) = (sample::outcome(&[100.0]), sample::outcome(&[100.0]));
+        let (before, mut after) = (sample::result(&[100.0]), sample::result(&[100.0]));
         after.machine.kernel = "other".to_owned();
         let told = compare(&before, &after, 0.05).unwrap().differences;
         assert!(told.len() == 1 && told[0].starts_with("kernel"), "{told:?}");

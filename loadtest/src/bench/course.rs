@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use super::Options;
 use super::bottleneck::Allotted;
 use super::machine::Machine;
-use super::outcome::{LeftOut, Measurement, join};
 use super::plan::{PASS_S_MIN, Sizes, Subject};
+use super::result::{LeftOut, Measurement, join};
 use super::sampler::{Sampler, Watched};
 use crate::run::cpus::Cpus;
 use crate::run::ground::GroundOptions;
 use crate::run::million::Pass;
+use crate::run::result::ScenarioResult;
 use crate::run::roster::Roster;
-use crate::run::verdict::Verdict;
 
 /// The state of a bench, and its results so far.
 #[derive(Debug)]
@@ -41,13 +41,13 @@ pub(super) struct Course<'a> {
 /// One pass of a scenario.
 #[derive(Debug)]
 pub(super) struct Trial {
-    pub verdict: Verdict,
+    pub verdict: ScenarioResult,
     pub pass: Option<Pass>,
     pub watched: Watched,
 }
 
 /// The result of a pass.
-pub(super) type Found = Result<(Verdict, Option<Pass>), String>;
+pub(super) type Found = Result<(ScenarioResult, Option<Pass>), String>;
 
 impl<'a> Course<'a> {
     /// A course in which nothing has been measured yet.
@@ -213,7 +213,7 @@ mod tests {
     fn trial(seconds: f64, others: f64) -> Trial {
         let shares = Some(Shares { others, cpus: 2.0, ..Shares::default() });
         Trial {
-            verdict: Verdict::new("x"),
+            verdict: ScenarioResult::new("x"),
             pass: Some(Pass { seconds, ..Pass::default() }),
             watched: Watched { shares, ..Watched::default() },
         }

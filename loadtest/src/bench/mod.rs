@@ -8,12 +8,12 @@ mod bottleneck;
 mod compare;
 mod course;
 mod machine;
-mod outcome;
 mod page;
 mod plan;
 mod plot;
 mod raw;
 mod remote;
+mod result;
 #[cfg(test)]
 mod sample;
 mod sampler;
@@ -32,9 +32,9 @@ use stentor_core::model::Wall;
 
 use course::Course;
 use machine::Machine;
-use outcome::{FORMAT, Load, Outcome, Placement};
 use plan::{Size, Sizes};
 use remote::Remote;
+use result::{BenchResult, FORMAT, Load, Placement};
 use subject::Subject;
 
 use crate::run::cpus::Cpus;
@@ -99,7 +99,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> ExitCode {
     let done = match (options.compare.as_slice(), &options.render) {
         ([before, after], _) => compare(before, after, options.fail),
-        (_, Some(file)) => Outcome::read(file).and_then(|outcome| options.write_page(&outcome)).map(|()| true),
+        (_, Some(file)) => BenchResult::read(file).and_then(|result| options.write_page(&result)).map(|()| true),
         (_, None) => measure(options),
     };
     match done {
@@ -113,7 +113,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn compare(before: &Path, after: &Path, threshold: f64) -> Result<bool, String> {
-    let comparison = compare::compare(&Outcome::read(before)?, &Outcome::read(after)?, threshold)?;
+    let comparison = compare::compare(&BenchResult::read(before)?, &BenchResult::read(after)?, threshold)?;
     println!("{comparison}");
     Ok(comparison.worse().next().is_none())
 }
@@ -140,7 +140,7 @@ fn measure(options: &Options) -> Result<bool, String> {
         }
     };
     let failures = course.failures;
-    let outcome = Outcome {
+    let result = BenchResult {
         format: FORMAT,
         began,
         seconds: course.elapsed().as_secs_f64(),
@@ -159,11 +159,10 @@ fn measure(options: &Options) -> Result<bool, String> {
         left_out: course.left_out,
     };
     let json = options.ground.json.clone().unwrap_or_else(|| "bench.json".into());
-    outcome.write(&json)?;
-    options.write_page(&outcome)?;
+    result.write(&json)?;
+    options.write_page(&result)?;
     println!("figures: {}", json.display());
-    let broken: Vec<_> =
-        outcome.measurements.iter().flat_map(|one| one.broken.iter().map(|b| (&one.name, b))).collect();
+    let broken: Vec<_> = result.measurements.iter().flat_map(|one| one.broken.iter().map(|b| (&one.name, b))).collect();
     broken.iter().for_each(|(name, broken)| println!("{name}: not so: {broken}"));
     Ok(broken.is_empty() && failures == 0)
 }
@@ -202,9 +201,9 @@ impl Options {
         }
     }
 
-    fn write_page(&self, outcome: &Outcome) -> Result<(), String> {
+    fn write_page(&self, result: &BenchResult) -> Result<(), String> {
         let file = self.html.clone().unwrap_or_else(|| "bench.html".into());
-        fs::write(&file, page::page(outcome)).map_err(|error| format!("{}: {error}", file.display()))?;
+        fs::write(&file, page::page(result)).map_err(|error| format!("{}: {error}", file.display()))?;
         println!("report: {}", file.display());
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::outcome::{Figure, Measurement, Outcome};
 use super::plot::{self, Bar, Line};
+use super::result::{BenchResult, Figure, Measurement};
 use crate::run::figure::Unit;
 
 /// Escapes a text for HTML, also for quoted attributes.
@@ -24,43 +24,43 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// The whole page.
-pub(super) fn page(outcome: &Outcome) -> String {
-    let title = format!("Stentor bench of {}", escape(&outcome.began));
+pub(super) fn page(result: &BenchResult) -> String {
+    let title = format!("Stentor bench of {}", escape(&result.began));
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
          <style>{}</style></head><body>",
         include_str!("style.css")
     );
-    header(&mut html, outcome);
+    header(&mut html, result);
     html.push_str("<main>");
-    warnings(&mut html, outcome);
-    limits(&mut html, outcome);
-    outcome.measurements.iter().for_each(|measurement| section(&mut html, measurement));
-    machine(&mut html, outcome);
-    left_out(&mut html, outcome);
+    warnings(&mut html, result);
+    limits(&mut html, result);
+    result.measurements.iter().for_each(|measurement| section(&mut html, measurement));
+    machine(&mut html, result);
+    left_out(&mut html, result);
     html.push_str("</main>");
     let _ = write!(
         html,
         "<footer>Made by loadtest {}. Every figure is the median of its repeats, with the least and the most of them; the \
          values of each repeat are in the JSON beside this page.</footer></body></html>",
-        escape(&outcome.subject.loadtest)
+        escape(&result.subject.loadtest)
     );
     html
 }
 
-fn header(html: &mut String, outcome: &Outcome) {
-    let place = outcome.target.as_ref().map_or("this machine".to_owned(), |target| escape(target));
+fn header(html: &mut String, result: &BenchResult) {
+    let place = result.target.as_ref().map_or("this machine".to_owned(), |target| escape(target));
     let _ = write!(
         html,
         "<header><h1>Stentor bench</h1><p>{}, commit {}</p><p class=\"soft\">{} at {}, {} run of {:.0} s on {}</p>",
-        escape(&outcome.subject.version),
-        escape(&outcome.subject.commit),
+        escape(&result.subject.version),
+        escape(&result.subject.commit),
         place,
-        escape(&outcome.began),
-        escape(&outcome.size),
-        outcome.seconds,
-        escape(&outcome.machine.cpu)
+        escape(&result.began),
+        escape(&result.size),
+        result.seconds,
+        escape(&result.machine.cpu)
     );
     html.push_str("<div class=\"cards\">");
     let cards = [
@@ -73,7 +73,7 @@ fn header(html: &mut String, outcome: &Outcome) {
         ("restart-kill", "ready again after", "ready again after kill -9"),
     ];
     for (measurement, figure, words) in cards {
-        let found = outcome.find(measurement).and_then(|measurement| measurement.figure(figure));
+        let found = result.find(measurement).and_then(|measurement| measurement.figure(figure));
         if let Some(figure) = found {
             let shown = figure.unit.show(figure.median);
             let _ = write!(html, "<div class=\"card\"><b>{}</b><span>{words}</span></div>", escape(&shown));
@@ -82,23 +82,23 @@ fn header(html: &mut String, outcome: &Outcome) {
     html.push_str("</div></header>");
 }
 
-fn warnings(html: &mut String, outcome: &Outcome) {
+fn warnings(html: &mut String, result: &BenchResult) {
     let mut words = Vec::new();
-    if outcome.subject.is_debug {
+    if result.subject.is_debug {
         words.push(
             "The daemon is a build without full optimisation: its figures say nothing about a release.".to_owned(),
         );
     }
-    if outcome.machine.file_system.is_memory() {
+    if result.machine.file_system.is_memory() {
         words.push("The data lay in memory: nothing here was durable.".to_owned());
     }
-    if outcome.machine.load_before > outcome.machine.cpus as f64 / 4.0 {
-        let load = outcome.machine.load_before;
+    if result.machine.load_before > result.machine.cpus as f64 / 4.0 {
+        let load = result.machine.load_before;
         words.push(format!(
             "The machine was busy before it began: a load of {load:.2}. Figures are lower than on an idle one."
         ));
     }
-    for measurement in &outcome.measurements {
+    for measurement in &result.measurements {
         for broken in &measurement.broken {
             words.push(format!("{}: not so: {broken}", measurement.title));
         }
@@ -108,8 +108,8 @@ fn warnings(html: &mut String, outcome: &Outcome) {
     });
 }
 
-fn limits(html: &mut String, outcome: &Outcome) {
-    if outcome.limits.is_empty() {
+fn limits(html: &mut String, result: &BenchResult) {
+    if result.limits.is_empty() {
         return;
     }
     html.push_str("<section><h2>What the machine can do without Stentor</h2>");
@@ -119,16 +119,16 @@ fn limits(html: &mut String, outcome: &Outcome) {
          messages at a time.</p>",
     );
     let rate = |measurement: &Measurement| measurement.figure("messages/s").cloned();
-    let own = outcome.find("million").and_then(|million| million.figure("end to end/s")).cloned();
+    let own = result.find("million").and_then(|million| million.figure("end to end/s")).cloned();
     let mut bars: Vec<_> = own.iter().map(|figure| bar("Stentor, end to end", figure)).collect();
-    bars.extend(outcome.limits.iter().filter_map(|limit| rate(limit).map(|figure| bar(&limit.title, &figure))));
+    bars.extend(result.limits.iter().filter_map(|limit| rate(limit).map(|figure| bar(&limit.title, &figure))));
     let drawn = plot::bars_by_tens("Stentor beside the machine's limits", "msg/s, each step ten times the last", &bars);
     plots(html, &[("Messages a second", drawn)]);
     html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Limits\"><table><thead><tr><th>limit</th>\
                    <th class=\"n\">messages/s</th><th class=\"n\">Stentor's share</th><th>what was done</th></tr></thead><tbody>");
-    for limit in &outcome.limits {
+    for limit in &result.limits {
         let shown = rate(limit).map_or("–".to_owned(), |figure| figure.unit.show(figure.median));
-        let share = beside(outcome, limit).zip(rate(limit)).filter(|(_, limit)| limit.median > 0.0);
+        let share = beside(result, limit).zip(rate(limit)).filter(|(_, limit)| limit.median > 0.0);
         let share =
             share.map_or("–".to_owned(), |(own, limit)| format!("{:.1} %", own.median / limit.median * 100.0));
         let _ = write!(
@@ -140,17 +140,17 @@ fn limits(html: &mut String, outcome: &Outcome) {
         );
     }
     html.push_str("</tbody></table></div>");
-    let columns: Vec<_> = outcome.limits.iter().map(|limit| (limit.title.clone(), limit.figures.as_slice())).collect();
+    let columns: Vec<_> = result.limits.iter().map(|limit| (limit.title.clone(), limit.figures.as_slice())).collect();
     matrix(html, "All figures of the limits", &columns);
     html.push_str("</section>");
 }
 
 /// The figure of Stentor to compare with a limit: for one message at a time the rate of `single`, whose caller waits for
 /// each answer; for all others the end-to-end rate of `million`.
-fn beside<'a>(outcome: &'a Outcome, limit: &Measurement) -> Option<&'a Figure> {
+fn beside<'a>(result: &'a BenchResult, limit: &Measurement) -> Option<&'a Figure> {
     match limit.name.as_str() {
-        "limit-disk-one" => outcome.find("single")?.figure("accepted/s"),
-        _ => outcome.find("million")?.figure("end to end/s"),
+        "limit-disk-one" => result.find("single")?.figure("accepted/s"),
+        _ => result.find("million")?.figure("end to end/s"),
     }
 }
 
@@ -310,8 +310,8 @@ fn matrix(html: &mut String, title: &str, columns: &[(String, &[Figure])]) {
     html.push_str("</tbody></table></div></details>");
 }
 
-fn machine(html: &mut String, outcome: &Outcome) {
-    let (machine, subject, placement) = (&outcome.machine, &outcome.subject, &outcome.placement);
+fn machine(html: &mut String, result: &BenchResult) {
+    let (machine, subject, placement) = (&result.machine, &result.subject, &result.placement);
     let pinned = |cpus: &Option<String>| cpus.as_ref().map_or("any CPU".to_owned(), |cpus| format!("CPUs {cpus}"));
     let files = &machine.file_system;
     let virtual_or_not = if machine.is_virtual { ", under a hypervisor" } else { "" };
@@ -338,7 +338,7 @@ fn machine(html: &mut String, outcome: &Outcome) {
             "Requests",
             format!(
                 "{} connections, {} messages in a request, {} characters a message, where nothing else is said",
-                outcome.load.connections, outcome.load.batch, outcome.load.length
+                result.load.connections, result.load.batch, result.load.length
             ),
         ),
         (
@@ -368,12 +368,12 @@ fn machine(html: &mut String, outcome: &Outcome) {
     html.push_str("</section>");
 }
 
-fn left_out(html: &mut String, outcome: &Outcome) {
-    if outcome.left_out.is_empty() {
+fn left_out(html: &mut String, result: &BenchResult) {
+    if result.left_out.is_empty() {
         return;
     }
     html.push_str("<section><h2>What was not measured</h2><ul>");
-    for left in &outcome.left_out {
+    for left in &result.left_out {
         let _ = write!(html, "<li>{}: {}</li>", escape(&left.name), escape(&left.why));
     }
     html.push_str("</ul></section>");
@@ -387,27 +387,27 @@ mod tests {
     #[test]
     fn nothing_from_outside_becomes_markup() {
         assert_eq!(escape("<a href='x'>\"&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;&quot;&lt;/a&gt;");
-        let mut outcome = sample::outcome(&[100.0, 120.0]);
+        let mut result = sample::result(&[100.0, 120.0]);
         let evil = "</style><script>alert(1)</script>\"'";
-        outcome.machine.host = evil.to_owned();
-        outcome.subject.commit = evil.to_owned();
-        outcome.target = Some(evil.to_owned());
-        outcome.measurements[0].title = evil.to_owned();
-        outcome.measurements[0].threads[0].name = evil.to_owned();
-        outcome.measurements[0].remarks.push(evil.to_owned());
-        outcome.measurements[0].figures[0].name = evil.to_owned();
-        outcome.measurements[0].points[0].axis = evil.to_owned();
-        outcome.measurements[0].series[0].name = evil.to_owned();
-        outcome.subject.configuration = serde_json::json!({ evil: evil });
-        let html = page(&outcome);
+        result.machine.host = evil.to_owned();
+        result.subject.commit = evil.to_owned();
+        result.target = Some(evil.to_owned());
+        result.measurements[0].title = evil.to_owned();
+        result.measurements[0].threads[0].name = evil.to_owned();
+        result.measurements[0].remarks.push(evil.to_owned());
+        result.measurements[0].figures[0].name = evil.to_owned();
+        result.measurements[0].points[0].axis = evil.to_owned();
+        result.measurements[0].series[0].name = evil.to_owned();
+        result.subject.configuration = serde_json::json!({ evil: evil });
+        let html = page(&result);
         assert!(!html.contains("<script") && html.matches("</style>").count() == 1, "{html}");
     }
 
     #[test]
     fn the_page_is_whole_and_needs_nothing_else() {
-        let mut outcome = sample::outcome(&[100.0, 120.0]);
-        outcome.limits = outcome.measurements.clone();
-        let html = page(&outcome);
+        let mut result = sample::result(&[100.0, 120.0]);
+        result.limits = result.measurements.clone();
+        let html = page(&result);
         assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>"));
         for outside in ["http:", "https:", "src=", "@import", "url(", "<link"] {
             assert!(!html.contains(outside), "{outside}");
@@ -427,9 +427,9 @@ mod tests {
 
     #[test]
     fn an_empty_result_makes_a_page_too() {
-        let mut outcome = sample::outcome(&[1.0]);
-        outcome.measurements.clear();
-        outcome.left_out.clear();
-        assert!(page(&outcome).contains("Machine and configuration"));
+        let mut result = sample::result(&[1.0]);
+        result.measurements.clear();
+        result.left_out.clear();
+        assert!(page(&result).contains("Machine and configuration"));
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::run::cpus::Cpus;
 use crate::run::figure::{Better, Unit};
-use crate::run::verdict::Number;
+use crate::run::result::Number;
 use crate::send::batch::{Renderer, Shape};
 use crate::smsc::stats::Quantiles;
 

@@ -5,14 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::course::{Course, Found};
-use super::outcome::{Figure, Measurement, Point};
 use super::plan::Subject;
+use super::result::{Figure, Measurement, Point};
 use super::scenes::note_kept;
 use crate::run::figure::{Unit, Value};
 use crate::run::ground::{Ground, GroundOptions, Smsc};
 use crate::run::million::{self, Pass};
 use crate::run::prometheus::{ACCEPTED, BUILD, PROCESS_CPU};
-use crate::run::verdict::Verdict;
+use crate::run::result::ScenarioResult;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ impl Remote {
         let flow = million::flow(&self.ground, &mut self.smsc, count, rate, None)?;
         let accepted = before.sum(ACCEPTED).unwrap_or(0.0) as u64 + flow.report.acknowledged_count();
         let after = self.ground.metrics_of(accepted);
-        let mut verdict = Verdict::new("million");
+        let mut verdict = ScenarioResult::new("million");
         let mut pass: Pass = million::tell(&mut verdict, &flow, &after.since(&before), count);
         if let (Some(from), Some(to)) = (before.sum(PROCESS_CPU), after.sum(PROCESS_CPU)) {
             pass.cpu_us = (to - from) * 1e6 / count.max(1) as f64;

@@ -1,17 +1,17 @@
 //! A small result for the tests of this room.
 
 use super::machine::Machine;
-use super::outcome::{FORMAT, Figure, LeftOut, Load, Measurement, Outcome, Placement, Point, Thread};
+use super::result::{BenchResult, FORMAT, Figure, LeftOut, Load, Measurement, Placement, Point, Thread};
 use super::subject::Subject;
 use crate::run::figure::{Better, Unit};
-use crate::run::verdict::Series;
+use crate::run::result::Series;
 
 pub(super) fn figure(name: &str, unit: Unit, values: &[f64]) -> Figure {
     Figure::new(name, unit, unit.better(), values).expect("finite values")
 }
 
 /// A result whose `million` was repeated with those speeds.
-pub(super) fn outcome(speeds: &[f64]) -> Outcome {
+pub(super) fn result(speeds: &[f64]) -> BenchResult {
     let million = Measurement {
         name: "million".to_owned(),
         title: "A million".to_owned(),
@@ -38,7 +38,7 @@ pub(super) fn outcome(speeds: &[f64]) -> Outcome {
         bottleneck: Some("the daemon".to_owned()),
         ..Measurement::default()
     };
-    Outcome {
+    BenchResult {
         format: FORMAT,
         began: "2026-01-01T00:00:00Z".to_owned(),
         seconds: 12.5,

@@ -9,11 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::bottleneck::Shares;
-use super::outcome::Thread;
+use super::result::Thread;
 use crate::run::figure::Unit;
 use crate::run::process::{parse_cpu, parse_written};
+use crate::run::result::Series;
 use crate::run::roster::{Member, Role, Roster};
-use crate::run::verdict::Series;
 
 /// Most threads that are listed; the others are almost idle.
 const THREADS_MAX: usize = 16;

@@ -3,15 +3,15 @@
 
 use super::bottleneck::Allotted;
 use super::course::{Course, Found, Trial};
-use super::outcome::{Figure, Measurement, Point, join};
 use super::plan::{Subject, ladder};
 use super::raw::{self, Probe};
+use super::result::{Figure, Measurement, Point, join};
 use crate::run::cpus::Cpus;
 use crate::run::figure::Unit;
 use crate::run::ground::GroundOptions;
 use crate::run::million::{self, Pass};
 use crate::run::restart::{self, Ending};
-use crate::run::verdict::Verdict;
+use crate::run::result::ScenarioResult;
 use crate::run::{backlog, peak};
 
 /// A rate counts as kept if this share of it was acknowledged,
@@ -354,7 +354,7 @@ fn through(ground: &GroundOptions, count: u64, rate: Option<f64>) -> million::Op
     }
 }
 
-fn played(found: Result<(Verdict, Pass), String>) -> Found {
+fn played(found: Result<(ScenarioResult, Pass), String>) -> Found {
     found.map(|(verdict, pass)| (verdict, Some(pass)))
 }
 
@@ -393,7 +393,7 @@ mod tests {
 
     fn trial(accepted_per_s: f64, age_ms: f64) -> Trial {
         let pass = Pass { accepted_per_s, age_ms, ..Pass::default() };
-        Trial { verdict: Verdict::new("x"), pass: Some(pass), watched: Watched::default() }
+        Trial { verdict: ScenarioResult::new("x"), pass: Some(pass), watched: Watched::default() }
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl<'a> Disk<'a> {
 
     fn apply(&self, file: &File, at: usize) -> io::Result<()> {
         match &self.trace.changes[at] {
-            Change::Written { offset, octets, .. } => file.write_all_at(self.trace.octets(octets), *offset),
+            Change::Written { offset, bytes, .. } => file.write_all_at(self.trace.bytes(bytes), *offset),
             Change::Length { length, .. } => file.set_len(*length),
             Change::Made { .. }
             | Change::Synced { .. }
@@ -182,8 +182,8 @@ impl<'a> Disk<'a> {
 
     /// Applies the first blocks of a write; the file may have its new length all the same.
     fn apply_cut(&self, file: &File, at: usize, chance: &mut Prng) -> io::Result<()> {
-        let Change::Written { offset, octets, .. } = &self.trace.changes[at] else { return Ok(()) };
-        let bytes = self.trace.octets(octets);
+        let Change::Written { offset, bytes, .. } = &self.trace.changes[at] else { return Ok(()) };
+        let bytes = self.trace.bytes(bytes);
         let end = offset + bytes.len() as u64;
         let cut = (offset + chance.below(bytes.len() as u64 + 1)) / BLOCK * BLOCK;
         let kept = cut.saturating_sub(*offset) as usize;
@@ -196,8 +196,8 @@ impl<'a> Disk<'a> {
 
     fn apply_blocks(&self, file: &File, at: usize, cut: Cut, chance: &mut Prng) -> io::Result<()> {
         match &self.trace.changes[at] {
-            Change::Written { offset, octets, .. } => {
-                let bytes = self.trace.octets(octets);
+            Change::Written { offset, bytes, .. } => {
+                let bytes = self.trace.bytes(bytes);
                 let mut done = 0;
                 while done < bytes.len() {
                     let from = offset + done as u64;

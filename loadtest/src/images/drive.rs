@@ -208,8 +208,8 @@ impl Driver {
     }
 
     fn everyday(&mut self) -> Result<(), String> {
-        let (messages, octets) = (self.chance.between(1, 30), self.chance.between(10, 160));
-        self.submit(messages, octets, true);
+        let (messages, bytes) = (self.chance.between(1, 30), self.chance.between(10, 160));
+        self.submit(messages, bytes, true);
         self.converse();
         self.end_turn()
     }
@@ -222,11 +222,11 @@ impl Driver {
         Ok(())
     }
 
-    fn submit(&mut self, messages: u64, octets: u64, is_mixed: bool) {
+    fn submit(&mut self, messages: u64, bytes: u64, is_mixed: bool) {
         let mut frame = Frame { reply: ReplyTo { core: 0, ticket: self.turn }, ..Frame::default() };
         let wall = self.now().wall;
         for index in 0..messages {
-            let body: Vec<u8> = (0..octets.div_ceil(8)).flat_map(|_| self.chance.next_u64().to_le_bytes()).collect();
+            let body: Vec<u8> = (0..bytes.div_ceil(8)).flat_map(|_| self.chance.next_u64().to_le_bytes()).collect();
             let content = Content { from: SenderId::default(), body: &body, ..Content::default() };
             let at = frame.arena.len();
             content.encode(&mut frame.arena);

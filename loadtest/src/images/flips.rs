@@ -66,7 +66,7 @@ struct Damage {
 
 /// Its consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
+enum Consequence {
     /// All contents are unchanged.
     Harmless,
     /// The start was refused.
@@ -132,7 +132,7 @@ fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, String> {
                 continue;
             }
             let bytes = fs::read(&path).map_err(|error| error.to_string())?;
-            let used = bytes.iter().rposition(|octet| *octet != 0).map_or(0, |at| at as u64 + 1);
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
             if used > 0 {
                 found.push((path.strip_prefix(root).map_err(|error| error.to_string())?.to_owned(), used));
             }
@@ -149,18 +149,18 @@ fn play(
     files: &[(PathBuf, u64)],
     whole: &Contents,
     number: u64,
-) -> Result<(u64, Damage, Outcome), String> {
+) -> Result<(u64, Damage, Consequence), String> {
     let root = place.join(format!("damaged-{number}"));
     let told = |error: io::Error| format!("{}: {error}", root.display());
     copy(sound, &root).map_err(told)?;
     let mut chance = Prng::new(prng::mix(options.seed ^ number << 20));
     let damage = harm(&root, files, &mut chance).map_err(told)?;
     let outcome = match read(&root) {
-        Err(hang) => Outcome::Silent(hang),
-        Ok(Err(alarm)) if alarm.starts_with(NAMED) => Outcome::Named,
-        Ok(Err(_)) => Outcome::Refused,
-        Ok(Ok(contents)) if contents == *whole => Outcome::Harmless,
-        Ok(Ok(contents)) => Outcome::Silent(difference(whole, &contents)),
+        Err(hang) => Consequence::Silent(hang),
+        Ok(Err(alarm)) if alarm.starts_with(NAMED) => Consequence::Named,
+        Ok(Err(_)) => Consequence::Refused,
+        Ok(Ok(contents)) if contents == *whole => Consequence::Harmless,
+        Ok(Ok(contents)) => Consequence::Silent(difference(whole, &contents)),
     };
     if options.only.is_none() {
         let _ = fs::remove_dir_all(&root);
@@ -185,7 +185,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// Copies without the holes: journals are allocated long before they are full.
 fn sparse_copy(from: &Path, to: &Path) -> io::Result<()> {
     let bytes = fs::read(from)?;
-    let used = bytes.iter().rposition(|octet| *octet != 0).map_or(0, |at| at + 1);
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
     fs::write(to, &bytes[..used])?;
     OpenOptions::new().write(true).open(to)?.set_len(bytes.len() as u64)
 }
@@ -201,15 +201,15 @@ fn harm(root: &Path, files: &[(PathBuf, u64)], chance: &mut Prng) -> io::Result<
         }
         1 => {
             let page = at / PAGE * PAGE;
-            let octets = PAGE.min(file.metadata()?.len() - page);
-            file.write_all_at(&vec![0; octets as usize], page)?;
+            let bytes = PAGE.min(file.metadata()?.len() - page);
+            file.write_all_at(&vec![0; bytes as usize], page)?;
             format!("zeroes from {page}")
         }
         _ => {
-            let (mut octet, bit) = ([0], chance.below(8));
-            file.read_exact_at(&mut octet, at)?;
-            file.write_all_at(&[octet[0] ^ 1 << bit], at)?;
-            format!("bit {bit} of octet {at}")
+            let (mut byte, bit) = ([0], chance.below(8));
+            file.read_exact_at(&mut byte, at)?;
+            file.write_all_at(&[byte[0] ^ 1 << bit], at)?;
+            format!("bit {bit} of byte {at}")
         }
     };
     Ok(Damage { file: name.clone(), what })
@@ -264,17 +264,17 @@ fn difference(whole: &Contents, found: &Contents) -> String {
     }
 }
 
-fn report(outcomes: &[(u64, Damage, Outcome)], began: Instant) -> Result<(), String> {
-    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|(_, _, outcome)| wanted(outcome)).count();
-    let silent = count(|outcome| matches!(outcome, Outcome::Silent(_)));
+fn report(outcomes: &[(u64, Damage, Consequence)], began: Instant) -> Result<(), String> {
+    let count = |wanted: fn(&Consequence) -> bool| outcomes.iter().filter(|(_, _, outcome)| wanted(outcome)).count();
+    let silent = count(|outcome| matches!(outcome, Consequence::Silent(_)));
     println!("{:>8} damaged in {:.1} s", outcomes.len(), began.elapsed().as_secs_f64());
-    println!("{:>8} refused at the start", count(|outcome| *outcome == Outcome::Refused));
-    println!("{:>8} named by the full reading", count(|outcome| *outcome == Outcome::Named));
-    println!("{:>8} harmless: everything is there as it was", count(|outcome| *outcome == Outcome::Harmless));
+    println!("{:>8} refused at the start", count(|outcome| *outcome == Consequence::Refused));
+    println!("{:>8} named by the full reading", count(|outcome| *outcome == Consequence::Named));
+    println!("{:>8} harmless: everything is there as it was", count(|outcome| *outcome == Consequence::Harmless));
     println!("{silent:>8} unnoticed");
     let unnoticed = outcomes.iter().filter_map(|(number, damage, outcome)| match outcome {
-        Outcome::Silent(why) => Some((number, damage, why)),
-        Outcome::Harmless | Outcome::Refused | Outcome::Named => None,
+        Consequence::Silent(why) => Some((number, damage, why)),
+        Consequence::Harmless | Consequence::Refused | Consequence::Named => None,
     });
     for (number, damage, why) in unnoticed.take(TOLD_MAX) {
         println!("damage {number}: {} {}: {why}", damage.file.display(), damage.what);

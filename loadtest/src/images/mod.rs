@@ -37,7 +37,7 @@ use trace::{Change, Trace};
 /// One image of so many is opened a second time.
 const TWICE: u64 = 8;
 /// An image behind more bytes of the trace is expensive to make: three of four are taken from before.
-const CHEAP_OCTETS: usize = 8 << 20;
+const CHEAP_BYTES: usize = 8 << 20;
 /// Failures that are shown in full.
 const TOLD_MAX: usize = 20;
 /// How many rounds of images a deliberate bug must survive before it counts as not caught.
@@ -259,12 +259,12 @@ fn late(trace: &Trace) -> (usize, usize) {
 }
 
 fn cheap_to(trace: &Trace) -> usize {
-    let mut octets = 0;
+    let mut bytes = 0;
     let written = trace.changes.iter().position(|change| {
-        if let Change::Written { octets: range, .. } = change {
-            octets += range.len();
+        if let Change::Written { bytes: range, .. } = change {
+            bytes += range.len();
         }
-        octets > CHEAP_OCTETS
+        bytes > CHEAP_BYTES
     });
     written.unwrap_or(trace.changes.len() + 1)
 }

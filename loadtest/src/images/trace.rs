@@ -20,7 +20,7 @@ pub(super) enum Change {
     /// An entry `name` in directory `parent` for a new file or directory.
     Made { parent: Node, name: String, node: Node, is_directory: bool },
     /// Bytes written at an offset, as a range of the trace.
-    Written { node: Node, offset: u64, octets: Range<usize> },
+    Written { node: Node, offset: u64, bytes: Range<usize> },
     /// The length was set.
     Length { node: Node, length: u64 },
     /// Everything before in this node is on stable storage.
@@ -36,7 +36,7 @@ pub(super) enum Change {
 /// The trace.
 #[derive(Debug)]
 pub(super) struct Trace {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// All changes, in order.
     pub changes: Vec<Change>,
     /// The path of each node when it was made, for people and to tell phases apart.
@@ -54,16 +54,16 @@ struct Names {
 impl Trace {
     /// Reads a whole trace.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
-        let octets = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let mut trace = Self { octets, changes: Vec::new(), paths: Vec::new(), directories: Vec::new() };
+        let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut trace = Self { bytes, changes: Vec::new(), paths: Vec::new(), directories: Vec::new() };
         let (mut names, mut at) = (Names::default(), 0);
-        while at < trace.octets.len() {
-            let head = trace.octets.get(at..at + HEAD_BYTES).ok_or("the trace ends inside a record")?;
+        while at < trace.bytes.len() {
+            let head = trace.bytes.get(at..at + HEAD_BYTES).ok_or("the trace ends inside a record")?;
             let number = |from: usize| u64::from_le_bytes(std::array::from_fn(|index| head[from + index]));
             let (kind, inode, offset, length) = (head[0], number(1), number(9), number(17) as usize);
             let body = at + HEAD_BYTES..at + HEAD_BYTES + length;
             at = body.end;
-            if trace.octets.get(body.clone()).is_none() {
+            if trace.bytes.get(body.clone()).is_none() {
                 return Err("the trace ends inside a record".to_owned());
             }
             trace.take(&mut names, kind, inode, offset, body)?;
@@ -72,12 +72,12 @@ impl Trace {
     }
 
     /// The bytes of the trace in this range.
-    pub(super) fn octets(&self, range: &Range<usize>) -> &[u8] {
-        &self.octets[range.clone()]
+    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.clone()]
     }
 
     fn text(&self, range: Range<usize>) -> Result<String, String> {
-        String::from_utf8(self.octets[range].to_vec()).map_err(|_| "a path that is not UTF-8".to_owned())
+        String::from_utf8(self.bytes[range].to_vec()).map_err(|_| "a path that is not UTF-8".to_owned())
     }
 
     fn take(&mut self, names: &mut Names, kind: u8, inode: u64, offset: u64, body: Range<usize>) -> Result<(), String> {
@@ -97,7 +97,7 @@ impl Trace {
                 Change::Made { parent, name, node, is_directory: kind == b'M' }
             }
             b'W' if self.paths[node(names)?] == marks::FILE => Change::Marked(marks::decode(&self.text(body)?)?),
-            b'W' => Change::Written { node: node(names)?, offset, octets: body },
+            b'W' => Change::Written { node: node(names)?, offset, bytes: body },
             b'T' => Change::Length { node: node(names)?, length: offset },
             b'S' => Change::Synced { node: node(names)? },
             b'R' => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::ground::{Ground, Smsc};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::send::report::Report;
 
 /// Records per page.
@@ -168,22 +168,22 @@ impl Audit {
     }
 
     /// Adds the figures and claims to the verdict.
-    pub(super) fn tell(&self, verdict: &mut Verdict) {
-        verdict.figure("acknowledged", self.acknowledged);
-        verdict.figure("records", self.records);
-        verdict.figure("lost", self.lost);
-        verdict.figure("submitted again", self.repeats);
-        verdict.figure("given up", self.dropped);
+    pub(super) fn tell(&self, result: &mut ScenarioResult) {
+        result.figure("acknowledged", self.acknowledged);
+        result.figure("records", self.records);
+        result.figure("lost", self.lost);
+        result.figure("submitted again", self.repeats);
+        result.figure("given up", self.dropped);
         for example in &self.examples {
-            verdict.figure("example", example.as_str());
+            result.figure("example", example.as_str());
         }
-        verdict.claim("something was acknowledged", self.acknowledged > 0);
-        verdict.claim("nothing acknowledged was lost", self.lost == 0 && self.unrecorded == 0);
-        verdict.claim("nothing was accepted twice", self.accepted_twice == 0);
-        verdict.claim("every message reached a final state", self.unsettled == 0);
-        verdict.claim("messages that came twice were in the ledger", self.repeats_unlisted == 0);
-        verdict.claim("no message of a class that drops came twice", self.repeats_dropped_class == 0);
-        verdict.claim("messages given up were in doubt, in a class that drops", self.dropped_wrongly == 0);
+        result.claim("something was acknowledged", self.acknowledged > 0);
+        result.claim("nothing acknowledged was lost", self.lost == 0 && self.unrecorded == 0);
+        result.claim("nothing was accepted twice", self.accepted_twice == 0);
+        result.claim("every message reached a final state", self.unsettled == 0);
+        result.claim("messages that came twice were in the ledger", self.repeats_unlisted == 0);
+        result.claim("no message of a class that drops came twice", self.repeats_dropped_class == 0);
+        result.claim("messages given up were in doubt, in a class that drops", self.dropped_wrongly == 0);
     }
 }
 
@@ -196,7 +196,7 @@ fn each_record(ground: &Ground, mut each: impl FnMut(Line)) -> Result<(), String
         };
         let (status, body) = ground.get(&target, PATIENCE)?;
         let mut count = 0;
-        for line in body.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: Line =
                 serde_json::from_slice(line).map_err(|error| format!("records: HTTP {status}: {error}"))?;
             match line.cursor {

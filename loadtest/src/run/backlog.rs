@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::means::{Need, demand};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,7 +41,7 @@ fn forget_pages() -> Result<(), String> {
 }
 
 /// Plays the scenario.
-pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
     if options.cold {
         demand(&[Need::Root]);
     }
@@ -70,34 +70,34 @@ pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     let draining = stentor.usage();
     let stats = smsc.stats(Some(options.count))?;
 
-    let mut verdict = Verdict::new("backlog");
-    verdict.figure("queued", report.acknowledged_count());
-    verdict.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.figure("RSS, most while filling", mib(filling.rss_peak));
-    verdict.figure("RSS after the start", mib(started.rss_peak));
-    verdict.figure("RSS, most while draining", mib(draining.rss_peak));
-    verdict.figure("ready after", Value::seconds(ready_s));
+    let mut result = ScenarioResult::new("backlog");
+    result.figure("queued", report.acknowledged_count());
+    result.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.figure("RSS, most while filling", mib(filling.rss_peak));
+    result.figure("RSS after the start", mib(started.rss_peak));
+    result.figure("RSS, most while draining", mib(draining.rss_peak));
+    result.figure("ready after", Value::seconds(ready_s));
     let since = if options.cold {
         "first submit after the start, page cache cold"
     } else {
         "first submit after the carrier's return"
     };
-    verdict.figure(since, Value::seconds(first_submit_s));
-    verdict.figure("delivered/s", Value::per_second(options.count as f64 / seconds));
-    verdict.figure("CPU per message while draining", Value::micros_per_message(draining.cpu_s, options.count));
-    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
-    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
+    result.figure(since, Value::seconds(first_submit_s));
+    result.figure("delivered/s", Value::per_second(options.count as f64 / seconds));
+    result.figure("CPU per message while draining", Value::micros_per_message(draining.cpu_s, options.count));
+    result.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    result.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
     let rss_peak = filling.rss_peak.max(draining.rss_peak);
-    verdict.claim("every message was accepted", report.is_complete());
-    verdict.claim(format!("RSS ≤ {} MiB", options.rss_max), rss_peak <= options.rss_max << 20);
-    verdict.claim(format!("ready again in {} s", options.ready_max), ready_s <= options.ready_max);
+    result.claim("every message was accepted", report.is_complete());
+    result.claim(format!("RSS ≤ {} MiB", options.rss_max), rss_peak <= options.rss_max << 20);
+    result.claim(format!("ready again in {} s", options.ready_max), ready_s <= options.ready_max);
     if options.cold {
         let claim = format!("the first submit within {} s of the start", options.ready_max);
-        verdict.claim(claim, first_submit_s <= options.ready_max);
+        result.claim(claim, first_submit_s <= options.ready_max);
     }
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
-    Ok(verdict)
+    result.claim("every message was submitted", stats.messages.missing == Some(0));
+    result.claim("no message was submitted twice", stats.messages.repeats == 0);
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    Ok(result)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::ground::GroundOptions;
 use super::million::{self, Pass};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 
 /// The least confidence of the interval of the ratio.
 const CONFIDENCE: f64 = 0.90;
@@ -41,7 +41,7 @@ impl Options {
 }
 
 /// Plays the pairs. A pass whose own claims do not hold ends the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut other = options.million.clone();
     if let Some(against) = &options.against {
         other.ground.stentor = Some(against.clone());
@@ -59,25 +59,25 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
         costs.push((this.cpu_us, that.cpu_us));
     }
     let (mut these, mut those): (Vec<f64>, Vec<f64>) = costs.into_iter().unzip();
-    let mut verdict = Verdict::new("compare");
-    verdict.figure("pairs", options.pairs);
-    verdict
+    let mut result = ScenarioResult::new("compare");
+    result.figure("pairs", options.pairs);
+    result
         .figure("CPU per message, median", format!("{:.2} µs, other {:.2} µs", median(&mut these), median(&mut those)));
     let (least, most) = interval(&mut cpu);
     let ratio = format!("{:.3}, {:.0} % interval {least:.3} to {most:.3}", median(&mut cpu), CONFIDENCE * 100.0);
-    verdict.figure("ratio of CPU per message, median", ratio);
+    result.figure("ratio of CPU per message, median", ratio);
     let (slowest, fastest) = interval(&mut speed);
     let faster =
         format!("{:.3}, {:.0} % interval {slowest:.3} to {fastest:.3}", median(&mut speed), CONFIDENCE * 100.0);
-    verdict.figure("ratio of end to end/s, median", faster);
-    verdict.claim(format!("the ratio of speed is at least {}", options.speed_min), fastest >= options.speed_min);
-    verdict.claim(format!("the ratio of CPU per message is at most {}", options.ratio_max), least <= options.ratio_max);
-    Ok(verdict)
+    result.figure("ratio of end to end/s, median", faster);
+    result.claim(format!("the ratio of speed is at least {}", options.speed_min), fastest >= options.speed_min);
+    result.claim(format!("the ratio of CPU per message is at most {}", options.ratio_max), least <= options.ratio_max);
+    Ok(result)
 }
 
 fn cost(options: &million::Options) -> Result<Pass, String> {
-    let (verdict, pass) = million::pass(options)?;
-    verdict.check().map(|()| pass)
+    let (result, pass) = million::pass(options)?;
+    result.check().map(|()| pass)
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ground::{Ground, GroundOptions};
 use super::prometheus::{DOUBTS, IN_DOUBT};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 
 /// What the carrier is strict about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +40,7 @@ const SPACING_MS: u64 = 20;
 const WINDOW: u64 = 100;
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     match options.clause {
         Clause::Spacing => spacing(options),
         Clause::Bind => bind(options),
@@ -48,7 +48,7 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     }
 }
 
-fn spacing(options: &Options) -> Result<Verdict, String> {
+fn spacing(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let per_second = 1_000 / SPACING_MS;
     ground.set_carrier("RATE", &per_second.to_string());
@@ -64,19 +64,19 @@ fn spacing(options: &Options) -> Result<Verdict, String> {
 
     let taken = (after.submits.taken - before.submits.taken) as f64 / begun.elapsed().as_secs_f64();
     let used = taken / per_second as f64;
-    let mut verdict = Verdict::new("contract --clause spacing");
-    verdict.figure("by contract", format!("{per_second} a second, {SPACING_MS} ms apart"));
-    verdict.figure("taken", format!("{taken:.1} a second, {:.1} %", used * 100.0));
-    verdict.figure("throttled", after.submits.throttled);
-    verdict.claim(
+    let mut result = ScenarioResult::new("contract --clause spacing");
+    result.figure("by contract", format!("{per_second} a second, {SPACING_MS} ms apart"));
+    result.figure("taken", format!("{taken:.1} a second, {:.1} %", used * 100.0));
+    result.figure("throttled", after.submits.throttled);
+    result.claim(
         format!("{:.0} % of the contract's rate are used at least", options.used_min * 100.0),
         used >= options.used_min,
     );
-    verdict.claim("nothing came twice", after.messages.repeats == 0);
-    Ok(verdict)
+    result.claim("nothing came twice", after.messages.repeats == 0);
+    Ok(result)
 }
 
-fn bind(options: &Options) -> Result<Verdict, String> {
+fn bind(options: &Options) -> Result<ScenarioResult, String> {
     const COUNT: u64 = 200;
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("BINDS", "2");
@@ -88,18 +88,18 @@ fn bind(options: &Options) -> Result<Verdict, String> {
     let stats = ground.watch_delivered(&mut smsc, COUNT)?;
     stentor.check_alive()?;
 
-    let mut verdict = Verdict::new("contract --clause bind");
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("submitted", stats.submits.taken);
-    verdict.figure("receipts", stats.receipts.acknowledged);
-    verdict.figure("binds refused", stats.connections.binds_refused);
-    verdict.claim("a bind was refused", stats.connections.binds_refused > 0);
-    verdict.claim(format!("{COUNT} of {COUNT} were delivered"), stats.receipts.acknowledged == COUNT);
-    verdict.claim("nothing came twice", stats.messages.repeats == 0);
-    Ok(verdict)
+    let mut result = ScenarioResult::new("contract --clause bind");
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("submitted", stats.submits.taken);
+    result.figure("receipts", stats.receipts.acknowledged);
+    result.figure("binds refused", stats.connections.binds_refused);
+    result.claim("a bind was refused", stats.connections.binds_refused > 0);
+    result.claim(format!("{COUNT} of {COUNT} were delivered"), stats.receipts.acknowledged == COUNT);
+    result.claim("nothing came twice", stats.messages.repeats == 0);
+    Ok(result)
 }
 
-fn goodbye(options: &Options) -> Result<Verdict, String> {
+fn goodbye(options: &Options) -> Result<ScenarioResult, String> {
     const COUNT: u64 = 1_000;
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("BINDS", "1");
@@ -117,18 +117,18 @@ fn goodbye(options: &Options) -> Result<Verdict, String> {
     let metrics = ground.metrics();
     let (in_doubt, doubts) = (metrics.sum(IN_DOUBT).unwrap_or(0.0), metrics.sum(DOUBTS).unwrap_or(0.0));
 
-    let mut verdict = Verdict::new("contract --clause goodbye");
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("submitted before", full.submits.received);
-    verdict.figure("submits", stats.submits.received);
-    verdict.figure(
+    let mut result = ScenarioResult::new("contract --clause goodbye");
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("submitted before", full.submits.received);
+    result.figure("submits", stats.submits.received);
+    result.figure(
         "unanswered at a time, at most",
         stats.binds.iter().map(|bind| bind.outstanding_max).max().unwrap_or(0),
     );
-    verdict.figure("sessions", stats.connections.bound);
-    verdict.figure("in doubt", in_doubt);
-    verdict.claim("a session was ended and another begun", stats.connections.bound > 1);
-    verdict.claim("nothing was in doubt", in_doubt + doubts == 0.0);
-    verdict.claim("nothing came twice", stats.messages.repeats == 0 && stats.submits.received == COUNT);
-    Ok(verdict)
+    result.figure("sessions", stats.connections.bound);
+    result.figure("in doubt", in_doubt);
+    result.claim("a session was ended and another begun", stats.connections.bound > 1);
+    result.claim("nothing was in doubt", in_doubt + doubts == 0.0);
+    result.claim("nothing came twice", stats.messages.repeats == 0 && stats.submits.received == COUNT);
+    Ok(result)
 }

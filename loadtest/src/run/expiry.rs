@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::figure::{Value, mib};
 use super::ground::{Ground, GroundOptions};
 use super::prometheus::{ACCEPTED, FINAL};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::http;
 
 /// Sizes and limits.
@@ -219,7 +219,7 @@ fn watch(ground: &Ground, options: &Options, expiring: &mut [Taken], lasting: u6
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     // So small that later messages find room only where others have expired.
     ground.set("LIMITS__QUEUE", &(options.count + options.count / 4).to_string());
@@ -245,24 +245,24 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let submitted = smsc.stats(None)?.submits.taken;
     stentor.check_alive()?;
 
-    let mut verdict = Verdict::new("expiry");
-    verdict.figure("taken", taken.len());
-    verdict.figure("taken/s", Value::per_second(taken.len() as f64 / sent_s));
-    verdict.figure("expiring", expiring.len());
-    verdict.figure("longest until counted", Value::seconds(seen.counted_s));
-    verdict.figure("longest until its place was free", Value::seconds(seen.freed_s));
-    verdict.figure("asked for", seen.asked);
-    verdict.figure("stentor RSS, most", mib(usage.rss_peak));
-    verdict.figure("stentor CPU per message", Value::micros_per_message(usage.cpu_s, options.count));
-    verdict.figure("accepted in all", ground.metrics().sum(ACCEPTED).unwrap_or(0.0));
+    let mut result = ScenarioResult::new("expiry");
+    result.figure("taken", taken.len());
+    result.figure("taken/s", Value::per_second(taken.len() as f64 / sent_s));
+    result.figure("expiring", expiring.len());
+    result.figure("longest until counted", Value::seconds(seen.counted_s));
+    result.figure("longest until its place was free", Value::seconds(seen.freed_s));
+    result.figure("asked for", seen.asked);
+    result.figure("stentor RSS, most", mib(usage.rss_peak));
+    result.figure("stentor CPU per message", Value::micros_per_message(usage.cpu_s, options.count));
+    result.figure("accepted in all", ground.metrics().sum(ACCEPTED).unwrap_or(0.0));
     let late_max = options.late_max;
-    verdict.claim("every message was taken", taken.len() as u64 == options.count);
-    verdict.claim(format!("each was counted as expired within {late_max} s"), seen.counted_s <= late_max);
-    verdict.claim(format!("the place of each was free within {late_max} s"), seen.freed_s <= late_max);
-    verdict
+    result.claim("every message was taken", taken.len() as u64 == options.count);
+    result.claim(format!("each was counted as expired within {late_max} s"), seen.counted_s <= late_max);
+    result.claim(format!("the place of each was free within {late_max} s"), seen.freed_s <= late_max);
+    result
         .claim(format!("each that was asked for showed so after {late_max} s"), seen.asked > 0 && seen.not_shown == 0);
-    verdict.claim("none expired before its time", seen.early == 0);
-    verdict.claim("the places are free for others", more.len() as u64 == again);
-    verdict.claim("what had time left was submitted, and nothing else", submitted == left);
-    Ok(verdict)
+    result.claim("none expired before its time", seen.early == 0);
+    result.claim("the places are free for others", more.len() as u64 == again);
+    result.claim("what had time left was submitted, and nothing else", submitted == left);
+    Ok(result)
 }

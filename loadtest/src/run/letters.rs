@@ -133,7 +133,7 @@ impl Received {
 }
 
 fn hex(data: &[u8]) -> String {
-    data.iter().map(|octet| format!("{octet:02x}")).collect()
+    data.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// RFC 4648 §4, with padding.
@@ -141,7 +141,7 @@ fn base64(data: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for three in data.chunks(3) {
-        let word = three.iter().fold(0_u32, |word, octet| word << 8 | u32::from(*octet)) << (8 * (3 - three.len()));
+        let word = three.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
         for sextet in 0..4 {
             let index = (word >> (18 - 6 * sextet)) as usize & 63;
             text.push(if sextet <= three.len() { char::from(ALPHABET[index]) } else { '=' });

@@ -8,7 +8,7 @@ use super::figure::{Unit, Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions, Smsc};
 use super::process::Process;
 use super::prometheus::{ACCEPT_TO_SUBMIT, ACCEPTED, COMMITS, Metrics};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::send::report::Report;
 use crate::smsc::stats::Stats;
 
@@ -73,12 +73,12 @@ pub(crate) struct Flow {
 }
 
 /// Plays the scenario.
-pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
-    pass(options).map(|(verdict, _)| verdict)
+pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
+    pass(options).map(|(result, _)| result)
 }
 
 /// Plays the scenario, and gives its cost as numbers too.
-pub(crate) fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
+pub(crate) fn pass(options: &Options) -> Result<(ScenarioResult, Pass), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.use_tenants(options.tenants)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
@@ -90,29 +90,29 @@ pub(crate) fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
     stentor.signal(Signal::TERM);
     let ended = stentor.wait(STOP_MAX + ground.stall())?;
 
-    let mut verdict = Verdict::new("million");
-    let mut pass = tell(&mut verdict, &flow, &metrics, options.count);
+    let mut result = ScenarioResult::new("million");
+    let mut pass = tell(&mut result, &flow, &metrics, options.count);
     let cpu_s = after.0.cpu_s - before.0.cpu_s;
     let written = after.0.written.saturating_sub(before.0.written);
     let (bytes, cpu) = (written as f64 / options.count.max(1) as f64, Value::micros_per_message(cpu_s, options.count));
     (pass.cpu_us, pass.bytes_per_message) = (cpu_s * 1e6 / options.count.max(1) as f64, bytes);
-    verdict.figure("stentor CPU per message", cpu);
-    verdict.figure("written per message", Value::number(bytes, Unit::BytesPerMessage));
+    result.figure("stentor CPU per message", cpu);
+    result.figure("written per message", Value::number(bytes, Unit::BytesPerMessage));
     let simulator = Value::micros_per_message(after.1.cpu_s - before.1.cpu_s, options.count);
-    verdict.aside("simulator CPU per message", simulator);
-    verdict.figure("stentor RSS, most", mib(after.0.rss_peak));
-    verdict.figure("ready after", Value::seconds(ready_s));
+    result.aside("simulator CPU per message", simulator);
+    result.figure("stentor RSS, most", mib(after.0.rss_peak));
+    result.figure("ready after", Value::seconds(ready_s));
     let stats = &flow.stats;
     let open_max = stats.binds.iter().map(|bind| bind.outstanding_max).max().unwrap_or(0);
-    verdict.claim(
+    result.claim(
         format!("no bind had more than {} submits open: {open_max}", options.window),
         open_max <= options.window,
     );
-    verdict.claim("a clean end on SIGTERM", ended.success());
+    result.claim("a clean end on SIGTERM", ended.success());
     let (accepted_min, end_to_end_min) = (options.accepted_min, options.end_to_end_min);
-    verdict.claim(format!("{accepted_min} accepted/s at least"), pass.accepted_per_s >= accepted_min);
-    verdict.claim(format!("{end_to_end_min} end to end/s at least"), pass.messages_per_s >= end_to_end_min);
-    Ok((verdict, pass))
+    result.claim(format!("{accepted_min} accepted/s at least"), pass.accepted_per_s >= accepted_min);
+    result.claim(format!("{end_to_end_min} end to end/s at least"), pass.messages_per_s >= end_to_end_min);
+    Ok((result, pass))
 }
 
 /// Offers everything, at a rate or as fast as answers come, and waits until all of it is delivered. `stentor` is the
@@ -138,33 +138,33 @@ pub(crate) fn flow(
 }
 
 /// Adds what was observed of `count` messages from outside of Stentor, and by its own metrics.
-pub(crate) fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
+pub(crate) fn tell(result: &mut ScenarioResult, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
     let Flow { report, stats, seconds } = flow;
     let messages_per_s = count as f64 / seconds.max(1e-9);
-    verdict.figure("accepted", report.accepted);
-    verdict.figure("accepted, by its own count", metrics.sum(ACCEPTED).map_or(Value::from("?"), Value::from));
-    verdict.figure("submitted", stats.submits.taken);
-    verdict.figure("delivered", stats.receipts.acknowledged);
-    verdict.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
-    verdict.figure("submits/s", Value::per_second(stats.pace.mean_per_s));
-    verdict.figure("end to end/s", Value::per_second(messages_per_s));
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
+    result.figure("accepted", report.accepted);
+    result.figure("accepted, by its own count", metrics.sum(ACCEPTED).map_or(Value::from("?"), Value::from));
+    result.figure("submitted", stats.submits.taken);
+    result.figure("delivered", stats.receipts.acknowledged);
+    result.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
+    result.figure("submits/s", Value::per_second(stats.pace.mean_per_s));
+    result.figure("end to end/s", Value::per_second(messages_per_s));
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
     // In a closed loop no request is due before it leaves.
     if report.lateness_us.max > 0 {
-        verdict.aside("left late p50/p99/p99.9/max", quantiles_ms(&report.lateness_us));
+        result.aside("left late p50/p99/p99.9/max", quantiles_ms(&report.lateness_us));
     }
-    verdict.figure("accept to submit p50/p99/p99.9", accept_to_submit(metrics));
+    result.figure("accept to submit p50/p99/p99.9", accept_to_submit(metrics));
     let commits = metrics.sum(COMMITS).unwrap_or_default();
     let messages_per_commit = if commits > 0.0 { count as f64 / commits } else { 0.0 };
-    verdict.figure("messages a commit", messages_per_commit);
-    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
-    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
-    verdict.claim("every message was accepted", report.accepted == count);
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
-    verdict.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
+    result.figure("messages a commit", messages_per_commit);
+    result.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    result.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
+    result.claim("every message was accepted", report.accepted == count);
+    result.claim("every message was submitted", stats.messages.missing == Some(0));
+    result.claim("no message was submitted twice", stats.messages.repeats == 0);
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    result.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
     Pass {
         messages_per_s,
         accepted_per_s: report.acknowledged_per_s,

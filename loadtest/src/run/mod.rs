@@ -20,10 +20,10 @@ mod peer;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod restart;
+pub(crate) mod result;
 pub(crate) mod roster;
 mod rough;
 mod soak;
-pub(crate) mod verdict;
 
 use std::fs;
 
@@ -58,7 +58,7 @@ pub(crate) enum Scenario {
 
 /// Plays one scenario, prints its verdict, and fails if a claim does not hold.
 pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
-    let (verdict, ground) = match scenario {
+    let (result, ground) = match scenario {
         Scenario::Million(options) => (million::play(options)?, &options.ground),
         Scenario::Compare(options) => (compare::play(options)?, options.ground()),
         Scenario::Contract(options) => (contract::play(options)?, &options.ground),
@@ -72,10 +72,10 @@ pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Peak(options) => (peak::play(options)?, &options.ground),
         Scenario::Soak(options) => (soak::play(options)?, &options.ground),
     };
-    print!("{verdict}");
+    print!("{result}");
     if let Some(path) = &ground.json {
-        let json = serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?;
+        let json = serde_json::to_string_pretty(&result).map_err(|error| error.to_string())?;
         fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    verdict.check()
+    result.check()
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::smsc::stats::Stats;
 
 /// Sizes and limits.
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 }
 
 /// Plays the scenario.
-pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("RATE", &options.rate.to_string());
     let mut smsc = ground.start_smsc(&["--order"])?;
@@ -50,35 +50,35 @@ pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     stentor.check_alive()?;
     let stats = smsc.stats(Some(options.count))?;
 
-    let mut verdict = Verdict::new(if options.kill { "peak --kill" } else { "peak" });
-    verdict.figure("offered in one second", report.offered);
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("answered within", Value::seconds(report.seconds));
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.figure("submitted again", stats.messages.repeats);
-    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
-    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
-    tell_pace(&mut verdict, options, &stats);
-    verdict.claim("every message was answered and accepted", report.is_complete());
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("the carrier never throttled", stats.submits.throttled == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    let mut result = ScenarioResult::new(if options.kill { "peak --kill" } else { "peak" });
+    result.figure("offered in one second", report.offered);
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("answered within", Value::seconds(report.seconds));
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.figure("submitted again", stats.messages.repeats);
+    result.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    result.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
+    tell_pace(&mut result, options, &stats);
+    result.claim("every message was answered and accepted", report.is_complete());
+    result.claim("every message was submitted", stats.messages.missing == Some(0));
+    result.claim("the carrier never throttled", stats.submits.throttled == 0);
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
     if !options.kill {
-        verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
+        result.claim("no message was submitted twice", stats.messages.repeats == 0);
     }
-    Ok(verdict)
+    Ok(result)
 }
 
-fn tell_pace(verdict: &mut Verdict, options: &Options, stats: &Stats) {
+fn tell_pace(result: &mut ScenarioResult, options: &Options, stats: &Stats) {
     let pace = &stats.pace;
-    verdict.figure("mean parts/s", Value::per_second(pace.mean_per_s));
-    verdict.figure("worst sliding second, seen", pace.worst_second_seen);
-    verdict.figure("worst sliding second, proven", pace.worst_second_proven);
-    verdict.aside("the simulator's jitter p50/p99/p99.9/max", quantiles_ms(&pace.jitter_us));
+    result.figure("mean parts/s", Value::per_second(pace.mean_per_s));
+    result.figure("worst sliding second, seen", pace.worst_second_seen);
+    result.figure("worst sliding second, proven", pace.worst_second_proven);
+    result.aside("the simulator's jitter p50/p99/p99.9/max", quantiles_ms(&pace.jitter_us));
     let rate = options.rate;
-    verdict.claim(format!("no sliding second above {rate} parts"), pace.worst_second_proven <= rate);
+    result.claim(format!("no sliding second above {rate} parts"), pace.worst_second_proven <= rate);
     if !options.kill {
         let floor = f64::from(rate) * options.mean_min;
-        verdict.claim(format!("{floor:.0} parts/s in the mean at least"), pace.mean_per_s >= floor);
+        result.claim(format!("{floor:.0} parts/s in the mean at least"), pace.mean_per_s >= floor);
     }
 }

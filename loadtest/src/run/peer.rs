@@ -14,7 +14,7 @@ use super::ground::{Ground, GroundOptions};
 use super::letters::{self, Received};
 use super::process::Process;
 use super::prometheus::IN_DOUBT;
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::http::Connection;
 
 const LINES_PER_REQUEST: u64 = 100;
@@ -62,7 +62,7 @@ struct State {
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let journal = ground.path().join("journal.ndjson");
     let mut arguments = vec!["--journal".to_owned(), journal.display().to_string()];
@@ -99,30 +99,36 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     Ok(judge(options, &ids, &waiting, &read(&journal), in_doubt))
 }
 
-fn judge(options: &Options, ids: &[String], undelivered: &[String], received: &Received, in_doubt: u64) -> Verdict {
+fn judge(
+    options: &Options,
+    ids: &[String],
+    undelivered: &[String],
+    received: &Received,
+    in_doubt: u64,
+) -> ScenarioResult {
     let count = options.count;
     let (equal, twice) = (received.count_equal(count), received.count_twice());
     let delivered = (ids.len() - undelivered.len()) as u64;
-    let mut verdict = Verdict::new("peer");
-    verdict.figure("accepted", ids.len());
-    verdict.figure("parts received", received.parts);
-    verdict.figure("receipts taken", received.acknowledged);
-    verdict.figure("messages received twice", twice);
-    verdict.figure("in doubt", in_doubt);
+    let mut result = ScenarioResult::new("peer");
+    result.figure("accepted", ids.len());
+    result.figure("parts received", received.parts);
+    result.figure("receipts taken", received.acknowledged);
+    result.figure("messages received twice", twice);
+    result.figure("in doubt", in_doubt);
     if let Some(id) = undelivered.first() {
-        verdict.figure("not delivered, for example", id.as_str());
+        result.figure("not delivered, for example", id.as_str());
     }
-    verdict.claim("every message was accepted", ids.len() as u64 == count);
-    verdict.claim(format!("all {count} texts arrived unchanged: {equal}"), equal == count);
-    verdict.claim(format!("all {count} are delivered: {delivered}"), delivered == count);
-    verdict.claim("every receipt was taken", received.owed() == 0);
+    result.claim("every message was accepted", ids.len() as u64 == count);
+    result.claim(format!("all {count} texts arrived unchanged: {equal}"), equal == count);
+    result.claim(format!("all {count} are delivered: {delivered}"), delivered == count);
+    result.claim("every receipt was taken", received.owed() == 0);
     if options.kill {
-        verdict.claim("no more came twice than was in doubt", twice <= in_doubt);
+        result.claim("no more came twice than was in doubt", twice <= in_doubt);
     } else {
-        verdict.claim("every receipt was taken once", received.acknowledged == received.parts);
-        verdict.claim("no message came twice, none was in doubt", twice == 0 && in_doubt == 0);
+        result.claim("every receipt was taken once", received.acknowledged == received.parts);
+        result.claim("no message came twice, none was in doubt", twice == 0 && in_doubt == 0);
     }
-    verdict
+    result
 }
 
 fn read(journal: &Path) -> Received {

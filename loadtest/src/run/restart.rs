@@ -10,7 +10,7 @@ use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::process::Process;
 use super::prometheus::IN_DOUBT;
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::send::report::Report;
 use crate::smsc::stats::Stats;
 
@@ -50,14 +50,14 @@ pub(crate) struct Options {
 }
 
 /// Plays the scenario.
-pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let mut smsc = ground.start_smsc(&["--order"])?;
     let (mut stentor, _) = ground.start_stentor()?;
     let count = options.count.to_string();
     let rate = options.rate.to_string();
     let mut generator = ground.start_generator(&["--count", &count, "--rate", &rate, "--retry"])?;
-    let mut verdict = Verdict::new(match options.signal {
+    let mut result = ScenarioResult::new(match options.signal {
         Ending::Term => "restart --signal TERM",
         Ending::Kill => "restart --signal KILL",
     });
@@ -68,7 +68,7 @@ pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
         stentor.check_alive()?;
         clean &= end(&mut stentor, options.signal)?;
         let (again, ready_s) = ground.start_stentor()?;
-        verdict.figure("ready again after", Value::seconds(ready_s));
+        result.figure("ready again after", Value::seconds(ready_s));
         stentor = again;
         in_doubt += ground.metrics().sum(IN_DOUBT).unwrap_or(0.0);
     }
@@ -78,21 +78,21 @@ pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     let stats = smsc.stats(Some(options.count))?;
     let lost = count_lost(&smsc.missing(options.count, usize::MAX)?, &report);
 
-    tell(&mut verdict, &report, &stats, lost, in_doubt as u64);
+    tell(&mut result, &report, &stats, lost, in_doubt as u64);
     let repeats = stats.messages.repeats;
     match options.signal {
         Ending::Term => {
-            verdict.claim(format!("a clean end within {} s", TERM_MAX.as_secs()), clean);
-            verdict.claim("no message was submitted twice", repeats == 0);
-            verdict.claim("nothing is in doubt", in_doubt == 0.0);
+            result.claim(format!("a clean end within {} s", TERM_MAX.as_secs()), clean);
+            result.claim("no message was submitted twice", repeats == 0);
+            result.claim("nothing is in doubt", in_doubt == 0.0);
         }
         Ending::Kill => {
-            verdict.claim("no more came twice than was in doubt", repeats <= in_doubt as u64);
+            result.claim("no more came twice than was in doubt", repeats <= in_doubt as u64);
             let max = options.in_doubt_max * options.rounds;
-            verdict.claim(format!("no more than {max} were in doubt"), in_doubt as u64 <= max);
+            result.claim(format!("no more than {max} were in doubt"), in_doubt as u64 <= max);
         }
     }
-    Ok(verdict)
+    Ok(result)
 }
 
 fn end(stentor: &mut Process, ending: Ending) -> Result<bool, String> {
@@ -112,19 +112,19 @@ fn count_lost(missing: &[u64], report: &Report) -> u64 {
     missing.iter().filter(|serial| report.is_acknowledged(**serial)).count() as u64
 }
 
-fn tell(verdict: &mut Verdict, report: &Report, stats: &Stats, lost: u64, in_doubt: u64) {
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("of them known already when sent again", report.duplicates);
-    verdict.figure("batches sent again", report.retries);
-    verdict.figure("submitted", stats.submits.taken);
-    verdict.figure("submitted again", stats.messages.repeats);
-    verdict.figure("in doubt", in_doubt);
-    verdict.figure("overtaken", stats.messages.overtaken);
-    verdict.figure("lost", lost);
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
-    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
-    verdict.claim("every message was acknowledged in the end", report.is_complete());
-    verdict.claim("nothing acknowledged was lost", lost == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+fn tell(result: &mut ScenarioResult, report: &Report, stats: &Stats, lost: u64, in_doubt: u64) {
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("of them known already when sent again", report.duplicates);
+    result.figure("batches sent again", report.retries);
+    result.figure("submitted", stats.submits.taken);
+    result.figure("submitted again", stats.messages.repeats);
+    result.figure("in doubt", in_doubt);
+    result.figure("overtaken", stats.messages.overtaken);
+    result.figure("lost", lost);
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    result.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
+    result.claim("every message was acknowledged in the end", report.is_complete());
+    result.claim("nothing acknowledged was lost", lost == 0);
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::prometheus::IN_DOUBT;
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 
 const HABITS: &str = r#"{
     "response_delay": { "min_us": 0, "max_us": 20000 },
@@ -36,7 +36,7 @@ pub(crate) struct Options {
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("RESPONSE_TIMEOUT", "2s");
     ground.set("DEFAULTS__IN_DOUBT_WAIT", "1s");
@@ -50,21 +50,21 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let in_doubt = ground.metrics().sum(IN_DOUBT);
     let stats = smsc.stats(Some(options.count))?;
 
-    let mut verdict = Verdict::new("rough");
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("submits", stats.submits.received);
-    verdict.figure("throttled", stats.submits.throttled);
-    verdict.figure("refused", stats.submits.refused);
-    verdict.figure("never answered", stats.submits.unanswered);
-    verdict.figure("connections closed on us", stats.connections.closed_by_us);
-    verdict.figure("submitted again", stats.messages.repeats);
-    verdict.figure("in doubt", in_doubt.map_or(Value::from("?"), Value::from));
-    verdict.figure("receipts", stats.receipts.acknowledged);
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.claim("every message was acknowledged", report.is_complete());
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("no more came twice than was in doubt", stats.messages.repeats as f64 <= in_doubt.unwrap_or(0.0));
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
-    verdict.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
-    Ok(verdict)
+    let mut result = ScenarioResult::new("rough");
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("submits", stats.submits.received);
+    result.figure("throttled", stats.submits.throttled);
+    result.figure("refused", stats.submits.refused);
+    result.figure("never answered", stats.submits.unanswered);
+    result.figure("connections closed on us", stats.connections.closed_by_us);
+    result.figure("submitted again", stats.messages.repeats);
+    result.figure("in doubt", in_doubt.map_or(Value::from("?"), Value::from));
+    result.figure("receipts", stats.receipts.acknowledged);
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.claim("every message was acknowledged", report.is_complete());
+    result.claim("every message was submitted", stats.messages.missing == Some(0));
+    result.claim("no more came twice than was in doubt", stats.messages.repeats as f64 <= in_doubt.unwrap_or(0.0));
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    result.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
+    Ok(result)
 }

@@ -12,7 +12,7 @@ use super::ground::{Ground, GroundOptions};
 use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{FDS, RESIDENT};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 
 const TICK: Duration = Duration::from_secs(1);
 /// A day: timeout where the wait is limited in other ways.
@@ -61,14 +61,14 @@ struct Look {
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     demand(&[Need::Tool("faketime", "faketime")]);
-    let mut verdict = Verdict::new("soak");
+    let mut result = ScenarioResult::new("soak");
     let rate = match options.rate {
         Some(rate) => rate,
         None => {
             let most = measure(options)?;
-            verdict.figure("end to end/s at most", Value::per_second(most));
+            result.figure("end to end/s at most", Value::per_second(most));
             most * options.share
         }
     };
@@ -87,18 +87,18 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     stentor.check_alive()?;
 
     let stats = smsc.stats(Some(count))?;
-    verdict.figure("offered/s", Value::per_second(rate));
-    verdict.figure("minutes", options.minutes);
-    verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("delivered", stats.receipts.acknowledged);
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
-    verdict.claim("every message was accepted", report.is_complete());
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
-    judge(&mut verdict, options, &looks, at_end, live);
-    Ok(verdict)
+    result.figure("offered/s", Value::per_second(rate));
+    result.figure("minutes", options.minutes);
+    result.figure("acknowledged", report.acknowledged_count());
+    result.figure("delivered", stats.receipts.acknowledged);
+    result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    result.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
+    result.claim("every message was accepted", report.is_complete());
+    result.claim("every message was submitted", stats.messages.missing == Some(0));
+    result.claim("no message was submitted twice", stats.messages.repeats == 0);
+    result.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    judge(&mut result, options, &looks, at_end, live);
+    Ok(result)
 }
 
 fn prepare(options: &Options) -> Result<Ground, String> {
@@ -165,10 +165,10 @@ fn live_data(ground: &Ground) -> Result<u64, String> {
     told(&["backup", &file])?;
     let checked: serde_json::Value =
         serde_json::from_slice(&told(&["restore", &file, "--check", "--json"])?).map_err(|error| error.to_string())?;
-    checked["plain_octets"].as_u64().ok_or_else(|| format!("{file}: {checked}"))
+    checked["plain_bytes"].as_u64().ok_or_else(|| format!("{file}: {checked}"))
 }
 
-fn judge(verdict: &mut Verdict, options: &Options, looks: &[Look], at_end: u64, live: u64) {
+fn judge(result: &mut ScenarioResult, options: &Options, looks: &[Look], at_end: u64, live: u64) {
     let quarter = looks.len() / 4;
     let (second, last) = (&looks[quarter..2 * quarter], &looks[looks.len() - quarter..]);
     let median = |looks: &[Look], of: fn(&Look) -> u64| {
@@ -183,15 +183,15 @@ fn judge(verdict: &mut Verdict, options: &Options, looks: &[Look], at_end: u64, 
     let four = |of: fn(&Look) -> u64, show: fn(u64) -> String| {
         looks.chunks(quarter.max(1)).take(4).map(|looks| show(median(looks, of))).collect::<Vec<_>>().join(", ")
     };
-    verdict.figure("RSS, median of each quarter", four(|look| look.resident, |bytes| mib(bytes).to_string()));
-    verdict.figure("RSS, most", mib(most(|look| look.resident)));
-    verdict.figure("descriptors, median of each quarter", four(|look| look.fds, |fds| fds.to_string()));
-    verdict.figure("disk, median of each quarter", four(|look| look.disk, |bytes| mib(bytes).to_string()));
-    verdict.figure("disk, most", mib(disk));
-    verdict.figure("disk at the end, and live data then", format!("{}, {}", mib(at_end), mib(live)));
-    verdict.claim("the last quarter's RSS is the second's", resident[1] <= resident[0] + resident[0] / 10 + BREATH);
-    verdict.claim("the last quarter's descriptors are the second's", fds[1] <= fds[0] + FDS_BREATH);
+    result.figure("RSS, median of each quarter", four(|look| look.resident, |bytes| mib(bytes).to_string()));
+    result.figure("RSS, most", mib(most(|look| look.resident)));
+    result.figure("descriptors, median of each quarter", four(|look| look.fds, |fds| fds.to_string()));
+    result.figure("disk, median of each quarter", four(|look| look.disk, |bytes| mib(bytes).to_string()));
+    result.figure("disk, most", mib(disk));
+    result.figure("disk at the end, and live data then", format!("{}, {}", mib(at_end), mib(live)));
+    result.claim("the last quarter's RSS is the second's", resident[1] <= resident[0] + resident[0] / 10 + BREATH);
+    result.claim("the last quarter's descriptors are the second's", fds[1] <= fds[0] + FDS_BREATH);
     let allowed = DISK_FACTOR * live + options.shards * DISK_PER_SHARD;
-    verdict
+    result
         .claim(format!("the disk never held more than 3 × live + 256 MiB a shard: {}", mib(allowed)), disk <= allowed);
 }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use stentor_core::model::time::{Mono, Wall};
-use stentor_core::sim::carrier::{Answer, Behaviour, FakeCarrier, Fate, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
+use stentor_core::sim::carrier::{Behaviour, FakeCarrier, Fate, Reaction, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
 use stentor_smpp::time_format::SmppTime;
 
 use super::connection::{Bound, Connection, Role};
@@ -77,7 +77,7 @@ pub(super) struct Rules {
 
 /// Whether a connection continues after a PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Next {
     Continue,
     /// Close at once.
     Close,
@@ -119,30 +119,30 @@ impl Desk {
 
     /// Handles every complete PDU that the connection has received and appends the answers to its output. Gives the
     /// number of submits among them.
-    pub(super) fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Verdict) {
+    pub(super) fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Next) {
         let (input, range) = connection.stream.take_input();
         let mut consumed = range.start;
-        let mut verdict = Verdict::Continue;
+        let mut next = Next::Continue;
         connection.in_this_read = 0;
         connection.answered_in_this_read = 0;
-        while verdict == Verdict::Continue {
+        while next == Next::Continue {
             match wire::cut(&input[consumed..range.end]) {
                 Cut::Pdu(header, body) => {
                     consumed += header.length;
-                    verdict = self.handle_pdu(connection, header, body, at);
+                    next = self.handle_pdu(connection, header, body, at);
                 }
                 Cut::Incomplete => break,
                 Cut::Broken => {
                     self.connections.broken += 1;
-                    verdict = Verdict::Close;
+                    next = Next::Close;
                 }
             }
         }
         connection.stream.put_input(input, consumed);
-        (connection.in_this_read, verdict)
+        (connection.in_this_read, next)
     }
 
-    fn handle_pdu(&mut self, connection: &mut Connection, header: Header, body: &[u8], at: Instant) -> Verdict {
+    fn handle_pdu(&mut self, connection: &mut Connection, header: Header, body: &[u8], at: Instant) -> Next {
         let Header { command: id, sequence, .. } = header;
         let out = &mut connection.stream.output;
         match id {
@@ -161,7 +161,7 @@ impl Desk {
             response if response & command::RESPONSE != 0 => {}
             _ => wire::write_empty(out, command::GENERIC_NACK, status::INVALID_COMMAND_ID, sequence),
         }
-        Verdict::Continue
+        Next::Continue
     }
 
     fn handle_bind(&mut self, connection: &mut Connection, header: Header, body: &[u8], role: Role) {
@@ -219,7 +219,7 @@ impl Desk {
         index as u32
     }
 
-    fn handle_submit(&mut self, connection: &mut Connection, sequence: u32, body: &[u8], at: Instant) -> Verdict {
+    fn handle_submit(&mut self, connection: &mut Connection, sequence: u32, body: &[u8], at: Instant) -> Next {
         self.submits.received += 1;
         connection.submits += 1;
         connection.in_this_read += 1;
@@ -279,11 +279,11 @@ impl Desk {
         connection.answered_in_this_read -= 1;
         let later = Later::Answer { to: connection.id, sequence, reply: answer.reply };
         self.wheel.insert(due_ms(answer.reply_after_us), later);
-        Verdict::Continue
+        Next::Continue
     }
 
     /// Records what queries about a submit will be answered.
-    fn note_end(&mut self, answer: &Answer, submit: &wire::Submit<'_>, due_ms: impl Fn(u64) -> u64) {
+    fn note_end(&mut self, answer: &Reaction, submit: &wire::Submit<'_>, due_ms: impl Fn(u64) -> u64) {
         let is_end = |plan: &&ReceiptPlan| Some(plan.id) == answer.taken && plan.fate != Fate::Enroute;
         let Some(plan) = answer.receipts().find(is_end) else { return };
         let mut id = Vec::new();
@@ -313,7 +313,7 @@ impl Desk {
         self.receipts.ends_told += u64::from(fate != Fate::Enroute);
         let error = if matches!(fate, Fate::Enroute | Fate::Delivered) { 0 } else { 1 };
         let date = date.as_ref().map_or(&[][..], |date| &date[..]);
-        wire::write_query_response(out, sequence, query.message_id, date, fate.state_octet(), error);
+        wire::write_query_response(out, sequence, query.message_id, date, fate.state_byte(), error);
     }
 
     /// Whether a submit comes late enough after the last one that did.
@@ -333,12 +333,12 @@ impl Desk {
         wire::write_empty(&mut connection.stream.output, command::UNBIND, status::OK, GOODBYE_SEQUENCE);
     }
 
-    fn refuse(&mut self, connection: &mut Connection, sequence: u32, status: u32) -> Verdict {
+    fn refuse(&mut self, connection: &mut Connection, sequence: u32, status: u32) -> Next {
         self.answer(connection, sequence, Reply::Refuse(status))
     }
 
     /// Sends the carrier's reply to one submit.
-    pub(super) fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Verdict {
+    pub(super) fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Next {
         let out = &mut connection.stream.output;
         let dialect = self.carrier.behaviour().id_dialect;
         match reply {
@@ -357,10 +357,10 @@ impl Desk {
             Reply::Disconnect => {
                 self.submits.unanswered += 1;
                 self.connections.closed_by_us += 1;
-                return Verdict::Close;
+                return Next::Close;
             }
         }
-        Verdict::Continue
+        Next::Continue
     }
 
     /// Writes as many queued receipts as the window permits.

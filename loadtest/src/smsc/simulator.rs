@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::control::{Command, Request};
 use super::pace::{Arrival, Pace};
 use super::receipts::{ConnectionId, Receipt};
-use super::session::{Desk, Instant, Later, Verdict};
+use super::session::{Desk, Instant, Later, Next};
 use super::stats::{BindStats, PaceStats, Quantiles, Stats};
 use super::stream::{Reading, Stream};
 
@@ -174,9 +174,9 @@ impl Simulator {
         let mut read_all = true;
         for index in 0..self.connections.len() {
             let Some(mut connection) = self.connections[index].take_if(|c| c.is_ready) else { continue };
-            let verdict = self.read(&mut connection);
+            let next = self.read(&mut connection);
             read_all &= !connection.is_ready;
-            self.put_back(index, connection, verdict);
+            self.put_back(index, connection, next);
         }
         if read_all {
             self.drained_ns = begun_ns;
@@ -184,40 +184,40 @@ impl Simulator {
         self.play_due();
         for index in 0..self.connections.len() {
             let Some(mut connection) = self.connections[index].take() else { continue };
-            let verdict = self.write(&mut connection);
-            self.put_back(index, connection, verdict);
+            let next = self.write(&mut connection);
+            self.put_back(index, connection, next);
         }
     }
 
-    fn read(&mut self, connection: &mut Connection) -> Verdict {
+    fn read(&mut self, connection: &mut Connection) -> Next {
         let reading = connection.stream.fill();
         connection.is_ready = reading == Reading::More;
         let at = self.now();
-        let (parts, verdict) = self.desk.handle_input(connection, at);
+        let (parts, next) = self.desk.handle_input(connection, at);
         if parts > 0 {
             let arrival = Arrival { after_ns: self.drained_ns, until_ns: at.mono_ns, parts };
             self.pace.record(arrival);
             connection.pace.record(arrival);
         }
-        if reading == Reading::Closed { Verdict::Close } else { verdict }
+        if reading == Reading::Closed { Next::Close } else { next }
     }
 
-    fn write(&mut self, connection: &mut Connection) -> Verdict {
+    fn write(&mut self, connection: &mut Connection) -> Next {
         if connection.stream.unsent() < UNSENT_MAX {
             let at = self.now();
             self.desk.write_receipts(connection, at);
         }
         match connection.stream.flush() {
-            Err(_) => Verdict::Close,
-            Ok(()) if connection.is_closing && connection.stream.unsent() == 0 => Verdict::Close,
-            Ok(()) => Verdict::Continue,
+            Err(_) => Next::Close,
+            Ok(()) if connection.is_closing && connection.stream.unsent() == 0 => Next::Close,
+            Ok(()) => Next::Continue,
         }
     }
 
-    fn put_back(&mut self, index: usize, mut connection: Box<Connection>, verdict: Verdict) {
-        match verdict {
-            Verdict::Continue => self.connections[index] = Some(connection),
-            Verdict::Close => {
+    fn put_back(&mut self, index: usize, mut connection: Box<Connection>, next: Next) {
+        match next {
+            Next::Continue => self.connections[index] = Some(connection),
+            Next::Close => {
                 // Answers that are ready are sent as far as the socket accepts them.
                 let _ = connection.stream.flush();
                 self.close(&mut connection);
@@ -246,8 +246,8 @@ impl Simulator {
                     let slot = self.connections.get_mut(index);
                     let Some(mut connection) = slot.and_then(|slot| slot.take_if(|c| c.id == to)) else { continue };
                     connection.unanswered -= 1;
-                    let verdict = self.desk.answer(&mut connection, sequence, reply);
-                    self.put_back(index, connection, verdict);
+                    let next = self.desk.answer(&mut connection, sequence, reply);
+                    self.put_back(index, connection, next);
                 }
                 Later::Deliver(receipt) => self.deliver(receipt),
             }

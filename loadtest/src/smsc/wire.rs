@@ -90,10 +90,10 @@ pub(super) struct Bind<'a> {
 /// Reads the body of any of the three binds.
 pub(super) fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     let mut reader = Reader(body);
-    let bind = Bind { system_id: reader.c_octets(15, "system_id")?, password: reader.c_octets(8, "password")? };
-    reader.c_octets(12, "system_type")?;
-    reader.octets(3, "interface_version, addr_ton, addr_npi")?;
-    reader.c_octets(40, "address_range")?;
+    let bind = Bind { system_id: reader.c_bytes(15, "system_id")?, password: reader.c_bytes(8, "password")? };
+    reader.c_bytes(12, "system_type")?;
+    reader.bytes(3, "interface_version, addr_ton, addr_npi")?;
+    reader.c_bytes(40, "address_range")?;
     Ok(bind)
 }
 
@@ -122,25 +122,25 @@ pub(super) struct Submit<'a> {
 /// Reads the body of a `submit_sm`; refuses everything that the specification does not allow.
 pub(super) fn read_submit(body: &[u8]) -> Result<Submit<'_>, Malformed> {
     let mut reader = Reader(body);
-    reader.c_octets(5, "service_type")?;
+    reader.c_bytes(5, "service_type")?;
     let source = reader.address("source_addr")?;
     let destination = reader.address("destination_addr")?;
     if destination.digits.is_empty() {
         return Err(Malformed("destination_addr"));
     }
-    let esm_class = reader.octet("esm_class")?;
-    reader.octets(2, "protocol_id, priority_flag")?;
+    let esm_class = reader.byte("esm_class")?;
+    reader.bytes(2, "protocol_id, priority_flag")?;
     reader.time("schedule_delivery_time")?;
     reader.time("validity_period")?;
-    let registered_delivery = reader.octet("registered_delivery")?;
-    reader.octet("replace_if_present_flag")?;
-    let data_coding = reader.octet("data_coding")?;
-    reader.octet("sm_default_msg_id")?;
-    let sm_length = usize::from(reader.octet("sm_length")?);
+    let registered_delivery = reader.byte("registered_delivery")?;
+    reader.byte("replace_if_present_flag")?;
+    let data_coding = reader.byte("data_coding")?;
+    reader.byte("sm_default_msg_id")?;
+    let sm_length = usize::from(reader.byte("sm_length")?);
     if sm_length > 254 {
         return Err(Malformed("sm_length"));
     }
-    let short_message = reader.octets(sm_length, "short_message")?;
+    let short_message = reader.bytes(sm_length, "short_message")?;
     let payload = reader.find_payload()?;
     let user_data = match payload {
         Some(_) if sm_length > 0 => return Err(Malformed("short_message and message_payload")),
@@ -159,40 +159,40 @@ fn skip_header(user_data: &[u8]) -> Result<&[u8], Malformed> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn octet(&mut self, field: &'static str) -> Result<u8, Malformed> {
-        let (octet, rest) = self.0.split_first().ok_or(Malformed(field))?;
+    fn byte(&mut self, field: &'static str) -> Result<u8, Malformed> {
+        let (byte, rest) = self.0.split_first().ok_or(Malformed(field))?;
         self.0 = rest;
-        Ok(*octet)
+        Ok(*byte)
     }
 
-    fn octets(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
-        let (octets, rest) = self.0.split_at_checked(count).ok_or(Malformed(field))?;
+    fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(Malformed(field))?;
         self.0 = rest;
-        Ok(octets)
+        Ok(bytes)
     }
 
-    fn c_octets(&mut self, length_max: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
-        let end = self.0.iter().take(length_max + 1).position(|octet| *octet == 0).ok_or(Malformed(field))?;
-        let octets = self.octets(end, field)?;
-        self.octet(field)?;
-        Ok(octets)
+    fn c_bytes(&mut self, length_max: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
+        let end = self.0.iter().take(length_max + 1).position(|byte| *byte == 0).ok_or(Malformed(field))?;
+        let bytes = self.bytes(end, field)?;
+        self.byte(field)?;
+        Ok(bytes)
     }
 
     fn address(&mut self, field: &'static str) -> Result<Address<'a>, Malformed> {
-        Ok(Address { ton: self.octet(field)?, npi: self.octet(field)?, digits: self.c_octets(20, field)? })
+        Ok(Address { ton: self.byte(field)?, npi: self.byte(field)?, digits: self.c_bytes(20, field)? })
     }
 
     fn time(&mut self, field: &'static str) -> Result<(), Malformed> {
-        let length = self.c_octets(16, field)?.len();
+        let length = self.c_bytes(16, field)?.len();
         if matches!(length, 0 | 16) { Ok(()) } else { Err(Malformed(field)) }
     }
 
     fn find_payload(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         let mut payload = None;
         while !self.0.is_empty() {
-            let head = self.octets(4, "optional parameter")?;
+            let head = self.bytes(4, "optional parameter")?;
             let value =
-                self.octets(usize::from(u16::from_be_bytes([head[2], head[3]])), "length of an optional parameter")?;
+                self.bytes(usize::from(u16::from_be_bytes([head[2], head[3]])), "length of an optional parameter")?;
             if u16::from_be_bytes([head[0], head[1]]) == TLV_MESSAGE_PAYLOAD {
                 payload = Some(value);
             }
@@ -242,7 +242,7 @@ pub(super) struct Query<'a> {
 /// Reads the body of a `query_sm`, to its last byte.
 pub(super) fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
     let mut reader = Reader(body);
-    let query = Query { message_id: reader.c_octets(64, "message_id")?, source: reader.address("source_addr")? };
+    let query = Query { message_id: reader.c_bytes(64, "message_id")?, source: reader.address("source_addr")? };
     if reader.0.is_empty() { Ok(query) } else { Err(Malformed("length")) }
 }
 

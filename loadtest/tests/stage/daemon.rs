@@ -95,7 +95,13 @@ impl Daemon {
     pub(crate) fn refuses_after(&mut self, prelude: &str) -> Option<i32> {
         let log = self.next_log();
         self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
-        self.child.take().expect("it runs").wait().expect("its end").code()
+        let mut child = self.child.take().expect("it runs");
+        let mut ended = None;
+        self.until("it refuses", || {
+            ended = child.try_wait().expect("its state");
+            ended.is_some()
+        });
+        ended.and_then(|status| status.code())
     }
 
     fn next_log(&mut self) -> std::fs::File {

@@ -58,7 +58,7 @@ fn serve(stream: TcpStream, all: &Mutex<Vec<Received>>, act: fn(usize) -> Act) {
     let mut writer = stream.try_clone().expect("clone");
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
-        let lines = request.body.iter().filter(|octet| **octet == b'\n').count();
+        let lines = request.body.iter().filter(|byte| **byte == b'\n').count();
         let number = {
             let mut all = all.lock().expect("lock");
             all.push(request);

@@ -49,8 +49,8 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Writes bytes unchanged.
-    pub(crate) fn send(&mut self, octets: &[u8]) {
-        self.stream.write_all(octets).expect("write");
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("write");
     }
 
     /// The next PDU; `None` when the peer closed.
@@ -81,12 +81,12 @@ impl<S: Read + Write> Client<S> {
 
 /// A PDU with status 0.
 pub(crate) fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for word in [body.len() as u32 + 16, command, 0, sequence] {
-        octets.extend_from_slice(&word.to_be_bytes());
+        bytes.extend_from_slice(&word.to_be_bytes());
     }
-    octets.extend_from_slice(body);
-    octets
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// A `submit_sm` that asks for a receipt; its text begins with the mark of `serial`.

@@ -189,7 +189,7 @@ function drawRecipients(phones) {
 }
 
 function glimpse(message) {
-  return message.text ?? (message.octets === null ? "…" : "binary data");
+  return message.text ?? (message.bytes === null ? "…" : "binary data");
 }
 
 function drawThread(thread) {
@@ -214,11 +214,11 @@ function bubble(message) {
   const made = element("article", ["bubble", ...kinds].filter(Boolean).join(" "));
   made.append(element("p", "sender", message.written ? `to ${message.to}` : message.from || "no sender"));
   if (message.text !== null) made.append(element("p", "text", message.text));
-  else if (message.octets !== null) made.append(element("p", "text octets", message.octets.replace(/(..)/g, "$1 ")));
+  else if (message.bytes !== null) made.append(element("p", "text bytes", message.bytes.replace(/(..)/g, "$1 ")));
   else made.append(element("p", "text part", `${here(message)} of ${message.parts_total} parts are here`));
   const facts = element("p", "facts");
   facts.append(...factsOf(message).map((fact) => element("span", "", fact)), element("b", receipt.kind, receipt.text));
-  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} bytes, carrier's id ${part.id}, ${message.written ? "" : "receipt "}${part.receipt}`).join("\n");
+  facts.title = message.parts.map((part) => `part ${part.number}: ${part.bytes} bytes, carrier's id ${part.id}, ${message.written ? "" : "receipt "}${part.receipt}`).join("\n");
   made.append(facts);
   return made;
 }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::exchange::{Delivery, Exchange, Said, Verdict};
+use super::exchange::{Delivery, DueResponse, Exchange, Said};
 use stentor_core::model::Mono;
 use stentor_core::sim::carrier::ReceiptBody;
 use stentor_smpp::pdu::{BindMode, QuerySmResp};
@@ -109,8 +109,8 @@ impl Connection<'_> {
                     let _ = self.session.answer_bind(CommandStatus::ROK, SYSTEM_ID, now.0);
                 }
                 Event::Submit { sequence, message, .. } => {
-                    let verdict = self.exchange.handle_submit(&message);
-                    self.note_answer(sequence, verdict);
+                    let response = self.exchange.handle_submit(&message);
+                    self.note_answer(sequence, response);
                 }
                 Event::DeliverResp(answer) => {
                     let (token, taken) = (answer.token, answer.status.is_ok());
@@ -147,7 +147,7 @@ impl Connection<'_> {
         }
     }
 
-    fn note_answer(&mut self, sequence: u32, Verdict { at, said }: Verdict) {
+    fn note_answer(&mut self, sequence: u32, DueResponse { at, said }: DueResponse) {
         let due = match said {
             Said::Resp(status, id) => Due::Resp { sequence, status, id },
             Said::Nothing => return,
@@ -202,12 +202,12 @@ impl Connection<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         // Closing reports everything that was open; the remaining events are only the end.
         self.handle_input(&[]);
-        if self.session.poll_transmit(&mut octets) {
-            self.stream.write_all(&octets)?;
-            self.session.handle_written(octets.len());
+        if self.session.poll_transmit(&mut bytes) {
+            self.stream.write_all(&bytes)?;
+            self.session.handle_written(bytes.len());
         }
         Ok(())
     }

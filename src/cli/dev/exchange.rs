@@ -15,7 +15,7 @@ use super::inbox::{Arrived, Inbox, Part, Place, Way};
 use super::journal::{Journal, Note, Planned, Word};
 use crate::host::clock::Clock;
 use stentor_core::model::{Mono, Now, Wall};
-use stentor_core::sim::carrier::{Answer, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen};
+use stentor_core::sim::carrier::{FakeCarrier, Fate, IssuedId, Reaction, ReceiptBody, Reply, SubmitSeen};
 use stentor_smpp::pdu::{Address, EsmClass, ShortMessage, npi, ton};
 use stentor_smpp::status::CommandStatus;
 use stentor_smpp::tlv::Tlvs;
@@ -29,7 +29,7 @@ const REFUSED_PAUSE_MS: u64 = 1_000;
 
 /// A connection's answer to a submit, and when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct DueResponse {
     /// Time on the exchange's clock.
     pub(super) at: Mono,
     pub(super) said: Said,
@@ -126,7 +126,7 @@ impl Exchange {
     }
 
     /// Decides on a submit and stores the message if it is accepted.
-    pub(super) fn handle_submit(&self, message: &ShortMessage<'_>) -> Verdict {
+    pub(super) fn handle_submit(&self, message: &ShortMessage<'_>) -> DueResponse {
         self.lock().handle_submit(message, self.clock.now())
     }
 
@@ -200,7 +200,7 @@ impl Exchange {
 }
 
 impl State {
-    fn handle_submit(&mut self, message: &ShortMessage<'_>, now: Now) -> Verdict {
+    fn handle_submit(&mut self, message: &ShortMessage<'_>, now: Now) -> DueResponse {
         let seen = SubmitSeen {
             recipient: message.destination.digits,
             registered_delivery: message.registered_delivery,
@@ -219,7 +219,7 @@ impl State {
             };
             self.take(part, &answer, now);
         }
-        Verdict { at: now.mono.after_ns(answer.reply_after_us * 1_000), said: self.said(answer.reply) }
+        DueResponse { at: now.mono.after_ns(answer.reply_after_us * 1_000), said: self.said(answer.reply) }
     }
 
     fn said(&self, reply: Reply) -> Said {
@@ -235,7 +235,7 @@ impl State {
         }
     }
 
-    fn take(&mut self, part: Part, answer: &Answer, now: Now) {
+    fn take(&mut self, part: Part, answer: &Reaction, now: Now) {
         let awaits_receipt = answer.receipts().next().is_some();
         let place = self.inbox.take(&part, Way::Arrives { awaits_receipt });
         let mut receipts = Vec::new();
@@ -356,7 +356,7 @@ impl Delivery {
 
 /// The address as people write it.
 fn number(address: &Address<'_>) -> String {
-    let text: String = address.digits.iter().map(|octet| char::from(*octet)).filter(|c| !c.is_control()).collect();
+    let text: String = address.digits.iter().map(|byte| char::from(*byte)).filter(|c| !c.is_control()).collect();
     let international = address.ton == ton::INTERNATIONAL && !text.starts_with('+');
     if international { format!("+{text}") } else { text }
 }

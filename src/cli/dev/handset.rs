@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use super::inbox::Part;
 use stentor_core::model::{Mono, Now, Quoted};
-use stentor_smpp::split::{CarrierText, Content, Plan, Segments, Splitting};
+use stentor_smpp::split::{CarrierText, Content, Parts, Plan, Splitting};
 
 /// Most characters of one text; people type less.
 pub(super) const TEXT_CHARS_MAX: usize = 1_000;
@@ -70,9 +70,9 @@ impl Text<'_> {
         let content = Content::text(self.text);
         let plan =
             Plan::new(&content, &carrier).map_err(|_| Refused::Flaw("this text cannot be encoded".to_owned()))?;
-        let mut segments = Segments::new(content, plan, (first_id & 0xFFFF) as u16);
+        let mut cut = Parts::new(content, plan, (first_id & 0xFFFF) as u16);
         let (mut parts, mut user_data) = (Vec::new(), Vec::new());
-        while let Some(part) = segments.next_into(&mut user_data) {
+        while let Some(part) = cut.next_into(&mut user_data) {
             parts.push(Part {
                 at_ms: now.wall.0,
                 to: to.clone(),

@@ -4,24 +4,24 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// Two digits per byte.
-pub(super) fn text(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+pub(super) fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `None` if it is not pairs of hexadecimal digits.
-pub(super) fn octets(text: &str) -> Option<Vec<u8>> {
+pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-pub(super) fn serialize<S: Serializer>(octets: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&text(octets))
+pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text(bytes))
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(from)?;
-    octets(&text).ok_or_else(|| D::Error::custom("not hexadecimal"))
+    bytes(&text).ok_or_else(|| D::Error::custom("not hexadecimal"))
 }
 
 #[cfg(test)]
@@ -31,8 +31,8 @@ mod tests {
     #[test]
     fn there_and_back() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(octets(&text(&all)), Some(all));
+        assert_eq!(bytes(&text(&all)), Some(all));
         assert_eq!(text(b"\x00\xffA"), "00ff41");
-        assert_eq!((octets("0"), octets("0g"), octets("é"), octets("")), (None, None, None, Some(Vec::new())));
+        assert_eq!((bytes("0"), bytes("0g"), bytes("é"), bytes("")), (None, None, None, Some(Vec::new())));
     }
 }

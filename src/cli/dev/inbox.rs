@@ -63,7 +63,7 @@ pub(super) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct PartShown {
     number: u8,
-    octets: usize,
+    bytes: usize,
     id: u64,
     /// `none`, `waiting`, or the receipt's own word; for a text from a handset `waiting` or `taken`.
     receipt: &'static str,
@@ -82,7 +82,7 @@ pub(super) struct Arrived {
     /// Set once all parts have arrived, if the content is text.
     text: Option<String>,
     /// The bytes in hexadecimal, if the content is not text.
-    octets: Option<String>,
+    bytes: Option<String>,
     /// Destination and source port of binary data.
     ports: Option<(u16, u16)>,
     flash: bool,
@@ -142,17 +142,17 @@ impl Inbox {
         let read = decode_user_data(DataCoding(part.data_coding), ALPHABET, part.has_header, &part.user_data);
         let shown = |number| PartShown {
             number,
-            octets: part.user_data.len(),
+            bytes: part.user_data.len(),
             id: part.id,
             receipt: if way == (Way::Arrives { awaits_receipt: false }) { "none" } else { "waiting" },
         };
         let Some(of) = read.concatenation().filter(|of| of.total > 1) else {
             let (message, part_number) = (self.begin(part, way, read.header, 1, None), 1);
-            self.finish(message, part, read.header, read.octets);
+            self.finish(message, part, read.header, read.bytes);
             self.add(message, shown(part_number));
             return Place { message, part: part_number };
         };
-        let message = self.gather(part, way, (read.header, read.octets), of);
+        let message = self.gather(part, way, (read.header, read.bytes), of);
         self.add(message, shown(of.number));
         Place { message, part: of.number }
     }
@@ -190,7 +190,7 @@ impl Inbox {
         parts.iter_mut().rfind(|part| part.number == place.part)
     }
 
-    fn gather(&mut self, part: &Part, way: Way, (header, octets): (Header<'_>, &[u8]), of: Concatenation) -> u64 {
+    fn gather(&mut self, part: &Part, way: Way, (header, bytes): (Header<'_>, &[u8]), of: Concatenation) -> u64 {
         let Concatenation { reference, total, wide, .. } = of;
         let (written, from, to) = (way == Way::Written, part.from.clone(), part.to.clone());
         let key = Key { written, from, to, reference, total, wide };
@@ -201,7 +201,7 @@ impl Inbox {
             first: part.user_data.clone(),
         });
         let message = gathering.message;
-        gathering.parts.insert(of.number, octets);
+        gathering.parts.insert(of.number, bytes);
         match gathering.parts.whole() {
             Some(whole) => self.finish(message, part, Header::cut(&gathering.first).0, &whole),
             None => drop(self.gathering.insert(key, gathering)),
@@ -221,7 +221,7 @@ impl Inbox {
             to: part.to.clone(),
             from: part.from.clone(),
             text: None,
-            octets: None,
+            bytes: None,
             ports: header.ports(),
             flash: coding.is_flash(),
             encoding: encoding(coding, header),
@@ -246,11 +246,11 @@ impl Inbox {
         }
     }
 
-    fn finish(&mut self, message: u64, part: &Part, header: Header<'_>, octets: &[u8]) {
+    fn finish(&mut self, message: u64, part: &Part, header: Header<'_>, bytes: &[u8]) {
         let Some(message) = self.messages.get_mut(&message) else { return };
-        message.text = decode_text(DataCoding(part.data_coding), ALPHABET, header, octets);
+        message.text = decode_text(DataCoding(part.data_coding), ALPHABET, header, bytes);
         if message.text.is_none() {
-            message.octets = Some(hex::text(octets));
+            message.bytes = Some(hex::text(bytes));
         }
     }
 

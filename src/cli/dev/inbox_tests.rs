@@ -19,9 +19,9 @@ fn part(user_data: &[u8]) -> Part {
     }
 }
 
-fn piece(reference: u8, total: u8, number: u8, data_coding: u8, octets: &[u8]) -> Part {
+fn piece(reference: u8, total: u8, number: u8, data_coding: u8, bytes: &[u8]) -> Part {
     let header = [5, 0, 3, reference, total, number];
-    Part { has_header: true, data_coding, ..part(&[&header[..], octets].concat()) }
+    Part { has_header: true, data_coding, ..part(&[&header[..], bytes].concat()) }
 }
 
 fn all(inbox: &Inbox) -> Vec<Value> {
@@ -33,9 +33,9 @@ fn a_short_text_is_shown_whole() {
     let mut inbox = Inbox::new(10);
     inbox.take(&part(b"\x00 1\x1be"), RECEIPT);
     let expected = json!({
-        "number": 1, "revision": 1, "written": false, "at_ms": 7, "to": "+491", "from": "ACME", "text": "@ 1€", "octets": null,
+        "number": 1, "revision": 1, "written": false, "at_ms": 7, "to": "+491", "from": "ACME", "text": "@ 1€", "bytes": null,
         "ports": null, "flash": false, "encoding": "GSM 7-bit", "parts_total": 1,
-        "parts": [{"number": 1, "octets": 5, "id": 5, "receipt": "waiting"}],
+        "parts": [{"number": 1, "bytes": 5, "id": 5, "receipt": "waiting"}],
     });
     assert_eq!(all(&inbox), [expected]);
 }
@@ -79,7 +79,7 @@ fn flash_binary_and_odd_codings_are_named() {
         let mut inbox = Inbox::new(10);
         inbox.take(&part, RECEIPT);
         let message = all(&inbox).remove(0);
-        ["text", "octets", "ports", "flash", "encoding"].map(|name| message[name].clone())
+        ["text", "bytes", "ports", "flash", "encoding"].map(|name| message[name].clone())
     };
     let flash = Part { data_coding: 0x10, ..part(b"hi") };
     assert_eq!(shown(flash), [json!("hi"), json!(null), json!(null), json!(true), json!("GSM 7-bit")]);

@@ -5,7 +5,7 @@
 //! and not the simulator's forgetfulness, this one does not forget either. It promises less than the daemon: nothing is
 //! synced, so it survives a kill of the process, not of the machine.
 //!
-//! Bounded: at [`OCTETS_MAX`] the file is renamed to `….1`, replacing an older one, and both are read at the start.
+//! Bounded: at [`BYTES_MAX`] the file is renamed to `….1`, replacing an older one, and both are read at the start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use crate::disk::private;
 use stentor_core::sim::carrier::Fate;
 
 /// Largest size of one file; a part takes about 400 bytes.
-const OCTETS_MAX: u64 = 16 << 20;
+const BYTES_MAX: u64 = 16 << 20;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +81,8 @@ impl From<Word> for &'static str {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    octets: u64,
-    octets_max: u64,
+    bytes: u64,
+    bytes_max: u64,
     failed: bool,
 }
 
@@ -90,10 +90,10 @@ impl Journal {
     /// Opens the journal and returns what it holds, oldest first. Lines that cannot be read are skipped: the last one
     /// may be torn, and another version may have written others.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Note>)> {
-        Self::open_bounded(path, OCTETS_MAX)
+        Self::open_bounded(path, BYTES_MAX)
     }
 
-    fn open_bounded(path: &Path, octets_max: u64) -> io::Result<(Self, Vec<Note>)> {
+    fn open_bounded(path: &Path, bytes_max: u64) -> io::Result<(Self, Vec<Note>)> {
         let mut notes = Vec::new();
         for file in [&older(path), path] {
             match File::open(file) {
@@ -105,8 +105,8 @@ impl Journal {
         let mut file = private::file(path, OpenOptions::new().append(true).create(true))?;
         // Ends a line that a kill tore; empty lines are skipped when reading.
         file.write_all(b"\n")?;
-        let octets = file.metadata()?.len();
-        Ok((Self { path: path.to_owned(), file, octets, octets_max, failed: false }, notes))
+        let bytes = file.metadata()?.len();
+        Ok((Self { path: path.to_owned(), file, bytes, bytes_max, failed: false }, notes))
     }
 
     /// Writes a note. A failure only costs the memory across a restart, so it is logged, once.
@@ -122,12 +122,12 @@ impl Journal {
     fn try_write(&mut self, note: &Note) -> io::Result<()> {
         let mut line = serde_json::to_vec(note)?;
         line.push(b'\n');
-        if self.octets + line.len() as u64 > self.octets_max {
+        if self.bytes + line.len() as u64 > self.bytes_max {
             fs::rename(&self.path, older(&self.path))?;
             self.file = private::file(&self.path, OpenOptions::new().append(true).create(true))?;
-            self.octets = 0;
+            self.bytes = 0;
         }
-        self.octets += line.len() as u64;
+        self.bytes += line.len() as u64;
         self.file.write_all(&line)
     }
 }

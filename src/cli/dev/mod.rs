@@ -35,7 +35,7 @@ use crate::{host::logging, runtime::signals};
 
 /// The arguments of `stentor dev`.
 #[derive(Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Arguments {
     /// HTTP address; if its port is taken, the next free one is used
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -48,7 +48,7 @@ pub(super) struct Typed {
 }
 
 /// Prints how to use it, the inbox's address last, and returns when the daemon has stopped.
-pub(super) fn run(typed: &Typed) -> Ended {
+pub(super) fn run(typed: &Arguments) -> Ended {
     let refused = |what: String| Failure::new(Exit::CONFIG, what);
     let place = Place::new(&typed.data);
     place.prepare(typed.fresh).map_err(refused)?;
@@ -78,7 +78,7 @@ fn exchange(place: &Place) -> Result<Arc<Exchange>, String> {
     Ok(Arc::new(Exchange::new(clock, now.wall.0, Some(memory))))
 }
 
-fn greet(out: &mut dyn Write, address: SocketAddr, typed: &Typed) -> io::Result<()> {
+fn greet(out: &mut dyn Write, address: SocketAddr, typed: &Arguments) -> io::Result<()> {
     if address != typed.listen {
         writeln!(out, "{} is taken; listening on {address}.", typed.listen)?;
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_address_is_the_last_line() {
         let typed =
-            Typed { listen: "127.0.0.1:8080".parse().expect("address"), data: "./dev-data".into(), fresh: false };
+            Arguments { listen: "127.0.0.1:8080".parse().expect("address"), data: "./dev-data".into(), fresh: false };
         let mut out = Vec::new();
         greet(&mut out, "127.0.0.1:8081".parse().expect("address"), &typed).expect("written");
         let text = String::from_utf8(out).expect("text");

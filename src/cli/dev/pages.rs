@@ -23,7 +23,7 @@ use stentor_core::sim::carrier::Magic;
 /// Messages of one answer; a page that gets this many asks again.
 const SHOWN_MAX: usize = 500;
 /// Largest posted document; the page's own have under 300 bytes, or a text.
-const POSTED_OCTETS_MAX: usize = 16 << 10;
+const POSTED_BYTES_MAX: usize = 16 << 10;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -176,8 +176,8 @@ fn write(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
 
 /// A posted document, or what is wrong with it.
 fn posted<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
-    if body.len() > POSTED_OCTETS_MAX {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {POSTED_OCTETS_MAX} bytes")));
+    if body.len() > POSTED_BYTES_MAX {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {POSTED_BYTES_MAX} bytes")));
     }
     serde_json::from_slice(body).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, Clipped(error).to_string()))
 }

@@ -59,10 +59,10 @@ impl Client {
         let deadline = Instant::now() + PATIENCE;
         while self.seen.iter().filter(|seen| seen.starts_with(word)).count() < count {
             assert!(Instant::now() < deadline, "no {count} × {word}: {:?}", self.seen);
-            let mut octets = Vec::new();
-            if self.session.poll_transmit(&mut octets) {
-                self.stream.write_all(&octets).expect("written");
-                self.session.handle_written(octets.len());
+            let mut bytes = Vec::new();
+            if self.session.poll_transmit(&mut bytes) {
+                self.stream.write_all(&bytes).expect("written");
+                self.session.handle_written(bytes.len());
             }
             let mut buffer = [0; 4096];
             match self.stream.read(&mut buffer) {

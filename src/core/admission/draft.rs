@@ -53,7 +53,7 @@ pub enum Body<'m> {
     /// Text for people to read, UTF-8.
     Text(&'m str),
     /// Bytes for machines, with a user data header (empty: none).
-    Data { octets: &'m [u8], udh: &'m [u8] },
+    Data { bytes: &'m [u8], udh: &'m [u8] },
 }
 
 /// When a message is no longer worth sending.
@@ -103,14 +103,14 @@ impl TagList {
 /// to message.
 #[derive(Debug, Default)]
 pub struct TlvList {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     count: usize,
 }
 
 impl TlvList {
     /// Removes all parameters.
     pub fn clear(&mut self) {
-        self.octets.clear();
+        self.bytes.clear();
         self.count = 0;
     }
 
@@ -129,15 +129,15 @@ impl TlvList {
             return Err(Objection::TlvTooLong(value.len()));
         }
         self.count += 1;
-        self.octets.extend_from_slice(&tag.to_be_bytes());
-        self.octets.extend_from_slice(&(value.len() as u16).to_be_bytes());
-        self.octets.extend_from_slice(value);
+        self.bytes.extend_from_slice(&tag.to_be_bytes());
+        self.bytes.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        self.bytes.extend_from_slice(value);
         Ok(())
     }
 
     /// All parameters, encoded.
-    pub fn octets(&self) -> &[u8] {
-        &self.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -160,13 +160,13 @@ mod tests {
     fn tlvs_stand_one_after_the_other() {
         let mut tlvs = TlvList::default();
         assert_eq!([tlvs.add(0x1400, b"11"), tlvs.add(9, b"")], [Ok(()); 2]);
-        assert_eq!(tlvs.octets(), b"\x14\0\0\x0211\0\x09\0\0");
+        assert_eq!(tlvs.bytes(), b"\x14\0\0\x0211\0\x09\0\0");
         assert_eq!(tlvs.add(0x0424, b""), Err(Objection::TlvReserved(0x0424)));
         assert_eq!(tlvs.add(0x0204, b"\0\x01"), Err(Objection::TlvReserved(0x0204)));
         assert_eq!(tlvs.add(9, &[0; 1_001]), Err(Objection::TlvTooLong(1_001)));
         assert_eq!((2..TLVS_MAX).map(|_| tlvs.add(9, &[0; 1_000])).filter(Result::is_ok).count(), TLVS_MAX - 2);
         assert_eq!(tlvs.add(9, b""), Err(Objection::TooManyTlvs));
         tlvs.clear();
-        assert_eq!((tlvs.add(9, b""), tlvs.octets().len()), (Ok(()), 4));
+        assert_eq!((tlvs.add(9, b""), tlvs.bytes().len()), (Ok(()), 4));
     }
 }

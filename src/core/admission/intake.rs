@@ -69,7 +69,7 @@ pub struct Outlook {
     /// Messages; 1 means certainly no more than one.
     pub messages: usize,
     /// Bytes of content, all messages together.
-    pub octets: usize,
+    pub bytes: usize,
 }
 
 /// Collects the messages of one request into parcels, and charges them.
@@ -132,10 +132,10 @@ impl Intake {
             frame.heads.len() < FRAME_MESSAGES_MAX && frame.arena.len() < FRAME_BYTES_MAX
         });
         if !has_room {
-            let Outlook { messages, octets } = outlook();
+            let Outlook { messages, bytes } = outlook();
             let share = |whole: usize| if messages == 1 { whole } else { whole / shards * 9 / 8 + 1 };
             let heads = Vec::with_capacity(share(messages).min(FRAME_MESSAGES_MAX));
-            let arena = Vec::with_capacity(share(octets).min(FRAME_BYTES_MAX + limits::BODY_BYTES_MAX));
+            let arena = Vec::with_capacity(share(bytes).min(FRAME_BYTES_MAX + limits::BODY_BYTES_MAX));
             self.open[usize::from(shard.0)] = self.parcels.len() as u32;
             self.parcels.push(Parcel { shard, frame: Frame { heads, arena, ..Frame::default() } });
         }
@@ -155,17 +155,17 @@ impl Intake {
             holds!(3, current == last, "shard {at} has its last frame at {last:?}, and the next goes to {current:?}");
         }
         for Parcel { frame, .. } in self.parcels.iter().take(WALKED_MAX / FRAME_MESSAGES_MAX) {
-            let (messages, octets) = (frame.heads.len(), frame.arena.len());
-            let last_octets = frame.heads.last().map_or(0, |head| head.content_len as usize);
-            let is_small = messages <= FRAME_MESSAGES_MAX && octets.saturating_sub(last_octets) < FRAME_BYTES_MAX;
-            holds!(2, is_small, "a frame has {messages} messages, {octets} bytes, the last of them {last_octets}");
-            let mut octets = 0;
+            let (messages, bytes) = (frame.heads.len(), frame.arena.len());
+            let last_bytes = frame.heads.last().map_or(0, |head| head.content_len as usize);
+            let is_small = messages <= FRAME_MESSAGES_MAX && bytes.saturating_sub(last_bytes) < FRAME_BYTES_MAX;
+            holds!(2, is_small, "a frame has {messages} messages, {bytes} bytes, the last of them {last_bytes}");
+            let mut bytes = 0;
             for head in &frame.heads {
                 let from = head.content_at;
-                holds!(3, from == octets, "what comes next in a frame was said at {from}, not at {octets}");
-                octets += head.content_len;
+                holds!(3, from == bytes, "what comes next in a frame was said at {from}, not at {bytes}");
+                bytes += head.content_len;
             }
-            holds!(1, octets as usize == frame.arena.len(), "a frame has {octets} bytes of its messages");
+            holds!(1, bytes as usize == frame.arena.len(), "a frame has {bytes} bytes of its messages");
             let is_in_order = frame.keys.is_sorted_by(|a, b| a.index < b.index);
             holds!(3, is_in_order, "the keys of a frame are not in order");
         }
@@ -211,7 +211,7 @@ mod tests {
     use super::super::meter::Quota;
 
     const NOW: Now = Now { mono: Mono(1), wall: Wall(1_782_907_200_000) };
-    const MANY: Outlook = Outlook { messages: 3_000, octets: 60_000 };
+    const MANY: Outlook = Outlook { messages: 3_000, bytes: 60_000 };
 
     fn meant(number: u64) -> Meant<'static> {
         let to = Msisdn::from_number(4_915_112_345_000 + number).expect("a number");
@@ -282,8 +282,8 @@ mod tests {
             let full = intake.parcels.iter().position(|parcel| parcel.frame.heads.len() == FRAME_MESSAGES_MAX);
             let (from, to) = (2, full.expect("one is full"));
             let frame = &mut intake.parcels[from].frame;
-            let (head, octets) = (frame.heads.pop().expect("there"), frame.arena.len());
-            frame.arena.truncate(octets - head.content_len as usize);
+            let (head, bytes) = (frame.heads.pop().expect("there"), frame.arena.len());
+            frame.arena.truncate(bytes - head.content_len as usize);
             intake.parcels[to].frame.heads.push(head);
         };
         assert_eq!(broken(more), Some(2));

@@ -89,7 +89,7 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     };
     let body = match body {
         split::Body::Text(text) => text.as_bytes(),
-        split::Body::Binary(octets) => octets,
+        split::Body::Binary(bytes) => bytes,
     };
     let content = Content { from, body, udh, reference, tags: draft.tags, tlvs: draft.tlvs, callback_url: "" };
     Ok(Meant { head, content })
@@ -127,14 +127,14 @@ fn recipient(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Msisdn, Objection> 
 }
 
 fn key(draft: &Draft<'_>) -> Result<(), Objection> {
-    let octets = draft.key.map_or(1, str::len);
-    if (1..=limits::KEY_BYTES_MAX).contains(&octets) { Ok(()) } else { Err(Objection::Key(octets)) }
+    let bytes = draft.key.map_or(1, str::len);
+    if (1..=limits::KEY_BYTES_MAX).contains(&bytes) { Ok(()) } else { Err(Objection::Key(bytes)) }
 }
 
 fn reference<'m>(draft: &Draft<'m>) -> Result<&'m str, Objection> {
     let reference = draft.reference.unwrap_or_default();
-    let octets = reference.len();
-    if octets <= limits::REFERENCE_BYTES_MAX { Ok(reference) } else { Err(Objection::Reference(octets)) }
+    let bytes = reference.len();
+    if bytes <= limits::REFERENCE_BYTES_MAX { Ok(reference) } else { Err(Objection::Reference(bytes)) }
 }
 
 fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection> {
@@ -170,9 +170,9 @@ fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection
 
 /// The coding that was asked for, the body to encode, and the user data header before it.
 fn body<'m>(draft: &Draft<'m>) -> Result<(Encoding, split::Body<'m>, &'m [u8]), Objection> {
-    let checked = |octets: usize| match octets {
+    let checked = |bytes: usize| match bytes {
         1..=limits::BODY_BYTES_MAX => Ok(()),
-        _ => Err(Objection::BodyLength(octets)),
+        _ => Err(Objection::BodyLength(bytes)),
     };
     match draft.body.ok_or(Objection::NoBody)? {
         Body::Text(text) => {
@@ -183,12 +183,12 @@ fn body<'m>(draft: &Draft<'m>) -> Result<(Encoding, split::Body<'m>, &'m [u8]), 
             checked(text.len())?;
             Ok((encoding, split::Body::Text(text), &[]))
         }
-        Body::Data { octets, udh } => {
+        Body::Data { bytes, udh } => {
             if !matches!(draft.encoding, None | Some(Encoding::Binary)) {
                 return Err(Objection::DataAsText);
             }
-            checked(octets.len())?;
-            Ok((Encoding::Binary, split::Body::Binary(octets), udh))
+            checked(bytes.len())?;
+            Ok((Encoding::Binary, split::Body::Binary(bytes), udh))
         }
     }
 }

@@ -53,7 +53,7 @@ fn defaults_fill_what_is_not_said() {
 fn what_is_said_holds() {
     let draft = Draft {
         from: Some("+491511111111"),
-        body: Some(Body::Data { octets: b"\0\x01", udh: &[2, 0x70, 0] }),
+        body: Some(Body::Data { bytes: b"\0\x01", udh: &[2, 0x70, 0] }),
         class: Some(Class::Otp),
         send_at: Some(NOW + HOUR_MS),
         expiry: Some(Expiry::In(600_000)),
@@ -80,7 +80,7 @@ fn each_rule_has_its_objection() {
     let late = Some(NOW + AHEAD_MAX_MS + 1);
     let too_long = Some(Expiry::At(NOW + VALIDITY_MAX_MS + 1));
     let text = |text| Some(Body::Text(text));
-    let data = |udh| Some(Body::Data { octets: b"x", udh });
+    let data = |udh| Some(Body::Data { bytes: b"x", udh });
     let parts = |needed, allowed| Objection::TooManyParts { needed, allowed };
     for (draft, objection) in [
         (Draft { to: None, ..GOOD }, Objection::NoRecipient),

@@ -129,7 +129,7 @@ impl KeyWindow {
         }
         match self.shares.may_take(account(tenant), 1) {
             Ok(()) => {
-                self.restore(print, tenant, address, now);
+                self.recover(print, tenant, address, now);
                 Seen::New
             }
             Err(Over::Total) => Seen::Full,
@@ -148,7 +148,7 @@ impl KeyWindow {
     }
 
     /// Puts back a fingerprint that a commit recorded at `at`. To be called in the order of commits.
-    pub fn restore(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Moment) {
+    pub fn recover(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Moment) {
         let number = self.gone.wrapping_add(self.ring.len() as u32);
         if self.ahead_ms.back().is_none_or(|(_, known)| *known != at.ahead_ms()) {
             self.ahead_ms.push_back((number, at.ahead_ms()));
@@ -286,7 +286,7 @@ mod tests {
     fn without_tenants_the_window_is_everybodys_and_what_is_found_at_a_start_counts() {
         let mut window = KeyWindow::new(4, 10_000);
         for key in 0..3 {
-            window.restore(print(key, 0), A, Address::new(1, 0), at(1));
+            window.recover(print(key, 0), A, Address::new(1, 0), at(1));
         }
         let far = TenantId(1 << 20);
         assert_eq!(window.claim(print(3, 0), far, Address::new(1, 0), at(1)), Seen::New);

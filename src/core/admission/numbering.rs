@@ -111,8 +111,8 @@ impl fmt::Display for NumberError {
         match self {
             Self::Empty => out.write_str("it contains no digit"),
             Self::BadCharacter(character) => {
-                let mut octets = [0; 4];
-                write!(out, "{} is not allowed in a phone number", Quoted(character.encode_utf8(&mut octets)))
+                let mut bytes = [0; 4];
+                write!(out, "{} is not allowed in a phone number", Quoted(character.encode_utf8(&mut bytes)))
             }
             Self::NotInternational => {
                 out.write_str("begin with + and the country's code: no country is assumed here (`defaults.country`)")
@@ -227,7 +227,7 @@ impl fmt::Debug for Numbering {
 
 /// A number as typed: its digits, and how many there are, including leading zeros.
 #[derive(Clone, Copy, Debug)]
-struct Typed {
+struct Dialled {
     number: u64,
     digits: usize,
     plus: bool,
@@ -261,7 +261,7 @@ impl Numbering {
     /// # Errors
     /// The first rule that the number breaks.
     pub fn parse(&self, typed: &str) -> Result<Msisdn, NumberError> {
-        let Typed { number, digits, plus } = scan(typed)?;
+        let Dialled { number, digits, plus } = scan(typed)?;
         if let Some(home) = self.home.filter(|_| !plus) {
             return self.dialled(number, digits, home);
         }
@@ -358,8 +358,8 @@ fn iso(region: Region) -> [u8; 2] {
     region.as_region_str().as_str().as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
-fn scan(typed: &str) -> Result<Typed, NumberError> {
-    let mut found = Typed { number: 0, digits: 0, plus: false };
+fn scan(typed: &str) -> Result<Dialled, NumberError> {
+    let mut found = Dialled { number: 0, digits: 0, plus: false };
     for (at, byte) in typed.bytes().enumerate() {
         match byte {
             b'0'..=b'9' if found.digits < TYPED_DIGITS_MAX => {

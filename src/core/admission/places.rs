@@ -84,7 +84,7 @@ impl Places {
     }
 
     /// Restores the counts that the last commit recorded.
-    pub fn restore(&mut self, waiting: &[(u32, u64)]) {
+    pub fn recover(&mut self, waiting: &[(u32, u64)]) {
         for &(tenant, messages) in waiting {
             self.shares.take(TenantId(tenant), messages);
         }
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(places.take_changed(), Some(vec![(1, 3), (2, 1)]));
         assert!(places.take_changed().is_none(), "said once");
         let mut again = Places::new(100, &[(B, 1)]);
-        again.restore(&[(1, 3), (2, 1)]);
+        again.recover(&[(1, 3), (2, 1)]);
         assert_eq!(counts(&again), counts(&places), "a tenant that was removed keeps its own");
         assert!(again.take_changed().is_none());
     }

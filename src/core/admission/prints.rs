@@ -71,17 +71,17 @@ impl Printer {
     }
 
     fn key(self, scope: u8, parts: &[&[u8]]) -> u128 {
-        let mut octets = [0; 320];
+        let mut bytes = [0; 320];
         let mut length = 1;
-        octets[0] = scope;
+        bytes[0] = scope;
         for part in parts {
-            let room = octets.get_mut(length..length + part.len());
+            let room = bytes.get_mut(length..length + part.len());
             if let Some(room) = room {
                 room.copy_from_slice(part);
                 length += part.len();
             }
         }
-        xxh3_128_with_seed(&octets[..length], self.seed)
+        xxh3_128_with_seed(&bytes[..length], self.seed)
     }
 }
 
@@ -99,8 +99,8 @@ impl fmt::Debug for RequestPrint {
 
 impl RequestPrint {
     /// Adds the next bytes of the body.
-    pub fn add(&mut self, octets: &[u8]) {
-        self.content.update(octets);
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.content.update(bytes);
     }
 
     /// Ends the body and gives the fingerprint.
@@ -113,22 +113,22 @@ impl RequestPrint {
 /// number and length. A field that was not given is left out, so that a changed default does not turn the same request
 /// into another message.
 pub fn said(draft: &Draft<'_>, out: &mut Vec<u8>) {
-    let mut put = |number: u8, octets: Option<&[u8]>| {
-        if let Some(octets) = octets {
+    let mut put = |number: u8, bytes: Option<&[u8]>| {
+        if let Some(bytes) = bytes {
             out.push(number);
-            out.extend_from_slice(&(octets.len() as u32).to_le_bytes());
-            out.extend_from_slice(octets);
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(bytes);
         }
     };
     let number = |number: Option<u64>| number.map(u64::to_le_bytes);
     let truth = |truth: Option<bool>| truth.map(|truth| [u8::from(truth)]);
-    let there = |octets: &'_ [u8]| !octets.is_empty();
+    let there = |bytes: &'_ [u8]| !bytes.is_empty();
     put(1, draft.from.map(str::as_bytes));
     match draft.body {
         None => {}
         Some(Body::Text(text)) => put(2, Some(text.as_bytes())),
-        Some(Body::Data { octets, udh }) => {
-            put(3, Some(octets));
+        Some(Body::Data { bytes, udh }) => {
+            put(3, Some(bytes));
             put(4, Some(udh).filter(|udh| there(udh)));
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         let whole = Draft {
             to: Some("1"),
             from: Some("A"),
-            body: Some(Body::Data { octets: b"d", udh: b"u" }),
+            body: Some(Body::Data { bytes: b"d", udh: b"u" }),
             class: Some(Class::Otp),
             key: Some("k"),
             send_at: Some(Wall(6)),
@@ -258,7 +258,7 @@ mod tests {
             Draft { class: Some(Class::Transactional), ..text("hi") },
             Draft { expiry: Some(Expiry::In(60_000)), ..text("hi") },
             Draft { tags: "a", ..text("hi") },
-            Draft { body: Some(Body::Data { octets: b"hi", udh: b"" }), ..Draft::default() },
+            Draft { body: Some(Body::Data { bytes: b"hi", udh: b"" }), ..Draft::default() },
         ] {
             assert_ne!(one, said_of(&other), "{other:?}");
         }

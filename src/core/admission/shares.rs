@@ -24,7 +24,7 @@ pub enum Over {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
+struct Share {
     tenant: TenantId,
     weight: u32,
     share: u64,
@@ -39,7 +39,7 @@ pub struct Shares {
     /// Whether there are tenants. Without tenants, everything may be taken by any caller.
     shared: bool,
     /// Ascending by tenant.
-    accounts: Vec<Account>,
+    accounts: Vec<Share>,
 }
 
 impl Shares {
@@ -161,9 +161,9 @@ impl Shares {
         self.accounts.binary_search_by_key(&tenant, |account| account.tenant).ok()
     }
 
-    fn account(&mut self, tenant: TenantId) -> &mut Account {
+    fn account(&mut self, tenant: TenantId) -> &mut Share {
         let at = self.accounts.binary_search_by_key(&tenant, |account| account.tenant).unwrap_or_else(|at| {
-            self.accounts.insert(at, Account { tenant, weight: 0, share: 0, used: 0 });
+            self.accounts.insert(at, Share { tenant, weight: 0, share: 0, used: 0 });
             at
         });
         &mut self.accounts[at]

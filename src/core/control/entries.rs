@@ -31,7 +31,7 @@ struct Shelf {
     /// The version of the last change: something of the kind was put or removed.
     changed: u64,
     /// Bytes of keys and values.
-    octets: u64,
+    bytes: u64,
     entries: BTreeMap<Vec<u8>, Entry>,
 }
 
@@ -69,8 +69,8 @@ impl Entries {
     }
 
     /// Bytes of all keys and values of the kind.
-    pub fn octets(&self, kind: Kind) -> u64 {
-        self.shelf(kind).octets
+    pub fn bytes(&self, kind: Kind) -> u64 {
+        self.shelf(kind).bytes
     }
 
     /// All entries in the store's encoding, for a backup: ascending by key.
@@ -117,13 +117,13 @@ impl Entries {
     /// Puts an entry, or removes it (`None`); gives the one that was there before.
     pub(super) fn set(&mut self, kind: Kind, key: &[u8], entry: Option<Entry>) -> Option<Entry> {
         let shelf = self.shelf_mut(kind);
-        let octets = |entry: &Entry| (key.len() + entry.value.len()) as u64;
-        let added = entry.as_ref().map_or(0, octets);
+        let bytes = |entry: &Entry| (key.len() + entry.value.len()) as u64;
+        let added = entry.as_ref().map_or(0, bytes);
         let before = match entry {
             Some(entry) => shelf.entries.insert(key.to_vec(), entry),
             None => shelf.entries.remove(key),
         };
-        shelf.octets = shelf.octets + added - before.as_ref().map_or(0, octets);
+        shelf.bytes = shelf.bytes + added - before.as_ref().map_or(0, bytes);
         before
     }
 }

@@ -73,21 +73,21 @@ pub struct Bound {
     /// Most entries.
     pub entries: u32,
     /// Most bytes of keys and values.
-    pub octets: u64,
+    pub bytes: u64,
 }
 
 impl Bound {
     /// The larger of the two limits, for entries and for bytes separately.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self { entries: self.entries.max(other.entries), octets: self.octets.max(other.octets) }
+        Self { entries: self.entries.max(other.entries), bytes: self.bytes.max(other.bytes) }
     }
 }
 
 /// Longest key, bytes.
-pub const KEY_OCTETS_MAX: usize = 255;
+pub const KEY_BYTES_MAX: usize = 255;
 /// Longest value, bytes.
-pub const VALUE_OCTETS_MAX: usize = 64 << 10;
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// How much control may hold. If a start finds more, it stays; but nothing is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +100,13 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        let names = Bound { entries: NUMBERS_MAX, octets: 4 << 20 };
+        let names = Bound { entries: NUMBERS_MAX, bytes: 4 << 20 };
         let kinds = Kind::ALL.map(|kind| match kind {
             Kind::Route | Kind::Carrier | Kind::Group | Kind::Tenant => names,
-            Kind::Configuration => Bound { entries: 16, octets: 64 << 10 },
-            Kind::Readers => Bound { entries: 4_096, octets: 4 << 20 },
+            Kind::Configuration => Bound { entries: 16, bytes: 64 << 10 },
+            Kind::Readers => Bound { entries: 4_096, bytes: 4 << 20 },
         });
-        Self { kinds, all: Bound { entries: 150_000, octets: 12 << 20 } }
+        Self { kinds, all: Bound { entries: 150_000, bytes: 12 << 20 } }
     }
 }
 
@@ -116,18 +116,18 @@ pub(super) const NUMBERS_MAX: u32 = u16::MAX as u32;
 /// Why a request was refused; nothing of it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// A key is empty or longer than [`KEY_OCTETS_MAX`].
+    /// A key is empty or longer than [`KEY_BYTES_MAX`].
     Key(Kind, usize),
-    /// A value is longer than [`VALUE_OCTETS_MAX`].
+    /// A value is longer than [`VALUE_BYTES_MAX`].
     Value(Kind, usize),
     /// The kind would have more entries than it may.
     KindEntries(Kind, u32),
     /// The kind would have more bytes than it may.
-    KindOctets(Kind, u64),
+    KindBytes(Kind, u64),
     /// Control would have more entries than it may.
     AllEntries(u32),
     /// Control would have more bytes than it may.
-    AllOctets(u64),
+    AllBytes(u64),
     /// The kind is numbered: its entries can be neither put nor removed.
     Numbered(Kind),
     /// The kind is not numbered: its entries get no numbers.
@@ -139,11 +139,11 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Key(kind, octets) => {
-                write!(out, "{}: a key has 1 to {KEY_OCTETS_MAX} bytes, not {octets}", kind.plural())
+            Self::Key(kind, bytes) => {
+                write!(out, "{}: a key has 1 to {KEY_BYTES_MAX} bytes, not {bytes}", kind.plural())
             }
-            Self::Value(kind, octets) => {
-                write!(out, "{}: a value has at most {VALUE_OCTETS_MAX} bytes, not {octets}", kind.plural())
+            Self::Value(kind, bytes) => {
+                write!(out, "{}: a value has at most {VALUE_BYTES_MAX} bytes, not {bytes}", kind.plural())
             }
             Self::KindEntries(kind, most) if kind.is_numbered() => write!(
                 out,
@@ -151,11 +151,11 @@ impl fmt::Display for Refused {
                 kind.plural()
             ),
             Self::KindEntries(kind, most) => write!(out, "{}: at most {most} are allowed", kind.plural()),
-            Self::KindOctets(kind, most) => {
+            Self::KindBytes(kind, most) => {
                 write!(out, "{}: all of them together may have at most {most} bytes", kind.plural())
             }
             Self::AllEntries(most) => write!(out, "control holds at most {most} entries"),
-            Self::AllOctets(most) => write!(out, "control holds at most {most} bytes"),
+            Self::AllBytes(most) => write!(out, "control holds at most {most} bytes"),
             Self::Numbered(kind) => write!(out, "{}: a name keeps its number for ever", kind.plural()),
             Self::NotNumbered(kind) => write!(out, "{}: entries of this kind have no numbers", kind.plural()),
             Self::Changed(kind) => write!(out, "{}: another request has changed it meanwhile", kind.plural()),

@@ -33,7 +33,7 @@ mod names;
 mod tests;
 
 pub use entries::{Entries, Entry};
-pub use kind::{Bound, Bounds, KEY_OCTETS_MAX, Kind, Refused, VALUE_OCTETS_MAX};
+pub use kind::{Bound, Bounds, KEY_BYTES_MAX, Kind, Refused, VALUE_BYTES_MAX};
 pub use names::{Names, applied};
 
 /// One change of a request.
@@ -43,7 +43,7 @@ pub enum Change {
     Put {
         /// A kind that is not numbered.
         kind: Kind,
-        /// 1 to [`KEY_OCTETS_MAX`] bytes.
+        /// 1 to [`KEY_BYTES_MAX`] bytes.
         key: Vec<u8>,
         /// The bytes of the kind's record.
         value: Vec<u8>,
@@ -71,7 +71,7 @@ pub enum Change {
     Number {
         /// A numbered kind.
         kind: Kind,
-        /// 1 to [`KEY_OCTETS_MAX`] bytes.
+        /// 1 to [`KEY_BYTES_MAX`] bytes.
         name: String,
     },
 }
@@ -157,11 +157,11 @@ impl Control {
 
     /// For each kind and for all: what it holds combined with its bound, by `with`.
     fn held(&self, with: impl Fn(Bound, Bound) -> Bound) -> Bounds {
-        let of = |kind| Bound { entries: self.decided.len(kind) as u32, octets: self.decided.octets(kind) };
+        let of = |kind| Bound { entries: self.decided.len(kind) as u32, bytes: self.decided.bytes(kind) };
         let (mut kinds, mut all) = (self.most.kinds, Bound::default());
         for kind in Kind::ALL {
             let held = of(kind);
-            all = Bound { entries: all.entries + held.entries, octets: all.octets + held.octets };
+            all = Bound { entries: all.entries + held.entries, bytes: all.bytes + held.bytes };
             kinds[kind.index()] = with(held, kinds[kind.index()]);
         }
         Bounds { kinds, all: with(all, self.most.all) }
@@ -180,9 +180,8 @@ impl Control {
         let most = self.held(Bound::max);
         holds!(5, most == self.most, "{most:?} of {:?}", self.most);
         for kind in Kind::ALL.into_iter().filter(|kind| self.decided.len(*kind) <= WALKED_MAX) {
-            let octets =
-                self.decided.iter(kind).map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>() as u64;
-            holds!(5, octets == self.decided.octets(kind), "{kind:?}: {octets} bytes are not what is counted");
+            let bytes = self.decided.iter(kind).map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>() as u64;
+            holds!(5, bytes == self.decided.bytes(kind), "{kind:?}: {bytes} bytes are not what is counted");
             if kind.is_numbered() {
                 let given = check_numbers(&self.decided, kind);
                 holds!(4, given.is_ok(), "{given:?}");
@@ -317,19 +316,19 @@ impl Control {
 
     /// Whether there is room for the entry; it replaces the one under its key.
     fn judge(&self, kind: Kind, key: &[u8], entry: &Entry) -> Result<(), Refused> {
-        if key.is_empty() || key.len() > KEY_OCTETS_MAX {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(Refused::Key(kind, key.len()));
         }
-        if entry.value.len() > VALUE_OCTETS_MAX {
+        if entry.value.len() > VALUE_BYTES_MAX {
             return Err(Refused::Value(kind, entry.value.len()));
         }
         let before = self.decided.get(kind, key);
         let more = u64::from(before.is_none());
-        let octets = |entry: &Entry| (key.len() + entry.value.len()) as u64;
-        let (added, freed) = (octets(entry), before.map_or(0, octets));
+        let bytes = |entry: &Entry| (key.len() + entry.value.len()) as u64;
+        let (added, freed) = (bytes(entry), before.map_or(0, bytes));
         let Bounds { kinds, all } = &self.bounds;
-        let of = |kind: Kind| (self.decided.len(kind) as u64, self.decided.octets(kind));
-        let sum = |(entries, octets), kind| (entries + of(kind).0, octets + of(kind).1);
+        let of = |kind: Kind| (self.decided.len(kind) as u64, self.decided.bytes(kind));
+        let sum = |(entries, bytes), kind| (entries + of(kind).0, bytes + of(kind).1);
         let (own, whole) = (of(kind), Kind::ALL.into_iter().fold((0, 0), sum));
         // A change that makes nothing larger is never refused, not even if the start found more than the bound allows.
         let over = |held: u64, added: u64, freed: u64, most: u64| added > freed && held + added - freed > most;
@@ -337,14 +336,14 @@ impl Control {
         if over(own.0, more, 0, own_bound.entries.into()) {
             return Err(Refused::KindEntries(kind, own_bound.entries));
         }
-        if over(own.1, added, freed, own_bound.octets) {
-            return Err(Refused::KindOctets(kind, own_bound.octets));
+        if over(own.1, added, freed, own_bound.bytes) {
+            return Err(Refused::KindBytes(kind, own_bound.bytes));
         }
         if over(whole.0, more, 0, all.entries.into()) {
             return Err(Refused::AllEntries(all.entries));
         }
-        if over(whole.1, added, freed, all.octets) {
-            return Err(Refused::AllOctets(all.octets));
+        if over(whole.1, added, freed, all.bytes) {
+            return Err(Refused::AllBytes(all.bytes));
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ fn number(kind: Kind, name: &str) -> Change {
 }
 
 fn small() -> Bounds {
-    Bounds { kinds: [Bound { entries: 3, octets: 24 }; Kind::COUNT], all: Bound { entries: 5, octets: 40 } }
+    Bounds { kinds: [Bound { entries: 3, bytes: 24 }; Kind::COUNT], all: Bound { entries: 5, bytes: 40 } }
 }
 
 /// Two routes and a setting are durable, and another setting is being committed; gives the number of the invariant that
@@ -112,11 +112,11 @@ fn breaking_invariant_4_gives_a_number_again_or_takes_one_away() {
 
 #[test]
 fn breaking_invariant_5_holds_more_than_there_may_be() {
-    fn set(control: &mut Control, key: &str, octets: usize) {
-        let entry = Entry { version: 1, value: vec![b'v'; octets].into() };
+    fn set(control: &mut Control, key: &str, bytes: usize) {
+        let entry = Entry { version: 1, value: vec![b'v'; bytes].into() };
         control.decided.set(Kind::Configuration, key.as_bytes(), Some(entry));
     }
-    assert_eq!(breach(|control| set(control, "k", 24)), 5, "octets");
+    assert_eq!(breach(|control| set(control, "k", 24)), 5, "bytes");
     assert_eq!(breach(|control| ["x", "y"].iter().for_each(|key| set(control, key, 0))), 5, "entries");
 }
 
@@ -247,12 +247,12 @@ fn a_request_is_applied_whole_or_not_at_all() {
 fn every_bound_has_its_refusal() {
     let kind = Kind::Configuration;
     let mut bench = Bench::new(Bounds::default());
-    let long = "k".repeat(KEY_OCTETS_MAX + 1);
-    assert_eq!(bench.settle(vec![put(&long, "")]), Err(Refused::Key(kind, KEY_OCTETS_MAX + 1)));
-    let large = "v".repeat(VALUE_OCTETS_MAX + 1);
-    assert_eq!(bench.settle(vec![put("k", &large)]), Err(Refused::Value(kind, VALUE_OCTETS_MAX + 1)));
+    let long = "k".repeat(KEY_BYTES_MAX + 1);
+    assert_eq!(bench.settle(vec![put(&long, "")]), Err(Refused::Key(kind, KEY_BYTES_MAX + 1)));
+    let large = "v".repeat(VALUE_BYTES_MAX + 1);
+    assert_eq!(bench.settle(vec![put("k", &large)]), Err(Refused::Value(kind, VALUE_BYTES_MAX + 1)));
     let mut bench = Bench::new(small());
-    assert_eq!(bench.settle(vec![put("a", &"v".repeat(24))]), Err(Refused::KindOctets(kind, 24)));
+    assert_eq!(bench.settle(vec![put("a", &"v".repeat(24))]), Err(Refused::KindBytes(kind, 24)));
     assert_eq!(bench.settle(vec![put("a", ""), put("b", ""), put("c", "")]), Ok(1));
     assert_eq!(bench.settle(vec![put("d", "")]), Err(Refused::KindEntries(kind, 3)));
     assert_eq!(bench.settle(vec![put("a", "other")]), Ok(2), "no more than before");
@@ -262,7 +262,7 @@ fn every_bound_has_its_refusal() {
     assert_eq!(bench.settle(vec![remove("b"), number(Kind::Tenant, "t")]), Ok(4));
     // 24 bytes of the one setting, 8 of the routes and 4 of the tenant: 4 of 40 are left.
     assert_eq!(bench.settle(vec![remove("c"), put("a", &"v".repeat(23))]), Ok(5));
-    assert_eq!(bench.settle(vec![number(Kind::Tenant, "long")]), Err(Refused::AllOctets(40)));
+    assert_eq!(bench.settle(vec![number(Kind::Tenant, "long")]), Err(Refused::AllBytes(40)));
 }
 
 #[test]
@@ -273,12 +273,12 @@ fn what_a_start_finds_over_a_bound_stays_and_grows_no_more() {
     let mut bench = Bench::over(bench.store, small());
     assert_eq!(bench.settle(vec![put("e", "")]), Err(Refused::KindEntries(Kind::Configuration, 3)));
     assert_eq!(bench.settle(vec![put("a", "9876543210")]), Ok(2));
-    assert_eq!(bench.settle(vec![put("a", "98765432100")]), Err(Refused::KindOctets(Kind::Configuration, 24)));
+    assert_eq!(bench.settle(vec![put("a", "98765432100")]), Err(Refused::KindBytes(Kind::Configuration, 24)));
 }
 
 #[test]
 fn numbers_end_at_sixteen_bits() {
-    let mut bench = Bench::new(Bounds { all: Bound { entries: u32::MAX, octets: u64::MAX }, ..Bounds::default() });
+    let mut bench = Bench::new(Bounds { all: Bound { entries: u32::MAX, bytes: u64::MAX }, ..Bounds::default() });
     let all = (1..=kind::NUMBERS_MAX).map(|name| number(Kind::Group, &name.to_string())).collect();
     assert_eq!(bench.settle(all), Ok(1));
     assert_eq!(bench.control.published().group("65535"), Some(u16::MAX));

@@ -37,7 +37,7 @@ pub struct OpenAttempt {
     /// Number of parts that the carrier had taken before this attempt.
     pub resumed: u8,
     /// The gravest outcome so far.
-    pub verdict: Verdict,
+    pub gravest: Gravest,
     /// Whether all parts have their outcomes.
     pub answered: bool,
     /// Number of the bind on which the last unanswered part was sent.
@@ -48,7 +48,7 @@ pub struct OpenAttempt {
 
 /// The gravest outcome among the parts so far; the variants are in the order of gravity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Gravest {
     /// The carrier took all parts that have an outcome.
     #[default]
     Accepted,
@@ -62,7 +62,7 @@ pub enum Verdict {
     Unanswered(Unanswered),
 }
 
-impl Verdict {
+impl Gravest {
     const fn gravity(self) -> u8 {
         match self {
             Self::Accepted => 0,
@@ -103,14 +103,14 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Without attempts. `progress_octets_max` bounds the progress table, `once_max` the list of messages once in doubt.
-    pub fn new(hash_seed: u64, progress_octets_max: usize, once_max: usize) -> Self {
+    /// Without attempts. `progress_bytes_max` bounds the progress table, `once_max` the list of messages once in doubt.
+    pub fn new(hash_seed: u64, progress_bytes_max: usize, once_max: usize) -> Self {
         Self {
             open_to: None,
             hash_seed,
             open: map(hash_seed),
             doubts: BTreeMap::new(),
-            progress: ProgressTable::new(progress_octets_max),
+            progress: ProgressTable::new(progress_bytes_max),
             once: OnceInDoubt::new(once_max),
         }
     }
@@ -205,9 +205,9 @@ impl Attempts {
         if matches!(outcome.answer, Answer::Unanswered(_)) {
             open.lost_on = Some(outcome.bind);
         }
-        let verdict = Verdict::of(outcome.answer);
-        if verdict.gravity() > open.verdict.gravity() {
-            open.verdict = verdict;
+        let gravest = Gravest::of(outcome.answer);
+        if gravest.gravity() > open.gravest.gravity() {
+            open.gravest = gravest;
         }
         if open.outcomes < outcome.parts.saturating_sub(open.resumed) {
             return None;
@@ -297,7 +297,7 @@ impl Attempts {
     }
 
     /// Restores one of these from a checkpoint.
-    pub fn restore_once_in_doubt(&mut self, recipient: Msisdn, address: Address, since: Wall) {
+    pub fn recover_once_in_doubt(&mut self, recipient: Msisdn, address: Address, since: Wall) {
         self.once.insert(recipient, address, since);
     }
 
@@ -331,14 +331,14 @@ mod tests {
             segment: None,
             outcomes: 0,
             resumed: 0,
-            verdict: Verdict::Accepted,
+            gravest: Gravest::Accepted,
             answered: false,
             lost_on: None,
             unnoted: false,
         }
     }
 
-    fn settle(answers: &[Answer]) -> Option<Verdict> {
+    fn settle(answers: &[Answer]) -> Option<Gravest> {
         let address = Address::new(1, 1);
         let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.insert(address, attempt());
@@ -347,7 +347,7 @@ mod tests {
         for (index, &answer) in answers.iter().enumerate() {
             assert!(last.is_none(), "settled before its last part");
             let outcome = Outcome { part: index as u8 + 1, parts, ..Outcome::first(address, answer) };
-            last = attempts.settle(&outcome).map(|open| open.verdict);
+            last = attempts.settle(&outcome).map(|open| open.gravest);
         }
         last
     }
@@ -356,12 +356,12 @@ mod tests {
     fn the_gravest_part_decides_once_all_have_spoken() {
         let ok = Answer::Accepted(Default::default());
         let lost = Answer::Unanswered(Unanswered::ConnectionLost);
-        assert_eq!(settle(&[ok]), Some(Verdict::Accepted));
+        assert_eq!(settle(&[ok]), Some(Gravest::Accepted));
         let refused = Answer::Refused(busy(8));
-        assert_eq!(settle(&[ok, refused, ok]), Some(Verdict::Refused(busy(8))));
-        assert_eq!(settle(&[lost, refused]), Some(Verdict::Unanswered(Unanswered::ConnectionLost)));
+        assert_eq!(settle(&[ok, refused, ok]), Some(Gravest::Refused(busy(8))));
+        assert_eq!(settle(&[lost, refused]), Some(Gravest::Unanswered(Unanswered::ConnectionLost)));
         let unsent = Answer::NotWritten(NotWritten::LinkDown);
-        assert_eq!(settle(&[ok, unsent]), Some(Verdict::NotWritten(NotWritten::LinkDown)));
+        assert_eq!(settle(&[ok, unsent]), Some(Gravest::NotWritten(NotWritten::LinkDown)));
     }
 
     #[test]

@@ -170,17 +170,17 @@ impl EventKind {
 }
 
 /// Maximum size of an error on disk: family and origin, the length of the text, the text, the number.
-pub const ERROR_OCTETS_MAX: usize = 1 + 1 + ErrorText::OCTETS_MAX + 4;
+pub const ERROR_BYTES_MAX: usize = 1 + 1 + ErrorText::BYTES_MAX + 4;
 /// Maximum size of an event on disk, without its message and its time: its kind, and an error or a number.
-pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
+pub const EVENT_BYTES_MAX: usize = 1 + ERROR_BYTES_MAX;
 
 /// The bytes of an event or an error on disk. The first byte of the array is their length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Packed([u8; 1 + EVENT_OCTETS_MAX]);
+pub struct Packed([u8; 1 + EVENT_BYTES_MAX]);
 
 impl Packed {
     /// The bytes without their length.
-    pub fn octets(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.with_len()[1..]
     }
 
@@ -189,12 +189,12 @@ impl Packed {
         &self.0[..=usize::from(self.0[0])]
     }
 
-    /// Appends bytes while there is room. There always is: [`EVENT_OCTETS_MAX`] is the maximum total of all appends.
-    fn append(&mut self, octets: &[u8]) {
-        for octet in octets {
+    /// Appends bytes while there is room. There always is: [`EVENT_BYTES_MAX`] is the maximum total of all appends.
+    fn append(&mut self, bytes: &[u8]) {
+        for byte in bytes {
             let len = self.0[0] + 1;
             if let Some(place) = self.0.get_mut(usize::from(len)) {
-                *place = *octet;
+                *place = *byte;
                 self.0[0] = len;
             }
         }
@@ -202,35 +202,35 @@ impl Packed {
 
     /// Appends a number in little-endian order, without trailing zero bytes.
     fn append_number(&mut self, number: u32) {
-        let octets = number.to_le_bytes();
-        self.append(&octets[..octets_of(number)]);
+        let bytes = number.to_le_bytes();
+        self.append(&bytes[..bytes_of(number)]);
     }
 
     fn append_error(&mut self, error: CarrierError) {
         self.append(&[(error.origin as u8) << 4 | error.family as u8]);
         if error.has_code() {
-            self.append(&[error.text.octets().len() as u8]);
-            self.append(error.text.octets());
+            self.append(&[error.text.bytes().len() as u8]);
+            self.append(error.text.bytes());
             self.append_number(error.number);
         }
     }
 }
 
 /// Size of a number without trailing zero bytes.
-const fn octets_of(number: u32) -> usize {
+const fn bytes_of(number: u32) -> usize {
     4 - number.leading_zeros() as usize / 8
 }
 
 /// The number that [`Packed::append_number`] wrote.
-fn number(octets: &[u8]) -> Option<u32> {
+fn number(bytes: &[u8]) -> Option<u32> {
     let mut all = [0; 4];
-    all.get_mut(..octets.len())?.copy_from_slice(octets);
+    all.get_mut(..bytes.len())?.copy_from_slice(bytes);
     Some(u32::from_le_bytes(all))
 }
 
 /// The error that [`Packed::append_error`] wrote.
-fn error(octets: &[u8]) -> Option<CarrierError> {
-    let (head, rest) = octets.split_first()?;
+fn error(bytes: &[u8]) -> Option<CarrierError> {
+    let (head, rest) = bytes.split_first()?;
     let (family, origin) = (ErrorFamily::from_index(head & 0xF)?, ErrorOrigin::from_index(head >> 4)?);
     let Some((len, rest)) = rest.split_first() else {
         return Some(CarrierError { family, origin, ..CarrierError::default() });
@@ -249,8 +249,8 @@ impl CarrierError {
     }
 
     /// Reverses [`Self::pack`]; `None` for bytes that it never writes.
-    pub fn unpack(octets: &[u8]) -> Option<Self> {
-        error(octets).filter(|error| error.pack().octets() == octets)
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+        error(bytes).filter(|error| error.pack().bytes() == bytes)
     }
 }
 
@@ -316,12 +316,12 @@ impl Happened {
 
     /// Whether [`Self::pack`] gives these bytes, of which the first is the number of this kind. Most events are compared without
     /// packing them.
-    fn packs_as(self, octets: &[u8]) -> bool {
-        let rest = octets.get(1..).unwrap_or_default();
+    fn packs_as(self, bytes: &[u8]) -> bool {
+        let rest = bytes.get(1..).unwrap_or_default();
         match self.detail().1 {
-            Detail::Number(known) => rest.len() == octets_of(known) && number(rest) == Some(known),
+            Detail::Number(known) => rest.len() == bytes_of(known) && number(rest) == Some(known),
             Detail::Perhaps(None) => rest.is_empty(),
-            Detail::Error(_) | Detail::Perhaps(Some(_)) => self.pack().octets() == octets,
+            Detail::Error(_) | Detail::Perhaps(Some(_)) => self.pack().bytes() == bytes,
         }
     }
 
@@ -356,17 +356,17 @@ impl Happened {
     ///
     /// # Errors
     /// [`UnknownEvent`] for bytes that it never writes.
-    pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
+    pub fn unpack(bytes: &[u8]) -> Result<Self, UnknownEvent> {
         // An event with unused bytes at its end is not valid: it must pack to exactly these bytes.
-        let happened = Self::read(octets).filter(|happened| happened.packs_as(octets));
-        happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
+        let happened = Self::read(bytes).filter(|happened| happened.packs_as(bytes));
+        happened.ok_or_else(|| UnknownEvent(bytes.to_vec()))
     }
 
-    fn read(octets: &[u8]) -> Option<Self> {
-        let (kind, rest) = octets.split_first()?;
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
         let perhaps = || if rest.is_empty() { Some(None) } else { error(rest).map(Some) };
         let detail = || number(rest);
-        let [low, high] = [rest.first(), rest.get(1)].map(|octet| octet.copied().unwrap_or(0));
+        let [low, high] = [rest.first(), rest.get(1)].map(|byte| byte.copied().unwrap_or(0));
         match kind {
             1 => Some(Self::Due { from_backup: low != 0 }),
             2 => Some(Self::Attempt { carrier: CarrierId((detail()? >> 8) as u16), attempt: low }),
@@ -428,34 +428,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_survives_the_disk_and_no_two_have_the_same_octets() {
+    fn every_event_survives_the_disk_and_no_two_have_the_same_bytes() {
         let mut seen = std::collections::BTreeMap::new();
         for happened in samples() {
             let packed = happened.pack();
-            assert_eq!(Happened::unpack(packed.octets()), Ok(happened));
+            assert_eq!(Happened::unpack(packed.bytes()), Ok(happened));
             assert_eq!(*seen.entry(packed).or_insert(happened), happened, "{packed:?}");
         }
         let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
         assert_eq!(kinds.len(), 20, "a kind without a sample proves nothing");
-        let longest = seen.keys().map(|packed| packed.octets().len()).max();
-        assert_eq!(longest, Some(EVENT_OCTETS_MAX), "a bound that nothing reaches proves nothing");
+        let longest = seen.keys().map(|packed| packed.bytes().len()).max();
+        assert_eq!(longest, Some(EVENT_BYTES_MAX), "a bound that nothing reaches proves nothing");
     }
 
     #[test]
-    fn whatever_octets_there_are_they_are_an_events_or_are_refused() {
+    fn whatever_bytes_there_are_they_are_an_events_or_are_refused() {
         let mut chance = Prng::new(7);
         let (mut known, mut refused) = (0, 0);
         for number in 0..=u8::MAX {
             for _ in 0..200 {
-                let rest = chance.below(EVENT_OCTETS_MAX as u64 + 2);
-                let mut octets = vec![number];
-                octets.extend((0..rest).map(|_| chance.next_u64() as u8 >> (chance.next_u64() % 8)));
-                match Happened::unpack(&octets) {
+                let rest = chance.below(EVENT_BYTES_MAX as u64 + 2);
+                let mut bytes = vec![number];
+                bytes.extend((0..rest).map(|_| chance.next_u64() as u8 >> (chance.next_u64() % 8)));
+                match Happened::unpack(&bytes) {
                     Ok(happened) => {
                         known += 1;
-                        assert_eq!(happened.pack().octets(), octets);
+                        assert_eq!(happened.pack().bytes(), bytes);
                     }
-                    Err(unknown) => refused += usize::from(unknown == UnknownEvent(octets)),
+                    Err(unknown) => refused += usize::from(unknown == UnknownEvent(bytes)),
                 }
             }
         }
@@ -488,7 +488,7 @@ mod tests {
 
     /// The numbers of kinds and the positions of bits are part of the format on disk.
     #[test]
-    fn golden_octets_of_events() {
+    fn golden_bytes_of_events() {
         let lost = Lost {
             reason: Unanswered::Stopped,
             bind: Some(LostBind { core: 1, number: 2 }),
@@ -532,8 +532,8 @@ mod tests {
             (Happened::NoReceipt, &[20]),
             (Happened::Rerouted { route: RouteId(0x203) }, &[21, 3, 2]),
         ];
-        for (happened, octets) in golden {
-            assert_eq!((happened.pack().octets(), Happened::unpack(octets)), (octets, Ok(happened)));
+        for (happened, bytes) in golden {
+            assert_eq!((happened.pack().bytes(), Happened::unpack(bytes)), (bytes, Ok(happened)));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! the table takes in a checkpoint; at the bound, entries that only wait for receipts are removed first.
 //!
 //! Invariants:
-//! 1. `octets` is the sum of the maximum sizes of the entries, and never above its bound.
+//! 1. `bytes` is the sum of the maximum sizes of the entries, and never above its bound.
 //! 2. A message whose entry is removed to make room has all its parts at the carrier, or is final. So no part is sent again
 //!    because of a removal.
 
@@ -73,26 +73,26 @@ pub struct Taken {
 #[derive(Clone, Debug)]
 pub struct ProgressTable {
     entries: BTreeMap<Address, Progress>,
-    octets: usize,
-    octets_max: usize,
+    bytes: usize,
+    bytes_max: usize,
     /// Where the last search for removable entries ended.
     swept_to: Address,
 }
 
 /// Maximum number of entries that one search for room visits.
 const SWEEP_MAX: usize = 1_024;
-/// Maximum size of an entry without its parts, bytes. Each part adds [`PART_OCTETS`], as it may be in three sets.
-pub const ENTRY_OCTETS: usize = 46;
-const PART_OCTETS: usize = 3;
+/// Maximum size of an entry without its parts, bytes. Each part adds [`PART_BYTES`], as it may be in three sets.
+pub const ENTRY_BYTES: usize = 46;
+const PART_BYTES: usize = 3;
 
-const fn octets_of(parts: u8) -> usize {
-    ENTRY_OCTETS + PART_OCTETS * parts as usize
+const fn bytes_of(parts: u8) -> usize {
+    ENTRY_BYTES + PART_BYTES * parts as usize
 }
 
 impl ProgressTable {
-    /// An empty table whose entries may take `octets_max` bytes together.
-    pub const fn new(octets_max: usize) -> Self {
-        Self { entries: BTreeMap::new(), octets: 0, octets_max, swept_to: Address::from_packed(0) }
+    /// An empty table whose entries may take `bytes_max` bytes together.
+    pub const fn new(bytes_max: usize) -> Self {
+        Self { entries: BTreeMap::new(), bytes: 0, bytes_max, swept_to: Address::from_packed(0) }
     }
 
     /// Checks invariant 1.
@@ -100,12 +100,12 @@ impl ProgressTable {
     /// # Errors
     /// The invariant, if it does not hold.
     pub fn check(&self) -> Sound {
-        holds!(1, self.octets <= self.octets_max, "{} octets of {}", self.octets, self.octets_max);
+        holds!(1, self.bytes <= self.bytes_max, "{} bytes of {}", self.bytes, self.bytes_max);
         if self.entries.len() > WALKED_MAX {
             return Ok(());
         }
-        let sum: usize = self.entries.values().map(|progress| octets_of(progress.parts)).sum();
-        holds!(1, sum == self.octets, "the entries take {sum} octets, counted are {}", self.octets);
+        let sum: usize = self.entries.values().map(|progress| bytes_of(progress.parts)).sum();
+        holds!(1, sum == self.bytes, "the entries take {sum} bytes, counted are {}", self.bytes);
         Ok(())
     }
 
@@ -141,26 +141,26 @@ impl ProgressTable {
 
     pub fn remove(&mut self, address: &Address) -> Option<Progress> {
         let gone = self.entries.remove(address)?;
-        self.octets -= octets_of(gone.parts);
+        self.bytes -= bytes_of(gone.parts);
         Some(gone)
     }
 
     /// Restores an entry from a checkpoint.
-    pub fn restore(&mut self, address: Address, progress: Progress) {
+    pub fn recover(&mut self, address: Address, progress: Progress) {
         self.remove(&address);
-        self.octets += octets_of(progress.parts);
+        self.bytes += bytes_of(progress.parts);
         self.entries.insert(address, progress);
     }
 
     /// Records that the carrier took a part. Earlier parts under another reference, or at another carrier, are forgotten.
     pub fn note(&mut self, address: Address, taken: Taken) -> Noted {
         let Taken { carrier, reference, part, parts, at } = taken;
-        let before = self.entries.get(&address).map_or(0, |known| octets_of(known.parts));
-        let octets = self.octets - before + octets_of(parts);
-        if octets > self.octets_max && octets > self.octets {
+        let before = self.entries.get(&address).map_or(0, |known| bytes_of(known.parts));
+        let bytes = self.bytes - before + bytes_of(parts);
+        if bytes > self.bytes_max && bytes > self.bytes {
             return Noted::NoRoom;
         }
-        self.octets = octets;
+        self.bytes = bytes;
         let none = PartSet::default();
         let fresh = Progress {
             carrier,
@@ -184,7 +184,7 @@ impl ProgressTable {
 
     /// Whether there is no room for a message of so many parts.
     pub const fn is_full(&self, parts: u8) -> bool {
-        self.octets + octets_of(parts) > self.octets_max
+        self.bytes + bytes_of(parts) > self.bytes_max
     }
 
     /// Visits the next entries, in order of address and so oldest first, and removes those that only wait for receipts. Also
@@ -217,11 +217,11 @@ impl ProgressTable {
     /// left to send is kept, however old it is. A final message of which the carrier does not have all parts may still be in a
     /// list to be sent: it is kept until its segment is dropped, that is, until its address is before `first_kept`.
     pub fn expire(&mut self, horizon: Wall, first_kept: Address, is_under_way: impl Fn(Address) -> bool) {
-        let octets = &mut self.octets;
+        let bytes = &mut self.bytes;
         self.entries.retain(|address, progress| {
             let is_done = progress.is_all_accepted() || progress.closed && *address < first_kept;
             let goes = progress.since < horizon && is_done && !is_under_way(*address);
-            *octets -= if goes { octets_of(progress.parts) } else { 0 };
+            *bytes -= if goes { bytes_of(progress.parts) } else { 0 };
             !goes
         });
         debug_assert_eq!(self.check(), Ok(()), "the sizes do not add up");
@@ -241,12 +241,12 @@ mod tests {
     }
 
     fn sum(table: &ProgressTable) -> usize {
-        table.iter().map(|(_, progress)| octets_of(progress.parts)).sum()
+        table.iter().map(|(_, progress)| bytes_of(progress.parts)).sum()
     }
 
     #[test]
     fn room_is_made_by_what_only_waits_for_receipts_oldest_first() {
-        let mut table = ProgressTable::new(4 * octets_of(2));
+        let mut table = ProgressTable::new(4 * bytes_of(2));
         for slot in 0..4 {
             assert_eq!((table.note(at(slot), taken(1)), table.note(at(slot), taken(1))), (Noted::News, Noted::Known));
         }
@@ -263,7 +263,7 @@ mod tests {
         table.get_mut(&at(3)).expect("there").closed = true;
         assert_eq!(table.make_room(|address| address == at(1), 0), (0, vec![]));
         assert_eq!(table.make_room(|address| address == at(1), 1), (1, vec![at(3)]));
-        assert_eq!(table.octets, sum(&table));
+        assert_eq!(table.bytes, sum(&table));
     }
 
     fn broken(sound: Sound) -> Option<u8> {
@@ -277,11 +277,11 @@ mod tests {
         // Callers must not change the number of parts.
         table.get_mut(&at(1)).expect("there").parts = 3;
         assert_eq!(broken(table.check()), Some(1));
-        let mut table = ProgressTable::new(octets_of(2));
+        let mut table = ProgressTable::new(bytes_of(2));
         table.note(at(1), taken(1));
         let known = *table.get(&at(1)).expect("there");
         // As if the code had not checked whether there is room.
-        table.restore(at(2), known);
+        table.recover(at(2), known);
         assert_eq!(broken(table.check()), Some(1));
     }
 
@@ -298,18 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn octets_follow_the_entries() {
+    fn bytes_follow_the_entries() {
         let mut table = ProgressTable::new(1_000);
         table.note(at(1), taken(1));
         table.note(at(1), Taken { parts: 9, reference: 8, ..taken(1) });
-        assert_eq!((table.octets, table.get(&at(1)).map(|known| known.accepted.len())), (octets_of(9), Some(1)));
+        assert_eq!((table.bytes, table.get(&at(1)).map(|known| known.accepted.len())), (bytes_of(9), Some(1)));
         table.note(at(2), Taken { at: Wall(9), ..taken(1) });
         let known = *table.get(&at(2)).expect("there");
-        table.restore(at(2), known);
-        assert_eq!(table.octets, sum(&table));
+        table.recover(at(2), known);
+        assert_eq!(table.bytes, sum(&table));
         let first = Address::from_packed(0);
         table.expire(Wall(6), first, |_| false);
-        assert_eq!((table.len(), table.octets), (2, octets_of(9) + octets_of(2)), "both have parts left to send");
+        assert_eq!((table.len(), table.bytes), (2, bytes_of(9) + bytes_of(2)), "both have parts left to send");
         table.note(at(3), taken(1));
         table.note(at(3), taken(2));
         table.expire(Wall(6), first, |address| address == at(3));
@@ -320,9 +320,9 @@ mod tests {
         table.expire(Wall(6), at(1), |_| false);
         assert!(table.get(&at(1)).is_some(), "it may still be in a list to be sent");
         table.expire(Wall(6), at(2), |_| false);
-        assert_eq!((table.len(), table.octets), (1, octets_of(2)));
+        assert_eq!((table.len(), table.bytes), (1, bytes_of(2)));
         table.remove(&at(2));
-        assert_eq!((table.is_empty(), table.octets), (true, 0));
+        assert_eq!((table.is_empty(), table.bytes), (true, 0));
         assert!(!table.is_full(2) && ProgressTable::new(50).is_full(2));
     }
 }

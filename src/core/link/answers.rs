@@ -7,12 +7,12 @@ use crate::model::limits::CARRIER_ID_BYTES_MAX;
 use crate::model::{CarrierError, ErrorFamily, Mono, Now};
 use crate::traffic::{Answer, NotWritten, Outcome, Span, Unanswered};
 use stentor_smpp::receipt_id::id_key;
-use stentor_smpp::session::Answer as Response;
+use stentor_smpp::session::Response;
 
 use super::Link;
 use super::breaker::{Breaker, BreakerTurn};
 use super::event::{Alarm, BindId, LinkEffect, SessionLoss};
-use super::held::Held;
+use super::in_hand::InHand;
 use super::leg::{Missed, PartToken};
 use super::prepared::Index;
 
@@ -78,9 +78,9 @@ impl Link {
         self.flow.handle_accepted(written_at);
         self.close_breaker(Breaker::handle_accepted);
         let PartToken { index, part } = response.token;
-        let Some(held) = self.held(index) else { return };
-        held.parts.handle_settled(part, true);
-        let shard = held.shard;
+        let Some(in_hand) = self.in_hand(index) else { return };
+        in_hand.parts.handle_settled(part, true);
+        let shard = in_hand.shard;
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
         if !id.is_empty() {
             self.ids.insert(id_key(self.id_seed(), id), shard);
@@ -94,9 +94,9 @@ impl Link {
         self.counters.refused += 1;
         self.counters.count_status(status);
         let PartToken { index, part } = response.token;
-        if let Some(held) = self.held(index) {
-            held.stopped = true;
-            held.parts.handle_settled(part, false);
+        if let Some(in_hand) = self.in_hand(index) {
+            in_hand.stopped = true;
+            in_hand.parts.handle_settled(part, false);
             self.conclude(index, part, Answer::Refused(error), Mono(response.queued_at_ns), &[]);
             self.prepared.pull_out(index);
             self.answer_unsent(index, NotWritten::SiblingRefused);
@@ -138,13 +138,13 @@ impl Link {
         let ready = self.leg(bind).is_some_and(|leg| leg.ready && !leg.give_up);
         let PartToken { index, part } = response.token;
         let flying = self.prepared.is_flying(index);
-        let Some(held) = self.held(index) else { return };
-        held.parts.handle_thrown_back(part);
+        let Some(in_hand) = self.in_hand(index) else { return };
+        in_hand.parts.handle_thrown_back(part);
         let end = match obstacle {
-            _ if held.is_expired(now.wall) => Some(NotWritten::Expired),
-            _ if held.stopped => Some(NotWritten::SiblingRefused),
+            _ if in_hand.is_expired(now.wall) => Some(NotWritten::Expired),
+            _ if in_hand.stopped => Some(NotWritten::SiblingRefused),
             Some(why) => Some(why),
-            None if ready || held.parts.is_untouched() => None,
+            None if ready || in_hand.parts.is_untouched() => None,
             None => Some(NotWritten::ConnectionLost),
         };
         match end {
@@ -161,10 +161,10 @@ impl Link {
     pub(super) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
         let PartToken { index, part } = token;
         let flying = self.prepared.is_flying(index);
-        let Some(held) = self.held(index) else { return };
-        if end == End::NotWritten(NotWritten::ConnectionLost) && !held.stopped {
+        let Some(in_hand) = self.in_hand(index) else { return };
+        if end == End::NotWritten(NotWritten::ConnectionLost) && !in_hand.stopped {
             // As if the part had never been given to the session: it stays ahead of its followers.
-            held.parts.handle_thrown_back(part);
+            in_hand.parts.handle_thrown_back(part);
             if flying {
                 self.prepared.put(bind.0, index);
             }
@@ -172,9 +172,9 @@ impl Link {
         }
         let (answer, written_at) = match end {
             End::NotWritten(why) => (Answer::NotWritten(why), Mono(0)),
-            End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),
+            End::Unanswered(why) => (Answer::Unanswered(why), in_hand.sent_at),
         };
-        held.parts.handle_settled(part, matches!(end, End::Unanswered(_)));
+        in_hand.parts.handle_settled(part, matches!(end, End::Unanswered(_)));
         self.conclude(index, part, answer, written_at, &[]);
         self.finish(index);
     }
@@ -182,9 +182,9 @@ impl Link {
     /// Remembers a part whose answer did not come in time, as its session may still bring it. Other ends are not remembered:
     /// a carrier whose answers cannot be read would let the list grow without bound.
     pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
-        let Some(held) = self.held(token.index) else { return };
-        let (shard, parts, sender, coding) = (held.shard, held.total(), held.sender, held.coding());
-        let (address, attempt) = (held.submit.address, held.submit.attempt);
+        let Some(in_hand) = self.in_hand(token.index) else { return };
+        let (shard, parts, sender, coding) = (in_hand.shard, in_hand.total(), in_hand.sender, in_hand.coding());
+        let (address, attempt) = (in_hand.submit.address, in_hand.submit.attempt);
         if let Some(leg) = self.leg(bind) {
             leg.missed.push(Missed { token, shard, address, attempt, parts, sender, coding });
         }
@@ -193,7 +193,7 @@ impl Link {
     /// Reports the unsent parts of a message as not written. The message must be in no queue; it is removed as soon as no part
     /// of it is under way.
     pub(super) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
-        while let Some(part) = self.prepared.get_mut(index).and_then(Held::take_unsent) {
+        while let Some(part) = self.prepared.get_mut(index).and_then(InHand::take_unsent) {
             self.conclude(index, part, Answer::NotWritten(why), Mono(0), &[]);
         }
         self.prepared.fly(index);
@@ -202,9 +202,9 @@ impl Link {
 
     /// Reports a message, or the rest of it, as unencodable. The message must be in no queue.
     pub(super) fn answer_unencodable(&mut self, index: Index) {
-        let Some(held) = self.held(index) else { return };
-        held.replan();
-        if let Some(part) = held.take_unsent() {
+        let Some(in_hand) = self.in_hand(index) else { return };
+        in_hand.replan();
+        if let Some(part) = in_hand.take_unsent() {
             self.conclude(index, part, Answer::Unencodable, Mono(0), &[]);
         }
         self.answer_unsent(index, NotWritten::SiblingRefused);
@@ -216,7 +216,7 @@ impl Link {
             return;
         }
         for index in self.prepared.take_all_unsent() {
-            let expired = |held: &mut Held| held.parts.is_untouched() && held.is_expired(now.wall);
+            let expired = |in_hand: &mut InHand| in_hand.parts.is_untouched() && in_hand.is_expired(now.wall);
             let why = if self.prepared.get_mut(index).is_some_and(expired) { NotWritten::Expired } else { why };
             self.answer_unsent(index, why);
         }
@@ -232,24 +232,25 @@ impl Link {
 
     /// Removes a message if all its parts are concluded.
     fn finish(&mut self, index: Index) {
-        if self.prepared.get_mut(index).is_some_and(Held::is_over) {
+        if self.prepared.get_mut(index).is_some_and(InHand::is_over) {
             self.prepared.remove(index);
         }
     }
 
     /// A message with a part that is not concluded; such a message must still be here.
-    fn held(&mut self, index: Index) -> Option<&mut Held> {
-        let held = self.prepared.get_mut(index);
-        debug_assert!(held.is_some(), "message {index} was removed before all its parts were concluded");
-        held
+    fn in_hand(&mut self, index: Index) -> Option<&mut InHand> {
+        let in_hand = self.prepared.get_mut(index);
+        debug_assert!(in_hand.is_some(), "message {index} was removed before all its parts were concluded");
+        in_hand
     }
 
     /// Tells the shard the outcome of one part. No other function does so for a part that is under way or unsent.
     fn conclude(&mut self, index: Index, part: u8, answer: Answer, written_at: Mono, id: &[u8]) {
         let bind = self.prepared.bind_of(index);
-        let Some(held) = self.held(index) else { return };
-        let (shard, address, attempt, parts) = (held.shard, held.submit.address, held.submit.attempt, held.total());
-        let (sender, coding) = (held.sender, held.coding());
+        let Some(in_hand) = self.in_hand(index) else { return };
+        let (shard, address, attempt, parts) =
+            (in_hand.shard, in_hand.submit.address, in_hand.submit.attempt, in_hand.total());
+        let (sender, coding) = (in_hand.sender, in_hand.coding());
         match answer {
             Answer::Accepted(_) | Answer::Refused(_) => {}
             Answer::NotWritten(_) => self.counters.not_written += 1,

@@ -9,7 +9,7 @@ use crate::model::{Mono, Now, Numbers, Tail};
 use crate::traffic::{IfUnknown, QueryBatch, ReceiptIn, ReceiptToken, Span};
 use stentor_smpp::pdu::{QuerySm, QuerySmResp};
 use stentor_smpp::receipt;
-use stentor_smpp::session::{Answer as Response, SendError};
+use stentor_smpp::session::{Response, SendError};
 
 use super::compose::source;
 use super::event::{Alarm, BindId, LinkEffect};

@@ -10,8 +10,8 @@ use crate::model::{Coding, Content, Encoding, Head, Msisdn, SenderId, Wall};
 use stentor_smpp::analyse::Encoding as TextEncoding;
 use stentor_smpp::coding::{Alphabet, DataCoding, DefaultAlphabet};
 use stentor_smpp::pdu::{Address, EsmClass, ShortMessage};
-use stentor_smpp::split::{Body, CarrierText, Content as Spoken, Part, Plan, Position, Segments};
-use stentor_smpp::time_format::{SmppTime, TIME_OCTETS};
+use stentor_smpp::split::{Body, CarrierText, Content as Spoken, Part, Parts, Plan, Position};
+use stentor_smpp::time_format::{SmppTime, TIME_BYTES};
 use stentor_smpp::tlv::{TlvTag, TlvWriter, Tlvs};
 use stentor_smpp::transliterate::transliterate;
 use stentor_smpp::udh::Header;
@@ -49,7 +49,7 @@ pub struct Composer {
     user_data: Vec<u8>,
     tlvs: Vec<u8>,
     digits: [u8; 15],
-    validity: [u8; TIME_OCTETS],
+    validity: [u8; TIME_BYTES],
 }
 
 /// Decides how a message is encoded and cut into parts. Reads the whole text.
@@ -69,7 +69,7 @@ impl Composer {
         let Wanted { head, content, plan, .. } = *wanted;
         let text = text_of(head, content)?.map(|text| as_planned(text, plan.alphabet(), options));
         let spoken = spoken(head, content, text.as_deref(), options)?;
-        let mut segments = Segments::new(spoken, plan, wanted.reference).resumed(wanted.position);
+        let mut segments = Parts::new(spoken, plan, wanted.reference).resumed(wanted.position);
         segments.skip_to(wanted.number);
         let part = segments.next_into(&mut self.user_data).filter(|part| part.number == wanted.number);
         let part = part.ok_or(Unencodable)?;
@@ -114,10 +114,10 @@ impl Composer {
         let ours = |tag| tag == TlvTag::USER_MESSAGE_REFERENCE && user_reference.is_some();
         let added = |tag| own.find(tag).is_none() && !ours(tag);
         for tlv in Tlvs::new(&options.tlvs).iter().flatten().filter(|tlv| added(tlv.tag)) {
-            writer.octets(tlv.tag, tlv.value).ok()?;
+            writer.bytes(tlv.tag, tlv.value).ok()?;
         }
         if part.in_payload {
-            writer.octets(TlvTag::MESSAGE_PAYLOAD, &self.user_data).ok()?;
+            writer.bytes(TlvTag::MESSAGE_PAYLOAD, &self.user_data).ok()?;
         }
         self.tlvs.extend_from_slice(content.tlvs);
         Some(())
@@ -193,7 +193,7 @@ pub const fn coding(alphabet: Alphabet) -> Coding {
     match alphabet {
         Alphabet::Gsm7 | Alphabet::Gsm7National { .. } => Coding::Gsm7,
         Alphabet::Ucs2 => Coding::Ucs2,
-        Alphabet::Latin1 | Alphabet::Latin1Octets => Coding::Latin1,
+        Alphabet::Latin1 | Alphabet::Latin1Bytes => Coding::Latin1,
         Alphabet::Ascii => Coding::Ascii,
         Alphabet::Binary => Coding::Binary,
     }
@@ -202,7 +202,7 @@ pub const fn coding(alphabet: Alphabet) -> Coding {
 /// The `data_coding` of a part. Latin-1 is named by its own number (3), unless 0 means Latin-1 at this carrier anyway.
 fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
     let named = says_latin1(head, options)
-        && matches!(plan.alphabet(), Alphabet::Latin1 | Alphabet::Latin1Octets)
+        && matches!(plan.alphabet(), Alphabet::Latin1 | Alphabet::Latin1Bytes)
         && options.text.default_alphabet != DefaultAlphabet::Latin1
         && !head.flash;
     if named { DataCoding::LATIN1 } else { plan.data_coding() }

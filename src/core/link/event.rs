@@ -22,7 +22,7 @@ pub enum LinkEvent {
     Written {
         bind: BindId,
         /// Number of bytes since the last report.
-        octets: usize,
+        bytes: usize,
     },
     /// Details, as text, about the end of a connection whose [`Self::Disconnected`] follows.
     Words {
@@ -146,7 +146,7 @@ pub enum Alarm {
         peer: String,
         /// What is wrong with the PDU.
         what: String,
-        /// Its first bytes, at most [`super::unread::TOLD_OCTETS_MAX`], in hexadecimal.
+        /// Its first bytes, at most [`super::unread::TOLD_BYTES_MAX`], in hexadecimal.
         hex: String,
         /// Number of unreadable PDUs since the last one that was told, without this one.
         untold: u64,

@@ -56,7 +56,7 @@ pub struct Room {
 
 /// The counts between the link and one shard, by [`Class::index`].
 #[derive(Clone, Debug, Default)]
-struct Account {
+struct ShardPlaces {
     /// Messages that the shard demands places for.
     waiting: [u32; Class::COUNT],
     /// Places granted and neither used nor given back.
@@ -77,7 +77,7 @@ struct Account {
 #[derive(Clone, Debug)]
 pub struct Grants {
     link: LinkId,
-    accounts: Vec<Account>,
+    accounts: Vec<ShardPlaces>,
     /// Index of the shard that is served first in the next round.
     turn: usize,
     bulk_out: u32,
@@ -93,7 +93,7 @@ impl Grants {
     pub fn new(link: LinkId, shards: u8) -> Self {
         Self {
             link,
-            accounts: vec![Account::default(); usize::from(shards.max(1))],
+            accounts: vec![ShardPlaces::default(); usize::from(shards.max(1))],
             turn: 0,
             bulk_out: 0,
             urgent_out: 0,
@@ -209,7 +209,7 @@ impl Grants {
                 );
             }
         }
-        let sum = |classes: [Class; 2], of: fn(&Account, usize) -> u32| -> u64 {
+        let sum = |classes: [Class; 2], of: fn(&ShardPlaces, usize) -> u32| -> u64 {
             let places = |account| classes.map(|class| u64::from(of(account, class.index()))).into_iter().sum::<u64>();
             self.accounts.iter().map(places).sum()
         };
@@ -226,13 +226,13 @@ impl Grants {
 
     /// Checks that new grants fit into `room`. `before`: bulk and urgent places out before these grants.
     fn check_granted(&self, room: Room, before: (u32, u32)) -> Sound {
-        let out = |class: Class, of: fn(&Account, usize) -> u32| -> u32 {
+        let out = |class: Class, of: fn(&ShardPlaces, usize) -> u32| -> u32 {
             self.accounts.iter().map(|account| of(account, class.index())).sum()
         };
         let bulk = BULK.map(|class| out(class, |account, at| account.out[at])).into_iter().sum::<u32>();
         let fits = bulk + room.bulk_prepared <= room.bound;
         holds!(2, bulk <= before.0 || fits, "{bulk} bulk places are out, after {}, of {room:?}", before.0);
-        let demanded = |account: &Account, at: usize| account.out[at] - account.standing[at];
+        let demanded = |account: &ShardPlaces, at: usize| account.out[at] - account.standing[at];
         let urgent = URGENT.map(|class| out(class, demanded)).into_iter().sum::<u32>();
         let fits = urgent + room.urgent_prepared <= room.slots.min(room.tokens);
         holds!(3, urgent <= before.1 || fits, "{urgent} urgent places are out, after {}, of {room:?}", before.1);
@@ -276,8 +276,8 @@ impl Grants {
 
     /// Gives standing places when the link has been idle, and recalls them when it gets busy.
     fn stand(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
-        let held = room.bulk_prepared + room.urgent_prepared + self.bulk_out + self.urgent_out;
-        let idle = self.bulk_waiting + self.urgent_waiting == 0 && held == 0;
+        let in_hand = room.bulk_prepared + room.urgent_prepared + self.bulk_out + self.urgent_out;
+        let idle = self.bulk_waiting + self.urgent_waiting == 0 && in_hand == 0;
         if !idle {
             self.idle_since = None;
             if self.standing_out > 0 && room.slots.min(room.tokens) <= self.standing_out {
@@ -346,7 +346,7 @@ impl Grants {
     }
 
     fn count(&mut self) {
-        let sum = |pick: fn(&Account, usize) -> u32, classes: [Class; 2]| -> u64 {
+        let sum = |pick: fn(&ShardPlaces, usize) -> u32, classes: [Class; 2]| -> u64 {
             let of = |account| classes.iter().map(|class| u64::from(pick(account, class.index()))).sum::<u64>();
             self.accounts.iter().map(of).sum()
         };
@@ -361,7 +361,7 @@ impl Grants {
     }
 }
 
-impl Account {
+impl ShardPlaces {
     /// Messages that wait and have no place yet. Standing places count as places.
     fn wanted(&self, class: Class) -> u32 {
         self.waiting[class.index()].saturating_sub(self.out[class.index()])

@@ -41,8 +41,8 @@ impl Link {
         let name = if from == 0 { &delivered.from[..cut(delivered.from)] } else { &[] };
         let (header, text, part) = read(delivered.esm_class, delivered.text, delivered.tlvs);
         let seen = HandsetSeen { name, to: &delivered.to[..cut(delivered.to)], header, text };
-        let octets = seen.name.len() + seen.to.len() + delivered.text.len();
-        let Some(reply) = self.owe_answer(bind, delivered, octets) else { return };
+        let bytes = seen.name.len() + seen.to.len() + delivered.text.len();
+        let Some(reply) = self.owe_answer(bind, delivered, bytes) else { return };
         let token = self.inquiries.open_for_handset(reply, home);
         let (data_coding, at) = (delivered.data_coding, now.wall);
         let message = HandsetIn { token, from, data_coding, part, at, ..HandsetIn::default() };

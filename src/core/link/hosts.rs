@@ -38,8 +38,8 @@ impl HostChoice {
     }
 
     /// A session has ended; `held`: whether it lasted. One short session may be chance; several in a row are blamed on the host.
-    pub fn handle_session(&mut self, held: bool) {
-        self.short = if held { 0 } else { self.short.saturating_add(1) };
+    pub fn handle_session(&mut self, in_hand: bool) {
+        self.short = if in_hand { 0 } else { self.short.saturating_add(1) };
         if self.short >= SHORT_SESSIONS_MAX {
             self.handle_failed();
         }
@@ -54,7 +54,7 @@ mod tests {
         let mut ways = vec![choice.way(first, hosts)];
         for session in sessions {
             match session {
-                Some(held) => choice.handle_session(*held),
+                Some(in_hand) => choice.handle_session(*in_hand),
                 None => choice.handle_failed(),
             }
             ways.push(choice.way(first, hosts));

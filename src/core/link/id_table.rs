@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn takes_as_much_room_as_told() {
-        let octets = |bits| size_of_val(&*IdTable::new(bits).buckets);
-        assert_eq!([0, 9, 12].map(octets), [8 << 9, 8 << 9, 8 << 12]);
+        let bytes = |bits| size_of_val(&*IdTable::new(bits).buckets);
+        assert_eq!([0, 9, 12].map(bytes), [8 << 9, 8 << 9, 8 << 12]);
     }
 }

@@ -23,7 +23,7 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 use super::event::BindId;
 
 /// Capacity of a buffer that a free slot keeps for its next inquiry, bytes; a larger buffer is released.
-const OCTETS_KEPT_MAX: usize = 1_024;
+const BYTES_KEPT_MAX: usize = 1_024;
 
 /// Where the answer to the carrier goes once a shard has kept the receipt, or the message from a handset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct ReplyTo {
     /// It came as `data_sm`, not as `deliver_sm`.
     pub is_data: bool,
     /// Bytes held until it is answered.
-    pub octets: u32,
+    pub bytes: u32,
 }
 
 /// The shards to ask.
@@ -103,8 +103,8 @@ struct Inquiry {
     parked: u8,
     /// `None`: a message from a handset.
     receipt: Option<ReceiptIn>,
-    id_octets: usize,
-    octets: Vec<u8>,
+    id_bytes: usize,
+    bytes: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -140,27 +140,27 @@ impl Inquiries {
             Some(_) | None => (Step::Home, Ask::One(way.home, IfUnknown::Tell)),
         };
         let (token, slot) = self.open_slot();
-        let mut octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
-        octets.clear();
-        octets.extend_from_slice(id);
-        octets.extend_from_slice(text);
+        let mut bytes = slot.inquiry.take().map(|inquiry| inquiry.bytes).unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(id);
+        bytes.extend_from_slice(text);
         // If the id table names a shard, it has chosen among the shards that know the id: the receipt counts as that shard's alone.
         let is_shared = !nobody_to_ask && way.first.is_none();
         let receipt = Some(ReceiptIn { token, is_shared, ..receipt });
         let (perhaps, are_several, parked) = (None, false, u8::from(ask.is_to_park()));
-        let id_octets = id.len();
-        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_octets, octets });
+        let id_bytes = id.len();
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_bytes, bytes });
         (token, ask)
     }
 
     /// Opens an inquiry for a message from a handset. Only its home is asked, once.
     pub fn open_for_handset(&mut self, reply: ReplyTo, home: ShardId) -> ReceiptToken {
         let (token, slot) = self.open_slot();
-        let octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
+        let bytes = slot.inquiry.take().map(|inquiry| inquiry.bytes).unwrap_or_default();
         let way = Way { first: None, home, shards: 1 };
         let (perhaps, are_several, parked) = (None, false, 1);
         let (step, receipt) = (Step::Park, None);
-        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_octets: 0, octets });
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_bytes: 0, bytes });
         token
     }
 
@@ -177,7 +177,7 @@ impl Inquiries {
     /// The receipt of an open inquiry, its id and its text, to be sent to a shard. `None` for a message from a handset.
     pub fn copy(&self, token: ReceiptToken) -> Option<(ReceiptIn, &[u8], &[u8])> {
         let inquiry = self.slot(token)?.inquiry.as_ref()?;
-        let (id, text) = inquiry.octets.split_at_checked(inquiry.id_octets)?;
+        let (id, text) = inquiry.bytes.split_at_checked(inquiry.id_bytes)?;
         Some((inquiry.receipt?, id, text))
     }
 
@@ -192,8 +192,8 @@ impl Inquiries {
         match verdict {
             Verdict::Kept | Verdict::Full => {
                 let reply = inquiry.reply;
-                if inquiry.octets.capacity() > OCTETS_KEPT_MAX {
-                    inquiry.octets = Vec::new();
+                if inquiry.bytes.capacity() > BYTES_KEPT_MAX {
+                    inquiry.bytes = Vec::new();
                 }
                 slot.open = false;
                 slot.ended += 1;
@@ -234,7 +234,7 @@ impl Inquiries {
             let told = inquiry.parked;
             holds!(2, told == u8::from(is_parked), "{told} shards were told to park what is at {:?}", inquiry.step);
             let of_bind = waiting.entry(inquiry.reply.bind.0).or_default();
-            *of_bind = (of_bind.0 + 1, of_bind.1 + u64::from(inquiry.reply.octets));
+            *of_bind = (of_bind.0 + 1, of_bind.1 + u64::from(inquiry.reply.bytes));
         }
         let open = |index: &&u32| self.slots.get(**index as usize).is_none_or(|slot| slot.open);
         let taken = self.free.iter().find(open);
@@ -243,7 +243,7 @@ impl Inquiries {
         holds!(1, free == self.free.len(), "{free} places are free, known are {}", self.free.len());
         for (bind, counted) in (0..).zip(counted) {
             let found = waiting.remove(&bind).unwrap_or_default();
-            holds!(3, counted == found, "bind {bind} counts {counted:?} inquiries and octets, open are {found:?}");
+            holds!(3, counted == found, "bind {bind} counts {counted:?} inquiries and bytes, open are {found:?}");
         }
         holds!(3, waiting.is_empty(), "open of no connection: {waiting:?}");
         Ok(())
@@ -251,9 +251,9 @@ impl Inquiries {
 
     /// Total capacity of the buffers in free slots, bytes.
     #[cfg(test)]
-    pub fn spare_octets(&self) -> usize {
+    pub fn spare_bytes(&self) -> usize {
         let spare = self.slots.iter().filter(|slot| !slot.open);
-        spare.filter_map(|slot| Some(slot.inquiry.as_ref()?.octets.capacity())).sum()
+        spare.filter_map(|slot| Some(slot.inquiry.as_ref()?.bytes.capacity())).sum()
     }
 
     fn slot(&self, token: ReceiptToken) -> Option<&Slot> {
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     const BIND: BindId = BindId(0);
-    const REPLY: ReplyTo = ReplyTo { bind: BIND, generation: 0, sequence: 1, is_data: false, octets: 9 };
+    const REPLY: ReplyTo = ReplyTo { bind: BIND, generation: 0, sequence: 1, is_data: false, bytes: 9 };
 
     /// Two open inquiries for messages from handsets; the token is that of the first.
     fn inquiries() -> (Inquiries, ReceiptToken) {

@@ -86,7 +86,7 @@ const FLUSH_MS: u64 = 1_000;
 const STEADY_NS: u64 = 10_000_000_000;
 
 /// When so many bytes wait for the socket, no more submits are given to the session.
-const BACKLOG_OCTETS_MAX: u64 = 256 * 1024;
+const BACKLOG_BYTES_MAX: u64 = 256 * 1024;
 
 /// On a link with a rate limit, parts that are not written after this time count as late: the limit took their tokens too
 /// early and must be corrected.
@@ -126,7 +126,7 @@ pub struct Leg {
     /// Receipts and messages from handsets that came by this connection, also in earlier sessions, and wait for a shard.
     pub inquiries: u32,
     /// Total bytes of these.
-    pub inquiry_octets: u64,
+    pub inquiry_bytes: u64,
     /// Deliveries received in this event that are refused because the disk is full: sequence number, and whether it is a
     /// `data_sm`. Empty between two events.
     pub put_off: Vec<(u32, bool)>,
@@ -170,7 +170,7 @@ impl Leg {
             ready: false,
             refused: None,
             inquiries: 0,
-            inquiry_octets: 0,
+            inquiry_bytes: 0,
             put_off: Vec::new(),
             read_paused: false,
             missed: Vec::new(),
@@ -279,8 +279,8 @@ impl Leg {
     /// Whether more parts may be given to the session. With a rate limit, none may while parts are stalled: the limit counts
     /// those as sent.
     pub fn has_room(&self, limited: bool, now: Mono) -> bool {
-        let backlog = self.session.as_ref().map_or(u64::MAX, |session| session.backlog_octets());
-        backlog < BACKLOG_OCTETS_MAX && !(limited && self.stalled_parts(now) > 0)
+        let backlog = self.session.as_ref().map_or(u64::MAX, |session| session.backlog_bytes());
+        backlog < BACKLOG_BYTES_MAX && !(limited && self.stalled_parts(now) > 0)
     }
 
     /// Parts that the limits count as sent but that the socket has not taken for longer than [`LATE_NS`].
@@ -299,7 +299,7 @@ impl Leg {
 
     /// Whether the owner must be told that there are bytes to write. True only once per write.
     pub fn announces(&mut self) -> bool {
-        let waiting = self.session.as_ref().map_or(0, |session| session.backlog_octets());
+        let waiting = self.session.as_ref().map_or(0, |session| session.backlog_bytes());
         let announces = !self.writing && waiting > self.unreported && self.state != LegState::Closing;
         self.writing |= announces;
         announces
@@ -320,12 +320,12 @@ impl Leg {
     }
 
     /// The socket took bytes. Returns how many parts were sent later than the limits assumed.
-    pub fn handle_written(&mut self, octets: usize, now: Mono) -> u32 {
+    pub fn handle_written(&mut self, bytes: usize, now: Mono) -> u32 {
         if let Some(session) = self.session.as_mut() {
-            session.handle_written(octets);
+            session.handle_written(bytes);
         }
-        debug_assert!(octets as u64 <= self.unreported, "{octets} octets are written, {} were taken", self.unreported);
-        self.unreported = self.unreported.saturating_sub(octets as u64);
+        debug_assert!(bytes as u64 <= self.unreported, "{bytes} bytes are written, {} were taken", self.unreported);
+        self.unreported = self.unreported.saturating_sub(bytes as u64);
         if self.unreported > 0 {
             return 0;
         }
@@ -347,6 +347,6 @@ impl Leg {
 
     /// Whether all bytes of an ended session are written.
     pub fn is_flushed(&self) -> bool {
-        !self.writing && self.session.as_ref().is_none_or(|session| session.backlog_octets() == 0)
+        !self.writing && self.session.as_ref().is_none_or(|session| session.backlog_bytes() == 0)
     }
 }

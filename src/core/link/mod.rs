@@ -23,9 +23,9 @@ pub mod event;
 pub mod flow;
 pub mod grants;
 pub mod handsets;
-mod held;
 pub mod hosts;
 pub mod id_table;
+mod in_hand;
 pub mod inquiry;
 pub mod leg;
 pub mod noise;
@@ -167,7 +167,7 @@ impl Link {
             LinkEvent::Traffic(ToLink::Queries(batch)) => self.handle_queries(batch, now),
             LinkEvent::Connected { bind } => self.handle_connected(bind, now),
             LinkEvent::Words { bind, words } => self.handle_words(bind, words),
-            LinkEvent::Written { bind, octets } => self.handle_written(bind, octets, now),
+            LinkEvent::Written { bind, bytes } => self.handle_written(bind, bytes, now),
             LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
             LinkEvent::Pause => self.paused = true,
             LinkEvent::Resume => self.resume(),
@@ -216,7 +216,7 @@ impl Link {
         self.prepared.check(awaited.collect())?;
         self.grants.check()?;
         self.queries.check()?;
-        self.inquiries.check(self.legs.iter().map(|leg| (leg.inquiries, leg.inquiry_octets)))?;
+        self.inquiries.check(self.legs.iter().map(|leg| (leg.inquiries, leg.inquiry_bytes)))?;
         self.check_trials()?;
         self.flow.check()?;
         self.legs.iter().filter_map(|leg| leg.limit.as_ref()).try_for_each(SlidingLimit::check)

@@ -61,7 +61,7 @@ pub enum BindKind {
 /// Our account at the carrier. A change needs new sessions.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// This and the three texts below have at most [`stentor_smpp::field::BIND_TEXT_OCTETS_MAX`] bytes each.
+    /// This and the three texts below have at most [`stentor_smpp::field::BIND_TEXT_BYTES_MAX`] bytes each.
     pub system_id: Vec<u8>,
     pub password: Vec<u8>,
     pub system_type: Vec<u8>,

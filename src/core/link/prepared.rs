@@ -27,7 +27,7 @@ use crate::model::map::{Map, map};
 use crate::model::{Class, ShardId, Sound, holds};
 use crate::traffic::{Submit, Trial};
 
-use super::held::Held;
+use super::in_hand::InHand;
 use super::trial::GROUP_MAX;
 
 /// Number of a message that the link holds; free for another message when this one is finished.
@@ -56,7 +56,7 @@ impl Place {
 
 #[derive(Debug)]
 struct Entry {
-    held: Held,
+    in_hand: InHand,
     place: Place,
     /// Whether all its parts were under way at once since it came to its bind. Only for [`Prepared::check`].
     has_flown: bool,
@@ -104,7 +104,7 @@ pub struct Prepared {
     unsent: (u32, u32),
     /// Messages on trial that are not completely sent.
     on_trial: u32,
-    held: u32,
+    in_hand: u32,
 }
 
 impl Prepared {
@@ -120,7 +120,7 @@ impl Prepared {
             next_order: 0,
             unsent: (0, 0),
             on_trial: 0,
-            held: 0,
+            in_hand: 0,
         };
         prepared.extend_binds(binds);
         prepared
@@ -140,11 +140,11 @@ impl Prepared {
     /// Takes over a message from a shard.
     pub fn insert(&mut self, shard: ShardId, submit: Submit) {
         let (class, is_on_trial) = (submit.head.class, submit.trial.is_some());
-        let held = Held::new(submit, shard, self.next_order);
+        let in_hand = InHand::new(submit, shard, self.next_order);
         self.next_order += 1;
-        self.held += 1;
+        self.in_hand += 1;
         *self.unsent_of(class, is_on_trial) += 1;
-        let entry = Some(Entry { held, place: Place::Shared, has_flown: false });
+        let entry = Some(Entry { in_hand, place: Place::Shared, has_flown: false });
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -157,8 +157,8 @@ impl Prepared {
     }
 
     /// The message, if there is one.
-    pub fn get_mut(&mut self, index: Index) -> Option<&mut Held> {
-        self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.held)
+    pub fn get_mut(&mut self, index: Index) -> Option<&mut InHand> {
+        self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.in_hand)
     }
 
     /// Messages that are not completely sent, without those on trial: urgent, bulk.
@@ -173,7 +173,7 @@ impl Prepared {
 
     /// Whether the link holds no message at all, not even a flying one.
     pub const fn is_empty(&self) -> bool {
-        self.held == 0
+        self.in_hand == 0
     }
 
     /// Takes the next message for `bind` out of its queue; the caller must then give it to [`Self::put`] or
@@ -215,7 +215,7 @@ impl Prepared {
     pub fn begin_trial(&mut self, bind: u16) -> bool {
         let mut chosen: Vec<Index> = Vec::new();
         for index in self.trials.iter().flatten() {
-            let trial = self.entry(*index).and_then(|entry| entry.held.submit.trial);
+            let trial = self.entry(*index).and_then(|entry| entry.in_hand.submit.trial);
             let is_elsewhere = self.stays.get(&self.key(*index)).is_some_and(|stay| stay.bind != bind);
             match trial {
                 _ if is_elsewhere => {}
@@ -266,7 +266,7 @@ impl Prepared {
     }
 
     fn is_on_trial(&self, index: Index) -> bool {
-        self.entry(index).is_some_and(|entry| entry.held.submit.trial.is_some())
+        self.entry(index).is_some_and(|entry| entry.in_hand.submit.trial.is_some())
     }
 
     fn shared_of(&mut self, at: usize, is_on_trial: bool) -> &mut VecDeque<Index> {
@@ -307,19 +307,19 @@ impl Prepared {
     fn waits_for_begun(&self, bind: u16, index: Index) -> bool {
         debug_assert!(self.entry(index).is_some(), "message {index} is not here");
         let Some(entry) = self.entry(index) else { return false };
-        let head = &entry.held.submit.head;
+        let head = &entry.in_hand.submit.head;
         let Some(bench) = self.benches.get(usize::from(bind)) else { return false };
         bench.begun[head.class.index()]
             .iter()
-            .any(|other| self.entry(*other).is_some_and(|other| other.held.submit.head.to == head.to))
+            .any(|other| self.entry(*other).is_some_and(|other| other.in_hand.submit.head.to == head.to))
     }
 
     /// Puts a message that [`Self::next`] gave, or that was flying, in the place where it now belongs at `bind`.
     pub fn put(&mut self, bind: u16, index: Index) {
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
-        let place = match entry.held.next_part() {
+        let place = match entry.in_hand.next_part() {
             None => Place::Flying(bind),
-            Some(_) if entry.held.plan.is_some() && entry.held.total() > 1 => Place::Begun(bind),
+            Some(_) if entry.in_hand.plan.is_some() && entry.in_hand.total() > 1 => Place::Begun(bind),
             Some(_) => Place::Own(bind),
         };
         self.keep(bind, index, place);
@@ -329,8 +329,8 @@ impl Prepared {
     fn keep(&mut self, bind: u16, index: Index, place: Place) {
         let key = self.key(index);
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
-        let (class, order) = (entry.held.submit.head.class, entry.held.order);
-        let trial = entry.held.submit.trial.is_some();
+        let (class, order) = (entry.in_hand.submit.head.class, entry.in_hand.order);
+        let trial = entry.in_hand.submit.trial.is_some();
         let was = std::mem::replace(&mut entry.place, place);
         entry.has_flown |= matches!(place, Place::Flying(_));
         if was == Place::Shared {
@@ -354,19 +354,19 @@ impl Prepared {
     }
 
     /// Removes a message that is in no queue: one that [`Self::next`] gave, or a flying one.
-    pub fn remove(&mut self, index: Index) -> Option<Held> {
+    pub fn remove(&mut self, index: Index) -> Option<InHand> {
         let key = self.key(index);
         let entry = self.entries.get_mut(index as usize)?.take()?;
         self.free.push(index);
-        self.held -= 1;
+        self.in_hand -= 1;
         if entry.place != Place::Shared {
             self.leave(key);
         }
         if !matches!(entry.place, Place::Flying(_)) {
-            let Submit { head, trial, .. } = &entry.held.submit;
+            let Submit { head, trial, .. } = &entry.in_hand.submit;
             *self.unsent_of(head.class, trial.is_some()) -= 1;
         }
-        Some(entry.held)
+        Some(entry.in_hand)
     }
 
     /// Whether every part of the message is sent.
@@ -384,8 +384,8 @@ impl Prepared {
     /// Takes a message out of its queue; does nothing for a flying message, which is in no queue.
     pub fn pull_out(&mut self, index: Index) {
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
-        let (at, place) = (entry.held.submit.head.class.index(), entry.place);
-        let is_on_trial = entry.held.submit.trial.is_some();
+        let (at, place) = (entry.in_hand.submit.head.class.index(), entry.place);
+        let is_on_trial = entry.in_hand.submit.trial.is_some();
         let queue = match place {
             Place::Shared => Some(self.shared_of(at, is_on_trial)),
             Place::Own(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.own[at]),
@@ -408,7 +408,7 @@ impl Prepared {
         let mut cut_off = Vec::new();
         for (at, (own, begun)) in own.into_iter().zip(begun).enumerate() {
             for index in own.into_iter().chain(begun) {
-                if self.entry(index).is_some_and(|entry| !entry.held.parts.is_untouched()) {
+                if self.entry(index).is_some_and(|entry| !entry.in_hand.parts.is_untouched()) {
                     cut_off.push(index);
                 } else {
                     self.share(at, index);
@@ -460,7 +460,7 @@ impl Prepared {
 
     /// How a message is on trial; `None` if it is not.
     pub fn trial_of(&self, index: Index) -> Option<Trial> {
-        self.entry(index)?.held.submit.trial
+        self.entry(index)?.in_hand.submit.trial
     }
 
     /// Checks the invariants, those of each message ([`Held::check`]) too. `awaited`: the submits whose answers sessions wait
@@ -481,7 +481,7 @@ impl Prepared {
         for (index, entry) in self.all() {
             let from = awaited.partition_point(|one| one.index < index);
             let of_it = awaited[from..].iter().take_while(|one| one.index == index);
-            entry.held.check(&of_it.map(|one| one.part).collect::<Vec<u8>>())?;
+            entry.in_hand.check(&of_it.map(|one| one.part).collect::<Vec<u8>>())?;
         }
         self.check_stays()?;
         self.check_queues()?;
@@ -516,7 +516,7 @@ impl Prepared {
             for index in queue {
                 let entry = self.entry(*index);
                 let is_right = |entry: &Entry| {
-                    let Submit { head, trial, .. } = &entry.held.submit;
+                    let Submit { head, trial, .. } = &entry.in_hand.submit;
                     let is_its = place != Place::Shared || trial.is_some() == on_trial;
                     entry.place == place && head.class.index() == at && is_its
                 };
@@ -528,14 +528,14 @@ impl Prepared {
                 queued[*index as usize] += 1;
             }
         }
-        let (mut unsent, mut on_trial, mut held) = ((0, 0), 0, 0);
+        let (mut unsent, mut on_trial, mut in_hand) = ((0, 0), 0, 0);
         for (index, entry) in self.all() {
             let is_flying = matches!(entry.place, Place::Flying(_));
             let wanted = u8::from(!is_flying);
             let times = queued[index as usize];
             holds!(4, times == wanted, "message {index}, {:?}, is in {times} queues", entry.place);
-            held += 1;
-            let Submit { head, trial, .. } = &entry.held.submit;
+            in_hand += 1;
+            let Submit { head, trial, .. } = &entry.in_hand.submit;
             match (is_flying, trial.is_some(), head.class.is_urgent()) {
                 (true, ..) => {}
                 (false, true, _) => on_trial += 1,
@@ -543,9 +543,9 @@ impl Prepared {
                 (false, false, false) => unsent.1 += 1,
             }
         }
-        let (found, counted) = ((unsent, on_trial, held), (self.unsent, self.on_trial, self.held));
-        holds!(4, found == counted, "unsent, on trial, held are {found:?}, counted as {counted:?}");
-        let vacant = self.entries.len() - held as usize;
+        let (found, counted) = ((unsent, on_trial, in_hand), (self.unsent, self.on_trial, self.in_hand));
+        holds!(4, found == counted, "unsent, on trial, in_hand are {found:?}, counted as {counted:?}");
+        let vacant = self.entries.len() - in_hand as usize;
         holds!(4, vacant == self.free.len(), "{vacant} places are vacant, known are {}", self.free.len());
         Ok(())
     }
@@ -570,25 +570,25 @@ impl Prepared {
         }
         // For each (recipient, class): the oldest shared message, and the oldest begun message that was never completely sent.
         let (mut shared, mut begun) = (BTreeMap::<u64, u64>::new(), BTreeMap::<u64, u64>::new());
-        for (index, Entry { held, place, has_flown }) in self.all() {
+        for (index, Entry { in_hand, place, has_flown }) in self.all() {
             let oldest = match place {
-                Place::Shared if held.submit.trial.is_none() => &mut shared,
+                Place::Shared if in_hand.submit.trial.is_none() => &mut shared,
                 Place::Begun(_) if !has_flown => &mut begun,
                 Place::Shared | Place::Own(_) | Place::Begun(_) | Place::Flying(_) => continue,
             };
-            let order = oldest.entry(self.key(index)).or_insert(held.order);
-            *order = held.order.min(*order);
+            let order = oldest.entry(self.key(index)).or_insert(in_hand.order);
+            *order = in_hand.order.min(*order);
         }
-        for (index, Entry { held, place, .. }) in self.all() {
+        for (index, Entry { in_hand, place, .. }) in self.all() {
             let is_passed =
-                |oldest: &BTreeMap<u64, u64>| oldest.get(&self.key(index)).is_some_and(|at| *at < held.order);
-            let goes_on = matches!(place, Place::Own(_) | Place::Begun(_)) && held.submit.trial.is_none();
+                |oldest: &BTreeMap<u64, u64>| oldest.get(&self.key(index)).is_some_and(|at| *at < in_hand.order);
+            let goes_on = matches!(place, Place::Own(_) | Place::Begun(_)) && in_hand.submit.trial.is_none();
             holds!(
                 2,
                 !(goes_on && is_passed(&shared)),
                 "message {index} is {place:?}, but an older one is still shared"
             );
-            let has_started = !held.parts.is_untouched();
+            let has_started = !in_hand.parts.is_untouched();
             holds!(3, !(has_started && is_passed(&begun)), "message {index} has started, an older one is begun");
         }
         Ok(())
@@ -600,8 +600,9 @@ impl Prepared {
 
     /// Recipient and class in one number; a phone number has fewer than 50 bits.
     fn key(&self, index: Index) -> u64 {
-        self.entry(index)
-            .map_or(0, |entry| entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64)
+        self.entry(index).map_or(0, |entry| {
+            entry.in_hand.submit.head.to.number() << 2 | entry.in_hand.submit.head.class.index() as u64
+        })
     }
 
     fn unsent_of(&mut self, class: Class, is_on_trial: bool) -> &mut u32 {
@@ -620,7 +621,7 @@ fn entry_mut(entries: &mut [Option<Entry>], index: Index) -> Option<&mut Entry> 
 }
 
 fn order_of(entries: &[Option<Entry>], index: Index) -> u64 {
-    entries.get(index as usize).and_then(Option::as_ref).map_or(u64::MAX, |entry| entry.held.order)
+    entries.get(index as usize).and_then(Option::as_ref).map_or(u64::MAX, |entry| entry.in_hand.order)
 }
 
 #[cfg(test)]

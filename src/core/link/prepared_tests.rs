@@ -88,7 +88,7 @@ fn breaking_invariant_4_is_noticed() {
     let breaks: [fn(&mut Prepared); 8] = [
         |prepared| prepared.unsent.1 += 1,
         |prepared| prepared.on_trial += 1,
-        |prepared| prepared.held -= 1,
+        |prepared| prepared.in_hand -= 1,
         |prepared| prepared.free.push(7),
         |prepared| prepared.shared[BULK.index()].push_back(3),
         |prepared| prepared.shared = Default::default(),

@@ -20,7 +20,7 @@ use super::{Link, spelling};
 /// When more receipts of one connection wait for a shard, the connection is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
 /// The same limit for their bytes, as a receipt or a message from a handset may be 64 KiB long.
-pub(super) const INQUIRY_OCTETS_MAX: u64 = 1 << 20;
+pub(super) const INQUIRY_BYTES_MAX: u64 = 1 << 20;
 
 /// The fields of a `deliver_sm` or `data_sm` that are used.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +126,9 @@ impl Link {
         found.unwrap_or_else(|| (ids.clone().next().unwrap_or_default(), None))
     }
 
-    /// The home of a receipt or message from a handset: the shard of the phone number, or of the hash of `octets` if there is none.
-    pub(super) fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
-        let identity = if recipient == 0 { id_hash(self.id_seed(), octets) } else { recipient };
+    /// The home of a receipt or message from a handset: the shard of the phone number, or of the hash of `bytes` if there is none.
+    pub(super) fn home_of(&self, recipient: u64, bytes: &[u8]) -> ShardId {
+        let identity = if recipient == 0 { id_hash(self.id_seed(), bytes) } else { recipient };
         self.options.shards.shard_of(identity)
     }
 
@@ -145,15 +145,15 @@ impl Link {
         self.ask(token, ask);
     }
 
-    /// Counts a delivery that is answered only after a shard's verdict. `octets`: bytes held until then.
-    pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, octets: usize) -> Option<ReplyTo> {
+    /// Counts a delivery that is answered only after a shard's verdict. `bytes`: bytes held until then.
+    pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, bytes: usize) -> Option<ReplyTo> {
         let leg = self.leg(bind)?;
-        let octets = octets as u32;
+        let bytes = bytes as u32;
         leg.noise.handle_traffic();
         leg.inquiries += 1;
-        leg.inquiry_octets += u64::from(octets);
+        leg.inquiry_bytes += u64::from(bytes);
         let (sequence, is_data) = (delivered.sequence, delivered.is_data);
-        let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data, octets };
+        let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data, bytes };
         self.pause_reading_if_full(bind);
         Some(reply)
     }
@@ -164,7 +164,7 @@ impl Link {
         let Some(waiting) = self.leg(bind).map(|leg| leg.inquiries).filter(|waiting| *waiting > 0) else { return };
         let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
         let Some(leg) = self.leg(bind).filter(|leg| !leg.read_paused) else { return };
-        if waiting > inquiries_max || leg.inquiry_octets > INQUIRY_OCTETS_MAX {
+        if waiting > inquiries_max || leg.inquiry_bytes > INQUIRY_BYTES_MAX {
             leg.read_paused = true;
             self.effects.push_back(LinkEffect::PauseRead { bind });
         }
@@ -208,14 +208,14 @@ impl Link {
     fn answer_receipt(&mut self, reply: ReplyTo, status: CommandStatus) {
         let bind = reply.bind;
         let Some(leg) = self.leg(bind) else { return };
-        debug_assert!(leg.inquiries > 0 && leg.inquiry_octets >= u64::from(reply.octets), "{reply:?} was not counted");
+        debug_assert!(leg.inquiries > 0 && leg.inquiry_bytes >= u64::from(reply.bytes), "{reply:?} was not counted");
         leg.inquiries = leg.inquiries.saturating_sub(1);
-        leg.inquiry_octets = leg.inquiry_octets.saturating_sub(u64::from(reply.octets));
+        leg.inquiry_bytes = leg.inquiry_bytes.saturating_sub(u64::from(reply.bytes));
         if leg.generation == reply.generation {
             self.answer_delivered(bind, reply.sequence, reply.is_data, status);
         }
         let Some(leg) = self.leg(bind) else { return };
-        if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 && leg.inquiry_octets <= INQUIRY_OCTETS_MAX / 2 {
+        if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 && leg.inquiry_bytes <= INQUIRY_BYTES_MAX / 2 {
             leg.read_paused = false;
             self.effects.push_back(LinkEffect::ResumeRead { bind });
         }

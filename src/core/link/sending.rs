@@ -162,41 +162,41 @@ impl Link {
 
     /// Sends the next part of a message that is in no queue.
     fn send_part(&mut self, session: &mut Session<Word>, index: Index, now: Now) -> Sent {
-        let held = self.prepared.get_mut(index);
-        debug_assert!(held.is_some(), "message {index} was next, but is not here");
-        let Some(held) = held else { return Sent::Answered };
-        if held.plan.is_some() && held.era != self.era {
-            if !held.parts.is_untouched() {
+        let in_hand = self.prepared.get_mut(index);
+        debug_assert!(in_hand.is_some(), "message {index} was next, but is not here");
+        let Some(in_hand) = in_hand else { return Sent::Answered };
+        if in_hand.plan.is_some() && in_hand.era != self.era {
+            if !in_hand.parts.is_untouched() {
                 return self.give_up_rest(index, NotWritten::LinkDown);
             }
-            held.replan();
+            in_hand.replan();
         }
-        if held.parts.is_untouched() && held.is_expired(now.wall) {
+        if in_hand.parts.is_untouched() && in_hand.is_expired(now.wall) {
             return self.give_up_rest(index, NotWritten::Expired);
         }
-        let head = &held.submit.head;
-        let (from, octets) = (head.content_at as usize, head.content_len as usize);
-        let content = held.submit.arena.get(from..from.saturating_add(octets)).unwrap_or_default();
+        let head = &in_hand.submit.head;
+        let (from, bytes) = (head.content_at as usize, head.content_len as usize);
+        let content = in_hand.submit.arena.get(from..from.saturating_add(bytes)).unwrap_or_default();
         let Ok(content) = Content::decode(content) else { return self.give_up_unencodable(index) };
-        let planned = match held.plan {
+        let planned = match in_hand.plan {
             Some(planned) => planned,
             None => match plan(head, &content, &self.options) {
                 Ok(planned) => planned,
                 Err(Unencodable) => return self.give_up_unencodable(index),
             },
         };
-        (held.plan, held.era) = (Some(planned), self.era);
-        held.sender = Tail::of_written(content.from.as_bytes());
+        (in_hand.plan, in_hand.era) = (Some(planned), self.era);
+        in_hand.sender = Tail::of_written(content.from.as_bytes());
         // Parts of two different cuts under one reference cannot be joined to a message.
-        if held.submit.answered.take_if(|_| held.submit.cut != planned.parts()).is_some() {
+        if in_hand.submit.answered.take_if(|_| in_hand.submit.cut != planned.parts()).is_some() {
             return self.give_up_rest(index, NotWritten::CutChanged);
         }
-        let Some(number) = held.parts.next(Some(planned.parts()), held.submit.answered.as_deref()) else {
+        let Some(number) = in_hand.parts.next(Some(planned.parts()), in_hand.submit.answered.as_deref()) else {
             return self.give_up_rest(index, NotWritten::SiblingRefused);
         };
-        let position = if held.parts.is_behind(number) { Position::default() } else { held.position };
-        let reference = held.submit.reference;
-        let (address, attempt) = (held.submit.address, held.submit.attempt);
+        let position = if in_hand.parts.is_behind(number) { Position::default() } else { in_hand.position };
+        let reference = in_hand.submit.reference;
+        let (address, attempt) = (in_hand.submit.address, in_hand.submit.attempt);
         let user_reference = self.options.part_references.then(|| part_reference(address, attempt, number));
         let content = &content;
         let wanted =
@@ -206,11 +206,11 @@ impl Link {
         };
         match session.submit(Word::Part(PartToken { index, part: number }), &message, now.mono.0) {
             Ok(_) => {
-                if !held.parts.is_behind(number) {
-                    held.position = position;
+                if !in_hand.parts.is_behind(number) {
+                    in_hand.position = position;
                 }
-                held.sent_at = now.mono;
-                held.parts.handle_sent(number, planned.parts());
+                in_hand.sent_at = now.mono;
+                in_hand.parts.handle_sent(number, planned.parts());
                 Sent::Yes
             }
             Err(SendError::Encode(_)) => self.give_up_unencodable(index),

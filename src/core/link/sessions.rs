@@ -18,7 +18,7 @@ use super::{Link, answers::End};
 pub(super) const PDUS_MAX: usize = 256;
 
 /// Bytes that may wait for a peer that does not read; about 60,000 answers.
-pub(super) const UNREAD_OCTETS_MAX: u64 = 1 << 20;
+pub(super) const UNREAD_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a session that we give up waits for outstanding answers, ms.
 const FAREWELL_MS: u64 = 5_000;
@@ -81,7 +81,7 @@ impl Link {
             enquire_link_ns: Some(options.enquire_link_ms * MS_NS),
             enquire_response_ns: options.enquire_response_ms() * MS_NS,
             response_ns: options.response_timeout_ms * MS_NS,
-            backlog_octets_max: UNREAD_OCTETS_MAX,
+            backlog_bytes_max: UNREAD_BYTES_MAX,
             ..SessionOptions::default()
         }
     }
@@ -113,7 +113,7 @@ impl Link {
             let Some(event) = session.poll_event(input, now.mono.0) else { return };
             self.handle_session_event(bind, event, now);
             if let Event::Closed { reason: CloseReason::Framing(error) } = event {
-                self.tell_broken(bind, error, session.broken_octets(), now);
+                self.tell_broken(bind, error, session.broken_bytes(), now);
             }
             *left -= usize::from(input.len() < before);
         }
@@ -305,9 +305,9 @@ impl Link {
         name.cloned().unwrap_or_else(|| format!("host {}", u32::from(host) + 1))
     }
 
-    pub(super) fn handle_written(&mut self, bind: BindId, octets: usize, now: Now) {
+    pub(super) fn handle_written(&mut self, bind: BindId, bytes: usize, now: Now) {
         let Some(leg) = self.leg(bind) else { return };
-        let late = leg.handle_written(octets, now.mono);
+        let late = leg.handle_written(bytes, now.mono);
         self.charge(bind, late, now);
     }
 

@@ -66,7 +66,7 @@ pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierE
 /// The error in a receipt. A code of zeros only means that there is no error (SMPP 3.4 appendix B: `err:000`).
 pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
     let family = family_of_state(receipt.state);
-    let written = receipt.error.filter(|written| written.iter().any(|octet| *octet != b'0'));
+    let written = receipt.error.filter(|written| written.iter().any(|byte| *byte != b'0'));
     let network = receipt.network_error.map(|error| match error {
         NetworkError::Code { code, .. } | NetworkError::Digits(code) => u32::from(code),
     });

@@ -40,7 +40,7 @@ pub struct BindStatus {
     /// Requests without an answer: submits and queries.
     pub outstanding: u32,
     /// Bytes that wait for the socket.
-    pub backlog_octets: u64,
+    pub backlog_bytes: u64,
     /// Number of attempts in a row that failed.
     pub failures: u32,
     /// Command status with which the carrier last refused the account in a bind; cleared when a bind succeeds.
@@ -243,7 +243,7 @@ fn bind_status(bind: BindId, leg: &super::Leg) -> BindStatus {
         ready: leg.ready,
         host: leg.way.host,
         outstanding: session.map_or(0, |session| session.outstanding()),
-        backlog_octets: session.map_or(0, |session| session.backlog_octets()),
+        backlog_bytes: session.map_or(0, |session| session.backlog_bytes()),
         failures: leg.failures(),
         refused: leg.refused,
         lost: leg.lost,

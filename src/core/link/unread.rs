@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 
 use crate::model::{Mono, Now};
 use stentor_smpp::decode::DecodeError;
-use stentor_smpp::framer::{BROKEN_OCTETS_MAX, FramingError};
+use stentor_smpp::framer::{BROKEN_BYTES_MAX, FramingError};
 use stentor_smpp::pdu::Header;
 
 use super::Link;
@@ -17,7 +17,7 @@ use super::event::{Alarm, BindId, LinkEffect};
 const TOLD_NS: u64 = 60_000_000_000;
 
 /// Maximum number of bytes of a PDU in a report.
-pub const TOLD_OCTETS_MAX: usize = BROKEN_OCTETS_MAX;
+pub const TOLD_BYTES_MAX: usize = BROKEN_BYTES_MAX;
 
 /// When unreadable PDUs were last reported. One for each link.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,15 +47,15 @@ impl Link {
     }
 
     /// The stream could not be cut into PDUs.
-    pub(super) fn tell_broken(&mut self, bind: BindId, error: FramingError, octets: &[u8], now: Now) {
-        self.tell_unread(bind, &error, octets.iter().copied(), now);
+    pub(super) fn tell_broken(&mut self, bind: BindId, error: FramingError, bytes: &[u8], now: Now) {
+        self.tell_unread(bind, &error, bytes.iter().copied(), now);
     }
 
-    fn tell_unread(&mut self, bind: BindId, what: &dyn Display, octets: impl Iterator<Item = u8>, now: Now) {
+    fn tell_unread(&mut self, bind: BindId, what: &dyn Display, bytes: impl Iterator<Item = u8>, now: Now) {
         let Some(untold) = self.unread.note(now.mono) else { return };
-        let mut hex = String::with_capacity(2 * TOLD_OCTETS_MAX);
-        for octet in octets.take(TOLD_OCTETS_MAX) {
-            let _ = write!(hex, "{octet:02x}");
+        let mut hex = String::with_capacity(2 * TOLD_BYTES_MAX);
+        for byte in bytes.take(TOLD_BYTES_MAX) {
+            let _ = write!(hex, "{byte:02x}");
         }
         let (peer, what) = (self.peer(bind), what.to_string());
         self.effects.push_back(LinkEffect::Alarm(Alarm::Unread { bind, peer, what, hex, untold }));

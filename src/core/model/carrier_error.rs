@@ -87,37 +87,37 @@ impl ErrorOrigin {
 
 /// A code as its carrier wrote it: up to 8 bytes of printable ASCII, padded with zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ErrorText([u8; Self::OCTETS_MAX]);
+pub struct ErrorText([u8; Self::BYTES_MAX]);
 
 impl ErrorText {
     /// Longest code that is kept, bytes; the rest is cut off.
-    pub const OCTETS_MAX: usize = 8;
+    pub const BYTES_MAX: usize = 8;
 
     /// The first bytes of a code; each byte that cannot be printed becomes a question mark.
     pub fn cut(said: &[u8]) -> Self {
-        let mut text = [0; Self::OCTETS_MAX];
-        for (place, octet) in text.iter_mut().zip(said) {
-            *place = if is_printable(*octet) { *octet } else { b'?' };
+        let mut text = [0; Self::BYTES_MAX];
+        for (place, byte) in text.iter_mut().zip(said) {
+            *place = if is_printable(*byte) { *byte } else { b'?' };
         }
         Self(text)
     }
 
     /// As read back from disk; `None` if [`Self::cut`] cannot have made these bytes.
-    pub fn whole(octets: &[u8]) -> Option<Self> {
-        let text = Self::cut(octets);
-        (text.octets() == octets).then_some(text)
+    pub fn whole(bytes: &[u8]) -> Option<Self> {
+        let text = Self::cut(bytes);
+        (text.bytes() == bytes).then_some(text)
     }
 
     /// The bytes, without the zeros.
-    pub fn octets(&self) -> &[u8] {
-        let end = self.0.iter().position(|octet| *octet == 0).unwrap_or(self.0.len());
+    pub fn bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
         &self.0[..end]
     }
 
     /// The code as text.
     pub fn as_str(&self) -> &str {
         // Always printable ASCII: the constructors allow nothing else.
-        std::str::from_utf8(self.octets()).unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 
     /// Whether there is no code.
@@ -126,8 +126,8 @@ impl ErrorText {
     }
 }
 
-const fn is_printable(octet: u8) -> bool {
-    matches!(octet, b' '..=b'~')
+const fn is_printable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// An error of a carrier.
@@ -149,7 +149,7 @@ const _: () = assert!(size_of::<CarrierError>() <= 16, "it travels with every an
 impl CarrierError {
     /// The error of a carrier's response with status `number`.
     pub const fn of_answer(family: ErrorFamily, number: u32) -> Self {
-        Self { family, origin: ErrorOrigin::Answer, text: ErrorText([0; ErrorText::OCTETS_MAX]), number }
+        Self { family, origin: ErrorOrigin::Answer, text: ErrorText([0; ErrorText::BYTES_MAX]), number }
     }
 
     /// Whether it has a code, not only a family.

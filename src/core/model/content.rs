@@ -127,8 +127,8 @@ impl<'a> Content<'a> {
     ///
     /// # Errors
     /// [`NotContent`]: the bytes end too early, a text is not UTF-8, or the sender is not valid.
-    pub fn decode(octets: &'a [u8]) -> Result<Self, NotContent> {
-        let mut rest = octets;
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, NotContent> {
+        let mut rest = bytes;
         let from = text(&mut rest)?;
         let from = if from.is_empty() { SenderId::default() } else { SenderId::parse(from).map_err(|_| NotContent)? };
         let content = Self { from, body: take(&mut rest)?, ..Self::default() };
@@ -178,7 +178,7 @@ mod tests {
         Content { udh: &[9], reference: "r", tags: "t", tlvs: &[8], callback_url: "u", ..Content::default() }
             .encode(&mut arena);
         let expected: Vec<u8> = [&[0; 16][..], &[1]].concat();
-        let field = |octet: u8| [1, 0, 0, 0, 0, 0, 0, 0, octet];
+        let field = |byte: u8| [1, 0, 0, 0, 0, 0, 0, 0, byte];
         let fields = [9, b'r', b't', 8, b'u'].map(field).concat();
         assert_eq!(arena, [expected, fields].concat());
     }
@@ -198,7 +198,7 @@ mod tests {
         content.encode(&mut arena);
         assert_eq!(Content::decode(&arena[3..]), Ok(content));
         for end in 3..arena.len() {
-            assert_eq!(Content::decode(&arena[3..end]), Err(NotContent), "{end} octets");
+            assert_eq!(Content::decode(&arena[3..end]), Err(NotContent), "{end} bytes");
         }
     }
 
@@ -206,10 +206,10 @@ mod tests {
     fn what_is_no_content() {
         let mut arena = Vec::new();
         Content { body: b"hi", ..Content::default() }.encode(&mut arena);
-        let with = |at: usize, octet: u8| {
-            let mut octets = arena.clone();
-            octets[at] = octet;
-            Content::decode(&octets).map(|content| content.body.to_vec())
+        let with = |at: usize, byte: u8| {
+            let mut bytes = arena.clone();
+            bytes[at] = byte;
+            Content::decode(&bytes).map(|content| content.body.to_vec())
         };
         assert_eq!(with(0, 0), Ok(b"hi".to_vec()));
         assert_eq!([with(7, 255), with(8, 3), with(arena.len() - 1, 2)], [const { Err(NotContent) }; 3]);

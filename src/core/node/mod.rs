@@ -146,9 +146,9 @@ impl Node {
         self.links.get(link).map_or(&[], |(_, link)| link.begun(bind))
     }
 
-    /// The socket accepted `octets` bytes.
-    pub fn handle_written(&mut self, link: usize, bind: BindId, octets: usize, now: Now) {
-        self.tell_link(link, LinkEvent::Written { bind, octets }, now);
+    /// The socket accepted `bytes` bytes.
+    pub fn handle_written(&mut self, link: usize, bind: BindId, bytes: usize, now: Now) {
+        self.tell_link(link, LinkEvent::Written { bind, bytes }, now);
     }
 
     /// The reason of a connection's end in words; the end itself is reported next.

@@ -207,7 +207,7 @@ impl Fifo {
         );
         let (messages, bytes) = self.window.back().map_or((0, 0), |chunk| (chunk.runs.len(), chunk.bytes()));
         holds!(4, self.in_window.saturating_sub(messages) < Self::WINDOW_MESSAGES_MAX / 2 * 3, "{in_window} messages");
-        holds!(4, self.window_bytes.saturating_sub(bytes) < bytes_max / 2 * 3, "{} octets", self.window_bytes);
+        holds!(4, self.window_bytes.saturating_sub(bytes) < bytes_max / 2 * 3, "{} bytes", self.window_bytes);
         if self.window.len() > WALKED_MAX {
             return Ok(());
         }
@@ -523,13 +523,13 @@ mod tests {
         assert_eq!((fifo.check(MANY), fifo.waiting()), (Ok(()), 3));
     }
 
-    fn heavy(commit: u64, messages: u16, octets: u32, wanted: std::ops::Range<u16>) -> Chunk {
+    fn heavy(commit: u64, messages: u16, bytes: u32, wanted: std::ops::Range<u16>) -> Chunk {
         let head = |at: u16| crate::model::Head {
-            content_at: u32::from(at) * octets,
-            content_len: octets,
+            content_at: u32::from(at) * bytes,
+            content_len: bytes,
             ..crate::model::Head::default()
         };
-        let arena = Arc::new(vec![7; usize::from(messages) * octets as usize]);
+        let arena = Arc::new(vec![7; usize::from(messages) * bytes as usize]);
         let heads = (0..messages).map(head).collect();
         let segment = Arc::new(Segment { number: commit, heads, arena, slots: Vec::new() });
         Chunk { segment, ..chunk(commit, wanted) }
@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_bounded_in_octets_and_goes_on_in_the_middle_of_a_record() {
+    fn a_window_is_bounded_in_bytes_and_goes_on_in_the_middle_of_a_record() {
         let mut fifo = Fifo::default();
         let chunks = |range: std::ops::Range<u64>| -> Vec<_> { range.map(|_| heavy(1, 10, 10_000, 0..10)).collect() };
         fifo.append(1, 100, chunks(0..10), 250_000);

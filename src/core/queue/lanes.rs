@@ -303,7 +303,7 @@ impl Lanes {
     }
 
     /// Puts a fifo back as a checkpoint left it.
-    pub fn restore(&mut self, name: FifoName, fifo: Fifo) {
+    pub fn recover(&mut self, name: FifoName, fifo: Fifo) {
         self.change(name, |own| *own = fifo);
     }
 

@@ -147,7 +147,7 @@ fn what_is_held_lets_everything_else_pass_until_it_is_released() {
 fn what_is_held_is_not_read_ahead() {
     let mut lanes = restored_once();
     let name = held(&mut lanes, 1);
-    lanes.restore(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
+    lanes.recover(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
     lanes.set_unsent(Class::Otp, Unsent::Held);
     assert_eq!(lanes.wants_read(9), None);
     lanes.set_unsent(Class::Otp, Unsent::GivenUp);

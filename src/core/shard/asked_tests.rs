@@ -95,10 +95,10 @@ fn a_link_is_told_once_of_what_its_carrier_took_and_again_after_a_start() {
 /// The id in an answer is written as in the response, whatever the dialect says of receipts.
 #[test]
 fn an_answer_is_matched_by_the_id_that_was_asked_for() {
-    use stentor_smpp::receipt_id::{Dialect, IdForm};
+    use stentor_smpp::receipt_id::{Dialect, IdRelation};
     let mut world = world_of(Bounds::DEFAULT, 1_000);
     let mut told = queried();
-    Arc::make_mut(&mut told).carriers[0].dialect = Dialect::told(IdForm::DecimalToHex);
+    Arc::make_mut(&mut told).carriers[0].dialect = Dialect::told(IdRelation::DecimalToHex);
     world.handle(ShardEvent::Catalog(told));
     let message = world.taken_by_dumb(ANNA, "12AB");
     world.told_end(ANNA, "12AB", ReceiptState::Delivered);

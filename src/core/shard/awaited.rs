@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::model::{Agreement, Numbers};
 use crate::store::record::{ReceiptNote, ReceiptsRecord};
-use stentor_smpp::receipt_id::{Candidate, IdForm};
+use stentor_smpp::receipt_id::{Candidate, IdRelation};
 
 use super::answered::Answered;
 use super::receipt_epoch::ReceiptEpoch;
@@ -25,7 +25,7 @@ const ANSWERED_AGAIN_MAX: usize = 16_384;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meant {
     /// This part. `form`: in which form the receipt writes its id; `answered`: its final receipt came before.
-    Part { form: IdForm, note: ReceiptNote, answered: bool },
+    Part { form: IdRelation, note: ReceiptNote, answered: bool },
     /// A part whose final receipt came before; nothing more is known of it.
     Again,
     /// One of several parts, and nothing tells them apart.

@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::attempt::Verdict;
+use crate::delivery::attempt::Gravest;
 use crate::delivery::{
     Attempts, Doubts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken,
 };
@@ -86,7 +86,7 @@ impl Books {
     pub(super) fn new(options: &Options) -> Self {
         let bounds = &options.bounds;
         Self {
-            attempts: Attempts::new(options.hash_seed, bounds.progress_octets_max, bounds.once_in_doubt_max),
+            attempts: Attempts::new(options.hash_seed, bounds.progress_bytes_max, bounds.once_in_doubt_max),
             tried: BTreeMap::new(),
             cancelled: BTreeMap::new(),
             unreadable: 0,
@@ -245,7 +245,7 @@ impl Books {
         }
         let closed = self.close(address);
         if let Some(open) = closed.attempt.as_ref().filter(|open| !open.answered) {
-            self.attempts.restore_once_in_doubt(open.recipient, address, at);
+            self.attempts.recover_once_in_doubt(open.recipient, address, at);
         }
         if parts.is_some() {
             self.forget_settled(address);
@@ -257,8 +257,8 @@ impl Books {
     pub(super) fn settle_ended(&mut self, address: Address, at: Wall) {
         // `None` cannot happen: at a start and at an outcome the caller has just seen the open attempt.
         let Some(open) = self.attempts.remove(address) else { return };
-        if !open.answered || matches!(open.verdict, Verdict::Unanswered(_)) {
-            self.attempts.restore_once_in_doubt(open.recipient, address, at);
+        if !open.answered || matches!(open.gravest, Gravest::Unanswered(_)) {
+            self.attempts.recover_once_in_doubt(open.recipient, address, at);
         }
         self.forget_settled(address);
     }
@@ -373,7 +373,7 @@ impl Books {
     }
 
     /// Takes what a checkpoint's book holds.
-    pub(super) fn restore(&mut self, book: &Book) {
+    pub(super) fn recover(&mut self, book: &Book) {
         for note in &book.open {
             let address = Address::from_packed(note.attempt.address);
             match open_attempt(&note.attempt, Wall(note.at)) {
@@ -391,11 +391,11 @@ impl Books {
         }
         for &(recipient, packed, since) in &book.once_in_doubt {
             if let Some(recipient) = Msisdn::from_number(recipient) {
-                self.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
+                self.attempts.recover_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
             }
         }
         for note in &book.progress {
-            self.attempts.progress.restore(Address::from_packed(note.address), notes::progress(note));
+            self.attempts.progress.recover(Address::from_packed(note.address), notes::progress(note));
         }
         self.cancelled =
             book.cancelled.iter().map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant))).collect();

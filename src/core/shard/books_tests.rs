@@ -180,18 +180,18 @@ fn doubts_are_counted_by_message_and_only_those_that_the_carrier_caused() {
         let mut book = Book::default();
         world.books.note(0, &mut book);
         counted.push(book.doubts[0].doubts);
-        world.books.restore(&book);
+        world.books.recover(&book);
         world.happens(Happened::Resent { by: Resolution::PolicyResend });
         world.books.note(0, &mut book);
         assert_eq!(
             book.tried,
             [TriedNote { address: AT.packed(), attempts: attempt, doubts: counted[counted.len() - 1] }]
         );
-        world.books.restore(&book);
+        world.books.recover(&book);
         // A message that ended without an answer to its attempt keeps its count.
         world.begin(attempt + 1);
         world.books.note(0, &mut book);
-        world.books.restore(&book);
+        world.books.recover(&book);
         world.happens(RETURNED);
     }
     assert_eq!(counted, [1, 1, 2, 2]);

@@ -18,12 +18,12 @@
 //! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver later | the carrier keeps the message |
 //! | messages from handsets that lack parts | the oldest is given up | it is kept with the parts that have come |
 
-use crate::delivery::progress::ENTRY_OCTETS;
+use crate::delivery::progress::ENTRY_BYTES;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::queue::ERAS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
 use crate::store::record::{
-    CHECKPOINT_OCTETS, COUNT_OCTETS, DUE_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS,
+    CHECKPOINT_BYTES, COUNT_BYTES, DUE_BYTES, ENDED_BYTES, FIFO_BYTES, MARK_BYTES, PROGRESS_BYTES,
 };
 use crate::store::recovery::PARKED_READ_MAX;
 
@@ -38,7 +38,7 @@ pub struct Bounds {
     /// Messages that were recently in doubt.
     pub once_in_doubt_max: usize,
     /// Bytes on disk for the progress of messages of several parts.
-    pub progress_octets_max: usize,
+    pub progress_bytes_max: usize,
     /// Messages cancelled and not yet passed over.
     pub cancelled_max: usize,
     /// Messages for which consumed attempts are remembered.
@@ -52,33 +52,33 @@ pub struct Bounds {
     /// Messages from handsets that are kept.
     pub handset_messages_max: usize,
     /// Bytes of the messages from handsets that are kept.
-    pub handset_octets_max: u64,
+    pub handset_bytes_max: u64,
     /// Messages from handsets that lack parts. Of messages that wait no more, some parts are remembered for a while.
     pub joining_max: usize,
     /// Bytes of the messages that lack parts; they are in memory.
-    pub joining_octets_max: u64,
+    pub joining_bytes_max: u64,
     /// Bytes that a checkpoint, or a segment's history, may take in one record.
-    pub checkpoint_octets_max: usize,
+    pub checkpoint_bytes_max: usize,
 }
 
 /// Fifos that a checkpoint has room for; empty ones are in no checkpoint. A list has at most ten fifos of each generation, and
 /// there are no more lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
 /// The largest record of a checkpoint; it must fit into one value of the store.
-const MOST: usize = CHECKPOINT_OCTETS
-    + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS)
-    + ERAS_MAX * DUE_OCTETS
-    + 256 * MARK_OCTETS
-    + 128 * COUNT_OCTETS;
+const MOST: usize = CHECKPOINT_BYTES
+    + FIFOS_FORESEEN * (FIFO_BYTES + ENDED_BYTES)
+    + ERAS_MAX * DUE_BYTES
+    + 256 * MARK_BYTES
+    + 128 * COUNT_BYTES;
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
-const _: () = assert!(PROGRESS_OCTETS == ENTRY_OCTETS, "progress counts what it takes on disk");
+const _: () = assert!(PROGRESS_BYTES == ENTRY_BYTES, "progress counts what it takes on disk");
 const _: () = assert!(OPEN_ATTEMPTS_MAX < Bounds::DEFAULT.unanswered_max);
 const _: () = assert!(Bounds::DEFAULT.unanswered_max < Bounds::DEFAULT.unanswered_urgent_max);
 const _: () = assert!(Bounds::DEFAULT.parked_foreign_max < Bounds::DEFAULT.parked_max);
 const _: () = assert!(Bounds::DEFAULT.parked_max <= PARKED_READ_MAX);
 const _: () = assert!(Bounds::DEFAULT.joining_max < Bounds::DEFAULT.handset_messages_max);
-const _: () = assert!(Bounds::DEFAULT.joining_octets_max < Bounds::DEFAULT.handset_octets_max);
+const _: () = assert!(Bounds::DEFAULT.joining_bytes_max < Bounds::DEFAULT.handset_bytes_max);
 
 impl Bounds {
     /// The bounds of a shard that is alone in its process.
@@ -86,17 +86,17 @@ impl Bounds {
         unanswered_max: 112 << 10,
         unanswered_urgent_max: 128 << 10,
         once_in_doubt_max: 256 << 10,
-        progress_octets_max: 16 << 20,
+        progress_bytes_max: 16 << 20,
         cancelled_max: 512 << 10,
         tried_max: 1 << 20,
         parked_max: 64 << 10,
         parked_foreign_max: 4 << 10,
         asked_max: 64 << 10,
         handset_messages_max: 256 << 10,
-        handset_octets_max: 64 << 20,
+        handset_bytes_max: 64 << 20,
         joining_max: 16 << 10,
-        joining_octets_max: 8 << 20,
-        checkpoint_octets_max: VALUE_BYTES_MAX,
+        joining_bytes_max: 8 << 20,
+        checkpoint_bytes_max: VALUE_BYTES_MAX,
     };
 
     /// The bounds of each of `shards` shards. Sets that are in no checkpoint record are shared out; the others keep their full
@@ -109,9 +109,9 @@ impl Bounds {
             parked_foreign_max: share(Self::DEFAULT.parked_foreign_max),
             asked_max: share(Self::DEFAULT.asked_max),
             handset_messages_max: share(Self::DEFAULT.handset_messages_max),
-            handset_octets_max: (Self::DEFAULT.handset_octets_max / shards as u64).max(1),
+            handset_bytes_max: (Self::DEFAULT.handset_bytes_max / shards as u64).max(1),
             joining_max: share(Self::DEFAULT.joining_max),
-            joining_octets_max: (Self::DEFAULT.joining_octets_max / shards as u64).max(1),
+            joining_bytes_max: (Self::DEFAULT.joining_bytes_max / shards as u64).max(1),
             ..Self::DEFAULT
         }
     }

@@ -99,13 +99,13 @@ fn a_parked_receipt_keeps_the_beginning_of_its_text() {
     };
     batch.receipts[0].text = Span::append(&mut batch.arena, text.as_bytes());
     world.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
-    let mut octets = 0;
+    let mut bytes = 0;
     let visit = &mut |_: &[u8], value: &[u8]| {
-        octets += value.len();
+        bytes += value.len();
         std::ops::ControlFlow::Continue(())
     };
     world.store.reader().range(Space::Orphan, &[0], &[255; 13], 9, visit).expect("read");
-    assert!((160..300).contains(&octets), "{octets} bytes");
+    assert!((160..300).contains(&bytes), "{bytes} bytes");
 }
 
 /// Carriers send receipts in spite of `receipt = false`, and sometimes before their response.
@@ -139,7 +139,7 @@ fn a_receipt_that_nobody_asked_for_is_known_and_not_parked() {
 
 #[test]
 fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
-    let bounds = Bounds { handset_messages_max: 3, handset_octets_max: 400, ..Bounds::DEFAULT };
+    let bounds = Bounds { handset_messages_max: 3, handset_bytes_max: 400, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     assert_eq!([1, 2, 3].map(|_| world.handset("hello")), [Verdict::Kept, Verdict::Kept, Verdict::Kept]);
     assert_eq!((world.handset("hello"), world.counters().handsets_refused), (Verdict::Full, 1));
@@ -159,22 +159,22 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
 #[test]
 fn the_bounds_of_messages_from_handsets_are_told_alike() {
     let grouped = |number: usize| format!("{},{:03}", number / 1_000, number % 1_000);
-    let Bounds { handset_messages_max, handset_octets_max, joining_max, joining_octets_max, .. } = Bounds::DEFAULT;
+    let Bounds { handset_messages_max, handset_bytes_max, joining_max, joining_bytes_max, .. } = Bounds::DEFAULT;
     let (kept, lacking) = (grouped(handset_messages_max), grouped(joining_max));
-    let mib = |octets: u64| format!("{} MiB", octets >> 20);
-    let (kept_octets, lacking_octets) = (mib(handset_octets_max), mib(joining_octets_max));
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let (kept_bytes, lacking_bytes) = (mib(handset_bytes_max), mib(joining_bytes_max));
     for (page, pairs) in [
-        (include_str!("../../../docs/API.md"), &[(&kept, &kept_octets)][..]),
-        (include_str!("../../../docs/STORAGE.md"), &[(&kept, &kept_octets), (&lacking, &lacking_octets)]),
-        (include_str!("../../../docs/RELIABILITY.md"), &[(&kept, &kept_octets), (&lacking, &lacking_octets)]),
+        (include_str!("../../../docs/API.md"), &[(&kept, &kept_bytes)][..]),
+        (include_str!("../../../docs/STORAGE.md"), &[(&kept, &kept_bytes), (&lacking, &lacking_bytes)]),
+        (include_str!("../../../docs/RELIABILITY.md"), &[(&kept, &kept_bytes), (&lacking, &lacking_bytes)]),
     ] {
-        for (messages, octets) in pairs {
-            let told = |line: &&str| line.contains(messages.as_str()) && line.contains(octets.as_str());
-            assert!(page.lines().any(|line| told(&line)), "{messages} and {octets}");
+        for (messages, bytes) in pairs {
+            let told = |line: &&str| line.contains(messages.as_str()) && line.contains(bytes.as_str());
+            assert!(page.lines().any(|line| told(&line)), "{messages} and {bytes}");
         }
     }
     for (metric, bound) in
-        [(Metric::Handsets, &kept), (Metric::HandsetBytes, &kept_octets), (Metric::HandsetsIncomplete, &lacking)]
+        [(Metric::Handsets, &kept), (Metric::HandsetBytes, &kept_bytes), (Metric::HandsetsIncomplete, &lacking)]
     {
         assert!(metric.family().help.contains(bound.as_str()), "{}: {bound}", metric.family().name);
     }
@@ -208,7 +208,7 @@ fn a_full_ledger_begins_nothing_until_somebody_decides() {
 /// Receipts that a carrier never sends.
 #[test]
 fn messages_of_several_parts_that_only_wait_for_receipts_make_room() {
-    let bounds = Bounds { progress_octets_max: 2 * 52, ..Bounds::DEFAULT };
+    let bounds = Bounds { progress_bytes_max: 2 * 52, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -226,7 +226,7 @@ fn messages_of_several_parts_that_only_wait_for_receipts_make_room() {
 
 #[test]
 fn a_part_that_cannot_be_remembered_is_never_sent_again() {
-    let bounds = Bounds { progress_octets_max: 52, ..Bounds::DEFAULT };
+    let bounds = Bounds { progress_bytes_max: 52, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     let remembered = world.half_taken();
     let unnoted = world.half_taken();
@@ -313,7 +313,7 @@ fn a_receipt_that_is_said_again_and_again_is_not_written_down_for_ever() {
 /// No set can cause this, since all are bounded. But whatever the cause, a process that ends at each checkpoint would be useless.
 #[test]
 fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
-    let bounds = Bounds { checkpoint_octets_max: 150, ..Bounds::DEFAULT };
+    let bounds = Bounds { checkpoint_bytes_max: 150, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     world.alarms = Some(Vec::new());
     let mut ids: Vec<MessageId> = (0..9).map(|_| world.accepted(Class::Transactional, ANNA, 1)).collect();

@@ -149,19 +149,19 @@ fn tell_unread(turn: &mut Turn, folded: &Folded) {
 /// Whether the store can hold the checkpoint. The bounds of all sets see to that. If it does not fit nevertheless, the shard goes
 /// on without it: a restart replays more events, and the next checkpoint may fit. The operator is told.
 fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
-    let most = turn.options.bounds.checkpoint_octets_max;
+    let most = turn.options.bounds.checkpoint_bytes_max;
     let states = ops.iter().map(|op| match op {
         Op::Put { value, .. } => value.len(),
         Op::Delete { .. } => 0,
     });
-    let octets = states.chain([checkpoint.octets()]).max().unwrap_or_default();
-    if octets <= most {
+    let bytes = states.chain([checkpoint.bytes()]).max().unwrap_or_default();
+    if bytes <= most {
         return true;
     }
     turn.counters.checkpoints_too_large += 1;
     let shard = turn.options.shard.0;
     let what =
-        format!("shard {shard}: a checkpoint is left out: one of its records has {octets} bytes, and may have {most}");
+        format!("shard {shard}: a checkpoint is left out: one of its records has {bytes} bytes, and may have {most}");
     turn.prompt.push_back(Effect::Alarm(what));
     false
 }

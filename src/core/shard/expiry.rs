@@ -86,15 +86,15 @@ const STEPS_MAX: usize = 8;
 
 impl Alarms {
     /// Takes what a checkpoint holds.
-    pub(super) fn restore(checkpoint: &CheckpointRecord, book: &Book) -> Self {
+    pub(super) fn recover(checkpoint: &CheckpointRecord, book: &Book) -> Self {
         let ended_to = checkpoint.ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
         let mut alarms = Self { ended_to, ..Self::default() };
-        book.alarms.iter().for_each(|note| alarms.restore_alarm(note, checkpoint.commit));
+        book.alarms.iter().for_each(|note| alarms.recover_alarm(note, checkpoint.commit));
         alarms
     }
 
     /// An alarm from a checkpoint, up to whose commit its segment is folded.
-    fn restore_alarm(&mut self, note: &AlarmNote, commit: u64) {
+    fn recover_alarm(&mut self, note: &AlarmNote, commit: u64) {
         let (at, class) = (Wall(note.at), class_of(note.class));
         self.insert(note.segment, Alarm { at, class, messages: note.messages, young: Some(commit), outlived: true });
     }

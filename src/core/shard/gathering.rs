@@ -258,8 +258,8 @@ impl Gathering {
         self.building_arena = done.building_arena;
         batch.turn.wall = wall.0;
         batch.turn.next_reference = next_reference;
-        let octets = batch.handsets.iter().map(HandsetRecord::octets).sum();
-        batch.turn.handsets = (batch.handsets.len() as u32, octets);
+        let bytes = batch.handsets.iter().map(HandsetRecord::bytes).sum();
+        batch.turn.handsets = (batch.handsets.len() as u32, bytes);
         batch.turn.taken = done
             .taken
             .into_iter()

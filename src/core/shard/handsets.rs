@@ -21,24 +21,24 @@ pub(super) struct Handsets {
     counts: VecDeque<(u64, u64, u64)>,
     /// The sums over all stretches.
     messages: u64,
-    octets: u64,
+    bytes: u64,
 }
 
 impl Handsets {
-    pub(super) fn restore(checkpoint: &CheckpointRecord) -> Self {
+    pub(super) fn recover(checkpoint: &CheckpointRecord) -> Self {
         let counts: VecDeque<_> = checkpoint.handset_counts.iter().copied().collect();
         Self {
-            retained: Retained::restore(checkpoint.handsets_from, &checkpoint.handset_marks),
+            retained: Retained::recover(checkpoint.handsets_from, &checkpoint.handset_marks),
             messages: counts.iter().map(|(_, messages, _)| messages).sum(),
-            octets: counts.iter().map(|(.., octets)| octets).sum(),
+            bytes: counts.iter().map(|(.., bytes)| bytes).sum(),
             counts,
         }
     }
 
     /// A commit after the checkpoint held so many messages of so many bytes.
-    pub(super) fn replay(&mut self, commit: u64, (messages, octets): (u32, u64)) {
+    pub(super) fn replay(&mut self, commit: u64, (messages, bytes): (u32, u64)) {
         if messages > 0 {
-            self.add(commit, u64::from(messages), octets);
+            self.add(commit, u64::from(messages), bytes);
         }
     }
 
@@ -49,40 +49,40 @@ impl Handsets {
 
     /// Messages that are kept, and their bytes.
     pub(super) const fn kept(&self) -> (u64, u64) {
-        (self.messages, self.octets)
+        (self.messages, self.bytes)
     }
 
     /// Whether there is room for so many more messages and bytes, beside those that are kept and those that wait to be joined.
     pub(super) const fn has_room(&self, turn: &Turn, waiting: (u64, u64), more: (u64, u64)) -> bool {
         let bounds = &turn.options.bounds;
         self.messages + waiting.0 + more.0 <= bounds.handset_messages_max as u64
-            && self.octets + waiting.1 + more.1 <= bounds.handset_octets_max
+            && self.bytes + waiting.1 + more.1 <= bounds.handset_bytes_max
     }
 
     /// Keeps a message: it goes into this turn's batch.
     pub(super) fn keep(&mut self, turn: &mut Turn, record: HandsetRecord) {
-        self.add(turn.gathering.seq().0, 1, record.octets());
+        self.add(turn.gathering.seq().0, 1, record.bytes());
         turn.gathering.batch().handsets.push(record);
     }
 
-    fn add(&mut self, commit: u64, messages: u64, octets: u64) {
+    fn add(&mut self, commit: u64, messages: u64, bytes: u64) {
         self.messages += messages;
-        self.octets += octets;
+        self.bytes += bytes;
         let marked = self.retained.marked();
         match self.counts.back_mut().filter(|(last, ..)| *last > marked) {
-            Some(since) => *since = (commit, since.1 + messages, since.2 + octets),
-            None => self.counts.push_back((commit, messages, octets)),
+            Some(since) => *since = (commit, since.1 + messages, since.2 + bytes),
+            None => self.counts.push_back((commit, messages, bytes)),
         }
     }
 
     /// Puts what it knows into a checkpoint. The caller must not have added anything of a later commit.
     pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
         self.retained.mark(checkpoint.commit, turn.now.wall, turn.options.retention_ms);
-        while let Some(&(last, messages, octets)) = self.counts.front()
+        while let Some(&(last, messages, bytes)) = self.counts.front()
             && last < self.retained.from()
         {
             self.messages -= messages;
-            self.octets -= octets;
+            self.bytes -= bytes;
             self.counts.pop_front();
         }
         (checkpoint.handsets_from, checkpoint.handset_marks) = self.retained.notes();
@@ -109,14 +109,14 @@ mod tests {
             turn.now.wall = Wall(commit * 10);
             let mut checkpoint = CheckpointRecord { commit, ..CheckpointRecord::default() };
             handsets.note(&turn, &mut checkpoint);
-            let (messages, octets) = handsets.kept();
+            let (messages, bytes) = handsets.kept();
             let kept = commit + 1 - checkpoint.handsets_from.max(1);
             assert!(messages >= 2 * kept && messages <= 2 * (kept + 6_400 / MARKS / 10 + 1), "{messages} of {kept}");
-            assert_eq!(octets, messages * 5);
+            assert_eq!(bytes, messages * 5);
             assert!(handsets.counts.len() as u64 <= MARKS + 1);
             if commit % 7 == 0 {
-                handsets = Handsets::restore(&checkpoint);
-                assert_eq!(handsets.kept(), (messages, octets));
+                handsets = Handsets::recover(&checkpoint);
+                assert_eq!(handsets.kept(), (messages, bytes));
             }
         }
     }

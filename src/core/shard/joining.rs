@@ -12,7 +12,7 @@
 //! Invariants:
 //! 1. The messages that wait are exactly those with part records in `joining`, and each lacks a part.
 //! 2. A part is in one place: here, or in one message.
-//! 3. `octets` is the most room that all waiting messages would take as kept messages, bytes.
+//! 3. `bytes` is the most room that all waiting messages would take as kept messages, bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -56,7 +56,7 @@ struct Part {
 struct Waiting {
     /// Where its first part is on disk, and when that came.
     since: (Place, Wall),
-    octets: u64,
+    bytes: u64,
     parts: BTreeMap<u8, Part>,
 }
 
@@ -78,7 +78,7 @@ enum Found {
 pub(super) struct Joining {
     waiting: BTreeMap<Name, Waiting>,
     by_age: BTreeMap<Place, Name>,
-    octets: u64,
+    bytes: u64,
     /// Messages that wait no more, oldest first: where that is recorded, when that was, and the prints of their parts.
     told: VecDeque<(Place, Wall, Vec<u64>)>,
     /// Each print with the newest time at which its message stopped waiting.
@@ -88,15 +88,15 @@ pub(super) struct Joining {
 impl Joining {
     /// How many messages wait, and the room that they may need, bytes.
     pub(super) fn waiting(&self) -> (u64, u64) {
-        (self.waiting.len() as u64, self.octets)
+        (self.waiting.len() as u64, self.bytes)
     }
 
     /// How many messages, and how much room, taking this part would add.
     pub(super) fn more_by(&self, turn: &Turn, part: &PartRecord) -> (u64, u64) {
         match self.find(turn, &name_of(part), part.part, print_of(part)) {
             Found::Known => (0, 0),
-            Found::Wanted => (0, octets_of(part)),
-            Found::First | Found::Other => (1, octets_of(part) + octets_of_none(part)),
+            Found::Wanted => (0, bytes_of(part)),
+            Found::First | Found::Other => (1, bytes_of(part) + bytes_of_none(part)),
         }
     }
 
@@ -110,7 +110,7 @@ impl Joining {
         if waiting > WALKED_MAX {
             return Ok(());
         }
-        let mut octets = 0;
+        let mut bytes = 0;
         for (name, waiting) in &self.waiting {
             let (there, parts) = (waiting.parts.len(), usize::from(name.parts));
             holds!(1, (1..parts).contains(&there), "{there} parts of {parts}: {name:?}");
@@ -118,9 +118,9 @@ impl Joining {
             let is_by_age = self.by_age.get(&waiting.since.0) == Some(name);
             holds!(1, is_by_age && waiting.parts.values().all(is_first), "{name:?} since {:?}", waiting.since);
             let texts = waiting.parts.values().map(|part| part.header.len() + part.text.len()).sum::<usize>() as u64;
-            octets += texts + octets_without_parts(&name.name, &name.to, name.parts);
+            bytes += texts + bytes_without_parts(&name.name, &name.to, name.parts);
         }
-        holds!(3, octets == self.octets, "{octets} bytes, and {} are counted", self.octets);
+        holds!(3, bytes == self.bytes, "{bytes} bytes, and {} are counted", self.bytes);
         Ok(())
     }
 
@@ -159,14 +159,14 @@ impl Joining {
     }
 
     fn insert(&mut self, at: Place, name: &Name, part: PartRecord, print: u64) {
-        let (more, when) = (octets_of(&part), Wall(part.wall));
+        let (more, when) = (bytes_of(&part), Wall(part.wall));
         let waiting = self.waiting.entry(name.clone()).or_insert_with(|| {
             self.by_age.insert(at, name.clone());
-            self.octets += octets_of_none(&part);
-            Waiting { since: (at, when), octets: octets_of_none(&part), parts: BTreeMap::new() }
+            self.bytes += bytes_of_none(&part);
+            Waiting { since: (at, when), bytes: bytes_of_none(&part), parts: BTreeMap::new() }
         });
-        waiting.octets += more;
-        self.octets += more;
+        waiting.bytes += more;
+        self.bytes += more;
         waiting.parts.insert(part.part, Part { at, print, header: part.header, text: part.text });
     }
 
@@ -174,7 +174,7 @@ impl Joining {
     pub(super) fn shed(&mut self, turn: &mut Turn) -> Vec<HandsetRecord> {
         let mut done = Vec::new();
         let bounds = turn.options.bounds;
-        while (self.waiting.len() > bounds.joining_max || self.octets > bounds.joining_octets_max)
+        while (self.waiting.len() > bounds.joining_max || self.bytes > bounds.joining_bytes_max)
             && let Some((_, oldest)) = self.by_age.first_key_value()
         {
             let oldest = oldest.clone();
@@ -211,7 +211,7 @@ impl Joining {
     fn join(&mut self, turn: &mut Turn, name: &Name) -> Option<HandsetRecord> {
         let waiting = self.waiting.remove(name)?;
         self.by_age.remove(&waiting.since.0);
-        self.octets -= waiting.octets;
+        self.bytes -= waiting.bytes;
         let prints: Vec<u64> = waiting.parts.values().map(|part| part.print).collect();
         let batch = turn.gathering.batch();
         batch.joining_gone.extend(waiting.parts.values().map(|part| part.at));
@@ -263,18 +263,18 @@ fn print_of(part: &PartRecord) -> u64 {
 }
 
 /// The room that a part takes in its message, bytes.
-const fn octets_of(part: &PartRecord) -> u64 {
+const fn bytes_of(part: &PartRecord) -> u64 {
     part.header.len() as u64 + part.text.len() as u64
 }
 
 /// The room that a message takes without any part, bytes.
-fn octets_of_none(part: &PartRecord) -> u64 {
-    octets_without_parts(&part.name, &part.to, part.parts)
+fn bytes_of_none(part: &PartRecord) -> u64 {
+    bytes_without_parts(&part.name, &part.to, part.parts)
 }
 
-fn octets_without_parts(name: &[u8], to: &[u8], parts: u8) -> u64 {
+fn bytes_without_parts(name: &[u8], to: &[u8], parts: u8) -> u64 {
     let addresses = name.len() as u64 + to.len() as u64;
-    HandsetRecord::OCTETS + HandsetRecord::TENANT_OCTETS + addresses + parts as u64 * HandsetRecord::MISSING_OCTETS
+    HandsetRecord::BYTES + HandsetRecord::TENANT_BYTES + addresses + parts as u64 * HandsetRecord::MISSING_BYTES
 }
 
 /// Makes a message of the parts that have come. A header that several parts have is kept once.
@@ -332,8 +332,8 @@ mod tests {
     }
 
     #[test]
-    fn breaking_invariant_3_counts_octets_that_nobody_needs() {
-        assert_eq!(breach(|joining| joining.octets += 1), 3);
+    fn breaking_invariant_3_counts_bytes_that_nobody_needs() {
+        assert_eq!(breach(|joining| joining.bytes += 1), 3);
         assert_eq!(breach(|joining| drop(first(joining).parts.pop_last())), 3);
     }
 }

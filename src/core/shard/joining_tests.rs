@@ -77,9 +77,9 @@ impl World {
 
     fn kept(&self) -> Vec<HandsetRecord> {
         let kept: Vec<HandsetRecord> =
-            self.records(Space::Handset).iter().map(|octets| decode(octets).expect("a record")).collect();
-        let octets = kept.iter().map(HandsetRecord::octets).sum();
-        assert_eq!(self.shard().status().handsets, (kept.len() as u64, octets), "the counts agree with what is kept");
+            self.records(Space::Handset).iter().map(|bytes| decode(bytes).expect("a record")).collect();
+        let bytes = kept.iter().map(HandsetRecord::bytes).sum();
+        assert_eq!(self.shard().status().handsets, (kept.len() as u64, bytes), "the counts agree with what is kept");
         kept
     }
 
@@ -89,7 +89,7 @@ impl World {
 
     /// The number of parts on disk that wait.
     fn waiting(&self) -> usize {
-        let records = self.records(Space::Joining).into_iter().map(|octets| decode(&octets).expect("a record"));
+        let records = self.records(Space::Joining).into_iter().map(|bytes| decode(&bytes).expect("a record"));
         records.filter(|record| matches!(record, JoiningRecord::Part(_))).count()
     }
 
@@ -275,7 +275,7 @@ fn what_lacks_a_part_for_a_day_is_given_up_with_the_next_checkpoint_or_part() {
 #[test]
 fn over_the_bounds_the_oldest_is_given_up() {
     let few = Bounds { joining_max: 2, ..Bounds::DEFAULT };
-    let small = Bounds { joining_octets_max: 2 * (66 + 5 + 10 + 1), ..Bounds::DEFAULT };
+    let small = Bounds { joining_bytes_max: 2 * (66 + 5 + 10 + 1), ..Bounds::DEFAULT };
     for bounds in [few, small] {
         let mut world = world_of(bounds);
         for (reference, text) in [(1, "a"), (2, "b"), (3, "c")] {
@@ -306,11 +306,11 @@ fn what_waits_counts_among_what_is_kept() {
     assert_eq!(world.brings(part(1, 2, 2), "e"), Verdict::Kept, "it needs no further place");
     assert_eq!(world.brings(part(1, 2, 2), "e"), Verdict::Kept, "it was here");
     assert_eq!((world.texts(), world.brings(whole(), "c")), (vec!["b".to_owned(), "ae".to_owned()], Verdict::Full));
-    let mut world = world_of(Bounds { handset_octets_max: 204, ..Bounds::DEFAULT });
+    let mut world = world_of(Bounds { handset_bytes_max: 204, ..Bounds::DEFAULT });
     assert_eq!(world.brings(part(1, 2, 1), &"a".repeat(60)), Verdict::Kept);
     assert_eq!(world.brings(part(1, 2, 2), &"b".repeat(64)), Verdict::Full);
     assert_eq!(world.brings(part(1, 2, 2), &"b".repeat(63)), Verdict::Kept);
-    assert_eq!(world.kept()[0].octets(), 190, "the five bytes for each missing part are free again");
+    assert_eq!(world.kept()[0].bytes(), 190, "the five bytes for each missing part are free again");
 }
 
 #[test]

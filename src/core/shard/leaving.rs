@@ -2,7 +2,7 @@
 //!
 //! This file knows what that changes in the books; the lists themselves are in `pull.rs`.
 
-use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Verdict};
+use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Gravest};
 use crate::model::{Address, Content, DeadLetterReason, Head, Lane, LinkId, MessageState};
 use crate::queue::Taken;
 use crate::routing::Question;
@@ -131,7 +131,7 @@ impl Ledger {
             segment: Some(taken.segment.clone()),
             outcomes: 0,
             resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
-            verdict: Verdict::Accepted,
+            gravest: Gravest::Accepted,
             answered: false,
             lost_on: None,
             unnoted: false,

@@ -503,8 +503,8 @@ impl Ledger {
     }
 
     /// Takes what a checkpoint holds.
-    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord, book: &Book) {
-        self.books.restore(book);
+    pub(super) fn recover(&mut self, checkpoint: &CheckpointRecord, book: &Book) {
+        self.books.recover(book);
         self.next_reference = checkpoint.next_reference;
     }
 

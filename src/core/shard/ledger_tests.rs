@@ -107,8 +107,8 @@ impl World {
 
     /// The last digits of the number that the message was sent from, as its link tells them.
     pub(super) fn sender_of(submit: &Submit) -> Tail {
-        let (from, octets) = (submit.head.content_at as usize, submit.head.content_len as usize);
-        let content = submit.arena.get(from..from + octets).and_then(|octets| Content::decode(octets).ok());
+        let (from, bytes) = (submit.head.content_at as usize, submit.head.content_len as usize);
+        let content = submit.arena.get(from..from + bytes).and_then(|bytes| Content::decode(bytes).ok());
         content.map_or(Tail::NONE, |content| Tail::of_written(content.from.as_bytes()))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::CarrierId;
-use stentor_smpp::receipt_id::{Dialect, IdForm};
+use stentor_smpp::receipt_id::{Dialect, IdRelation};
 
 use super::catalog::Catalog;
 use super::event::Effect;
@@ -50,7 +50,7 @@ impl Manners {
     }
 
     /// A receipt of this carrier has found its part by an id in that form.
-    pub(super) fn observe(&mut self, carrier: CarrierId, form: IdForm) {
+    pub(super) fn observe(&mut self, carrier: CarrierId, form: IdRelation) {
         let manner = self.0.entry(carrier).or_default();
         manner.seen.observe(form);
         manner.numbers = OfNumbers::Known;

@@ -182,7 +182,7 @@ impl Shard {
     fn handle_handset(&mut self, batch: &ReceiptBatch, message: &HandsetIn) -> Verdict {
         let inbound = inbound(batch, message);
         let more = match &inbound {
-            Inbound::Whole(record) => (1, record.octets() + HandsetRecord::TENANT_OCTETS),
+            Inbound::Whole(record) => (1, record.bytes() + HandsetRecord::TENANT_BYTES),
             Inbound::Part(part) => self.joining.more_by(&self.turn, part),
         };
         if self.turn.disk.is_low() || !self.handsets.has_room(&self.turn, self.joining.waiting(), more) {

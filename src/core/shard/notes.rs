@@ -1,6 +1,6 @@
 //! Turns what a shard knows into the records of checkpoints and turns, and back.
 
-use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
+use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Progress, attempt::Gravest};
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
 use crate::queue::{Fifo, FifoName, Position};
 use crate::store::batch::fifo_code;
@@ -84,7 +84,7 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
         segment: None,
         outcomes: 0,
         resumed: 0,
-        verdict: Verdict::Accepted,
+        gravest: Gravest::Accepted,
         answered: false,
         lost_on: None,
         unnoted: false,

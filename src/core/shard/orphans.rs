@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use crate::model::prng::mix;
 use crate::model::{Agreement, CarrierId, Map, Numbers, ReceiptState, Sound, Tail, WALKED_MAX, Wall, holds, map};
 use crate::store::record::{InboundRecord, ReceiptNote};
-use stentor_smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
+use stentor_smpp::receipt_id::{Candidate, Dialect, IdRelation, id_key};
 
 use super::awaited::Whose;
 
@@ -283,7 +283,7 @@ pub(super) fn whose(record: &InboundRecord, is_number_ignored: bool) -> Whose {
 
 fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
     let candidates = Dialect::default().candidates(u64::from(record.group), &record.id);
-    candidates.filter(|candidate| candidate.form != IdForm::Same).map(|candidate| candidate.key)
+    candidates.filter(|candidate| candidate.form != IdRelation::Same).map(|candidate| candidate.key)
 }
 
 fn is_final(record: &InboundRecord) -> bool {
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(take(&mut parked(&[("255", 78)]), "255", 77), None, "another's");
         assert_eq!(take(&mut parked(&[("255", 0), ("255", 77)]), "255", 77), Some(2), "its own");
         assert_eq!(take(&mut parked(&[("255", 0)]), "FF", 77), None, "a guess");
-        let told = Dialect::told(IdForm::DecimalToHex);
+        let told = Dialect::told(IdRelation::DecimalToHex);
         assert_eq!(take_by(&mut parked(&[("255", 0)]), "FF", 77, (told, false)), Some(1));
         assert_eq!(take_by(&mut parked(&[("255", 77)]), "255", 77, (told, false)), None, "it means another id");
         assert_eq!(take_by(&mut parked(&[("255", 78)]), "255", 77, (Dialect::default(), true)), Some(1), "ignored");

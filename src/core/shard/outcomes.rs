@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
+use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Gravest};
 use crate::model::{
     Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
 };
@@ -136,7 +136,7 @@ impl Ledger {
         }
         let (mut then, mut is_over) = (Then::Nothing, false);
         if let Some(open) = self.books.attempts.settle(outcome) {
-            let (verdict, unnoted) = (open.verdict, open.unnoted);
+            let (verdict, unnoted) = (open.gravest, open.unnoted);
             is_over = true;
             then = self.answered(turn, outcome, (verdict, unnoted), wants_receipt, batch.link.core);
         }
@@ -171,7 +171,7 @@ impl Ledger {
         &mut self,
         turn: &mut Turn,
         outcome: &Outcome,
-        (verdict, unnoted): (Verdict, bool),
+        (verdict, unnoted): (Gravest, bool),
         wants_receipt: bool,
         core: u8,
     ) -> Then {
@@ -180,13 +180,13 @@ impl Ledger {
             self.books.settle_ended(address, turn.now.wall);
             return Then::Nothing;
         }
-        if unnoted && matches!(verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
+        if unnoted && matches!(verdict, Gravest::NotWritten(_) | Gravest::Refused(_)) {
             // The carrier has a part, and it is not known which: to send the message again would send that part twice.
             self.die(turn, address, DeadLetterReason::AttemptsExhausted);
             return Then::Nothing;
         }
         match verdict {
-            Verdict::Accepted => {
+            Gravest::Accepted => {
                 turn.counters.submitted += 1;
                 let Outcome { parts, coding, .. } = *outcome;
                 let what = Happened::Submitted { parts, awaits_receipt: wants_receipt, coding };
@@ -194,13 +194,13 @@ impl Ledger {
                     turn.measures.accept_to_submit_us.record(accept_to_submit_us(turn, &open, outcome));
                 }
             }
-            Verdict::NotWritten(NotWritten::Expired) => self.finish(turn, address, Happened::Expired { error: None }),
-            Verdict::NotWritten(why) => {
+            Gravest::NotWritten(NotWritten::Expired) => self.finish(turn, address, Happened::Expired { error: None }),
+            Gravest::NotWritten(why) => {
                 return self.give_back(turn, address, why).map_or(Then::Nothing, Then::Returned);
             }
-            Verdict::Refused(error) => self.refused(turn, address, error),
-            Verdict::Unencodable => self.die(turn, address, DeadLetterReason::Unencodable),
-            Verdict::Unanswered(reason) => {
+            Gravest::Refused(error) => self.refused(turn, address, error),
+            Gravest::Unencodable => self.die(turn, address, DeadLetterReason::Unencodable),
+            Gravest::Unanswered(reason) => {
                 return if self.doubt(turn, address, reason, Some(core)) { Then::InDoubt } else { Then::Nothing };
             }
         }

@@ -360,9 +360,9 @@ impl Pull {
     /// Asks the store for what will be taken next.
     pub(super) fn read_ahead(&mut self, turn: &mut Turn) {
         if let Some((name, from)) = self.lanes.wants_read(turn.durable.0) {
-            let octets = if turn.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
+            let bytes = if turn.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
             let (messages, first_segment) = (Fifo::WINDOW_MESSAGES_MAX, turn.first_segment);
-            turn.read(ReadRequest::Ready { name, from, messages, octets, first_segment });
+            turn.read(ReadRequest::Ready { name, from, messages, bytes, first_segment });
         }
         if let Some((era, from)) = self.scheduled.wants_read(turn.durable.0) {
             turn.read(ReadRequest::Due { era, from, limit: ScheduledQueue::LOADED_MAX / 2 });
@@ -379,11 +379,11 @@ impl Pull {
     }
 
     /// Takes lists and the delay queue from a checkpoint.
-    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+    pub(super) fn recover(&mut self, checkpoint: &CheckpointRecord) {
         for note in &checkpoint.fifos {
             if let Some(name) = fifo_name(note.fifo) {
                 let head = Position { commit: note.commit, index: note.index };
-                self.lanes.restore(name, Fifo::recovered(head, note.newest, note.waiting));
+                self.lanes.recover(name, Fifo::recovered(head, note.newest, note.waiting));
             }
         }
         self.scheduled = DelayQueue::recovered(checkpoint.due.iter().map(|note| {

@@ -12,7 +12,7 @@ use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
 use crate::traffic::{IfUnknown, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, VerdictBatch};
-use stentor_smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
+use stentor_smpp::receipt_id::{Candidate, Dialect, IdRelation, id_key};
 
 use super::awaited::{Awaited, Meant, Whose};
 use super::catalog::Catalog;
@@ -123,7 +123,7 @@ impl Receipts {
     }
 
     /// Takes what a checkpoint holds.
-    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+    pub(super) fn recover(&mut self, checkpoint: &CheckpointRecord) {
         self.next_run = self.next_run.max(checkpoint.next_run);
     }
 
@@ -242,7 +242,7 @@ impl Receipts {
             return Known::Nameless;
         }
         let dialect = match said.is_asked {
-            true => Dialect::told(IdForm::Same),
+            true => Dialect::told(IdRelation::Same),
             false => self.manners.writes(said.carrier).0,
         };
         let forms = dialect.candidates(u64::from(said.group.0), said.id);

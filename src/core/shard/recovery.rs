@@ -21,12 +21,12 @@ use super::retained::Retained;
 impl Shard {
     /// Restores the shard from what its store found.
     pub(super) fn replay(&mut self, found: Recovery) {
-        self.pull.restore(&found.checkpoint);
-        self.alarms = Alarms::restore(&found.checkpoint, &found.book);
-        self.ledger.restore(&found.checkpoint, &found.book);
-        self.receipts.restore(&found.checkpoint);
-        self.handsets = Handsets::restore(&found.checkpoint);
-        self.notices = Retained::restore(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
+        self.pull.recover(&found.checkpoint);
+        self.alarms = Alarms::recover(&found.checkpoint, &found.book);
+        self.ledger.recover(&found.checkpoint, &found.book);
+        self.receipts.recover(&found.checkpoint);
+        self.handsets = Handsets::recover(&found.checkpoint);
+        self.notices = Retained::recover(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
         let missing: u64 = found.turns.iter().map(|(commit, turn)| self.replay_turn(*commit, turn)).sum();
         if missing > 0 {
             self.turn.alarm(&format!("{missing} entries of lists or the delay queue were taken but never were there"));
@@ -50,7 +50,7 @@ impl Shard {
         for (commit, record) in &found.keys {
             self.intake.replay(*commit, record);
         }
-        self.turn.places.restore(&found.waiting.0);
+        self.turn.places.recover(&found.waiting.0);
         self.replay_left_open(found.restored, found.last.0);
         self.settle_moved();
     }

@@ -22,7 +22,7 @@ pub(super) struct Retained {
 
 impl Retained {
     /// Takes what a checkpoint holds.
-    pub(super) fn restore(from: u64, marks: &[(u64, u64)]) -> Self {
+    pub(super) fn recover(from: u64, marks: &[(u64, u64)]) -> Self {
         Self { from, marks: marks.iter().map(|&(commit, at)| (commit, Wall(at))).collect() }
     }
 
@@ -74,6 +74,6 @@ mod tests {
 
     #[test]
     fn is_put_back_as_a_checkpoint_has_it() {
-        assert_eq!(Retained::restore(5, &[(7, 70)]).notes(), (5, vec![(7, 70)]));
+        assert_eq!(Retained::recover(5, &[(7, 70)]).notes(), (5, vec![(7, 70)]));
     }
 }

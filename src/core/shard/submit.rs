@@ -211,7 +211,7 @@ impl Intake {
             }
             newest = Moment::of(Wall(at), ahead);
             let (print, address) = (KeyPrint { key, content }, Address::from_packed(address));
-            self.keys.restore(print, TenantId(tenant), address, newest);
+            self.keys.recover(print, TenantId(tenant), address, newest);
         }
         self.key_commits.push_back((commit, newest.steady_ms));
     }

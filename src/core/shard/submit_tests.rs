@@ -72,11 +72,11 @@ fn a_small_request_does_not_wait_behind_large_ones() {
 #[test]
 fn frames_that_waited_are_admitted_a_quarter_of_a_turn_at_once() {
     admitted_in_quarters(&Frame { heads: vec![head(); TURN_MESSAGES_MAX / 4], ..Frame::default() });
-    let (messages, octets) = (TURN_BYTES_MAX / 4 / 32_768, 32_768);
-    let large = |at: usize| Head { content_at: (at * octets) as u32, content_len: octets as u32, ..head() };
+    let (messages, bytes) = (TURN_BYTES_MAX / 4 / 32_768, 32_768);
+    let large = |at: usize| Head { content_at: (at * bytes) as u32, content_len: bytes as u32, ..head() };
     admitted_in_quarters(&Frame {
         heads: (0..messages).map(large).collect(),
-        arena: vec![0; messages * octets],
+        arena: vec![0; messages * bytes],
         ..Frame::default()
     });
 }

@@ -329,8 +329,8 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     bench.settle();
     assert_eq!(bench.left(), [kept.address()]);
     let quarantined = bench.answerer.take_quarantined();
-    let [Quarantined { segment, why, octets }] = &quarantined[..] else { panic!("{quarantined:?}") };
-    assert_eq!((*segment, octets.as_deref()), (lost.address().segment(), Some(&b"no segment"[..])));
+    let [Quarantined { segment, why, bytes }] = &quarantined[..] else { panic!("{quarantined:?}") };
+    assert_eq!((*segment, bytes.as_deref()), (lost.address().segment(), Some(&b"no segment"[..])));
     assert!(why.contains("segment: shorter than its header"), "{why}");
     assert_eq!(bench.shard().status().counters.finals[5], 1, "it is dead");
     // A client that asks for it is told that it cannot be read; pages of records leave it out.

@@ -1,7 +1,7 @@
 //! Which part a receipt is about: ids and numbers as carriers write them. No receipt may settle another message.
 
 use crate::model::{Content, Frame, SenderId};
-use stentor_smpp::receipt_id::{Dialect, IdForm};
+use stentor_smpp::receipt_id::{Dialect, IdRelation};
 
 use super::receipts::{CARL, event_of, world_keeping};
 use super::*;
@@ -108,7 +108,7 @@ const ANNAS: [(&str, &str, Fits); 16] = [
 ];
 
 /// Id in the response, id in the receipt, the configured form of ids, and whether the id alone proves the part if no number does.
-const IDS: [(&str, &str, Option<IdForm>, bool); 14] = [
+const IDS: [(&str, &str, Option<IdRelation>, bool); 14] = [
     ("12345", "12345", None, true),
     ("12345", "0000012345", None, true),
     ("0012345", "12345", None, true),
@@ -117,10 +117,10 @@ const IDS: [(&str, &str, Option<IdForm>, bool); 14] = [
     ("16FD2706-8BAF-433B-82EB-8C7FADA847DA", "16fd2706-8baf-433b-82eb-8c7fada847da", None, true),
     ("3039", "12345", None, false),
     ("12345", "3039", None, false),
-    ("3039", "12345", Some(IdForm::DecimalToHex), true),
-    ("12345", "3039", Some(IdForm::HexToDecimal), true),
-    ("12345", "12345", Some(IdForm::Same), true),
-    ("order-7", "ORDER-7", Some(IdForm::DecimalToHex), true),
+    ("3039", "12345", Some(IdRelation::DecimalToHex), true),
+    ("12345", "3039", Some(IdRelation::HexToDecimal), true),
+    ("12345", "12345", Some(IdRelation::Same), true),
+    ("order-7", "ORDER-7", Some(IdRelation::DecimalToHex), true),
     ("730100000000000000012345", "730100000000000000012345", None, true),
     ("0x3039", "3039", None, true),
 ];
@@ -165,7 +165,7 @@ fn each_dialect_finds_its_own_message_and_no_other() {
 fn ids_that_look_like_others_are_not_mixed_up() {
     for (told, names_number) in [(true, true), (true, false), (false, true)] {
         let mut world = world_keeping(1_000);
-        world.told(if told { Dialect::told(IdForm::DecimalToHex) } else { Dialect::default() }, false);
+        world.told(if told { Dialect::told(IdRelation::DecimalToHex) } else { Dialect::default() }, false);
         let number = |at: usize| format!("49151123400{at:02}");
         let ids: Vec<_> = (1..=40).map(|at| world.taken_from(SENDER, &number(at), &format!("{at:x}"))).collect();
         for at in 1..=40 {

@@ -303,10 +303,10 @@ impl Oracle {
 /// The form in which a code is shown: empty if it consists of zeros; else its first eight bytes, with unprintable ones
 /// as a question mark.
 fn shown(code: &[u8]) -> String {
-    if code.iter().all(|octet| *octet == b'0') {
+    if code.iter().all(|byte| *byte == b'0') {
         return String::new();
     }
-    let seen = |octet: &u8| if (0x20..0x7F).contains(octet) { char::from(*octet) } else { '?' };
+    let seen = |byte: &u8| if (0x20..0x7F).contains(byte) { char::from(*byte) } else { '?' };
     code.iter().take(8).map(seen).collect()
 }
 

@@ -80,7 +80,7 @@ pub struct ReceiptPlan {
 
 /// Everything that one submit causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Reaction {
     /// What is answered.
     pub reply: Reply,
     /// Microseconds from the submit to the reply (or to the disconnect).
@@ -90,7 +90,7 @@ pub struct Answer {
     receipts: [Option<ReceiptPlan>; RECEIPTS_MAX],
 }
 
-impl Answer {
+impl Reaction {
     /// The receipts to come, in the order in which they were planned (not by time).
     pub fn receipts(&self) -> impl Iterator<Item = &ReceiptPlan> {
         self.receipts.iter().flatten()
@@ -174,13 +174,13 @@ impl FakeCarrier {
     }
 
     /// Decides the answer and the receipts of one submit. `now` is used for `rate_max` alone and must not run backwards.
-    pub fn handle_submit(&mut self, submit: &SubmitSeen<'_>, now: Mono) -> Answer {
+    pub fn handle_submit(&mut self, submit: &SubmitSeen<'_>, now: Mono) -> Reaction {
         let reply_after_us = self.draw_delay(self.behaviour.response_delay);
         if self.is_over_rate(now) {
-            return Answer::refused(Reply::Refuse(self.behaviour.throttled_status), reply_after_us);
+            return Reaction::refused(Reply::Refuse(self.behaviour.throttled_status), reply_after_us);
         }
         if !submit.recipient.is_empty() && self.behaviour.hangs_up_on.as_bytes() == submit.recipient {
-            return Answer::refused(Reply::Disconnect, reply_after_us);
+            return Reaction::refused(Reply::Disconnect, reply_after_us);
         }
         let magic = if self.behaviour.magic { Magic::of(submit.recipient) } else { None };
         let decision = match magic {
@@ -188,7 +188,7 @@ impl FakeCarrier {
             None => self.decide_by_chance(),
         };
         match decision {
-            Decision::Refuse(reply) => Answer::refused(reply, reply_after_us),
+            Decision::Refuse(reply) => Reaction::refused(reply, reply_after_us),
             Decision::Take(course) => {
                 self.note_taken(now);
                 self.take(course, submit, reply_after_us, magic.is_some())
@@ -289,9 +289,9 @@ impl FakeCarrier {
         }
     }
 
-    fn take(&mut self, course: Course, submit: &SubmitSeen<'_>, reply_after_us: u64, magic: bool) -> Answer {
+    fn take(&mut self, course: Course, submit: &SubmitSeen<'_>, reply_after_us: u64, magic: bool) -> Reaction {
         let id = self.issue(submit.recipient);
-        let mut answer = Answer {
+        let mut answer = Reaction {
             reply: match course.reply {
                 CourseReply::Told => Reply::Accept(id),
                 CourseReply::Silent => Reply::Silence,
@@ -326,7 +326,7 @@ impl FakeCarrier {
         IssuedId(id)
     }
 
-    fn plan_receipts(&mut self, answer: &mut Answer, id: IssuedId, course: Course, magic: bool) {
+    fn plan_receipts(&mut self, answer: &mut Reaction, id: IssuedId, course: Course, magic: bool) {
         let way = if self.roll(self.behaviour.receipt_elsewhere_ppm) { Way::Elsewhere } else { Way::Same };
         // Unless the receipt must come first, it is never sent before the response: a random delay alone must not reorder them.
         let mut after_us = self.draw_delay(self.behaviour.receipt_delay).max(answer.reply_after_us);
@@ -360,8 +360,8 @@ impl FakeCarrier {
     /// Counts this try of the message; gives its number, from 1.
     fn count_try(&mut self, submit: &SubmitSeen<'_>) -> u8 {
         let mut print = 0xCBF2_9CE4_8422_2325_u64;
-        for octet in submit.recipient.iter().chain(submit.user_data) {
-            print = (print ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01B3);
+        for byte in submit.recipient.iter().chain(submit.user_data) {
+            print = (print ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
         }
         if !self.tries.contains_key(&print) {
             self.tries_order.push_back(print);

@@ -198,7 +198,7 @@ impl Clients {
         };
         let scope = number | u64::from(tenant.0) << 56;
         let key = chance.chance(plan.keyed_ppm).then(|| self.key(scope, plan.shard.key_window_ms, stage));
-        let print = key.map(|key| (key, content.iter().fold(7, |hash, octet| mix(hash ^ u64::from(*octet)))));
+        let print = key.map(|key| (key, content.iter().fold(7, |hash, byte| mix(hash ^ u64::from(*byte)))));
         Intent { shard: self.map.shard_of(number), head, content, key: print }
     }
 

@@ -29,8 +29,8 @@ const SETTINGS: u64 = 5;
 
 /// Small, so that every table is full at times.
 const fn bounds() -> Bounds {
-    let kinds = [Bound { entries: 12, octets: 80 }; Kind::COUNT];
-    Bounds { kinds, all: Bound { entries: 40, octets: 280 } }
+    let kinds = [Bound { entries: 12, bytes: 80 }; Kind::COUNT];
+    Bounds { kinds, all: Bound { entries: 40, bytes: 280 } }
 }
 
 /// The daemon's control in one life of the process.

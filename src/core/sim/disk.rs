@@ -142,7 +142,7 @@ impl Disk {
     }
 
     /// Bytes of all stored data.
-    pub fn octets(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.store.disk_bytes()
     }
 
@@ -195,7 +195,7 @@ impl Disk {
         }
         for op in &ops {
             let (Op::Put { key, .. } | Op::Delete { key, .. }) = op;
-            stage.trace.octets(key);
+            stage.trace.bytes(key);
         }
         let registration = |op: &Op| match op {
             Op::Put { space: Space::Meta, key, .. } => run::parse_registration_key(key),

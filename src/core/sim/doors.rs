@@ -71,7 +71,7 @@ impl Doors {
             };
             let print = self.printer.of(&draft, owner, meant.head.to, (None, 0), &mut room);
             let target = Target { shard, route: intent.head.route, print };
-            let outlook = || Outlook { messages: messages.len(), octets: 256 };
+            let outlook = || Outlook { messages: messages.len(), bytes: 256 };
             if intake.take(&meant, target, now, outlook).is_err() {
                 break;
             }

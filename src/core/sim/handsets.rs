@@ -204,14 +204,14 @@ impl HandsetsSeen {
     pub fn judge(&self, stores: &[MemoryReader], options: &ShardOptions, tally: &mut Tally) -> Result<(), String> {
         let mut kept = Kept::default();
         for store in stores {
-            for octets in values(store, Space::Handset) {
-                let record: HandsetRecord = decode(&octets).map_err(|error| error.to_string())?;
+            for bytes in values(store, Space::Handset) {
+                let record: HandsetRecord = decode(&bytes).map_err(|error| error.to_string())?;
                 self.judge_record(&record, &mut kept).map_err(|why| format!("{why}: {record:?}"))?;
                 tally.add_many(Count::HandsetsJoined, u64::from(record.parts > 1 && record.missing.is_empty()));
                 tally.add_many(Count::HandsetsGivenUp, u64::from(!record.missing.is_empty()));
             }
-            for octets in values(store, Space::Joining) {
-                match decode(&octets).map_err(|error| error.to_string())? {
+            for bytes in values(store, Space::Joining) {
+                match decode(&bytes).map_err(|error| error.to_string())? {
                     JoiningRecord::Part(part) => self.judge_part(&part, &mut kept)?,
                     JoiningRecord::Told { .. } => {}
                 }

@@ -103,9 +103,9 @@ impl Network {
     }
 
     /// The link hands bytes to its socket.
-    pub fn write(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
+    pub fn write(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open) else { return };
-        conn.pending.extend_from_slice(octets);
+        conn.pending.extend_from_slice(bytes);
         conn.schedule_accept(id, plan, stage);
     }
 
@@ -115,8 +115,8 @@ impl Network {
         conn.accepting = false;
         let whole = conn.pending.len();
         let partly = whole > 1 && plan.socket.slow_ppm > 0 && stage.fault(200_000);
-        let octets = if partly { stage.chance.between(1, whole as u64 - 1) as usize } else { whole };
-        let taken: Vec<u8> = conn.pending.drain(..octets).collect();
+        let bytes = if partly { stage.chance.between(1, whole as u64 - 1) as usize } else { whole };
+        let taken: Vec<u8> = conn.pending.drain(..bytes).collect();
         conn.send_up(id, &taken, plan, stage);
         if !conn.pending.is_empty() {
             stage.tally.add(Count::SocketsSlow);
@@ -126,9 +126,9 @@ impl Network {
     }
 
     /// The carrier sends bytes; they arrive in pieces.
-    pub fn send_down(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
+    pub fn send_down(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open && !conn.down_cut) else { return };
-        let mut rest = octets;
+        let mut rest = bytes;
         while !rest.is_empty() {
             let cut = if stage.chance.chance(300_000) {
                 stage.chance.between(1, rest.len() as u64) as usize
@@ -143,11 +143,11 @@ impl Network {
     }
 
     /// Bytes have arrived at the link's side.
-    pub fn hear(&mut self, id: ConnId, octets: &[u8]) -> Incoming {
+    pub fn hear(&mut self, id: ConnId, bytes: &[u8]) -> Incoming {
         match self.conns.get_mut(&id) {
             Some(conn) if conn.link_open && !conn.down_cut && !conn.read_paused => Incoming::Read,
             Some(conn) if conn.link_open && !conn.down_cut => {
-                conn.unread.extend_from_slice(octets);
+                conn.unread.extend_from_slice(bytes);
                 Incoming::Kept
             }
             Some(_) | None => Incoming::Kept,
@@ -159,8 +159,8 @@ impl Network {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.read_paused = paused;
         if !paused && !conn.unread.is_empty() {
-            let octets = std::mem::take(&mut conn.unread);
-            stage.agenda.after(0, Happening::Inside(conn.life, Inside::Hears(id, octets)));
+            let bytes = std::mem::take(&mut conn.unread);
+            stage.agenda.after(0, Happening::Inside(conn.life, Inside::Hears(id, bytes)));
         }
     }
 
@@ -252,8 +252,8 @@ impl Network {
     fn tear(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.pending.is_empty()) else { return Vec::new() };
         stage.tally.add(Count::Torn);
-        let octets = stage.chance.between(0, conn.pending.len() as u64) as usize;
-        let left: Vec<u8> = conn.pending.drain(..octets).collect();
+        let bytes = stage.chance.between(0, conn.pending.len() as u64) as usize;
+        let left: Vec<u8> = conn.pending.drain(..bytes).collect();
         conn.pending.clear();
         conn.send_up(id, &left, plan, stage);
         left
@@ -276,12 +276,12 @@ impl Conn {
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::SocketTakes(id)));
     }
 
-    fn send_up(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
-        if octets.is_empty() || self.up_cut {
+    fn send_up(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, stage: &mut Stage) {
+        if bytes.is_empty() || self.up_cut {
             return;
         }
         let arrival = self.up.arrival(stage.now_ns() + plan.network.draw(&mut stage.chance));
-        stage.agenda.at(arrival, Happening::CarrierHears(id, octets.to_vec()));
+        stage.agenda.at(arrival, Happening::CarrierHears(id, bytes.to_vec()));
     }
 
     fn end_up(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) {

@@ -65,7 +65,7 @@ impl Operator {
         note!(stage, "a backup of {mark:?}");
         stage.tally.add(Count::Backups);
         match written(stores, control, plan, mark.0) {
-            Ok(octets) => self.backup = Some((octets, stage.oracle.mark())),
+            Ok(bytes) => self.backup = Some((bytes, stage.oracle.mark())),
             Err(what) => stage.oracle.break_at(Invariant::StoreSound, format!("a backup: {what}")),
         }
     }
@@ -73,14 +73,14 @@ impl Operator {
     /// The contents of all disks after a restore of the last backup.
     /// `newest`: the newest connection ever opened.
     pub fn restore(&mut self, newest: ConnId, plan: &Plan, stage: &mut Stage) -> Option<Platters> {
-        let (octets, mark) = self.backup.as_ref()?;
+        let (bytes, mark) = self.backup.as_ref()?;
         let unsent = *pick(&mut stage.chance, &[DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Drop]);
         let unsent = if stage.chance.chance(500_000) { DoubtPolicy::Hold } else { unsent };
         note!(stage, "a restore; what was unsent: {unsent:?}");
         stage.tally.add(Count::Restores);
         stage.oracle.restored(mark, newest, unsent);
         let told = if stage.is_mutant(Mutant::SendRestored) { DoubtPolicy::Resend } else { unsent };
-        let (stores, mut control) = match read(octets, plan, stage.wall().0, told) {
+        let (stores, mut control) = match read(bytes, plan, stage.wall().0, told) {
             Ok(stores) => stores,
             Err(what) => {
                 stage.oracle.break_at(Invariant::StoreSound, format!("a restore: {what}"));
@@ -143,7 +143,7 @@ fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -
     let mut tables = Vec::new();
     for (shard, store) in stores.iter().enumerate() {
         let found = store.get(Space::Meta, &Key::Checkpoint.bytes()).map_err(told)?;
-        let checkpoint = found.map(|octets| decode(&octets)).transpose().map_err(|error| error.to_string())?;
+        let checkpoint = found.map(|bytes| decode(&bytes)).transpose().map_err(|error| error.to_string())?;
         let extent = Extent::of(checkpoint.unwrap_or_default());
         let newest = store.last(Space::Event, &LAST_KEY).map_err(told)?;
         commits.push(extent.last_commit(newest.and_then(|(key, _)| Key::number(&key))).0);
@@ -164,9 +164,9 @@ fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -
     tables.push((CONTROL, Table::Space(Space::Meta), vec![control.stored_version()]));
     let (node, shards) = (plan.shard.node.0, u16::from(plan.shards));
     let manifest = Manifest { stentor: "simulated".to_owned(), node, shards, created: 0, mark, commits };
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut write = || -> std::io::Result<u64> {
-        let mut out = BackupWriter::begin(&mut octets, &manifest)?;
+        let mut out = BackupWriter::begin(&mut bytes, &manifest)?;
         for (store, table, entries) in &tables {
             out.table(*store, *table)?;
             entries.iter().try_for_each(|(key, value)| out.entry(key, value))?;
@@ -174,7 +174,7 @@ fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -
         out.finish()
     };
     write().map_err(|error| error.to_string())?;
-    Ok(octets)
+    Ok(bytes)
 }
 
 fn registered(store: &MemoryReader) -> Result<Vec<RunId>, StoreError> {
@@ -197,12 +197,12 @@ fn entries(
 
 /// Reads a backup into the stores of shards and of control.
 fn read(
-    octets: &[u8],
+    bytes: &[u8],
     plan: &Plan,
     now_ms: u64,
     unsent: DoubtPolicy,
 ) -> Result<(Vec<MemoryStore>, MemoryStore), String> {
-    let mut reader = BackupReader::open(octets).map_err(|error| error.to_string())?;
+    let mut reader = BackupReader::open(bytes).map_err(|error| error.to_string())?;
     let Manifest { shards, mark, commits, .. } = reader.manifest().clone();
     let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); usize::from(shards)];
     let mut of_control = Vec::new();

@@ -5,7 +5,7 @@ use stentor_smpp::pdu::ShortMessage;
 use stentor_smpp::tlv::TlvTag;
 
 /// Length of `m000123 `, which is repeated to fill the body.
-const TOKEN_OCTETS: usize = 8;
+const TOKEN_BYTES: usize = 8;
 
 /// A part as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,9 +23,9 @@ pub struct PartSeen {
 pub fn body(message: u32, characters: usize, ucs2: bool) -> String {
     let token = format!("m{message:06} ");
     let (single, each) = if ucs2 { (70, [66, 67]) } else { (160, [152, 153]) };
-    let mut tokens = (characters / TOKEN_OCTETS).max(1);
-    let length = |tokens: usize| tokens * TOKEN_OCTETS + usize::from(ucs2);
-    let short_end = |tokens| each.iter().any(|each| (1..=2 * TOKEN_OCTETS).contains(&(length(tokens) % each)));
+    let mut tokens = (characters / TOKEN_BYTES).max(1);
+    let length = |tokens: usize| tokens * TOKEN_BYTES + usize::from(ucs2);
+    let short_end = |tokens| each.iter().any(|each| (1..=2 * TOKEN_BYTES).contains(&(length(tokens) % each)));
     while length(tokens) > single && short_end(tokens) {
         tokens += 1;
     }
@@ -41,8 +41,8 @@ impl PartSeen {
     pub fn of(message: &ShortMessage<'_>) -> Self {
         let user_data = message.user_data();
         let has_header = message.esm_class.0 & 0x40 != 0;
-        let header_octets = if has_header { user_data.first().map_or(0, |length| usize::from(*length) + 1) } else { 0 };
-        let (header, text) = user_data.split_at(header_octets.min(user_data.len()));
+        let header_bytes = if has_header { user_data.first().map_or(0, |length| usize::from(*length) + 1) } else { 0 };
+        let (header, text) = user_data.split_at(header_bytes.min(user_data.len()));
         let (part, parts) = by_header(header).or_else(|| by_parameters(message)).unwrap_or((1, 1));
         let wide = message.data_coding & 0x0C == 0x08;
         let text: Vec<u8> =
@@ -52,7 +52,7 @@ impl PartSeen {
 
     /// The number of the first whole token.
     pub fn number_in(text: &[u8]) -> Option<u32> {
-        text.windows(TOKEN_OCTETS).find_map(|window| match window {
+        text.windows(TOKEN_BYTES).find_map(|window| match window {
             [b'm', digits @ .., b' '] => std::str::from_utf8(digits).ok()?.parse().ok(),
             [..] => None,
         })

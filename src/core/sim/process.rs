@@ -159,7 +159,7 @@ impl Process {
 
     /// Bytes on all disks, and how much the nodes remember: the length of their debug output, which contains every field.
     pub fn size(&self) -> (u64, u64) {
-        let disk = self.disks.iter().map(Disk::octets).sum();
+        let disk = self.disks.iter().map(Disk::bytes).sum();
         (disk, self.seats.iter().map(|seat| described(&seat.node)).sum())
     }
 
@@ -197,7 +197,7 @@ impl Process {
                 }
             }
             Inside::SocketTakes(id) => self.socket_takes(id, plan, net, stage),
-            Inside::Hears(id, octets) => self.hears(id, &octets, plan, net, stage),
+            Inside::Hears(id, bytes) => self.hears(id, &bytes, plan, net, stage),
             Inside::Loses(id, reason) => self.loses(id, reason, plan, net, stage),
             Inside::DrainOver => self.drain_over(plan, stage),
         }
@@ -346,11 +346,11 @@ impl Process {
                 stage.agenda.after(delay, Happening::Inside(self.life, outcome));
             }
             (Wanted::Transmit, _) => {
-                let mut octets = Vec::new();
-                if node.take_transmit(wires.place, bind, &mut octets)
+                let mut bytes = Vec::new();
+                if node.take_transmit(wires.place, bind, &mut bytes)
                     && let Some(id) = conn
                 {
-                    net.write(id, &octets, plan, stage);
+                    net.write(id, &bytes, plan, stage);
                 }
             }
             (Wanted::Close, Some(id)) => {
@@ -403,8 +403,8 @@ impl Process {
         self.turn(core, plan, net, stage);
     }
 
-    fn hears(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
-        let mut rest = octets;
+    fn hears(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let mut rest = bytes;
         while let Some((at, bind)) = net.get(id).map(|conn| (conn.link, conn.bind)).filter(|_| !rest.is_empty())
             && net.hear(id, rest) == Incoming::Read
         {

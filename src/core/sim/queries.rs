@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stentor_smpp::pdu::QuerySmResp;
-use stentor_smpp::time_format::{SmppTime, TIME_OCTETS};
+use stentor_smpp::time_format::{SmppTime, TIME_BYTES};
 
 use super::agenda::MS;
 use super::carrier::{Fate, IssuedId};
@@ -50,7 +50,7 @@ impl End {
     }
 
     /// The answer to a query; `date` is filled if the message has reached its end.
-    pub fn answer<'a>(&self, now_ns: u64, id: &'a [u8], date: &'a mut [u8; TIME_OCTETS]) -> QuerySmResp<'a> {
+    pub fn answer<'a>(&self, now_ns: u64, id: &'a [u8], date: &'a mut [u8; TIME_BYTES]) -> QuerySmResp<'a> {
         let fate = self.fate_at(now_ns);
         let written = SmppTime::Absolute { unix_ms: START_MS + (self.at_ns / MS) as i64 }.write();
         let final_date: &[u8] = match written {
@@ -61,6 +61,6 @@ impl End {
             Ok(_) | Err(_) => &[],
         };
         let error_code = if matches!(fate, Fate::Enroute | Fate::Delivered) { 0 } else { 27 };
-        QuerySmResp { message_id: id, final_date, message_state: fate.state_octet(), error_code }
+        QuerySmResp { message_id: id, final_date, message_state: fate.state_byte(), error_code }
     }
 }

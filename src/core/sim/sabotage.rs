@@ -146,8 +146,8 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
 /// A restored store continues with the segment numbers at which its backup ends.
 pub fn close_gap(store: &mut MemoryStore) {
     let found = |key: Key| store.reader().get(Space::Meta, &key.bytes()).ok().flatten();
-    let restored = found(Key::Restored).and_then(|octets| decode::<RestoredRecord>(&octets).ok());
-    let checkpoint = found(Key::Checkpoint).and_then(|octets| decode::<CheckpointRecord>(&octets).ok());
+    let restored = found(Key::Restored).and_then(|bytes| decode::<RestoredRecord>(&bytes).ok());
+    let checkpoint = found(Key::Checkpoint).and_then(|bytes| decode::<CheckpointRecord>(&bytes).ok());
     let (Some(mut restored), Some(mut checkpoint)) = (restored, checkpoint) else { return };
     let Some((unused, _)) = restored.gaps.pop() else { return };
     (restored.below, checkpoint.next_segment) = (unused, unused);

@@ -9,12 +9,12 @@ use stentor_smpp::encode::encode;
 use stentor_smpp::pdu::{Address, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
 use stentor_smpp::session::{Event, Options as SessionOptions, SendError, Session};
 use stentor_smpp::status::CommandStatus;
-use stentor_smpp::time_format::TIME_OCTETS;
+use stentor_smpp::time_format::TIME_BYTES;
 use stentor_smpp::tlv::Tlvs;
 
 use super::agenda::{MS, SECOND, US};
 use super::carrier::{
-    Answer, Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, ReceiptPlan, Reply, SubmitSeen, Way,
+    Behaviour, FakeCarrier, Fate, IssuedId, Reaction, ReceiptBody, ReceiptPlan, Reply, SubmitSeen, Way,
 };
 use super::handsets::{self, PartSent};
 use super::happening::{ConnId, Happening};
@@ -136,7 +136,7 @@ impl Carriers {
     }
 
     /// Bytes arrive.
-    pub fn hears(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    pub fn hears(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
         if !net.carrier_reads(id) {
             return;
         }
@@ -152,7 +152,7 @@ impl Carriers {
             let window = plan.carriers[carrier].window;
             vacant.insert(Seat { carrier, session, unanswered: 0, window, wake_at: None });
         }
-        self.run(id, octets, plan, net, stage);
+        self.run(id, bytes, plan, net, stage);
     }
 
     /// The connection's other side has ended it.
@@ -173,9 +173,9 @@ impl Carriers {
         self.run(id, &[], plan, net, stage);
     }
 
-    fn run(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    fn run(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(mut seat) = self.seats.remove(&id) else { return };
-        let mut input = octets;
+        let mut input = bytes;
         let mut over = false;
         while let Some(event) = seat.session.poll_event(&mut input, stage.now_ns()) {
             match event {
@@ -298,7 +298,7 @@ impl Carriers {
     }
 
     /// Plans what queries about a submit will be answered.
-    fn plan_answers(&mut self, carrier: usize, answer: &Answer, message: &ShortMessage<'_>, stage: &mut Stage) {
+    fn plan_answers(&mut self, carrier: usize, answer: &Reaction, message: &ShortMessage<'_>, stage: &mut Stage) {
         let is_end = |receipt: &&ReceiptPlan| Some(receipt.id) == answer.taken && receipt.fate != Fate::Enroute;
         let Some(taken) = answer.taken else { return };
         // A message without a wanted receipt has an end, too: a link that got no answer in time may query it.
@@ -319,7 +319,7 @@ impl Carriers {
         let is_dumb = stage.fault(plan.carriers[carrier].answer_late_ppm);
         let is_lost = stage.fault(plan.carriers[carrier].answer_twice_ppm);
         let found = self.known.find(carrier, id, sender).filter(|_| !is_lost);
-        let mut date = [0; TIME_OCTETS];
+        let mut date = [0; TIME_BYTES];
         let (status, told) = match found {
             Some(end) => (CommandStatus::ROK, end.answer(now_ns, id, &mut date)),
             None => (CommandStatus::RQUERYFAIL, QuerySmResp::default()),
@@ -340,7 +340,7 @@ impl Carriers {
         &mut self,
         id: ConnId,
         carrier: usize,
-        answer: &Answer,
+        answer: &Reaction,
         message: &ShortMessage<'_>,
         stage: &mut Stage,
     ) {
@@ -442,10 +442,10 @@ impl Carriers {
             let _ = seat.session.answer_submit(due.sequence, status, &text);
             return flush(id, seat, plan, net, stage);
         }
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let answer = Pdu::SubmitSmResp(MessageResp { message_id: &text, ..MessageResp::default() });
-        if seat.session.bound().is_some() && encode(&mut octets, due.sequence, status, &answer).is_ok() {
-            net.send_down(id, &octets, plan, stage);
+        if seat.session.bound().is_some() && encode(&mut bytes, due.sequence, status, &answer).is_ok() {
+            net.send_down(id, &bytes, plan, stage);
         }
     }
 
@@ -573,10 +573,10 @@ impl Carriers {
 
 /// Sends a session's output, and sets its timer.
 fn flush(id: ConnId, seat: &mut Seat, plan: &Plan, net: &mut Network, stage: &mut Stage) {
-    let mut octets = Vec::new();
-    if seat.session.poll_transmit(&mut octets) {
-        seat.session.handle_written(octets.len());
-        net.send_down(id, &octets, plan, stage);
+    let mut bytes = Vec::new();
+    if seat.session.poll_transmit(&mut bytes) {
+        seat.session.handle_written(bytes.len());
+        net.send_down(id, &bytes, plan, stage);
     }
     if let Some(wanted) = seat.session.poll_timeout()
         && seat.wake_at.is_none_or(|known| known > wanted)

@@ -1,6 +1,6 @@
 //! How a carrier of the simulated world writes the numbers in its receipts, and what the configuration says about its ids.
 
-use stentor_smpp::receipt_id::{Dialect, IdForm};
+use stentor_smpp::receipt_id::{Dialect, IdRelation};
 
 use super::carrier::{Behaviour, IdDialect};
 
@@ -75,9 +75,9 @@ impl Spelling {
     /// The configuration for a carrier that writes ids in this way.
     pub const fn dialect(self, ids: IdDialect) -> Dialect {
         match ids {
-            IdDialect::HexThenDecimal if self.is_told => Dialect::told(IdForm::DecimalToHex),
-            IdDialect::DecimalThenHex if self.is_told => Dialect::told(IdForm::HexToDecimal),
-            _ if self.is_told => Dialect::told(IdForm::Same),
+            IdDialect::HexThenDecimal if self.is_told => Dialect::told(IdRelation::DecimalToHex),
+            IdDialect::DecimalThenHex if self.is_told => Dialect::told(IdRelation::HexToDecimal),
+            _ if self.is_told => Dialect::told(IdRelation::Same),
             _ => Dialect::untold(),
         }
     }

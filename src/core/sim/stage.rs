@@ -136,10 +136,10 @@ impl Stage {
     }
 
     /// A socket accepted bytes: the parts that are now complete are judged.
-    pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8]) {
+    pub fn wrote(&mut self, id: ConnId, carrier: usize, bytes: &[u8]) {
         let at_ns = self.now_ns();
         self.wall_max = self.wall_max.max(self.wall());
-        for part in self.oracle.wire.wrote(id, carrier, octets, at_ns) {
+        for part in self.oracle.wire.wrote(id, carrier, bytes, at_ns) {
             note!(self, "{id:?} writes {part:?}");
             if self.oracle.outlives_retention(&part) {
                 self.tally.add(Count::Outlived);

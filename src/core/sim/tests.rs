@@ -187,7 +187,7 @@ fn sim_day_nothing_grows() {
     let report = run_day(seed, hours, &options).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{}", report.tally);
     for (at, hour) in report.measures.chunks(4).enumerate() {
-        println!("hour {}: octets on disk, length of what is remembered: {hour:?}", at + 1);
+        println!("hour {}: bytes on disk, length of what is remembered: {hour:?}", at + 1);
     }
     // The first two hours fill what retention keeps.
     let settled = &report.measures[8..];

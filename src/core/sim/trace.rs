@@ -34,7 +34,7 @@ impl Trace {
     /// Notes that something happened at `at_ns`.
     pub fn note(&mut self, at_ns: u64, what: fmt::Arguments<'_>) {
         self.notes += 1;
-        self.octets(&at_ns.to_le_bytes());
+        self.bytes(&at_ns.to_le_bytes());
         // Hashing cannot fail.
         let _ = Hashing(self).write_fmt(what);
         if self.lines_max > 0 {
@@ -46,9 +46,9 @@ impl Trace {
     }
 
     /// Notes bytes, of which only the hash is kept.
-    pub fn octets(&mut self, octets: &[u8]) {
-        for octet in octets {
-            self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(PRIME);
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
         }
     }
 
@@ -76,7 +76,7 @@ struct Hashing<'a>(&'a mut Trace);
 
 impl Write for Hashing<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.octets(text.as_bytes());
+        self.0.bytes(text.as_bytes());
         Ok(())
     }
 }

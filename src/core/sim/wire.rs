@@ -14,7 +14,7 @@ use super::part::PartSeen;
 /// `command_id` of submit_sm (SMPP 3.4 §5.1.2.1).
 const SUBMIT_SM: u32 = 0x0000_0004;
 
-const PDU_OCTETS_MAX: usize = 65_536;
+const PDU_BYTES_MAX: usize = 65_536;
 
 /// How long after a reload parts that were taken under an older contract may still come out of a slow socket; includes
 /// the second before.
@@ -86,13 +86,13 @@ impl Wire {
     }
 
     /// A socket accepted bytes at `at_ns`. Gives the parts that are now complete.
-    pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8], at_ns: u64) -> Vec<PartSeen> {
+    pub fn wrote(&mut self, id: ConnId, carrier: usize, bytes: &[u8], at_ns: u64) -> Vec<PartSeen> {
         let stream = self.streams.entry(id).or_default();
-        stream.extend_from_slice(octets);
+        stream.extend_from_slice(bytes);
         let mut parts = Vec::new();
         while let Some(length) = stream.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize) {
-            if !(16..=PDU_OCTETS_MAX).contains(&length) {
-                self.complaints.push(Complaint::Unreadable(format!("a PDU of {length} octets")));
+            if !(16..=PDU_BYTES_MAX).contains(&length) {
+                self.complaints.push(Complaint::Unreadable(format!("a PDU of {length} bytes")));
                 break;
             }
             if stream.len() < length {
@@ -179,7 +179,7 @@ impl Meter {
 }
 
 fn part_of(pdu: &[u8]) -> PartSeen {
-    let mut framer = Framer::new(PDU_OCTETS_MAX as u32);
+    let mut framer = Framer::new(PDU_BYTES_MAX as u32);
     let mut input = pdu;
     let Some(Ok(frame)) = framer.next_frame(&mut input) else { return PartSeen::default() };
     match decode(&frame).map(|decoded| decoded.pdu) {

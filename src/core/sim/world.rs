@@ -239,7 +239,7 @@ impl World {
                     }
                 }
             }
-            Happening::CarrierHears(id, octets) => self.carriers.hears(id, &octets, plan, net, stage),
+            Happening::CarrierHears(id, bytes) => self.carriers.hears(id, &bytes, plan, net, stage),
             Happening::CarrierLoses(id) => self.carriers.loses(id, plan, net, stage),
             Happening::CarrierWakes(id) => self.carriers.wakes(id, plan, net, stage),
             Happening::CarrierAnswers(id, number) => self.carriers.answer(id, number, plan, net, stage),

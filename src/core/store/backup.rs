@@ -236,7 +236,7 @@ impl fmt::Display for Broken {
             Self::Version(found) => {
                 write!(out, "the backup has format {found}, and this program knows only format {VERSION}")
             }
-            Self::CutOff(octets) => write!(out, "the backup is cut off after {octets} bytes"),
+            Self::CutOff(bytes) => write!(out, "the backup is cut off after {bytes} bytes"),
             Self::Damaged { block, at, what } => {
                 write!(out, "the backup is damaged in block {block} at byte {at}: {what}")
             }
@@ -288,7 +288,7 @@ pub struct BackupReader<R> {
     number: u32,
     entries: u64,
     /// Bytes of the keys and values read so far.
-    plain_octets: u64,
+    plain_bytes: u64,
     /// Position of the last entry: index of its store, its table, its key.
     last: Option<(usize, Table, Vec<u8>)>,
     /// Tables of the current store that are finished.
@@ -310,7 +310,7 @@ impl<R: Read> BackupReader<R> {
             at: 0,
             number: 0,
             entries: 0,
-            plain_octets: 0,
+            plain_bytes: 0,
             last: None,
             done: Vec::new(),
             is_through: false,
@@ -339,7 +339,7 @@ impl<R: Read> BackupReader<R> {
     }
 
     /// Bytes read so far.
-    pub const fn octets(&self) -> u64 {
+    pub const fn bytes(&self) -> u64 {
         self.at
     }
 
@@ -349,8 +349,8 @@ impl<R: Read> BackupReader<R> {
     }
 
     /// Bytes of the keys and values read so far.
-    pub const fn plain_octets(&self) -> u64 {
-        self.plain_octets
+    pub const fn plain_bytes(&self) -> u64 {
+        self.plain_bytes
     }
 
     /// The next entries; `None` at the end of a complete backup.
@@ -409,7 +409,7 @@ impl<R: Read> BackupReader<R> {
             last.extend_from_slice(key);
             rest = after;
             self.entries += 1;
-            self.plain_octets += (key.len() + value.len()) as u64;
+            self.plain_bytes += (key.len() + value.len()) as u64;
         }
         self.last = Some((place, table, last));
         Ok(Piece { store, table, plain, name_len })

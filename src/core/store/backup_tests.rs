@@ -27,19 +27,19 @@ fn tables() -> Vec<(u16, Table, Entries)> {
 }
 
 fn write(tables: &[(u16, Table, Entries)]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let mut writer = BackupWriter::begin(&mut octets, &manifest()).expect("begun");
+    let mut bytes = Vec::new();
+    let mut writer = BackupWriter::begin(&mut bytes, &manifest()).expect("begun");
     for (store, table, entries) in tables {
         writer.table(*store, *table).expect("a table");
         entries.iter().for_each(|(key, value)| writer.entry(key, value).expect("an entry"));
     }
     writer.finish().expect("finished");
-    octets
+    bytes
 }
 
-fn read(octets: &[u8]) -> Result<Vec<(u16, Table, Entries)>, String> {
+fn read(bytes: &[u8]) -> Result<Vec<(u16, Table, Entries)>, String> {
     let mut found: Vec<(u16, Table, Entries)> = Vec::new();
-    let mut reader = BackupReader::open(octets).map_err(|broken| broken.to_string())?;
+    let mut reader = BackupReader::open(bytes).map_err(|broken| broken.to_string())?;
     while let Some(piece) = reader.next_piece().map_err(|broken| broken.to_string())? {
         let entries = piece.entries().map(|(key, value)| entry(key, value));
         match found.last_mut().filter(|(store, table, _)| (*store, *table) == (piece.store, piece.table)) {
@@ -53,17 +53,17 @@ fn read(octets: &[u8]) -> Result<Vec<(u16, Table, Entries)>, String> {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let octets = write(&tables());
-    assert_eq!(BackupReader::open(&octets[..]).expect("a backup").manifest(), &manifest());
-    assert_eq!(read(&octets), Ok(tables()));
+    let bytes = write(&tables());
+    assert_eq!(BackupReader::open(&bytes[..]).expect("a backup").manifest(), &manifest());
+    assert_eq!(read(&bytes), Ok(tables()));
     assert_eq!(read(&write(&[])), Ok(Vec::new()), "a backup of nothing is one");
 }
 
 #[test]
 fn a_backup_that_is_cut_off_anywhere_is_refused() {
-    let octets = write(&tables());
-    for length in (0..octets.len()).step_by(7).chain([octets.len() - 1]) {
-        let refused = read(&octets[..length]).expect_err("refused");
+    let bytes = write(&tables());
+    for length in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
+        let refused = read(&bytes[..length]).expect_err("refused");
         let expected = if length == 0 { "not a Stentor backup" } else { "cut off" };
         assert!(refused.contains(expected), "{length}: {refused}");
     }
@@ -71,9 +71,9 @@ fn a_backup_that_is_cut_off_anywhere_is_refused() {
 
 #[test]
 fn no_flipped_bit_goes_unseen() {
-    let octets = write(&tables());
-    for at in 0..octets.len() {
-        let mut flipped = octets.clone();
+    let bytes = write(&tables());
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
         assert!(read(&flipped).is_err(), "byte {at}");
     }
@@ -109,11 +109,11 @@ fn strangers_and_other_versions_are_called_so() {
 }
 
 #[test]
-fn golden_octets_of_version_1() {
-    let octets = write(&[(0, Table::Space(Space::Event), vec![entry(b"kk", b"v")])]);
-    assert_eq!(octets[..12], *b"STENTORB\x01\0\0\0");
-    let at = octets.windows(4).position(|window| window == b"\x02\0\0\0").expect("a block of entries");
+fn golden_bytes_of_version_1() {
+    let bytes = write(&[(0, Table::Space(Space::Event), vec![entry(b"kk", b"v")])]);
+    assert_eq!(bytes[..12], *b"STENTORB\x01\0\0\0");
+    let at = bytes.windows(4).position(|window| window == b"\x02\0\0\0").expect("a block of entries");
     let expected = b"\x02\0\0\0\x01\0\0\0\x0c\0\0\0\x0c\0\0\0";
-    assert_eq!(octets[at..at + 16], *expected);
-    assert_eq!(octets[at + 24..at + 36], *b"\x02ev\x02\0\x01\0\0\0kkv");
+    assert_eq!(bytes[at..at + 16], *expected);
+    assert_eq!(bytes[at + 24..at + 36], *b"\x02ev\x02\0\x01\0\0\0kkv");
 }

@@ -14,14 +14,14 @@ use super::key::Key;
 use super::record::{AlarmNote, AttemptNote, CheckpointRecord, DoubtNote, ProgressNote, Record, decode};
 
 /// Size of a page, bytes, give or take one entry.
-const PAGE_OCTETS: usize = 64 << 10;
+const PAGE_BYTES: usize = 64 << 10;
 /// Bytes of an entry of each list.
-const OPEN_OCTETS: usize = 38;
-const DOUBT_OCTETS: usize = 59;
-const CANCELLED_OCTETS: usize = 12;
-const TRIED_OCTETS: usize = 10;
-const ONCE_OCTETS: usize = 24;
-const ALARM_OCTETS: usize = 21;
+const OPEN_BYTES: usize = 38;
+const DOUBT_BYTES: usize = 59;
+const CANCELLED_BYTES: usize = 12;
+const TRIED_BYTES: usize = 10;
+const ONCE_BYTES: usize = 24;
+const ALARM_BYTES: usize = 21;
 
 /// The state of a shard after a commit: what a checkpoint writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,13 +100,13 @@ impl Book {
     /// The whole book, in pages.
     pub fn pages(self) -> Vec<PageRecord> {
         let mut pages = Vec::new();
-        cut(self.open, &mut pages, PageRecord::Open, |_| OPEN_OCTETS);
-        cut(self.doubts, &mut pages, PageRecord::Doubts, |_| DOUBT_OCTETS);
-        cut(self.progress, &mut pages, PageRecord::Progress, ProgressNote::octets);
-        cut(self.cancelled, &mut pages, PageRecord::Cancelled, |_| CANCELLED_OCTETS);
-        cut(self.tried, &mut pages, PageRecord::Tried, |_| TRIED_OCTETS);
-        cut(self.once_in_doubt, &mut pages, PageRecord::OnceInDoubt, |_| ONCE_OCTETS);
-        cut(self.alarms, &mut pages, PageRecord::Alarms, |_| ALARM_OCTETS);
+        cut(self.open, &mut pages, PageRecord::Open, |_| OPEN_BYTES);
+        cut(self.doubts, &mut pages, PageRecord::Doubts, |_| DOUBT_BYTES);
+        cut(self.progress, &mut pages, PageRecord::Progress, ProgressNote::bytes);
+        cut(self.cancelled, &mut pages, PageRecord::Cancelled, |_| CANCELLED_BYTES);
+        cut(self.tried, &mut pages, PageRecord::Tried, |_| TRIED_BYTES);
+        cut(self.once_in_doubt, &mut pages, PageRecord::OnceInDoubt, |_| ONCE_BYTES);
+        cut(self.alarms, &mut pages, PageRecord::Alarms, |_| ALARM_BYTES);
         pages
     }
 
@@ -123,13 +123,13 @@ impl Book {
     }
 }
 
-/// Cuts a list into pages; `octets`: the bytes that an entry takes on disk.
-fn cut<T>(entries: Vec<T>, pages: &mut Vec<PageRecord>, page: fn(Vec<T>) -> PageRecord, octets: impl Fn(&T) -> usize) {
+/// Cuts a list into pages; `bytes`: the bytes that an entry takes on disk.
+fn cut<T>(entries: Vec<T>, pages: &mut Vec<PageRecord>, page: fn(Vec<T>) -> PageRecord, bytes: impl Fn(&T) -> usize) {
     let (mut begun, mut taken) = (Vec::new(), 0);
     for entry in entries {
-        taken += octets(&entry);
+        taken += bytes(&entry);
         begun.push(entry);
-        if taken >= PAGE_OCTETS {
+        if taken >= PAGE_BYTES {
             pages.push(page(std::mem::take(&mut begun)));
             taken = 0;
         }
@@ -227,7 +227,7 @@ mod tests {
             let book = book(entries);
             let pages = book.clone().pages();
             let largest = pages.iter().map(|page| encode(page).len()).max().unwrap_or(0);
-            assert!(largest <= PAGE_OCTETS + 1_000, "{largest} octets");
+            assert!(largest <= PAGE_BYTES + 1_000, "{largest} bytes");
             assert!(entries < 20_000 || pages.len() > 40, "{} pages", pages.len());
             assert_eq!(read(&kept(&pages).reader(), 7, pages.len() as u32), Ok(book));
         }
@@ -252,10 +252,10 @@ mod tests {
 
     #[test]
     fn entries_take_what_pages_are_cut_by() {
-        let octets = |entries| book(entries).pages().iter().map(|page| encode(page).len()).collect::<Vec<_>>();
-        let each: Vec<_> = octets(2).iter().zip(octets(1)).map(|(two, one)| two - one).collect();
-        let progress = ProgressNote { accepted: vec![1, 2], ..ProgressNote::default() }.octets();
-        let lists = [OPEN_OCTETS, DOUBT_OCTETS, progress, CANCELLED_OCTETS, TRIED_OCTETS, ONCE_OCTETS, ALARM_OCTETS];
+        let bytes = |entries| book(entries).pages().iter().map(|page| encode(page).len()).collect::<Vec<_>>();
+        let each: Vec<_> = bytes(2).iter().zip(bytes(1)).map(|(two, one)| two - one).collect();
+        let progress = ProgressNote { accepted: vec![1, 2], ..ProgressNote::default() }.bytes();
+        let lists = [OPEN_BYTES, DOUBT_BYTES, progress, CANCELLED_BYTES, TRIED_BYTES, ONCE_BYTES, ALARM_BYTES];
         assert_eq!(each, lists);
     }
 

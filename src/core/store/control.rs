@@ -132,7 +132,7 @@ pub struct FoundControl {
 pub fn recover<R: Reader>(reader: &R) -> Result<FoundControl, StoreError> {
     let damaged = |what: String| StoreError::Damaged(format!("control: {what}"));
     let key = Key::Control;
-    let record = reader.get(key.space(), &key.bytes())?.map(|octets| decode(&octets)).transpose();
+    let record = reader.get(key.space(), &key.bytes())?.map(|bytes| decode(&bytes)).transpose();
     let record: ControlRecord = record.map_err(|error| damaged(format!("its version: {error}")))?.unwrap_or_default();
     let (mut entries, mut failure) = (Vec::new(), None);
     reader.range(Space::Entry, &[0], &BEHIND_ALL, usize::MAX, &mut |key, value| {

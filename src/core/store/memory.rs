@@ -204,9 +204,9 @@ impl MemoryStore {
             disk.apply(ops);
         }
         if let Some(ops) = begun.next().filter(|_| remains.blocks != 0) {
-            let mut octets = tail::write(&ops);
-            tail::tear(&mut octets, remains.blocks);
-            let read = if remains.torn_counts { Some(tail::read_any(&octets)) } else { tail::read(&octets) };
+            let mut bytes = tail::write(&ops);
+            tail::tear(&mut bytes, remains.blocks);
+            let read = if remains.torn_counts { Some(tail::read_any(&bytes)) } else { tail::read(&bytes) };
             disk.apply(read.unwrap_or_default());
         }
         match remains.dropped {

@@ -31,16 +31,16 @@ pub(super) fn write(ops: &[Op]) -> Vec<u8> {
         body.extend_from_slice(key);
         body.extend_from_slice(value);
     }
-    let mut octets = Vec::with_capacity(HEAD + body.len());
-    octets.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    octets.extend_from_slice(&xxh3_64(&body).to_le_bytes());
-    octets.extend_from_slice(&body);
-    octets
+    let mut bytes = Vec::with_capacity(HEAD + body.len());
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&xxh3_64(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 /// Power is lost: blocks that did not reach the disk hold zeroes.
-pub(super) fn tear(octets: &mut [u8], there: Blocks) {
-    for (at, block) in octets.chunks_mut(BLOCK).enumerate() {
+pub(super) fn tear(bytes: &mut [u8], there: Blocks) {
+    for (at, block) in bytes.chunks_mut(BLOCK).enumerate() {
         if there & (1 << (at % 64)) == 0 {
             block.fill(0);
         }
@@ -48,16 +48,16 @@ pub(super) fn tear(octets: &mut [u8], there: Blocks) {
 }
 
 /// The batch, if all of it is there.
-pub(super) fn read(octets: &[u8]) -> Option<Vec<Op>> {
-    let length = u32::from_le_bytes(*octets.first_chunk()?) as usize;
-    let checksum = u64::from_le_bytes(*octets.get(4..)?.first_chunk()?);
-    let body = octets.get(HEAD..HEAD.checked_add(length)?)?;
+pub(super) fn read(bytes: &[u8]) -> Option<Vec<Op>> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let checksum = u64::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
+    let body = bytes.get(HEAD..HEAD.checked_add(length)?)?;
     (length > 0 && xxh3_64(body) == checksum).then(|| changes(body))
 }
 
 /// As many changes as can be read, ignoring the checksum: a start must never use these as a batch.
-pub(super) fn read_any(octets: &[u8]) -> Vec<Op> {
-    octets.get(HEAD..).map(changes).unwrap_or_default()
+pub(super) fn read_any(bytes: &[u8]) -> Vec<Op> {
+    bytes.get(HEAD..).map(changes).unwrap_or_default()
 }
 
 fn changes(body: &[u8]) -> Vec<Op> {
@@ -70,9 +70,9 @@ fn change(rest: &mut &[u8]) -> Option<Op> {
     let space = Space::ALL.into_iter().find(|known| *known as u8 == space)?;
     let length = |at: usize| Some(u32::from_le_bytes(*rest.get(at..)?.first_chunk()?) as usize);
     let (key, value) = (length(2)?, length(6)?);
-    let (octets, behind) = rest.get(10..)?.split_at_checked(key.checked_add(value)?)?;
+    let (bytes, behind) = rest.get(10..)?.split_at_checked(key.checked_add(value)?)?;
     *rest = behind;
-    let (key, value) = octets.split_at(key);
+    let (key, value) = bytes.split_at(key);
     match tag {
         PUT => Some(Op::Put { space, key: key.to_vec(), value: value.to_vec() }),
         DELETE => Some(Op::Delete { space, key: key.to_vec() }),

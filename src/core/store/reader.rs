@@ -34,9 +34,9 @@ pub use walk::{Step, Walk};
 /// A question to the store. `token` is returned with the answer.
 #[derive(Clone, Debug)]
 pub enum ReadRequest {
-    /// The next ready messages of a fifo: at least `messages` of them or `octets` bytes, if there are that many.
+    /// The next ready messages of a fifo: at least `messages` of them or `bytes` bytes, if there are that many.
     /// Segments before `first_segment` are settled and may be dropped.
-    Ready { name: FifoName, from: Position, messages: u32, octets: usize, first_segment: u64 },
+    Ready { name: FifoName, from: Position, messages: u32, bytes: usize, first_segment: u64 },
     /// The next entries of the delay queue.
     Due { era: Era, from: DuePosition, limit: usize },
     /// Messages by address, with their folded events and those since `events_from`.
@@ -131,7 +131,7 @@ pub struct Quarantined {
     /// What is wrong with it.
     pub why: String,
     /// Its bytes, if the store gave any.
-    pub octets: Option<Bytes>,
+    pub bytes: Option<Bytes>,
 }
 
 /// Answers questions; keeps the segments that it decoded last.
@@ -165,8 +165,8 @@ impl<R: Reader> Answerer<R> {
     /// Answers a question that takes a single step.
     fn answer_at_once(&mut self, request: ReadRequest) -> Found {
         let result = match &request {
-            ReadRequest::Ready { name, from, messages, octets, first_segment } => {
-                self.ready(*name, *from, (*messages, *octets), *first_segment)
+            ReadRequest::Ready { name, from, messages, bytes, first_segment } => {
+                self.ready(*name, *from, (*messages, *bytes), *first_segment)
             }
             ReadRequest::Due { era, from, limit } => self.due(*era, *from, *limit),
             ReadRequest::Fold { from, snapshot, retention, now, readers } => {
@@ -219,9 +219,9 @@ impl<R: Reader> Answerer<R> {
         Ok(segment)
     }
 
-    fn quarantine(&mut self, segment: u64, error: StoreError, octets: Option<Bytes>) -> StoreError {
+    fn quarantine(&mut self, segment: u64, error: StoreError, bytes: Option<Bytes>) -> StoreError {
         if matches!(error, StoreError::Damaged(_)) && self.damaged.insert(segment) {
-            self.quarantined.push(Quarantined { segment, why: error.to_string(), octets });
+            self.quarantined.push(Quarantined { segment, why: error.to_string(), bytes });
         }
         error
     }
@@ -244,7 +244,7 @@ impl<R: Reader> Answerer<R> {
         &mut self,
         name: FifoName,
         from: Position,
-        (messages, octets): (u32, usize),
+        (messages, bytes): (u32, usize),
         first_segment: u64,
     ) -> Result<Found, StoreError> {
         let mut records = Vec::new();
@@ -280,7 +280,7 @@ impl<R: Reader> Answerer<R> {
                 if runs.is_empty() {
                     continue;
                 }
-                if found >= messages || held >= octets && found > 0 {
+                if found >= messages || held >= bytes && found > 0 {
                     return Ok(Found::Ready { name, chunks, edge: Position { commit, index } });
                 }
                 index += runs.len();

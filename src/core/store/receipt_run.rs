@@ -20,10 +20,10 @@ const SILENT_MAX: usize = 2;
 
 /// The key of a part beside a newer one of the same id: id's key and recipient's last digits, both big endian.
 fn key_to(key: u64, recipient: Tail) -> [u8; 12] {
-    let mut octets = [0; 12];
-    octets[..8].copy_from_slice(&key.to_be_bytes());
-    octets[8..].copy_from_slice(&recipient.index().to_be_bytes());
-    octets
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&key.to_be_bytes());
+    bytes[8..].copy_from_slice(&recipient.index().to_be_bytes());
+    bytes
 }
 
 fn recipient(note: &ReceiptNote) -> Tail {
@@ -79,8 +79,8 @@ impl Walk<'_> {
 
     fn agreeing<R: Reader>(&mut self, reader: &R, key: u64) -> Result<Option<ReceiptNote>, StoreError> {
         let mut runs = 0..=u64::MAX;
-        while let Some((run, octets)) = reader.probe_in(Self::FAMILY, &key.to_be_bytes(), runs)? {
-            let newest = note_of(&octets)?;
+        while let Some((run, bytes)) = reader.probe_in(Self::FAMILY, &key.to_be_bytes(), runs)? {
+            let newest = note_of(&bytes)?;
             let agreeing = match self.receipt.agreement(&newest) {
                 Agreement::Agrees => Some(newest),
                 Agreement::SaysNothing => {
@@ -102,15 +102,15 @@ impl Walk<'_> {
                 true => None,
                 false => reader.probe_in(Self::FAMILY, &key_to(key, tail), run..=run)?,
             };
-            if let Some((_, octets)) = found {
-                return note_of(&octets).map(Some);
+            if let Some((_, bytes)) = found {
+                return note_of(&bytes).map(Some);
             }
         }
         if self.silent.len() < SILENT_MAX {
             let (from, to) = (key_to(key, Tail::from_index(0)), key_to(key, Tail::NONE));
             let mut found = Vec::new();
-            reader.run_range((Self::FAMILY, run), &from, &to, SILENT_MAX, &mut |_, octets| {
-                found.push(note_of(octets));
+            reader.run_range((Self::FAMILY, run), &from, &to, SILENT_MAX, &mut |_, bytes| {
+                found.push(note_of(bytes));
                 ControlFlow::Continue(())
             })?;
             for note in found {
@@ -132,8 +132,8 @@ impl Walk<'_> {
     }
 }
 
-fn note_of(octets: &[u8]) -> Result<ReceiptNote, StoreError> {
-    decode(octets).map_err(|error| StoreError::Damaged(format!("run win: {error}")))
+fn note_of(bytes: &[u8]) -> Result<ReceiptNote, StoreError> {
+    decode(bytes).map_err(|error| StoreError::Damaged(format!("run win: {error}")))
 }
 
 #[cfg(test)]

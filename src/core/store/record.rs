@@ -29,7 +29,7 @@ pub trait Record: Encode + Decode<()> {
     ///
     /// # Errors
     /// [`DecodeError`]: no such version was ever written, or the bytes are damaged.
-    fn decode_older(version: u8, _octets: &[u8]) -> Result<Self, DecodeError> {
+    fn decode_older(version: u8, _bytes: &[u8]) -> Result<Self, DecodeError> {
         Err(DecodeError::version(version))
     }
 }
@@ -66,10 +66,10 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, DecodeError> {
     if version == R::VERSION { decode_body(rest) } else { R::decode_older(version, rest) }
 }
 
-pub(super) fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
-    let (record, used) = bincode::decode_from_slice(octets, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
-    if used != octets.len() {
-        return Err(DecodeError(format!("{} bytes too many", octets.len() - used)));
+pub(super) fn decode_body<R: Decode<()>>(bytes: &[u8]) -> Result<R, DecodeError> {
+    let (record, used) = bincode::decode_from_slice(bytes, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
+    if used != bytes.len() {
+        return Err(DecodeError(format!("{} bytes too many", bytes.len() - used)));
     }
     Ok(record)
 }
@@ -462,32 +462,32 @@ pub struct AlarmNote {
 }
 
 /// Bytes of one [`DueNote`] on disk.
-pub const DUE_OCTETS: usize = 40;
+pub const DUE_BYTES: usize = 40;
 /// Bytes of a checkpoint whose lists are all empty.
-pub const CHECKPOINT_OCTETS: usize = 135;
+pub const CHECKPOINT_BYTES: usize = 135;
 /// Bytes of one fifo.
-pub const FIFO_OCTETS: usize = 34;
+pub const FIFO_BYTES: usize = 34;
 /// Bytes of one mark.
-pub const MARK_OCTETS: usize = 16;
+pub const MARK_BYTES: usize = 16;
 /// Bytes of one entry of `handset_counts`.
-pub const COUNT_OCTETS: usize = 24;
+pub const COUNT_BYTES: usize = 24;
 /// Bytes of one entry of `ended`.
-pub const ENDED_OCTETS: usize = 13;
+pub const ENDED_BYTES: usize = 13;
 /// Bytes of one entry of `ended_to`.
-pub const ENDED_TO_OCTETS: usize = 16;
+pub const ENDED_TO_BYTES: usize = 16;
 /// Bytes of one [`ProgressNote`] without its parts.
-pub const PROGRESS_OCTETS: usize = 46;
+pub const PROGRESS_BYTES: usize = 46;
 
 impl CheckpointRecord {
     /// How many bytes it takes on disk.
-    pub fn octets(&self) -> usize {
-        CHECKPOINT_OCTETS
-            + self.fifos.len() * FIFO_OCTETS
-            + self.due.len() * DUE_OCTETS
-            + (self.outbox_marks.len() + self.handset_marks.len()) * MARK_OCTETS
-            + self.handset_counts.len() * COUNT_OCTETS
-            + self.ended.len() * ENDED_OCTETS
-            + self.ended_to.len() * ENDED_TO_OCTETS
+    pub fn bytes(&self) -> usize {
+        CHECKPOINT_BYTES
+            + self.fifos.len() * FIFO_BYTES
+            + self.due.len() * DUE_BYTES
+            + (self.outbox_marks.len() + self.handset_marks.len()) * MARK_BYTES
+            + self.handset_counts.len() * COUNT_BYTES
+            + self.ended.len() * ENDED_BYTES
+            + self.ended_to.len() * ENDED_TO_BYTES
     }
 }
 
@@ -535,8 +535,8 @@ pub struct ProgressNote {
 
 impl ProgressNote {
     /// How many bytes it takes on disk.
-    pub fn octets(&self) -> usize {
-        PROGRESS_OCTETS + self.accepted.len() + self.delivered.len() + self.settled.len()
+    pub fn bytes(&self) -> usize {
+        PROGRESS_BYTES + self.accepted.len() + self.delivered.len() + self.settled.len()
     }
 }
 
@@ -677,14 +677,14 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_knows_its_octets() {
+    fn a_checkpoint_knows_its_bytes() {
         let mut record = CheckpointRecord::default();
-        assert_eq!(record.octets(), encode(&record).len());
+        assert_eq!(record.bytes(), encode(&record).len());
         record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
         record.outbox_marks = vec![(1, 2); 9];
         (record.handset_marks, record.handset_counts) = (vec![(1, 2); 13], vec![(1, 2, 3); 14]);
         (record.ended, record.ended_to) = (vec![(1, 2, 3); 11], vec![(1, 2); 12]);
-        assert_eq!(record.octets(), encode(&record).len());
+        assert_eq!(record.bytes(), encode(&record).len());
     }
 
     #[test]

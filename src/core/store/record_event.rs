@@ -8,7 +8,7 @@ use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
-use crate::delivery::event::{EVENT_OCTETS_MAX, Packed};
+use crate::delivery::event::{EVENT_BYTES_MAX, Packed};
 use crate::delivery::{Happened, Lost};
 use crate::model::{Address, CarrierError, Wall};
 
@@ -46,7 +46,7 @@ impl StatedEvent {
     }
 
     /// Most bytes that it takes in a record.
-    pub const OCTETS_MAX: usize = 2 + 1 + EVENT_OCTETS_MAX + 8;
+    pub const BYTES_MAX: usize = 2 + 1 + EVENT_BYTES_MAX + 8;
 }
 
 fn write<E: Encoder>(packed: &Packed, encoder: &mut E) -> Result<(), EncodeError> {
@@ -61,15 +61,15 @@ fn read<D: Decoder, T>(
     let len = usize::from(u8::decode(decoder)?);
     decoder.claim_bytes_read(len)?;
     // Without a copy if the decoder allows it: records are read from memory.
-    if let Some(octets) = decoder.reader().peek_read(len) {
-        let unpacked = unpack(octets);
+    if let Some(bytes) = decoder.reader().peek_read(len) {
+        let unpacked = unpack(bytes);
         decoder.reader().consume(len);
         return unpacked;
     }
-    let mut space = [0; EVENT_OCTETS_MAX];
-    let octets = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} bytes")))?;
-    decoder.reader().read(octets)?;
-    unpack(octets)
+    let mut space = [0; EVENT_BYTES_MAX];
+    let bytes = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} bytes")))?;
+    decoder.reader().read(bytes)?;
+    unpack(bytes)
 }
 
 impl Encode for Happened {
@@ -80,7 +80,7 @@ impl Encode for Happened {
 
 impl<Context> Decode<Context> for Happened {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        read(decoder, |octets| Self::unpack(octets).map_err(|unknown| DecodeError::OtherString(unknown.to_string())))
+        read(decoder, |bytes| Self::unpack(bytes).map_err(|unknown| DecodeError::OtherString(unknown.to_string())))
     }
 }
 
@@ -92,8 +92,8 @@ impl Encode for CarrierError {
 
 impl<Context> Decode<Context> for CarrierError {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        read(decoder, |octets| {
-            Self::unpack(octets).ok_or_else(|| DecodeError::OtherString(format!("not an error: {octets:?}")))
+        read(decoder, |bytes| {
+            Self::unpack(bytes).ok_or_else(|| DecodeError::OtherString(format!("not an error: {bytes:?}")))
         })
     }
 }
@@ -131,31 +131,31 @@ pub(super) mod tests {
         Lost { reason: Unanswered::ConnectionLost, bind: None, held: true, grouped: false };
 
     /// Bytes of records with these events and nothing else.
-    fn octets_of(events: Vec<EventNote>, stated: Vec<StatedEvent>) -> (usize, usize) {
+    fn bytes_of(events: Vec<EventNote>, stated: Vec<StatedEvent>) -> (usize, usize) {
         let turn = TurnRecord { events, ..TurnRecord::default() };
         let state = StateRecord { events: stated, ..StateRecord::default() };
-        let (turn_octets, state_octets) = (encode(&turn), encode(&state));
-        assert_eq!((decode(&turn_octets), decode(&state_octets)), (Ok(turn), Ok(state)));
-        (turn_octets.len(), state_octets.len())
+        let (turn_bytes, state_bytes) = (encode(&turn), encode(&state));
+        assert_eq!((decode(&turn_bytes), decode(&state_bytes)), (Ok(turn), Ok(state)));
+        (turn_bytes.len(), state_bytes.len())
     }
 
     #[test]
-    fn an_event_takes_as_many_octets_as_it_needs_and_survives() {
-        let empty = octets_of(Vec::new(), Vec::new());
+    fn an_event_takes_as_many_bytes_as_it_needs_and_survives() {
+        let empty = bytes_of(Vec::new(), Vec::new());
         let all = samples();
         let events = all.iter().map(|what| EventNote { address: Address::new(7, 3).packed(), what: *what }).collect();
         let stated = all.iter().map(|what| StatedEvent { slot: 3, what: *what, at: 9 }).collect();
-        let full = octets_of(events, stated);
-        let of_all: usize = all.iter().map(|what| what.pack().octets().len()).sum();
+        let full = bytes_of(events, stated);
+        let of_all: usize = all.iter().map(|what| what.pack().bytes().len()).sum();
         assert_eq!((full.0 - empty.0, full.1 - empty.1), (of_all + 9 * all.len(), of_all + 11 * all.len()));
-        let longest = all.iter().map(|what| what.pack().octets().len() + 11).max();
-        assert_eq!(longest, Some(StatedEvent::OCTETS_MAX));
+        let longest = all.iter().map(|what| what.pack().bytes().len() + 11).max();
+        assert_eq!(longest, Some(StatedEvent::BYTES_MAX));
     }
 
     /// The history of most messages: submitted and delivered in `ev`, where the attempt has a record of its own; these
     /// two and the attempt in `st`.
     #[test]
-    fn a_plain_history_takes_21_octets_in_ev_and_39_in_st() {
+    fn a_plain_history_takes_21_bytes_in_ev_and_39_in_st() {
         let (submitted, delivered) = (
             Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 },
             Happened::Delivered { error: None },
@@ -164,7 +164,7 @@ pub(super) mod tests {
         let note = |what| EventNote { address: 1, what };
         let stated = |what| StatedEvent { slot: 1, what, at: 1 };
         let (ev, st) = (vec![note(submitted), note(delivered)], [attempt, submitted, delivered].map(stated).to_vec());
-        let (empty, full) = (octets_of(Vec::new(), Vec::new()), octets_of(ev, st));
+        let (empty, full) = (bytes_of(Vec::new(), Vec::new()), bytes_of(ev, st));
         assert_eq!((full.0 - empty.0, full.1 - empty.1), (21, 39));
     }
 
@@ -174,11 +174,11 @@ pub(super) mod tests {
         let note = EventNote { address: 1, what: Happened::Refused { error } };
         let whole = encode(&TurnRecord { events: vec![note], ..TurnRecord::default() });
         let packed = note.what.pack();
-        let at = whole.windows(packed.octets().len()).position(|some| some == packed.octets()).expect("an event");
-        let told = |at: usize, octet: u8| {
-            let mut octets = whole.clone();
-            octets[at] = octet;
-            decode::<TurnRecord>(&octets).map_err(|error| error.0).expect_err("damage")
+        let at = whole.windows(packed.bytes().len()).position(|some| some == packed.bytes()).expect("an event");
+        let told = |at: usize, byte: u8| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            decode::<TurnRecord>(&bytes).map_err(|error| error.0).expect_err("damage")
         };
         assert!(told(at, 99).contains("no event has number 99"));
         assert!(told(at + 1, 0).contains("no event has number 6"), "an error of no family");
@@ -186,7 +186,7 @@ pub(super) mod tests {
         let inbound = encode(&InboundRecord { error, ..InboundRecord::default() });
         assert_eq!(decode(&inbound), Ok(InboundRecord { error, ..InboundRecord::default() }));
         let packed = error.pack();
-        let at = inbound.windows(packed.octets().len()).position(|some| some == packed.octets()).expect("an error");
+        let at = inbound.windows(packed.bytes().len()).position(|some| some == packed.bytes()).expect("an error");
         let mut damaged = inbound;
         damaged[at] = 0xFF;
         let told = decode::<InboundRecord>(&damaged).map_err(|error| error.0);
@@ -209,7 +209,7 @@ pub(super) mod tests {
         let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: LOST, decided_at: 13, vouched: true, doubts: 14 };
         let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
                         00090000000d00000000000000010e";
-        let hex: String = encode(&note).iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: String = encode(&note).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
     }
     #[test]
@@ -247,11 +247,11 @@ pub(super) mod tests {
             + "0100000002fdffffff"
             + "0900000000000000"
             + "0a0000000b00000000000000";
-        let octets = encode(&turn);
-        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let bytes = encode(&turn);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
         for version in [1, 2, 3, 4] {
-            let other = [&[version][..], &octets[1..]].concat();
+            let other = [&[version][..], &bytes[1..]].concat();
             assert!(decode::<TurnRecord>(&other).is_err(), "version {version}");
         }
     }

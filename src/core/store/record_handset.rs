@@ -36,17 +36,17 @@ impl Record for HandsetRecord {}
 
 impl HandsetRecord {
     /// Bytes on disk of an empty record.
-    pub const OCTETS: u64 = 62;
+    pub const BYTES: u64 = 62;
     /// Bytes of the tenant, if there is one.
-    pub const TENANT_OCTETS: u64 = 4;
+    pub const TENANT_BYTES: u64 = 4;
     /// Bytes of a missing part.
-    pub const MISSING_OCTETS: u64 = 5;
+    pub const MISSING_BYTES: u64 = 5;
 
     /// How many bytes it takes on disk.
-    pub fn octets(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let lists = self.name.len() + self.to.len() + self.header.len() + self.text.len();
-        let owner = if self.tenant.is_some() { Self::TENANT_OCTETS } else { 0 };
-        Self::OCTETS + lists as u64 + owner + self.missing.len() as u64 * Self::MISSING_OCTETS
+        let owner = if self.tenant.is_some() { Self::TENANT_BYTES } else { 0 };
+        Self::BYTES + lists as u64 + owner + self.missing.len() as u64 * Self::MISSING_BYTES
     }
 }
 
@@ -105,8 +105,8 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn list(octet: &str) -> String {
-        format!("0100000000000000{octet}")
+    fn list(byte: &str) -> String {
+        format!("0100000000000000{byte}")
     }
 
     #[test]
@@ -131,9 +131,9 @@ mod tests {
         assert_eq!(decode(&encode(&record)), Ok(record.clone()));
         for tenant in [None, Some(6)] {
             let record = HandsetRecord { tenant, ..record.clone() };
-            assert_eq!(record.octets(), encode(&record).len() as u64);
+            assert_eq!(record.bytes(), encode(&record).len() as u64);
         }
-        assert_eq!(encode(&HandsetRecord::default()).len() as u64, HandsetRecord::OCTETS);
+        assert_eq!(encode(&HandsetRecord::default()).len() as u64, HandsetRecord::BYTES);
     }
 
     #[test]

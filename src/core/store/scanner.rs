@@ -1,7 +1,7 @@
 //! Reads a journal before fjall does, and decides whether fjall may open it.
 //!
 //! Knows: the bytes of a journal of fjall 3 (`journal/entry.rs`, `journal/writer.rs` of 3.1.13), nothing else.
-//! Refuses to know: files, key spaces, what to do about a verdict (`fjall_journals`).
+//! Refuses to know: files, key spaces, what to do about the end of a journal (`fjall_journals`).
 //!
 //! Why it exists: fjall stops at the first entry that it cannot read, cuts the file there and opens. So damage in the
 //! middle silently removes every later acknowledged batch; and a last batch that is complete except for a hole inside
@@ -37,7 +37,7 @@ const SEQNO_STEP_MAX: u64 = 1 << 24;
 
 /// What follows the last batch that can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum JournalEnd {
     /// Only zeroes, or nothing.
     Clean,
     /// Bytes of an incomplete batch, and no complete batch after them.
@@ -77,7 +77,7 @@ pub struct Scan {
     /// Where the last batch ends.
     pub end: usize,
     /// What follows `end`.
-    pub verdict: Verdict,
+    pub after: JournalEnd,
     /// By key space. If a key space numbers its entries without a gap, a gap here is a missing batch: the only trace of
     /// an end that reads as zeroes, or was cut off between two batches, in a journal that is not the newest.
     pub numbers: BTreeMap<u64, Numbers>,
@@ -90,7 +90,7 @@ pub fn scan(journal: &[u8]) -> Scan {
         first_seqno: None,
         last_seqno: None,
         end: 0,
-        verdict: Verdict::Clean,
+        after: JournalEnd::Clean,
         numbers: BTreeMap::new(),
     };
     while let Some(batch) = parse_batch(journal, found.end).filter(|batch| is_next(found.last_seqno, batch.seqno)) {
@@ -103,7 +103,7 @@ pub fn scan(journal: &[u8]) -> Scan {
         found.last_seqno = Some(batch.seqno);
         found.end = batch.end;
     }
-    found.verdict = judge_rest(journal, found.end, found.last_seqno);
+    found.after = judge_rest(journal, found.end, found.last_seqno);
     found
 }
 
@@ -120,20 +120,20 @@ pub fn written_end(journal: &[u8], from: usize) -> usize {
     from + rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-fn judge_rest(journal: &[u8], end: usize, last_seqno: Option<u64>) -> Verdict {
+fn judge_rest(journal: &[u8], end: usize, last_seqno: Option<u64>) -> JournalEnd {
     let written = written_end(journal, end);
     if written == end {
-        return Verdict::Clean;
+        return JournalEnd::Clean;
     }
     let mut at = end + 1;
     while let Some(step) = journal.get(at..written).and_then(|rest| rest.iter().position(|byte| *byte == TAG_START)) {
         at += step;
         if parse_batch(journal, at).is_some_and(|batch| is_next(last_seqno, batch.seqno)) {
-            return Verdict::Damaged { next_valid: at };
+            return JournalEnd::Damaged { next_valid: at };
         }
         at += 1;
     }
-    Verdict::Torn
+    JournalEnd::Torn
 }
 
 fn is_next(last: Option<u64>, seqno: u64) -> bool {
@@ -265,8 +265,8 @@ mod tests {
         (journal, ends)
     }
 
-    fn expect(batches: u64, last: Option<u64>, end: usize, verdict: Verdict) -> Scan {
-        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, verdict, numbers: BTreeMap::new() }
+    fn expect(batches: u64, last: Option<u64>, end: usize, after: JournalEnd) -> Scan {
+        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, after, numbers: BTreeMap::new() }
     }
 
     #[test]
@@ -285,15 +285,15 @@ mod tests {
     #[test]
     fn whole_journals_are_clean_with_and_without_a_zero_tail() {
         let (mut journal, ends) = three();
-        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], Verdict::Clean));
+        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], JournalEnd::Clean));
         journal.resize(journal.len() + 4096, 0);
-        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], Verdict::Clean));
-        assert_eq!(scan(&[]), expect(0, None, 0, Verdict::Clean));
-        assert_eq!(scan(&[0; 64]), expect(0, None, 0, Verdict::Clean));
+        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], JournalEnd::Clean));
+        assert_eq!(scan(&[]), expect(0, None, 0, JournalEnd::Clean));
+        assert_eq!(scan(&[0; 64]), expect(0, None, 0, JournalEnd::Clean));
         let mut clear = vec![TAG_CLEAR];
         clear.extend_from_slice(&1_u64.to_le_bytes());
         let cleared = enclose(3, 1, &clear);
-        assert_eq!(scan(&cleared), expect(1, Some(3), cleared.len(), Verdict::Clean));
+        assert_eq!(scan(&cleared), expect(1, Some(3), cleared.len(), JournalEnd::Clean));
     }
 
     #[test]
@@ -302,8 +302,8 @@ mod tests {
         let seqnos = [None, Some(3), Some(4), Some(9)];
         for cut in 0..journal.len() {
             let whole = ends.iter().rposition(|end| *end <= cut).unwrap();
-            let verdict = if ends[whole] == cut { Verdict::Clean } else { Verdict::Torn };
-            let wanted = expect(whole as u64, seqnos[whole], ends[whole], verdict);
+            let after = if ends[whole] == cut { JournalEnd::Clean } else { JournalEnd::Torn };
+            let wanted = expect(whole as u64, seqnos[whole], ends[whole], after);
             assert_eq!(scan(&journal[..cut]), wanted, "cut at {cut}");
             let mut padded = journal[..cut].to_vec();
             padded.resize(cut + 600, 0);
@@ -326,11 +326,11 @@ mod tests {
             flipped[at] ^= 0x40;
             let found = scan(&flipped);
             assert_eq!(found.end, ends[batch], "flip at {at}");
-            let verdict = match ends.get(batch + 1) {
-                Some(next) if *next < journal.len() => Verdict::Damaged { next_valid: *next },
-                _ => Verdict::Torn,
+            let after = match ends.get(batch + 1) {
+                Some(next) if *next < journal.len() => JournalEnd::Damaged { next_valid: *next },
+                _ => JournalEnd::Torn,
             };
-            assert_eq!(found.verdict, verdict, "flip at {at}");
+            assert_eq!(found.after, after, "flip at {at}");
         }
     }
 
@@ -341,7 +341,7 @@ mod tests {
             let mut holed = journal.clone();
             let to = (from + 64).min(journal.len());
             holed[from..to].fill(0);
-            assert_eq!(scan(&holed), expect(2, Some(4), ends[2], Verdict::Torn), "hole at {from}");
+            assert_eq!(scan(&holed), expect(2, Some(4), ends[2], JournalEnd::Torn), "hole at {from}");
         }
     }
 
@@ -352,7 +352,7 @@ mod tests {
         let end = journal.len();
         let outer = batch(4, &[(b"key", &inner)]);
         journal.extend_from_slice(&outer[..outer.len() - 1]);
-        assert_eq!(scan(&journal), expect(1, Some(3), end, Verdict::Torn));
+        assert_eq!(scan(&journal), expect(1, Some(3), end, JournalEnd::Torn));
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
             journal.extend_from_slice(&3_u64.to_le_bytes());
             journal.extend_from_slice(&[TAG_ITEM, 0, 1]);
             journal.extend_from_slice(&[0xff; 18]);
-            assert_eq!(scan(&journal).verdict, Verdict::Torn);
+            assert_eq!(scan(&journal).after, JournalEnd::Torn);
         }
     }
 

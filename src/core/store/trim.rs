@@ -16,7 +16,7 @@ pub const EVENTS_MAX: usize = 512;
 /// How many of the first events always stay: how the message began.
 const BEGINNING: usize = 16;
 
-const _: () = assert!(SEGMENT_MESSAGES_MAX * EVENTS_MAX * StatedEvent::OCTETS_MAX + 1_024 <= VALUE_BYTES_MAX);
+const _: () = assert!(SEGMENT_MESSAGES_MAX * EVENTS_MAX * StatedEvent::BYTES_MAX + 1_024 <= VALUE_BYTES_MAX);
 
 /// Bounds the events of each slot; `events` are sorted by slot, and by commit within a slot.
 pub fn trim(events: &mut Vec<StatedEvent>) {

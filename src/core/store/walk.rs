@@ -249,8 +249,8 @@ impl<R: Reader> Answerer<R> {
             ControlFlow::Break(())
         })?;
         let Some((number, decoded)) = found else { return Ok(None) };
-        let segment = decoded.unwrap_or_else(|(error, octets)| {
-            self.quarantine(number, error, Some(octets));
+        let segment = decoded.unwrap_or_else(|(error, bytes)| {
+            self.quarantine(number, error, Some(bytes));
             Segment { number, ..Segment::default() }
         });
         Ok(Some(Arc::new(segment)))
@@ -273,9 +273,9 @@ mod tests {
         let mut store = MemoryStore::new(Drops::AtOnce);
         let made = segments.iter().zip(1..).map(|(messages, number)| {
             let mut arena = Vec::new();
-            let heads = messages.iter().map(|(tenant, octets)| {
-                let (content_at, content_len) = (arena.len() as u32, *octets as u32);
-                arena.resize(arena.len() + octets, b'x');
+            let heads = messages.iter().map(|(tenant, bytes)| {
+                let (content_at, content_len) = (arena.len() as u32, *bytes as u32);
+                arena.resize(arena.len() + bytes, b'x');
                 let to = Msisdn::from_number(491_511_000_000).unwrap_or_default();
                 Head { to, tenant: *tenant, content_at, content_len, ..Head::default() }
             });

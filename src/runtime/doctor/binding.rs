@@ -19,18 +19,18 @@ const BIND: Duration = Duration::from_secs(5);
 /// Time limit for the answer to the unbind. It is no problem if none comes.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes read at once.
-const READ_OCTETS: usize = 4 << 10;
+const READ_BYTES: usize = 4 << 10;
 
 /// The account to bind with.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
+pub(super) struct Login {
     /// Bound one after the other, each on a connection of its own.
     pub(super) modes: Vec<BindMode>,
     account: link::Account,
     numbering: link::TonNpi,
 }
 
-impl Account {
+impl Login {
     /// The carrier's account as configured.
     pub(super) fn of(carrier: &Carrier) -> Self {
         let modes = match carrier.bind {
@@ -65,7 +65,7 @@ pub(super) enum BindTrouble {
 /// Binds and unbinds; returns the carrier's `system_id`. `give` sets the stream's time limit from now.
 pub(super) fn bind(
     stream: &mut dyn Stream,
-    account: &Account,
+    account: &Login,
     mode: BindMode,
     give: &dyn Fn(Duration),
 ) -> Result<String, BindTrouble> {
@@ -73,7 +73,7 @@ pub(super) fn bind(
     let now_ns = || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let session = Session::<u32>::client(&Options::default(), mode, &account.request(), now_ns());
     let mut session = session.map_err(BindTrouble::Unwritable)?;
-    let (mut out, mut read) = (Vec::new(), vec![0; READ_OCTETS]);
+    let (mut out, mut read) = (Vec::new(), vec![0; READ_BYTES]);
     let mut bound = None;
     give(BIND);
     loop {
@@ -84,12 +84,12 @@ pub(super) fn bind(
             session.handle_written(out.len());
             out.clear();
         }
-        let octets = match stream.read(&mut read) {
+        let bytes = match stream.read(&mut read) {
             Ok(0) => return bound.ok_or(BindTrouble::HungUp),
-            Ok(octets) => octets,
+            Ok(bytes) => bytes,
             Err(error) => return bound.ok_or_else(|| lost(&error)),
         };
-        let (mut input, is_new) = (read.get(..octets).unwrap_or_default(), bound.is_none());
+        let (mut input, is_new) = (read.get(..bytes).unwrap_or_default(), bound.is_none());
         while let Some(event) = session.poll_event(&mut input, now_ns()) {
             match heard(&event) {
                 Heard::Bound(name) => bound = Some(name),

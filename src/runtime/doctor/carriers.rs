@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::binding::{self, Account};
+use super::binding::{self, Login};
 use super::finding::{Finding, State};
 use super::visit::{Lookups, Secured, Seen, Target, Trouble, visit};
 use crate::config::{Carrier, Host};
@@ -40,7 +40,7 @@ fn targets(carrier: &Carrier, with_bind: bool) -> Vec<Target> {
         port: host.port,
         source_ip: carrier.source_ip,
         tls: tls.clone(),
-        account: with_bind.then(|| Account::of(carrier)),
+        account: with_bind.then(|| Login::of(carrier)),
     };
     carrier.hosts.iter().map(target).collect()
 }

@@ -12,7 +12,7 @@ use crate::disk::{directory, private};
 /// How often bytes are appended and synced.
 const ROUNDS: usize = 200;
 /// Bytes of each round.
-const OCTETS: usize = 4 << 10;
+const BYTES: usize = 4 << 10;
 /// On a slow disk no further round begins after this.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// With less free space than this nothing is written: a daemon may need the rest.
@@ -35,11 +35,11 @@ pub(super) fn look(directory: &Path, free: u64) -> Finding {
 /// The time of each round in µs.
 fn measure(path: &Path) -> io::Result<Vec<u64>> {
     let mut trial = Trial::begin(path)?;
-    let (octets, begun) = ([0x5A; OCTETS], Instant::now());
+    let (bytes, begun) = ([0x5A; BYTES], Instant::now());
     let mut rounds_us = Vec::with_capacity(ROUNDS);
     while rounds_us.len() < ROUNDS && begun.elapsed() < TIME_MAX {
         let round = Instant::now();
-        trial.file.write_all(&octets)?;
+        trial.file.write_all(&bytes)?;
         trial.file.sync_data()?;
         rounds_us.push(u64::try_from(round.elapsed().as_micros()).unwrap_or(u64::MAX));
     }

@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use super::binding::{self, Account, BindTrouble};
+use super::binding::{self, BindTrouble, Login};
 use crate::egress::words;
 use crate::host::names::ADDRESSES_MAX;
 use crate::runtime::{certificates, tls};
@@ -42,7 +42,7 @@ pub(super) struct Target {
     /// `None`: plain TCP. The error is about the certificate files.
     pub(super) tls: Option<Result<Trust, String>>,
     /// If set, bind with this account.
-    pub(super) account: Option<Account>,
+    pub(super) account: Option<Login>,
 }
 
 /// How a host's certificate is checked, and the name in it if that is not the host's own.
@@ -287,9 +287,9 @@ impl Read for Timed {
 }
 
 impl Write for Timed {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(octets).map_err(too_late)
+        self.socket.write(bytes).map_err(too_late)
     }
 
     fn flush(&mut self) -> io::Result<()> {

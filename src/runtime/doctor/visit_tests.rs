@@ -34,10 +34,10 @@ fn target(port: u16) -> Target {
     Target { host: "127.0.0.1".to_owned(), port, source_ip: None, tls: None, account: None }
 }
 
-fn account() -> Option<Account> {
+fn account() -> Option<Login> {
     let text = "[[carrier]]\nname = \"a\"\nhosts = [\"h\"]\nsystem_id = \"us\"\n[[route]]\nname = \"r\"\ncarriers = [{ name = \"a\" }]\n";
     let config = Config::parse("test", text, []).expect("a configuration");
-    config.carriers.first().map(Account::of)
+    config.carriers.first().map(Login::of)
 }
 
 fn see(target: &Target, time: Duration) -> Result<Seen, Trouble> {

@@ -16,7 +16,7 @@ use std::fmt;
 
 /// The response to a request of this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer<'a, T> {
+pub struct Response<'a, T> {
     /// The caller's token for the request.
     pub token: T,
     /// The request's sequence number.
@@ -35,11 +35,11 @@ pub struct Answer<'a, T> {
     pub queued_at_ns: u64,
 }
 
-impl<'a, T> Answer<'a, T> {
+impl<'a, T> Response<'a, T> {
     /// The same response with another token.
-    pub fn under<U>(self, token: U) -> Answer<'a, U> {
+    pub fn under<U>(self, token: U) -> Response<'a, U> {
         let Self { sequence, status, message_id, tlvs, late, nacked, queued_at_ns, .. } = self;
-        Answer { token, sequence, status, message_id, tlvs, late, nacked, queued_at_ns }
+        Response { token, sequence, status, message_id, tlvs, late, nacked, queued_at_ns }
     }
 }
 
@@ -157,15 +157,15 @@ pub enum Event<'a, T> {
         bind: Bind<'a>,
     },
     /// Client: submit_sm was answered.
-    SubmitResp(Answer<'a, T>),
+    SubmitResp(Response<'a, T>),
     /// Server: deliver_sm was answered.
-    DeliverResp(Answer<'a, T>),
+    DeliverResp(Response<'a, T>),
     /// data_sm was answered.
-    DataResp(Answer<'a, T>),
+    DataResp(Response<'a, T>),
     /// Client: query_sm was answered.
     QueryResp {
         /// The response as for any request.
-        answer: Answer<'a, T>,
+        answer: Response<'a, T>,
         /// State of the message; `None` in a refusal without a body.
         found: Option<QuerySmResp<'a>>,
     },

@@ -24,7 +24,7 @@
 //!     }
 //! }
 //! let mut out = Vec::new();
-//! if session.poll_transmit(&mut out) { /* write, then session.handle_written(octets) */ }
+//! if session.poll_transmit(&mut out) { /* write, then session.handle_written(bytes) */ }
 //! ```
 //!
 //! **What was written.** The session knows the position of each request in the outgoing stream. When it ends, every request
@@ -45,11 +45,11 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Answer, CloseReason, Event, Fate, SendError};
+pub use event::{CloseReason, Event, Fate, Response, SendError};
 pub use timer::Timer;
 
 use super::encode::{EncodeError, encode, encode_header};
-use super::framer::{Framer, PDU_OCTETS_MAX};
+use super::framer::{Framer, PDU_BYTES_MAX};
 use super::pdu::{Bind, BindMode, CommandId, Pdu};
 use super::status::CommandStatus;
 use super::window::{Outstanding, Window};
@@ -64,10 +64,10 @@ pub struct Options {
     /// Most requests without a response.
     pub window: u32,
     /// Longest PDU that is read, in bytes.
-    pub pdu_octets_max: u32,
+    pub pdu_bytes_max: u32,
     /// Most bytes that wait for the socket. With more, requests are refused; a peer that causes more responses than it reads is
     /// disconnected.
-    pub backlog_octets_max: u64,
+    pub backlog_bytes_max: u64,
     /// Longest time from the connection to the bound session. After it the session ends, and a later bind response is not read.
     pub session_init_ns: u64,
     /// Silence of the peer after which enquire_link is sent; `None`: never.
@@ -89,8 +89,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             window: 10,
-            pdu_octets_max: PDU_OCTETS_MAX,
-            backlog_octets_max: 4 << 20,
+            pdu_bytes_max: PDU_BYTES_MAX,
+            backlog_bytes_max: 4 << 20,
             session_init_ns: 30 * SECOND_NS,
             enquire_link_ns: Some(30 * SECOND_NS),
             enquire_response_ns: 30 * SECOND_NS,
@@ -185,12 +185,12 @@ impl<T: Copy> Session<T> {
             overdue_at_ns: None,
             unanswered_inbound: 0,
         };
-        Session { framer: Framer::new(options.pdu_octets_max), core }
+        Session { framer: Framer::new(options.pdu_bytes_max), core }
     }
 
     /// The socket accepted this many more bytes of those from [`Session::poll_transmit`].
-    pub fn handle_written(&mut self, octets: usize) {
-        self.core.outbox.record_written(octets as u64);
+    pub fn handle_written(&mut self, bytes: usize) {
+        self.core.outbox.record_written(bytes as u64);
     }
 
     /// The caller does not know how many bytes from [`Session::poll_transmit`] were sent: all of them count as sent.
@@ -292,8 +292,8 @@ impl<T: Copy> Session<T> {
     }
 
     /// After [`CloseReason::Framing`]: the first bytes that could not be read.
-    pub fn broken_octets(&self) -> &[u8] {
-        self.framer.broken_octets()
+    pub fn broken_bytes(&self) -> &[u8] {
+        self.framer.broken_bytes()
     }
 
     /// The bytes received so far of a PDU that is not complete.
@@ -302,8 +302,8 @@ impl<T: Copy> Session<T> {
     }
 
     /// Number of bytes that the socket has not accepted yet.
-    pub fn backlog_octets(&self) -> u64 {
-        self.core.outbox.backlog_octets()
+    pub fn backlog_bytes(&self) -> u64 {
+        self.core.outbox.backlog_bytes()
     }
 }
 

@@ -32,7 +32,7 @@ impl Outbox {
     }
 
     /// Number of bytes that the socket has not accepted.
-    pub(super) fn backlog_octets(&self) -> u64 {
+    pub(super) fn backlog_bytes(&self) -> u64 {
         self.end() - self.written
     }
 
@@ -51,8 +51,8 @@ impl Outbox {
         true
     }
 
-    pub(super) fn record_written(&mut self, octets: u64) {
-        self.written = self.written.saturating_add(octets).min(self.taken);
+    pub(super) fn record_written(&mut self, bytes: u64) {
+        self.written = self.written.saturating_add(bytes).min(self.taken);
     }
 
     /// Withdraws all requests that were not taken; responses stay.

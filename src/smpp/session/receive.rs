@@ -8,7 +8,7 @@ use super::super::framer::{Frame, FramingError};
 use super::super::pdu::{Bind, BindMode, BindResp, CommandId, Header, MessageResp, Pdu, QuerySmResp};
 use super::super::status::CommandStatus;
 use super::super::window::{Request, Settled};
-use super::{Answer, CloseReason, Core, Event, Phase, Role};
+use super::{CloseReason, Core, Event, Phase, Response, Role};
 
 impl<T: Copy> Core<T> {
     pub(super) fn receive<'a>(&mut self, frame: &Frame<'a>, now_ns: u64) -> Event<'a, T> {
@@ -173,7 +173,7 @@ impl<T: Copy> Core<T> {
     }
 }
 
-fn told<'a, T>(request: Request, answer: Answer<'a, T>, found: Option<QuerySmResp<'a>>) -> Event<'a, T> {
+fn told<'a, T>(request: Request, answer: Response<'a, T>, found: Option<QuerySmResp<'a>>) -> Event<'a, T> {
     match request {
         Request::Submit => Event::SubmitResp(answer),
         Request::Deliver => Event::DeliverResp(answer),
@@ -186,8 +186,8 @@ fn answers_exist(id: CommandId) -> bool {
     id != CommandId::OUTBIND && id != CommandId::ALERT_NOTIFICATION
 }
 
-fn answer<'a, T>(header: &Header, settled: Settled<T>, resp: MessageResp<'a>, nacked: bool) -> Answer<'a, T> {
-    Answer {
+fn answer<'a, T>(header: &Header, settled: Settled<T>, resp: MessageResp<'a>, nacked: bool) -> Response<'a, T> {
+    Response {
         token: settled.outstanding.token,
         sequence: header.sequence_number,
         status: header.command_status,

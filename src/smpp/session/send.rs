@@ -73,9 +73,9 @@ impl<T: Copy> Session<T> {
     }
 
     /// Queues raw bytes that the session does not track, so that a simulated carrier can misbehave.
-    pub fn send_raw(&mut self, octets: &[u8]) {
+    pub fn send_raw(&mut self, bytes: &[u8]) {
         if !self.core.is_over() {
-            self.core.outbox.buffer().extend_from_slice(octets);
+            self.core.outbox.buffer().extend_from_slice(bytes);
         }
     }
 }
@@ -91,7 +91,7 @@ impl<T: Copy> Core<T> {
         if self.window.free() == 0 {
             return Err(SendError::WindowFull);
         }
-        if self.outbox.backlog_octets() >= self.options.backlog_octets_max {
+        if self.outbox.backlog_bytes() >= self.options.backlog_bytes_max {
             return Err(SendError::Backlogged);
         }
         let sequence = self.window.take_sequence();
@@ -128,7 +128,7 @@ impl<T: Copy> Core<T> {
 
     /// False, and the session ends, if the peer leaves too many responses unread.
     fn may_answer(&mut self) -> bool {
-        let may = self.outbox.backlog_octets() < self.options.backlog_octets_max;
+        let may = self.outbox.backlog_bytes() < self.options.backlog_bytes_max;
         if !may {
             self.close(CloseReason::PeerNotReading);
         }

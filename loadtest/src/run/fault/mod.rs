@@ -21,7 +21,7 @@ use super::ground::{Generator, Ground, GroundOptions, Smsc};
 use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{DOUBTS, IN_DOUBT};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::http;
 use cgroup::Cgroup;
 use disk::{Disk, FileSystem, Under};
@@ -177,7 +177,7 @@ impl Fault {
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     demand(&options.fault.needs(options.fs));
     let mut world = World::start(options)?;
     for round in 1..=options.rounds {
@@ -251,7 +251,7 @@ impl World {
     }
 
     /// Stops the load, waits until no message is on its way, audits every message, and tries a clean restart.
-    fn finish(mut self) -> Result<Verdict, String> {
+    fn finish(mut self) -> Result<ScenarioResult, String> {
         self.generator.process.signal(Signal::TERM);
         let report = self.generator.finish(self.ground.stall() + Duration::from_secs(60))?;
         // The backlog is sent as fast as possible.
@@ -266,36 +266,36 @@ impl World {
         self.stentor = stentor;
         let after_clean = self.found_in_doubt()?;
 
-        let mut verdict = Verdict::new(&format!("fault {:?}", self.options.fault).to_lowercase());
+        let mut result = ScenarioResult::new(&format!("fault {:?}", self.options.fault).to_lowercase());
         let Books { in_doubt, in_doubt_round_max, ready_s_max, ended_s_max, sites, sites_missed, claims } = &self.books;
-        verdict.figure("rounds", self.options.rounds);
-        verdict.figure("batches sent again", report.retries);
-        verdict.figure("of them known already", report.duplicates);
-        verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+        result.figure("rounds", self.options.rounds);
+        result.figure("batches sent again", report.retries);
+        result.figure("of them known already", report.duplicates);
+        result.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
         if self.options.fault.is_survived() {
-            verdict.figure("in doubt", live_doubts);
+            result.figure("in doubt", live_doubts);
             if self.options.fault == Fault::Full {
-                verdict.figure("taken again after there is room, at most", Value::seconds(*ready_s_max));
+                result.figure("taken again after there is room, at most", Value::seconds(*ready_s_max));
             }
-            verdict.claim("nothing went in doubt", live_doubts == 0);
+            result.claim("nothing went in doubt", live_doubts == 0);
         } else {
-            verdict.figure("in doubt, all rounds", *in_doubt);
-            verdict.figure("in doubt, most in a round", *in_doubt_round_max);
-            verdict.figure("ended after the fault, at most", Value::seconds(*ended_s_max));
-            verdict.figure("ready again after, at most", Value::seconds(*ready_s_max));
+            result.figure("in doubt, all rounds", *in_doubt);
+            result.figure("in doubt, most in a round", *in_doubt_round_max);
+            result.figure("ended after the fault, at most", Value::seconds(*ended_s_max));
+            result.figure("ready again after, at most", Value::seconds(*ready_s_max));
             if self.options.fault == Fault::Site {
-                verdict.figure("calls that failed", sites - sites_missed);
+                result.figure("calls that failed", sites - sites_missed);
             }
             let bound = 2 * BINDS * self.options.window;
             let ledger = format!("the ledger of a round is at most windows and prepared, {bound}");
-            verdict.claim(ledger, *in_doubt_round_max <= bound);
-            verdict.claim("no more came twice than was in doubt", audit.repeats <= *in_doubt);
+            result.claim(ledger, *in_doubt_round_max <= bound);
+            result.claim("no more came twice than was in doubt", audit.repeats <= *in_doubt);
         }
-        audit.tell(&mut verdict);
-        claims.iter().for_each(|(text, holds)| verdict.claim(text, *holds));
-        verdict.claim("a clean end on SIGTERM", is_clean);
-        verdict.claim("nothing is in doubt after a clean restart", after_clean == 0);
-        Ok(verdict)
+        audit.tell(&mut result);
+        claims.iter().for_each(|(text, holds)| result.claim(text, *holds));
+        result.claim("a clean end on SIGTERM", is_clean);
+        result.claim("nothing is in doubt after a clean restart", after_clean == 0);
+        Ok(result)
     }
 
     fn await_quiet(&mut self) -> Result<(), String> {

@@ -273,8 +273,8 @@ impl Session {
         Ok(())
     }
 
-    fn write(&mut self, octets: &[u8]) -> Result<(), Ending> {
-        let mut rest = octets;
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        let mut rest = bytes;
         while !rest.is_empty() {
             if self.is_over() {
                 return Err(Ending::Held);
@@ -396,9 +396,9 @@ mod tests {
     #[test]
     fn stentor_reads_what_is_meant_to_be_read() {
         for body in [receipt(7, 0), receipt(7, LARGE_LEN), text(7)] {
-            let mut octets = Vec::new();
-            pdu(&mut octets, DELIVER, 0, 7, &body);
-            let (header, body) = Header::read(&octets).unwrap();
+            let mut bytes = Vec::new();
+            pdu(&mut bytes, DELIVER, 0, 7, &body);
+            let (header, body) = Header::read(&bytes).unwrap();
             let decoded = decode(&Frame { header, body }).unwrap();
             assert!(matches!(decoded.pdu, Pdu::DeliverSm(_)), "{decoded:?}");
         }

@@ -28,7 +28,7 @@ use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions, Smsc};
 use super::process::Process;
 use super::prometheus::{IN_DOUBT, LOG_DROPPED, POLL_LONGEST, POLL_TAIL};
-use super::verdict::Verdict;
+use super::result::ScenarioResult;
 use crate::send::report::Report;
 use crate::smsc::stats::Quantiles;
 use attack::{Attack, Campaign, Front, Tally};
@@ -101,7 +101,7 @@ struct Watched {
 }
 
 /// Plays the scenario.
-pub(super) fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let fds = stage::raise_descriptors();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("the hostile carrier: {error}"))?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
@@ -127,35 +127,41 @@ pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let tallies = campaign.end();
     let (told, report) = (hand.finish()?, generator.finish(ground.stall() + ANSWER_MAX)?);
 
-    let mut verdict = Verdict::new("hostile");
-    verdict.figure(SILENT, if name_server.is_there() { "yes" } else { "no (it needs root)" });
-    tell_attacks(&mut verdict, &tallies, !options.only.is_empty());
-    options.tell_times(&mut verdict, &idle, &report, &told);
+    let mut result = ScenarioResult::new("hostile");
+    result.figure(SILENT, if name_server.is_there() { "yes" } else { "no (it needs root)" });
+    tell_attacks(&mut result, &tallies, !options.only.is_empty());
+    options.tell_times(&mut result, &idle, &report, &told);
     if watched.ended.is_some() {
-        watched.tell(&mut verdict);
-        verdict.figure("the end of its log", stentor.failure("").trim());
-        return Ok(verdict);
+        watched.tell(&mut result);
+        result.figure("the end of its log", stentor.failure("").trim());
+        return Ok(result);
     }
-    options.tell_polls(&mut verdict, &ground, &stentor, witnesses.finish());
-    let judged = judge(&mut verdict, &ground, &mut smsc, &report, &told);
+    options.tell_polls(&mut result, &ground, &stentor, witnesses.finish());
+    let judged = judge(&mut result, &ground, &mut smsc, &report, &told);
     // A query after the daemon's end reports a broken connection; the end of the daemon's log says more.
     stentor.check_alive().and(judged)?;
     // The daemon still works off what the attackers left: memory is watched until here.
     watched.look(&stentor);
-    watched.tell(&mut verdict);
-    end(&mut verdict, &mut ground, stentor)?;
-    Ok(verdict)
+    watched.tell(&mut result);
+    end(&mut result, &mut ground, stentor)?;
+    Ok(result)
 }
 
 /// What happened to each of the third tenant's messages, once the attacks are over.
-fn judge(verdict: &mut Verdict, ground: &Ground, smsc: &mut Smsc, report: &Report, told: &Told) -> Result<(), String> {
+fn judge(
+    result: &mut ScenarioResult,
+    ground: &Ground,
+    smsc: &mut Smsc,
+    report: &Report,
+    told: &Told,
+) -> Result<(), String> {
     ground.watch_delivered(smsc, report.acknowledged_count())?;
-    Audit::take(ground, smsc, report, FIRST)?.tell(verdict);
-    told.tell(ground, verdict)?;
+    Audit::take(ground, smsc, report, FIRST)?.tell(result);
+    told.tell(ground, result)?;
     let metrics = ground.metrics();
-    verdict.figure("in doubt, the attackers' too", metrics.sum(IN_DOUBT).unwrap_or_default());
-    verdict.figure("lines of the log that were dropped", metrics.sum(LOG_DROPPED).unwrap_or_default());
-    verdict.claim("every message of the third tenant was accepted when it was offered", report.is_complete());
+    result.figure("in doubt, the attackers' too", metrics.sum(IN_DOUBT).unwrap_or_default());
+    result.figure("lines of the log that were dropped", metrics.sum(LOG_DROPPED).unwrap_or_default());
+    result.claim("every message of the third tenant was accepted when it was offered", report.is_complete());
     Ok(())
 }
 
@@ -197,36 +203,36 @@ impl Options {
         campaign
     }
 
-    fn tell_times(&self, verdict: &mut Verdict, idle: &Latencies, report: &Report, told: &Told) {
+    fn tell_times(&self, result: &mut ScenarioResult, idle: &Latencies, report: &Report, told: &Told) {
         let kinds = [
             ("the third tenant's batches", &idle.batches, &report.latency_us),
             ("the third tenant's single messages", &idle.singles, &told.latency()),
         ];
         for (kind, idle, attacked) in kinds {
-            verdict.figure(&format!("{kind} p50/p99/p99.9/max, before the attacks"), quantiles_ms(idle));
-            verdict.figure(&format!("{kind} p50/p99/p99.9/max, under attack"), quantiles_ms(attacked));
+            result.figure(&format!("{kind} p50/p99/p99.9/max, before the attacks"), quantiles_ms(idle));
+            result.figure(&format!("{kind} p50/p99/p99.9/max, under attack"), quantiles_ms(attacked));
         }
-        verdict.figure("of the batches' the generator's own share", quantiles_ms(&report.lateness_us));
+        result.figure("of the batches' the generator's own share", quantiles_ms(&report.lateness_us));
         for (code, lines) in &report.errors {
-            verdict.figure("refused to the third tenant", format!("{code} × {lines}"));
+            result.figure("refused to the third tenant", format!("{code} × {lines}"));
         }
         if !self.untimed {
             for (kind, idle, attacked) in kinds {
                 let claim = format!("p99 of {kind} is at most {} ms, or {P99_FACTOR} × idle", P99_MAX_US / 1_000);
-                verdict.claim(claim, attacked.p99 <= P99_MAX_US.max(P99_FACTOR * idle.p99));
+                result.claim(claim, attacked.p99 <= P99_MAX_US.max(P99_FACTOR * idle.p99));
             }
         }
     }
 
-    fn tell_polls(&self, verdict: &mut Verdict, ground: &Ground, stentor: &Process, seen: Option<Seen>) {
+    fn tell_polls(&self, result: &mut ScenarioResult, ground: &Ground, stentor: &Process, seen: Option<Seen>) {
         let metrics = ground.metrics();
         let [longest, tail] = [POLL_LONGEST, POLL_TAIL].map(|name| metrics.sum(name).map(|seconds| seconds * 1_000.0));
         let ms = |ms: Option<f64>| ms.map_or("?".to_owned(), |ms| format!("{ms:.2}"));
-        verdict.figure("polls p99.9/max", format!("{} / {} ms of CPU", ms(tail), ms(longest)));
+        result.figure("polls p99.9/max", format!("{} / {} ms of CPU", ms(tail), ms(longest)));
         let polls = seen.map(|seen| seen.long_polls(&stentor.output())).unwrap_or_default();
         for poll in &polls {
             let of_it = format!("{:.1} ms, of which the machine took {:.1}", poll.cpu_ms, poll.taken_ms);
-            verdict.figure(&format!("a long poll of `{}`", poll.task), of_it);
+            result.figure(&format!("a long poll of `{}`", poll.task), of_it);
         }
         // Which of several polls was the longest is in the log in any case.
         let told = polls.iter().map(|poll| poll.cpu_ms).fold(POLL_MAX_MS, f64::max);
@@ -234,7 +240,7 @@ impl Options {
         if !self.untimed {
             let is_short = longest.is_some_and(|longest| longest <= told) && own <= POLL_MAX_MS;
             let claim = format!("no poll took more than {POLL_MAX_MS} ms of CPU that the machine did not take itself");
-            verdict.claim(claim, is_short);
+            result.claim(claim, is_short);
         }
     }
 }
@@ -264,41 +270,41 @@ impl Watched {
         self.fds_peak = self.fds_peak.max(stentor.fds());
     }
 
-    fn tell(&self, verdict: &mut Verdict) {
+    fn tell(&self, result: &mut ScenarioResult) {
         let allowed = stage::MEMORY + MEMORY_BESIDE;
-        verdict.figure("RSS, most", mib(self.rss_peak));
-        verdict.figure("descriptors, most", self.fds_peak);
-        verdict.figure("CPU", Value::seconds(self.cpu_s));
+        result.figure("RSS, most", mib(self.rss_peak));
+        result.figure("descriptors, most", self.fds_peak);
+        result.figure("CPU", Value::seconds(self.cpu_s));
         if let Some((status, after)) = &self.ended {
-            verdict.figure("the daemon ended by itself", format!("{status}, after {after:.1} s"));
+            result.figure("the daemon ended by itself", format!("{status}, after {after:.1} s"));
         }
-        verdict.claim("the daemon went on", self.ended.is_none());
-        verdict.claim(format!("RSS was at most limits.memory and 256 MiB: {}", mib(allowed)), self.rss_peak <= allowed);
+        result.claim("the daemon went on", self.ended.is_none());
+        result.claim(format!("RSS was at most limits.memory and 256 MiB: {}", mib(allowed)), self.rss_peak <= allowed);
     }
 }
 
-fn tell_attacks(verdict: &mut Verdict, tallies: &[Arc<Tally>], is_part: bool) {
+fn tell_attacks(result: &mut ScenarioResult, tallies: &[Arc<Tally>], is_part: bool) {
     for tally in tallies {
-        verdict.figure(&format!("attack: {}", tally.name), tally.to_string());
+        result.figure(&format!("attack: {}", tally.name), tally.to_string());
     }
     let is_idle = |tally: &&Arc<Tally>| tally.rounds() == 0;
     let idle: Vec<_> = tallies.iter().filter(is_idle).map(|tally| tally.name).collect();
     if !is_part {
-        verdict.figure("attacks, and those never made", format!("{}, {idle:?}", tallies.len()));
-        verdict.claim("every attack was made", idle.is_empty());
+        result.figure("attacks, and those never made", format!("{}, {idle:?}", tallies.len()));
+        result.claim("every attack was made", idle.is_empty());
     }
 }
 
 /// After all attacks the daemon must still stop cleanly and start again.
-fn end(verdict: &mut Verdict, ground: &mut Ground, mut stentor: Process) -> Result<(), String> {
+fn end(result: &mut ScenarioResult, ground: &mut Ground, mut stentor: Process) -> Result<(), String> {
     stentor.signal(Signal::TERM);
     let is_clean = stentor.wait(TERM_MAX).is_ok_and(|status| status.success());
-    verdict.claim("a clean end on SIGTERM", is_clean);
+    result.claim("a clean end on SIGTERM", is_clean);
     drop(stentor);
     let again = ground.start_stentor();
     if let Ok((_, ready_s)) = &again {
-        verdict.figure("ready again after", Value::seconds(*ready_s));
+        result.figure("ready again after", Value::seconds(*ready_s));
     }
-    verdict.claim("it starts again", again.is_ok());
+    result.claim("it starts again", again.is_ok());
     again.map(drop)
 }

@@ -65,8 +65,8 @@ pub(super) fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// Keeps a few connections for a while that send this request and read `octets` bytes of the answer per tick.
-fn hold(front: &Front, tally: &Tally, octets: usize, request: &[&[u8]]) {
+/// Keeps a few connections for a while that send this request and read `bytes` bytes of the answer per tick.
+fn hold(front: &Front, tally: &Tally, bytes: usize, request: &[&[u8]]) {
     let mut crowd = Vec::with_capacity(CROWD);
     for _ in 0..CROWD {
         match Wire::open_narrow(front, ADDRESS, RECEIVE_LEN) {
@@ -80,10 +80,10 @@ fn hold(front: &Front, tally: &Tally, octets: usize, request: &[&[u8]]) {
         }
     }
     let until = front.elapsed() + HOLD_TIME;
-    let mut room = vec![0; octets];
+    let mut room = vec![0; bytes];
     while !front.is_over() && front.elapsed() < until && !crowd.is_empty() {
         front.wait(TICK);
-        if octets > 0 {
+        if bytes > 0 {
             crowd.retain_mut(|wire| match wire.read_into(&mut room) {
                 Look::Open | Look::Read(_) => true,
                 Look::Ended(ending) => {

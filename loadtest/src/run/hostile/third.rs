@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 
 use super::super::ground::Ground;
-use super::super::verdict::Verdict;
+use super::super::result::ScenarioResult;
 use super::attack::Front;
 use super::stage::{KEY_THIRD, TO_ABSENT};
 use crate::http;
@@ -140,22 +140,22 @@ impl Told {
     }
 
     /// Queries every message that was accepted, and adds the results to the verdict.
-    pub(super) fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
-        verdict.figure("single messages with keys, each on a connection of its own", self.sent.len());
-        verdict.figure("cancelled of them, beside these", self.cancelled.len());
+    pub(super) fn tell(&self, ground: &Ground, result: &mut ScenarioResult) -> Result<(), String> {
+        result.figure("single messages with keys, each on a connection of its own", self.sent.len());
+        result.figure("cancelled of them, beside these", self.cancelled.len());
         for (what, times) in &self.refused {
-            verdict.figure("not taken", format!("{what} × {times}"));
+            result.figure("not taken", format!("{what} × {times}"));
         }
-        verdict.claim("every single message was taken, and every cancellation", self.refused.is_empty());
+        result.claim("every single message was taken, and every cancellation", self.refused.is_empty());
         let (sent, cancelled) = (states(ground, &self.sent)?, states(ground, &self.cancelled)?);
         for (what, states) in [("states of single messages", &sent), ("states of cancelled ones", &cancelled)] {
-            verdict.figure(what, format!("{states:?}"));
+            result.figure(what, format!("{states:?}"));
         }
         let is_all = |states: &BTreeMap<String, usize>, state: &str, ids: &[String]| {
             ids.is_empty() || states.get(state) == Some(&ids.len())
         };
-        verdict.claim("every single message was delivered", is_all(&sent, "delivered", &self.sent));
-        verdict.claim("every cancelled one is cancelled", is_all(&cancelled, "cancelled", &self.cancelled));
+        result.claim("every single message was delivered", is_all(&sent, "delivered", &self.sent));
+        result.claim("every cancelled one is cancelled", is_all(&cancelled, "cancelled", &self.cancelled));
         Ok(())
     }
 }

@@ -42,17 +42,17 @@ impl Wire {
         Self::open_with(front, from, None)
     }
 
-    /// As [`Self::open`], with a receive buffer of `octets` bytes, or the least that the kernel grants.
-    pub(super) fn open_narrow(front: &Front, from: u8, octets: usize) -> Result<Self, Ending> {
-        Self::open_with(front, from, Some(octets))
+    /// As [`Self::open`], with a receive buffer of `bytes` bytes, or the least that the kernel grants.
+    pub(super) fn open_narrow(front: &Front, from: u8, bytes: usize) -> Result<Self, Ending> {
+        Self::open_with(front, from, Some(bytes))
     }
 
     fn open_with(front: &Front, from: u8, receive: Option<usize>) -> Result<Self, Ending> {
         let SocketAddr::V4(to) = front.http else { return Err(Ending::Refused) };
         let dial = || {
             let fd = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-            if let Some(octets) = receive {
-                set_socket_recv_buffer_size(&fd, octets)?;
+            if let Some(bytes) = receive {
+                set_socket_recv_buffer_size(&fd, bytes)?;
             }
             // On Linux the send timeout also applies to connecting.
             set_socket_timeout(&fd, Timeout::Send, Some(CONNECT_MAX))?;
@@ -67,9 +67,9 @@ impl Wire {
     }
 
     /// Sends everything, if the other side reads it in time.
-    pub(super) fn send(&mut self, front: &Front, octets: &[u8], patience: Duration) -> Result<(), Ending> {
+    pub(super) fn send(&mut self, front: &Front, bytes: &[u8], patience: Duration) -> Result<(), Ending> {
         let until = Instant::now() + patience;
-        let mut rest = octets;
+        let mut rest = bytes;
         while !rest.is_empty() {
             if front.is_over() || Instant::now() >= until {
                 return Err(Ending::Held);
@@ -99,8 +99,8 @@ impl Wire {
 
     /// Sends a complete request and reads its complete answer, even if the answer comes before the request has been read.
     pub(super) fn exchange(&mut self, front: &Front, request: &[&[u8]], patience: Duration) -> Ending {
-        for octets in request {
-            if self.send(front, octets, patience).is_err() {
+        for bytes in request {
+            if self.send(front, bytes, patience).is_err() {
                 break;
             }
         }
@@ -114,8 +114,8 @@ impl Wire {
     }
 
     /// Writes what can be written at once; false if the connection has ended.
-    pub(super) fn try_send(&mut self, octets: &[u8]) -> bool {
-        octets.is_empty() || !matches!(self.stream.write(octets), Err(error) if !is_passing(&error))
+    pub(super) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        bytes.is_empty() || !matches!(self.stream.write(bytes), Err(error) if !is_passing(&error))
     }
 
     /// Reads once.
@@ -173,8 +173,8 @@ fn is_passing(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-fn status(octets: &[u8]) -> Option<u16> {
-    let digits = octets.get(..STATUS_LEN)?.strip_prefix(b"HTTP/1.1 ")?;
+fn status(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.get(..STATUS_LEN)?.strip_prefix(b"HTTP/1.1 ")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

@@ -5,8 +5,8 @@ use super::world::World;
 use crate::link::hosts::SHORT_SESSIONS_MAX;
 use crate::link::leg::LegState;
 use crate::link::noise::NOISE_MAX;
-use crate::link::receipts::INQUIRY_OCTETS_MAX;
-use crate::link::sessions::{PDUS_MAX, UNREAD_OCTETS_MAX};
+use crate::link::receipts::INQUIRY_BYTES_MAX;
+use crate::link::sessions::{PDUS_MAX, UNREAD_BYTES_MAX};
 use crate::link::{Alarm, BindId, Disconnect, SessionLoss};
 use crate::model::Class;
 use crate::traffic::{Answer, Unanswered, Verdict};
@@ -23,9 +23,9 @@ const QUERY_SM_RESP: u32 = 0x8000_0003;
 
 fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
     let length = 16 + body.len() as u32;
-    let mut octets: Vec<u8> = [length, command, 0, sequence].iter().flat_map(|word| word.to_be_bytes()).collect();
-    octets.extend(body);
-    octets
+    let mut bytes: Vec<u8> = [length, command, 0, sequence].iter().flat_map(|word| word.to_be_bytes()).collect();
+    bytes.extend(body);
+    bytes
 }
 
 fn flood(command: u32, body: &[u8], count: u32) -> Vec<u8> {
@@ -39,8 +39,8 @@ fn lost(why: SessionLoss) -> Alarm {
 #[test]
 fn so_many_pdus_are_dealt_with_and_the_rest_when_others_have_run() {
     let mut world = World::bound(|_| {});
-    let octets = flood(ENQUIRE_LINK, b"", 2 * PDUS_MAX as u32 + 3);
-    let mut rest = &octets[..];
+    let bytes = flood(ENQUIRE_LINK, b"", 2 * PDUS_MAX as u32 + 3);
+    let mut rest = &bytes[..];
     for pdus in [PDUS_MAX, PDUS_MAX, 3] {
         let dealt_with = world.link.handle_bytes(FIRST, rest, world.now);
         assert_eq!(dealt_with, 16 * pdus);
@@ -55,11 +55,11 @@ fn so_many_pdus_are_dealt_with_and_the_rest_when_others_have_run() {
 fn what_is_not_dealt_with_yet_is_told_all_the_same_at_the_end() {
     let mut world = World::bound(|options| options.window = 10);
     world.send(0, ONE, Class::Transactional, "a");
-    let octets = flood(ENQUIRE_LINK, b"", PDUS_MAX as u32 + 1);
-    assert_eq!(world.link.handle_bytes(FIRST, &octets, world.now), 16 * PDUS_MAX);
+    let bytes = flood(ENQUIRE_LINK, b"", PDUS_MAX as u32 + 1);
+    assert_eq!(world.link.handle_bytes(FIRST, &bytes, world.now), 16 * PDUS_MAX);
     world.disconnect(FIRST, Disconnect::ByPeer);
     assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost)]);
-    assert_eq!(world.link.handle_bytes(FIRST, &octets[16 * PDUS_MAX..], world.now), 16, "the rest is dropped");
+    assert_eq!(world.link.handle_bytes(FIRST, &bytes[16 * PDUS_MAX..], world.now), 16, "the rest is dropped");
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn who_says_nothing_without_end_loses_his_session_and_then_his_host() {
     ];
     for (command, body) in talk {
         let mut world = World::bound(|options| options.hosts = 2);
-        let octets = flood(command, body, NOISE_MAX);
-        world.feed(FIRST, &octets);
+        let bytes = flood(command, body, NOISE_MAX);
+        world.feed(FIRST, &bytes);
         assert!(!world.alarms.contains(&lost(SessionLoss::Noise)), "{command:#x}");
         world.feed(FIRST, &pdu(command, 1, body));
         assert_eq!(world.alarms.iter().filter(|alarm| **alarm == lost(SessionLoss::Noise)).count(), 1, "{command:#x}");
@@ -87,8 +87,8 @@ fn who_says_nothing_without_end_loses_his_session_and_then_his_host() {
             while world.connects.len() == before {
                 world.advance_ms(100);
             }
-            world.feed(FIRST, &octets);
-            world.feed(FIRST, &octets);
+            world.feed(FIRST, &bytes);
+            world.feed(FIRST, &bytes);
         }
         world.advance_ms(60_000);
         assert_eq!(world.connects.last(), Some(&(FIRST, 1)), "{command:#x}: {:?}", world.connects);
@@ -130,13 +130,13 @@ fn a_carrier_that_answers_everything_three_times_keeps_its_session() {
 fn answers_that_are_not_read_have_a_bound() {
     let mut world = World::bound(|_| {});
     world.writes = false;
-    for _ in 0..2 * UNREAD_OCTETS_MAX / 16 / PDUS_MAX as u64 {
+    for _ in 0..2 * UNREAD_BYTES_MAX / 16 / PDUS_MAX as u64 {
         if world.link.status(world.now.mono).binds[0].state != LegState::Bound {
             break;
         }
         world.feed(FIRST, &flood(ENQUIRE_LINK, b"", PDUS_MAX as u32));
-        let backlog = world.link.status(world.now.mono).binds[0].backlog_octets;
-        assert!(backlog <= UNREAD_OCTETS_MAX + 16, "{backlog}");
+        let backlog = world.link.status(world.now.mono).binds[0].backlog_bytes;
+        assert!(backlog <= UNREAD_BYTES_MAX + 16, "{backlog}");
     }
     assert!(world.alarms.contains(&lost(SessionLoss::NotReading)), "{:?}", world.alarms);
     world.advance_ms(1_001);
@@ -210,7 +210,7 @@ fn a_carrier_that_calls_every_submit_unreadable_is_told_of_once_in_a_while() {
 /// A message from a handset, of 60,000 bytes.
 fn deliver_long(world: &mut World, token: u64) {
     let (mut tlvs, now) = (Vec::new(), world.now.mono.0);
-    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, &[b'x'; 60_000]).expect("it fits");
+    TlvWriter::new(&mut tlvs).bytes(TlvTag::MESSAGE_PAYLOAD, &[b'x'; 60_000]).expect("it fits");
     let message = ShortMessage {
         source: Address { ton: 1, npi: 1, digits: b"4915112345001" },
         destination: Address { ton: 0, npi: 0, digits: b"Bank" },
@@ -229,7 +229,7 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
         deliver_long(&mut world, receipts);
         receipts += 1;
     }
-    assert_eq!(receipts, INQUIRY_OCTETS_MAX / 60_000 + 1);
+    assert_eq!(receipts, INQUIRY_BYTES_MAX / 60_000 + 1);
     world.disconnect(FIRST, Disconnect::ByPeer);
     while world.connects.len() == 1 {
         world.advance_ms(100);
@@ -240,8 +240,8 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
         world.judge(shard, token, Verdict::Kept);
     }
     assert!(world.reads_paused.is_empty() && world.delivered.is_empty());
-    assert_eq!((world.link.legs[0].inquiries, world.link.legs[0].inquiry_octets), (0, 0));
-    assert!(world.link.inquiries.spare_octets() < 1 << 16, "buffers of long messages are released");
+    assert_eq!((world.link.legs[0].inquiries, world.link.legs[0].inquiry_bytes), (0, 0));
+    assert!(world.link.inquiries.spare_bytes() < 1 << 16, "buffers of long messages are released");
 }
 
 /// The reports of unreadable PDUs: what is wrong, the bytes, the number of PDUs that were not reported.
@@ -254,7 +254,7 @@ fn unread(world: &World) -> Vec<(String, String, u64)> {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_octets() {
+fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_bytes() {
     let mut world = World::bound(|options| options.enquire_link_ms = 3_600_000);
     // `sm_length` is larger than the rest of the PDU.
     let body = [&b"\0\x01\x01491511\0\x01\x014915\0\x04\0\0\0\0\0\0\0\0\xff"[..], &[0x41; 100]].concat();
@@ -262,8 +262,8 @@ fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_octets() {
     for _ in 0..3 {
         world.feed(FIRST, &bad);
     }
-    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
-    let what = "deliver_sm 7: sm_length 255 disagrees with the 100 octets behind it".to_owned();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let what = "deliver_sm 7: sm_length 255 disagrees with the 100 bytes behind it".to_owned();
     assert_eq!(unread(&world), [(what.clone(), hex(&bad[..64]), 0)]);
     world.now = world.now.after_ns(60_000_000_000);
     world.feed(FIRST, &bad);

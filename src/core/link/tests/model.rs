@@ -220,8 +220,8 @@ impl Run {
 
     fn write_some(&mut self) {
         let bind = BindId(self.below(usize::from(self.plan.binds)) as u16);
-        let octets = self.below(2_000);
-        self.world.write(bind, octets);
+        let bytes = self.below(2_000);
+        self.world.write(bind, bytes);
     }
 
     fn write_all(&mut self) {

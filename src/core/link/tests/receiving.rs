@@ -170,7 +170,7 @@ fn a_receipt_by_parameters_alone_and_one_that_says_nothing() {
     let mut writer = TlvWriter::new(&mut tlvs);
     writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"x-1").expect("short");
     writer.u8(TlvTag::MESSAGE_STATE, 5);
-    writer.octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 27]).expect("short");
+    writer.bytes(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 27]).expect("short");
     deliver(&mut world, 1, "12", 4, "", &tlvs);
     let told = &world.receipts[0];
     assert_eq!((told.receipt.state, told.receipt.error.number), (ReceiptState::Undeliverable, 27));
@@ -224,7 +224,7 @@ fn of_an_address_the_beginning_is_told() {
     let mut world = world();
     let mut tlvs = Vec::new();
     let mut writer = TlvWriter::new(&mut tlvs);
-    writer.octets(TlvTag::MESSAGE_PAYLOAD, b"hi").expect("short");
+    writer.bytes(TlvTag::MESSAGE_PAYLOAD, b"hi").expect("short");
     writer.u16(TlvTag::SAR_MSG_REF_NUM, 513).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3).u8(TlvTag::SAR_SEGMENT_SEQNUM, 3);
     let long = Address { ton: 5, npi: 0, digits: &[b'a'; 64] };
     let message =
@@ -243,7 +243,7 @@ fn of_an_address_the_beginning_is_told() {
 fn data_sm_is_answered_as_such() {
     let mut world = world();
     let mut tlvs = Vec::new();
-    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, text("7").as_bytes()).expect("short");
+    TlvWriter::new(&mut tlvs).bytes(TlvTag::MESSAGE_PAYLOAD, text("7").as_bytes()).expect("short");
     let source = Address { ton: 1, npi: 1, digits: b"4915112345001" };
     let message = DataSm { source, esm_class: EsmClass(4), tlvs: Tlvs::new(&tlvs), ..DataSm::default() };
     let now = world.now.mono.0;
@@ -304,7 +304,7 @@ fn large_messages_stop_the_reading_earlier() {
     let mut world = world();
     let large = "x".repeat(60_000);
     let mut tlvs = Vec::new();
-    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, large.as_bytes()).expect("short");
+    TlvWriter::new(&mut tlvs).bytes(TlvTag::MESSAGE_PAYLOAD, large.as_bytes()).expect("short");
     for n in 0..18 {
         assert!(world.reads_paused.is_empty(), "after {n}");
         deliver(&mut world, n, "4915112345001", 0, "", &tlvs);
@@ -321,7 +321,7 @@ fn of_a_receipt_the_beginning_of_its_text_goes_to_the_shard() {
     let mut world = world();
     let mut tlvs = Vec::new();
     let long = format!("{} {}", text("1"), "x".repeat(60_000));
-    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, long.as_bytes()).expect("short");
+    TlvWriter::new(&mut tlvs).bytes(TlvTag::MESSAGE_PAYLOAD, long.as_bytes()).expect("short");
     deliver(&mut world, 1, "4915112345001", 4, "", &tlvs);
     let told = &world.receipts[0];
     assert_eq!((told.id.as_slice(), told.receipt.state), (&b"1"[..], ReceiptState::Delivered));

@@ -195,9 +195,9 @@ fn long_texts_go_in_parts_with_others_between() {
     }
     assert_eq!(world.got[1].body(), "short", "between the parts");
     assert_eq!(world.got[4].body(), "follower", "not before the last part to the same recipient");
-    for (n, part, octets) in [(0, 1, 159), (2, 2, 159), (3, 3, 100)] {
+    for (n, part, bytes) in [(0, 1, 159), (2, 2, 159), (3, 3, 100)] {
         let got = &world.got[n];
-        assert_eq!((got.esm_class, got.text.len(), &got.text[..6]), (0x40, octets, &[5, 0, 3, 0x34, 3, part][..]));
+        assert_eq!((got.esm_class, got.text.len(), &got.text[..6]), (0x40, bytes, &[5, 0, 3, 0x34, 3, part][..]));
     }
     let told = world.told.iter().filter(|told| told.address == address);
     assert_eq!(told.map(|told| (told.part, told.parts)).collect::<Vec<_>>(), [(1, 3), (2, 3), (3, 3)]);
@@ -315,7 +315,7 @@ fn one(change: impl FnOnce(&mut Options), content: &Content<'_>, encoding: Encod
 }
 
 #[test]
-fn octets_go_with_their_header() {
+fn bytes_go_with_their_header() {
     let content = Content { body: &[1, 2, 3], udh: &[6, 5, 4, 0x0B, 0x84, 0x23, 0xF0], ..Content::default() };
     let got = one(|_| {}, &content, Encoding::Binary).got[0].clone();
     assert_eq!((got.esm_class, got.data_coding), (0x40, 4));
@@ -345,7 +345,7 @@ fn a_shard_is_told_in_what_a_part_was_sent() {
         (|_| {}, "plain", Encoding::Auto, Coding::Gsm7),
         (|_| {}, "Привет", Encoding::Auto, Coding::Ucs2),
         (|_| {}, "plain", Encoding::Ucs2, Coding::Ucs2),
-        (|_| {}, "octets", Encoding::Binary, Coding::Binary),
+        (|_| {}, "bytes", Encoding::Binary, Coding::Binary),
         (latin1, "façade", Encoding::Auto, Coding::Latin1),
         (ascii, "plain", Encoding::Auto, Coding::Ascii),
     ];

@@ -328,12 +328,12 @@ impl World {
         }
     }
 
-    /// The socket takes up to `octets` bytes; the carrier reads them at once.
-    pub(super) fn write(&mut self, bind: BindId, octets: usize) {
+    /// The socket takes up to `bytes` bytes; the carrier reads them at once.
+    pub(super) fn write(&mut self, bind: BindId, bytes: usize) {
         let Some(waiting) = self.unwritten.get_mut(&bind) else { return };
-        let octets = octets.min(waiting.len());
-        let written: Vec<u8> = waiting.drain(..octets).collect();
-        self.link.handle(LinkEvent::Written { bind, octets }, self.now);
+        let bytes = bytes.min(waiting.len());
+        let written: Vec<u8> = waiting.drain(..bytes).collect();
+        self.link.handle(LinkEvent::Written { bind, bytes }, self.now);
         self.serve(bind, &written);
         self.settle();
     }
@@ -363,7 +363,7 @@ impl World {
                         registered: message.registered_delivery,
                         validity: message.validity_period.to_vec(),
                         text: message.short_message.to_vec(),
-                        tlvs: message.tlvs.octets().to_vec(),
+                        tlvs: message.tlvs.bytes().to_vec(),
                     });
                     assert!(self.outstanding_max == 0 || self.outstanding(bind) <= self.outstanding_max, "window");
                     if let Some(status) = self.answers {
@@ -408,8 +408,8 @@ impl World {
     }
 
     /// The link receives bytes and handles all of them.
-    pub(super) fn feed(&mut self, bind: BindId, octets: &[u8]) {
-        let mut rest = octets;
+    pub(super) fn feed(&mut self, bind: BindId, bytes: &[u8]) {
+        let mut rest = bytes;
         while !rest.is_empty() {
             let dealt_with = self.link.handle_bytes(bind, rest, self.now);
             assert!(dealt_with > 0, "it goes on");
@@ -457,13 +457,13 @@ impl World {
                 }
             }
             ToShard::Receipts(batch) => {
-                let octets = |span: Span| span.of(&batch.arena).to_vec();
+                let bytes = |span: Span| span.of(&batch.arena).to_vec();
                 for message in batch.handsets {
-                    let [name, to, header, text] = [message.name, message.to, message.header, message.text].map(octets);
+                    let [name, to, header, text] = [message.name, message.to, message.header, message.text].map(bytes);
                     self.handsets.push(HandsetTold { shard, message, name, to, header, text });
                 }
                 for receipt in batch.receipts {
-                    let (id, text) = (octets(receipt.id), octets(receipt.text));
+                    let (id, text) = (bytes(receipt.id), bytes(receipt.text));
                     self.receipts.push(ReceiptTold { shard, receipt, id, text });
                 }
             }

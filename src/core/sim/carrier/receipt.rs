@@ -109,7 +109,7 @@ impl Fate {
     }
 
     /// The value of the TLV `message_state`, one byte.
-    pub const fn state_octet(self) -> u8 {
+    pub const fn state_byte(self) -> u8 {
         match self {
             Self::Enroute => 1,
             Self::Delivered => 2,
@@ -180,11 +180,11 @@ impl ReceiptBody {
             ReceiptForm::TextAndTlvs => {
                 self.write_text(fate, dates);
                 self.write_id_tlv(behaviour.tlv_unterminated);
-                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_octet()]);
+                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_byte()]);
             }
             ReceiptForm::Tlvs => {
                 self.write_id_tlv(behaviour.tlv_unterminated);
-                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_octet()]);
+                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_byte()]);
             }
             ReceiptForm::IdTlvStateText => {
                 self.write_id_tlv(behaviour.tlv_unterminated);
@@ -207,7 +207,7 @@ impl ReceiptBody {
                 write_date(done, behaviour.date_digits, &mut self.short_message);
                 self.short_message.push(b',');
                 self.write_id_tlv(behaviour.tlv_unterminated);
-                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_octet()]);
+                self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_byte()]);
             }
         }
     }

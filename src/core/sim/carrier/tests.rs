@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::time::Wall;
 use stentor_smpp::receipt::{Receipt, ReceiptSource};
-use stentor_smpp::receipt_id::IdForm;
+use stentor_smpp::receipt_id::IdRelation;
 
 const RECEIPT_WANTED: u8 = 1;
 
@@ -11,7 +11,7 @@ fn submit(recipient: &str) -> SubmitSeen<'_> {
     SubmitSeen { recipient: recipient.as_bytes(), registered_delivery: RECEIPT_WANTED, user_data: b"hello" }
 }
 
-fn fates(answer: &Answer) -> Vec<Fate> {
+fn fates(answer: &Reaction) -> Vec<Fate> {
     answer.receipts().map(|receipt| receipt.fate).collect()
 }
 
@@ -41,7 +41,7 @@ fn stormy() -> Behaviour {
     }
 }
 
-fn trace(seed: u64) -> Vec<Answer> {
+fn trace(seed: u64) -> Vec<Reaction> {
     let mut carrier = FakeCarrier::new(stormy(), seed);
     (0..2_000).map(|i| carrier.handle_submit(&submit("4915112345678"), Mono(i * 1_000))).collect()
 }
@@ -55,7 +55,7 @@ fn same_seed_same_answers_another_seed_others() {
 #[test]
 fn every_fault_fires_and_nothing_untaken_gets_a_receipt() {
     let answers = trace(1);
-    let count = |wanted: fn(&Answer) -> bool| answers.iter().filter(|answer| wanted(answer)).count();
+    let count = |wanted: fn(&Reaction) -> bool| answers.iter().filter(|answer| wanted(answer)).count();
     let seen = [
         count(|a| matches!(a.reply, Reply::Accept(_))),
         count(|a| a.reply == Reply::Refuse(0x58)),
@@ -268,10 +268,10 @@ fn check_reading(behaviour: &Behaviour) {
         };
         let mut scratch = Vec::new();
         let receipt = Receipt::parse(&source, &mut scratch);
-        assert_eq!(receipt.state.map(|state| state as u8), Some(fate.state_octet()), "{behaviour:?}");
+        assert_eq!(receipt.state.map(|state| state as u8), Some(fate.state_byte()), "{behaviour:?}");
         assert_eq!(receipt.error.unwrap_or_default(), body.error(), "{behaviour:?}");
         let read = receipt.id.unwrap_or_default();
-        assert!(IdForm::between(read, &response).is_some(), "{response:?} {receipt:?} {behaviour:?}");
+        assert!(IdRelation::between(read, &response).is_some(), "{response:?} {receipt:?} {behaviour:?}");
     }
 }
 

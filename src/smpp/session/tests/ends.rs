@@ -10,9 +10,9 @@ fn a_lost_connection_tells_what_was_certainly_never_written() {
     session.submit(2, &message(b"half written"), 0).unwrap();
     let mut out = Vec::new();
     assert!(session.poll_transmit(&mut out));
-    let first_octets = u32::from_be_bytes([out[0], out[1], out[2], out[3]]) as usize;
+    let first_bytes = u32::from_be_bytes([out[0], out[1], out[2], out[3]]) as usize;
     session.submit(3, &message(b"not even taken"), 0).unwrap();
-    session.handle_written(first_octets + 20);
+    session.handle_written(first_bytes + 20);
     session.handle_connection_lost();
     assert_eq!(
         feed(&mut session, b"", 0),
@@ -24,7 +24,7 @@ fn a_lost_connection_tells_what_was_certainly_never_written() {
 }
 
 #[test]
-fn octets_of_unknown_fate_count_as_written() {
+fn bytes_of_unknown_fate_count_as_written() {
     let mut session = bound_client(&Options::default());
     session.submit(1, &message(b"x"), 0).unwrap();
     session.poll_transmit(&mut Vec::new());

@@ -54,7 +54,7 @@ fn feed(session: &mut Session<u64>, mut input: &[u8], now_ns: u64) -> Vec<String
 }
 
 fn short(event: &Event<'_, u64>) -> String {
-    let answer = |name: &str, answer: &Answer<'_, u64>| {
+    let answer = |name: &str, answer: &Response<'_, u64>| {
         let id = String::from_utf8_lossy(answer.message_id);
         let marks = [&*id, if answer.late { "late" } else { "" }, if answer.nacked { "nacked" } else { "" }];
         let marks: String = marks.iter().filter(|mark| !mark.is_empty()).map(|mark| format!(" {mark}")).collect();

@@ -14,14 +14,14 @@ fn generic_nack_answers_the_request_that_it_names() {
 }
 
 #[test]
-fn a_17_octet_nack_that_says_16_ends_the_session_cleanly() {
+fn a_17_byte_nack_that_says_16_ends_the_session_cleanly() {
     let mut session = bound_client(&Options::default());
     let number = session.submit(1, &message(b"x"), 0).unwrap();
     sent(&mut session);
-    let mut octets = pdu(number, CommandStatus::RINVCMDID, Pdu::GenericNack);
-    octets.push(0);
-    octets.extend(submit_resp(number, b"a"));
-    assert_eq!(feed(&mut session, &octets, 0), ["submit_resp 1 3 nacked", "closed Framing(TooShort(0))"]);
+    let mut bytes = pdu(number, CommandStatus::RINVCMDID, Pdu::GenericNack);
+    bytes.push(0);
+    bytes.extend(submit_resp(number, b"a"));
+    assert_eq!(feed(&mut session, &bytes, 0), ["submit_resp 1 3 nacked", "closed Framing(TooShort(0))"]);
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn directions_follow_the_mode() {
 
 #[test]
 fn a_peer_that_does_not_read_is_cut_off() {
-    let mut session = bound_client(&Options { backlog_octets_max: 64, ..Options::default() });
+    let mut session = bound_client(&Options { backlog_bytes_max: 64, ..Options::default() });
     let enquire = pdu(70, CommandStatus::ROK, Pdu::EnquireLink);
     let told = feed(&mut session, &enquire.repeat(6), 0);
     assert_eq!(told[4..], ["enquire", "closed PeerNotReading"]);
-    let mut session = bound_client(&Options { backlog_octets_max: 64, ..Options::default() });
+    let mut session = bound_client(&Options { backlog_bytes_max: 64, ..Options::default() });
     session.submit(1, &message(b"a message of some length"), 0).unwrap();
     assert_eq!(session.submit(2, &message(b"x"), 0), Err(SendError::Backlogged));
     sent(&mut session);

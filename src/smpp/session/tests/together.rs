@@ -7,17 +7,17 @@ use proptest::prelude::*;
 /// One direction of a connection, which delivers bytes in pieces.
 #[derive(Default)]
 struct Wire {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     delivered: usize,
 }
 
 impl Wire {
-    fn carry(&mut self, from: &mut Session<u64>, octets: usize) -> Vec<u8> {
-        let before = self.octets.len();
-        from.poll_transmit(&mut self.octets);
-        from.handle_written(self.octets.len() - before);
-        let end = (self.delivered + octets).min(self.octets.len());
-        let piece = self.octets[self.delivered..end].to_vec();
+    fn carry(&mut self, from: &mut Session<u64>, bytes: usize) -> Vec<u8> {
+        let before = self.bytes.len();
+        from.poll_transmit(&mut self.bytes);
+        from.handle_written(self.bytes.len() - before);
+        let end = (self.delivered + bytes).min(self.bytes.len());
+        let piece = self.bytes[self.delivered..end].to_vec();
         self.delivered = end;
         piece
     }
@@ -35,7 +35,7 @@ struct ClientEnd {
 }
 
 impl ClientEnd {
-    fn turn(&mut self, octets: usize) -> Vec<u8> {
+    fn turn(&mut self, bytes: usize) -> Vec<u8> {
         while self.session.bound().is_some() && self.submitted < self.messages {
             if self.session.submit(self.submitted, &message(&self.submitted.to_be_bytes()), 0).is_err() {
                 break;
@@ -45,7 +45,7 @@ impl ClientEnd {
         if self.answered.len() as u64 == self.messages && self.received.len() as u64 == self.messages {
             self.session.unbind(0, 0);
         }
-        self.wire.carry(&mut self.session, octets)
+        self.wire.carry(&mut self.session, bytes)
     }
 
     fn take(&mut self, mut input: &[u8]) {
@@ -78,7 +78,7 @@ struct ServerEnd {
 }
 
 impl ServerEnd {
-    fn turn(&mut self, octets: usize, answer: bool, reverse: bool) -> Vec<u8> {
+    fn turn(&mut self, bytes: usize, answer: bool, reverse: bool) -> Vec<u8> {
         if reverse {
             self.owed.reverse();
         }
@@ -91,7 +91,7 @@ impl ServerEnd {
         {
             self.delivered += 1;
         }
-        self.wire.carry(&mut self.session, octets)
+        self.wire.carry(&mut self.session, bytes)
     }
 
     fn take(&mut self, mut input: &[u8]) {
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_never_panic(stream in prop::collection::vec(any::<u8>(), 0..300), piece in 1usize..50) {
+    fn arbitrary_bytes_never_panic(stream in prop::collection::vec(any::<u8>(), 0..300), piece in 1usize..50) {
         for mut session in [bound_client(&Options::default()), bound_server(&Options::default(), BindMode::Transceiver)] {
             for mut input in stream.chunks(piece) {
                 while session.poll_event(&mut input, 0).is_some() {}

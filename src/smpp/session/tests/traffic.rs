@@ -57,7 +57,7 @@ fn the_window_is_never_exceeded() {
 fn a_message_that_cannot_be_written_leaves_no_trace() {
     let mut session = bound_client(&Options { window: 1, ..Options::default() });
     let refused = session.submit(1, &message(&[b'x'; 255]), 0);
-    assert!(matches!(refused, Err(SendError::Encode(EncodeError::TooLong { octets: 255, limit: 254, .. }))));
+    assert!(matches!(refused, Err(SendError::Encode(EncodeError::TooLong { bytes: 255, limit: 254, .. }))));
     assert_eq!((session.outstanding(), sent(&mut session)), (0, vec![]));
     session.submit(1, &message(b"x"), 0).unwrap();
 }

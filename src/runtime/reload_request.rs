@@ -1,8 +1,8 @@
 //! How a command that asks for a reload learns the result: by two small files in the data directory, because a signal carries no
-//! data and brings none back. The command writes [`Ask`] and sends the signal; the daemon takes it, and leaves [`Verdict`] behind.
+//! data and brings none back. The command writes [`ReloadRequest`] and sends the signal; the daemon takes it, and leaves [`ReloadResult`] behind.
 //!
-//! Knows names, shapes and sizes of the two. Does not know how a configuration is read or applied. A reload without an `Ask`
-//! (a bare SIGHUP) leaves no verdict; its result is in the log, as that of every reload.
+//! Knows names, shapes and sizes of the two. Does not know how a configuration is read or applied. A reload without a `ReloadRequest`
+//! (a bare SIGHUP) leaves no result; its result is in the log, as that of every reload.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,16 +14,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::disk::private;
 
-const ASK_FILE: &str = "reload.ask";
-const VERDICT_FILE: &str = "reload.verdict";
-/// Largest size of either in bytes; the last lines of a longer verdict are left out.
+const REQUEST_FILE: &str = "reload.request";
+const RESULT_FILE: &str = "reload.result";
+/// Largest size of either in bytes; the last lines of a longer result are left out.
 const FILE_MAX: usize = 256 * 1024;
 
 /// A request for a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ask {
-    /// Tells which request a verdict answers.
+pub struct ReloadRequest {
+    /// Tells which request a result answers.
     pub number: u64,
     /// Only report what would change.
     pub dry_run: bool,
@@ -32,7 +32,7 @@ pub struct Ask {
 /// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Verdict {
+pub struct ReloadResult {
     /// The number of the request.
     pub number: u64,
     /// Nothing was changed, for the reasons in `lines`.
@@ -41,48 +41,48 @@ pub struct Verdict {
     pub lines: Vec<String>,
 }
 
-impl Ask {
+impl ReloadRequest {
     /// Writes it for the daemon that uses the directory. An older one that was not taken is replaced.
     ///
     /// # Errors
     /// The operating system's error.
     pub fn leave(&self, directory: &Path) -> io::Result<()> {
-        write(directory, ASK_FILE, self)
+        write(directory, REQUEST_FILE, self)
     }
 
     /// Takes the request, so that no later reload answers it again.
     pub fn take(directory: &Path) -> Option<Self> {
-        let ask = read(directory, ASK_FILE);
-        let _ = fs::remove_file(directory.join(ASK_FILE));
-        ask
+        let request = read(directory, REQUEST_FILE);
+        let _ = fs::remove_file(directory.join(REQUEST_FILE));
+        request
     }
 
     /// The daemon did not answer in time: it must not answer later.
     pub fn withdraw(&self, directory: &Path) {
-        if read(directory, ASK_FILE).as_ref() == Some(self) {
-            let _ = fs::remove_file(directory.join(ASK_FILE));
+        if read(directory, REQUEST_FILE).as_ref() == Some(self) {
+            let _ = fs::remove_file(directory.join(REQUEST_FILE));
         }
     }
 }
 
-impl Verdict {
-    /// The answer to `ask`: what changes, or why nothing does.
-    pub fn new(ask: &Ask, told: &Result<Vec<String>, Vec<String>>) -> Self {
+impl ReloadResult {
+    /// The answer to `request`: what changes, or why nothing does.
+    pub fn new(request: &ReloadRequest, told: &Result<Vec<String>, Vec<String>>) -> Self {
         let (refused, all) = match told {
             Ok(changes) => (false, changes),
             Err(refusals) => (true, refusals),
         };
-        let (mut lines, mut octets) = (Vec::new(), 0);
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         for line in all {
             // In JSON, one byte may take six.
-            octets += 6 * line.len() + 8;
-            if octets > FILE_MAX - 1_024 {
+            bytes += 6 * line.len() + 8;
+            if bytes > FILE_MAX - 1_024 {
                 lines.push(format!("and {} more, see the log", all.len() - lines.len()));
                 break;
             }
             lines.push(line.clone());
         }
-        Self { number: ask.number, refused, lines }
+        Self { number: request.number, refused, lines }
     }
 
     /// Writes it for the command that asked.
@@ -90,12 +90,12 @@ impl Verdict {
     /// # Errors
     /// The operating system's error.
     pub fn leave(&self, directory: &Path) -> io::Result<()> {
-        write(directory, VERDICT_FILE, self)
+        write(directory, RESULT_FILE, self)
     }
 
     /// The answer to that request, if there is one.
-    pub fn find(directory: &Path, ask: &Ask) -> Option<Self> {
-        read(directory, VERDICT_FILE).filter(|verdict: &Self| verdict.number == ask.number)
+    pub fn find(directory: &Path, request: &ReloadRequest) -> Option<Self> {
+        read(directory, RESULT_FILE).filter(|result: &Self| result.number == request.number)
     }
 }
 
@@ -108,9 +108,9 @@ fn write(directory: &Path, name: &str, what: &impl Serialize) -> io::Result<()> 
 }
 
 fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
-    let mut octets = Vec::new();
-    File::open(directory.join(name)).ok()?.take(FILE_MAX as u64).read_to_end(&mut octets).ok()?;
-    serde_json::from_slice(&octets).ok()
+    let mut bytes = Vec::new();
+    File::open(directory.join(name)).ok()?.take(FILE_MAX as u64).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -120,31 +120,31 @@ mod tests {
     #[test]
     fn an_ask_is_taken_once_and_its_verdict_found_by_it_alone() {
         let root = tempfile::tempdir().expect("a directory");
-        let (first, second) = (Ask { number: 7, dry_run: true }, Ask { number: 8, dry_run: false });
-        assert_eq!(Ask::take(root.path()), None);
+        let (first, second) = (ReloadRequest { number: 7, dry_run: true }, ReloadRequest { number: 8, dry_run: false });
+        assert_eq!(ReloadRequest::take(root.path()), None);
         first.leave(root.path()).expect("left");
-        assert_eq!((Ask::take(root.path()), Ask::take(root.path())), (Some(first.clone()), None));
-        assert_eq!(Verdict::find(root.path(), &first), None);
-        let verdict = Verdict::new(&first, &Err(vec!["\"no\"\n".to_owned()]));
-        verdict.leave(root.path()).expect("left");
-        assert_eq!(Verdict::find(root.path(), &first), Some(verdict));
-        assert_eq!(Verdict::find(root.path(), &second), None, "another request's");
+        assert_eq!((ReloadRequest::take(root.path()), ReloadRequest::take(root.path())), (Some(first.clone()), None));
+        assert_eq!(ReloadResult::find(root.path(), &first), None);
+        let result = ReloadResult::new(&first, &Err(vec!["\"no\"\n".to_owned()]));
+        result.leave(root.path()).expect("left");
+        assert_eq!(ReloadResult::find(root.path(), &first), Some(result));
+        assert_eq!(ReloadResult::find(root.path(), &second), None, "another request's");
         second.leave(root.path()).expect("left");
         first.withdraw(root.path());
-        assert_eq!(Ask::take(root.path()), Some(second.clone()), "withdrawn was another one");
+        assert_eq!(ReloadRequest::take(root.path()), Some(second.clone()), "withdrawn was another one");
         second.leave(root.path()).expect("left");
         second.withdraw(root.path());
-        assert_eq!(Ask::take(root.path()), None);
+        assert_eq!(ReloadRequest::take(root.path()), None);
     }
 
     #[test]
     fn a_long_verdict_is_cut_and_still_found() {
         let root = tempfile::tempdir().expect("a directory");
-        let ask = Ask { number: 1, dry_run: false };
+        let request = ReloadRequest { number: 1, dry_run: false };
         let lines = vec!["\u{1}".repeat(1_000); 1_000];
-        let verdict = Verdict::new(&ask, &Ok(lines));
-        verdict.leave(root.path()).expect("left");
-        let found = Verdict::find(root.path(), &ask).expect("whole");
+        let result = ReloadResult::new(&request, &Ok(lines));
+        result.leave(root.path()).expect("left");
+        let found = ReloadResult::find(root.path(), &request).expect("whole");
         let said = found.lines.len() - 1;
         assert_eq!(found.lines.last(), Some(&format!("and {} more, see the log", 1_000 - said)));
     }
@@ -153,8 +153,8 @@ mod tests {
     fn what_is_no_ask_is_none() {
         let root = tempfile::tempdir().expect("a directory");
         for text in ["", "{", "{\"number\":1}", "{\"number\":1,\"dry_run\":true,\"more\":1}"] {
-            fs::write(root.path().join(ASK_FILE), text).expect("written");
-            assert_eq!(Ask::take(root.path()), None, "{text}");
+            fs::write(root.path().join(REQUEST_FILE), text).expect("written");
+            assert_eq!(ReloadRequest::take(root.path()), None, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::figure::{Better, Unit, Value};
 
 /// The result of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct ScenarioResult {
     pub scenario: String,
     figures: Vec<Figure>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -52,7 +52,7 @@ pub(crate) struct Number {
     pub better: Better,
 }
 
-impl Verdict {
+impl ScenarioResult {
     /// An empty verdict.
     pub(crate) fn new(scenario: &str) -> Self {
         Self { scenario: scenario.to_owned(), ..Self::default() }
@@ -122,7 +122,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ScenarioResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.figures.iter().map(|figure| figure.name.chars().count()).max().unwrap_or(0);
         writeln!(f, "{}", self.scenario)?;
@@ -144,23 +144,23 @@ mod tests {
 
     #[test]
     fn the_first_false_claim_is_the_error() {
-        let mut verdict = Verdict::new("peak");
-        verdict.figure("parts", 7_u64);
-        verdict.claim("nothing is lost", true);
-        assert_eq!(verdict.check(), Ok(()));
-        verdict.claim("nothing comes twice", false);
-        assert_eq!(verdict.check(), Err("peak: not so: nothing comes twice".to_owned()));
-        let table = verdict.to_string();
+        let mut result = ScenarioResult::new("peak");
+        result.figure("parts", 7_u64);
+        result.claim("nothing is lost", true);
+        assert_eq!(result.check(), Ok(()));
+        result.claim("nothing comes twice", false);
+        assert_eq!(result.check(), Err("peak: not so: nothing comes twice".to_owned()));
+        let table = result.to_string();
         assert!(table.contains("parts  7") && table.contains("FAILS: nothing comes twice"), "{table}");
     }
 
     #[test]
     fn numbers_stand_alone_and_know_who_is_judged_by_them() {
-        let mut verdict = Verdict::new("million");
-        verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&Quantiles { p50: 1, p99: 2, p999: 3, max: 4 }));
-        verdict.aside("simulator CPU per message", Value::micros_per_message(1.0, 1));
-        verdict.figure("name", "no number");
-        let numbers: Vec<_> = verdict.numbers().into_iter().map(|number| (number.name, number.better)).collect();
+        let mut result = ScenarioResult::new("million");
+        result.figure("request p50/p99/p99.9/max", quantiles_ms(&Quantiles { p50: 1, p99: 2, p999: 3, max: 4 }));
+        result.aside("simulator CPU per message", Value::micros_per_message(1.0, 1));
+        result.figure("name", "no number");
+        let numbers: Vec<_> = result.numbers().into_iter().map(|number| (number.name, number.better)).collect();
         let expected = [
             ("request p50", Better::Lower),
             ("request p99", Better::Lower),

@@ -17,7 +17,7 @@ use super::compose;
 
 /// A message that the link holds, and the state of its parts.
 #[derive(Debug)]
-pub struct Held {
+pub struct InHand {
     /// The message as the shard handed it over.
     pub submit: Submit,
     /// The shard that handed it over.
@@ -54,7 +54,7 @@ pub struct Parts {
     begun: bool,
 }
 
-impl Held {
+impl InHand {
     /// A message that was just handed over.
     pub fn new(submit: Submit, shard: ShardId, order: u64) -> Self {
         let parts = Parts { next: 1, ended: false, again: Vec::new(), under_way: PartSet::default(), begun: false };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use super::subject::Subject;
 use crate::run::figure::{Better, Unit};
-use crate::run::verdict::{Number, Series};
+use crate::run::result::{Number, Series};
 
 /// Version of this format; files of another version are refused.
 pub(super) const FORMAT: u32 = 1;
@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Outcome {
+pub(super) struct BenchResult {
     pub format: u32,
     /// When the bench began, in UTC.
     pub began: String,
@@ -165,7 +165,7 @@ impl Measurement {
     }
 }
 
-impl Outcome {
+impl BenchResult {
     /// Reads a result that was written before.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
@@ -235,14 +235,14 @@ mod tests {
 
     #[test]
     fn what_was_written_reads_the_same() {
-        let outcome = sample::outcome(&[100.0, 110.0]);
-        let text = serde_json::to_string(&outcome).unwrap();
-        assert_eq!(Outcome::parse(&text), Ok(outcome));
+        let result = sample::result(&[100.0, 110.0]);
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(BenchResult::parse(&text), Ok(result));
     }
 
     #[test]
     fn what_is_no_result_is_refused_with_a_reason() {
-        let error = |text: &str| Outcome::parse(text).unwrap_err();
+        let error = |text: &str| BenchResult::parse(text).unwrap_err();
         assert!(error("{").contains("not a result"));
         assert!(error("{\"scenario\":\"million\"}").contains("not a result"));
         assert!(error("{\"format\":7}").contains("format 7"));
