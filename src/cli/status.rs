@@ -299,7 +299,7 @@ mod tests {
                     CLASS  ROUTE  DEPTH  OLDEST  EMPTY IN\n  otp    all    50     100 ms  -\n";
         assert_eq!(queues_shown(&queues), text);
         let carrier = json!({"name": "north", "binds": 1, "binds_wanted": 2, "window_used": 3, "window": 10, "rate": 5,
-                             "rate_allowed": null, "accepted": 7, "receipts": 6, "held_by": ["no bind"],
+                             "rate_allowed": null, "accepted": 7, "receipts": 6, "held_by": ["down"],
                              "refused": [{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}],
                              "last_error": {"at": "T", "host": "h:1", "what": "bind not answered within 10 s"}});
         let text = "\ncarriers:\n  \

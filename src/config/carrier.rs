@@ -13,7 +13,8 @@ use toml::Spanned;
 
 use super::carrier_tlv::{Tlv, tlvs};
 use super::choice::{
-    BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, LogPdus, NumberRule, Receipts, Splitting,
+    BindKind, CarrierEncoding, CarrierKind, DefaultAlphabet, ErrorFamily, IdForm, LogPdus, NumberRule, Receipts,
+    Splitting,
 };
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{Byte, Optional, RawCarrier, RawCarrierTls, RawDialect, RawNumbering};
@@ -21,6 +22,7 @@ use super::secret::Secret;
 use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
+use stentor_core::link::{Numbering, TonNpi};
 use stentor_core::model::Quoted;
 use stentor_smpp::field::{BIND_TEXT_BYTES_MAX, Field};
 
@@ -48,9 +50,10 @@ pub struct Carrier {
     /// Most carriers ignore it.
     pub address_range: String,
     /// Type of number and numbering plan for each form of an address.
+    #[serde(serialize_with = "shown::numbering")]
     pub numbering: Numbering,
     /// Transceivers, pairs or transmitters.
-    pub bind: BindMode,
+    pub bind: BindKind,
     /// Number of binds; 0: one per core, or one in all if the carrier has a rate or is queried, since it then runs on one core.
     pub binds: u16,
     /// Most submits without an answer, per bind.
@@ -62,7 +65,7 @@ pub struct Carrier {
     #[serde(rename = "bind_rate")]
     pub bind_rate_parts_per_s: Option<u32>,
     /// For messages whose encoding is `auto`.
-    pub encoding: Encoding,
+    pub encoding: CarrierEncoding,
     /// Alphabet that the carrier uses for data_coding 0.
     pub default_alphabet: DefaultAlphabet,
     /// Replace characters that the alphabet lacks by similar ones instead of using UCS-2.
@@ -91,7 +94,7 @@ pub struct Carrier {
     pub dialect: Dialect,
     /// Command statuses whose class differs from that of the default table.
     #[serde(serialize_with = "shown::statuses")]
-    pub errors: BTreeMap<u32, ErrorClass>,
+    pub errors: BTreeMap<u32, ErrorFamily>,
     /// Time for the name, TCP, TLS and the answer to the bind together.
     #[serde(rename = "connect_timeout", serialize_with = "shown::duration")]
     pub connect_timeout_ms: u64,
@@ -154,30 +157,6 @@ pub struct CarrierTls {
     pub key: Option<PathBuf>,
 }
 
-/// Type of number and numbering plan of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TonNpi {
-    /// SMPP 3.4 §5.2.5.
-    pub ton: u8,
-    /// SMPP 3.4 §5.2.6.
-    pub npi: u8,
-}
-
-/// Type of number and numbering plan for each form of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Numbering {
-    /// Senders of 7 or more digits.
-    pub international: TonNpi,
-    /// Senders with letters.
-    pub alphanumeric: TonNpi,
-    /// Senders of up to 6 digits.
-    pub short_code: TonNpi,
-    /// Every recipient.
-    pub recipient: TonNpi,
-    /// The bind's `address_range`.
-    pub bind: TonNpi,
-}
-
 /// How a carrier writes message ids and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Dialect {
@@ -229,13 +208,13 @@ impl Carrier {
             password: password(raw, gather),
             system_type: gather.bind_text(&raw.system_type),
             address_range: gather.bind_text(&raw.address_range),
-            numbering: Numbering::meant(&raw.numbering, gather),
-            bind: or(&raw.bind, BindMode::Transceiver),
+            numbering: numbering(&raw.numbering, gather),
+            bind: or(&raw.bind, BindKind::Transceiver),
             binds: or(&raw.binds, Int(1)).get(),
             window: or(&raw.window, Int(10)).get(),
             rate_parts_per_s: per_second(&raw.rate),
             bind_rate_parts_per_s: per_second(&raw.bind_rate),
-            encoding: or(&raw.encoding, Encoding::Auto),
+            encoding: or(&raw.encoding, CarrierEncoding::Auto),
             default_alphabet: or(&raw.default_alphabet, DefaultAlphabet::Gsm7),
             transliterate: or(&raw.transliterate, false),
             splitting: or(&raw.splitting, Splitting::Udh8),
@@ -375,15 +354,13 @@ impl CarrierTls {
     }
 }
 
-impl Numbering {
-    fn meant(raw: &RawNumbering, gather: &mut Gather<'_>) -> Self {
-        Self {
-            international: ton_npi(&raw.international, (1, 1), gather),
-            alphanumeric: ton_npi(&raw.alphanumeric, (5, 0), gather),
-            short_code: ton_npi(&raw.short_code, (3, 0), gather),
-            recipient: ton_npi(&raw.recipient, (1, 1), gather),
-            bind: ton_npi(&raw.bind, (0, 0), gather),
-        }
+fn numbering(raw: &RawNumbering, gather: &mut Gather<'_>) -> Numbering {
+    Numbering {
+        international: ton_npi(&raw.international, (1, 1), gather),
+        alphanumeric: ton_npi(&raw.alphanumeric, (5, 0), gather),
+        short_code: ton_npi(&raw.short_code, (3, 0), gather),
+        recipient: ton_npi(&raw.recipient, (1, 1), gather),
+        bind: ton_npi(&raw.bind, (0, 0), gather),
     }
 }
 
@@ -406,7 +383,7 @@ impl Dialect {
     }
 }
 
-fn errors(raw: &RawCarrier, gather: &mut Gather<'_>) -> BTreeMap<u32, ErrorClass> {
+fn errors(raw: &RawCarrier, gather: &mut Gather<'_>) -> BTreeMap<u32, ErrorFamily> {
     let mut table = BTreeMap::new();
     for (key, class) in &raw.errors {
         let status = match key.strip_prefix("0x") {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use toml::Spanned;
 
-use super::choice::{Class, Encoding};
+use super::choice::{CarrierEncoding, Class};
 use super::error::{Place, Problem};
 use super::gather::Gather;
 use super::raw::RawTest;
@@ -40,8 +40,8 @@ pub struct Given {
 pub struct Expect {
     /// Name of the route that takes it.
     pub route: Option<String>,
-    /// Encoding in which it is sent; never `Auto`.
-    pub encoding: Option<Encoding>,
+    /// CarrierEncoding in which it is sent; never `Auto`.
+    pub encoding: Option<CarrierEncoding>,
     /// Error code with which it is rejected.
     pub reject: Option<String>,
 }
@@ -53,8 +53,8 @@ pub enum Decision {
     Sent {
         /// Name of the route.
         route: String,
-        /// Encoding; never `Auto`. `None` if the test has no body.
-        encoding: Option<Encoding>,
+        /// CarrierEncoding; never `Auto`. `None` if the test has no body.
+        encoding: Option<CarrierEncoding>,
     },
     /// The message would be rejected with this error code.
     Rejected(String),
@@ -83,7 +83,7 @@ impl Expectation {
             } else if expect.encoding.is_some() && given.body.is_none() {
                 let what = "`encoding` can only be expected of a message with a `body`: add `body` to `given`";
                 gather.refuse(&typed.span(), what);
-            } else if expect.encoding.as_ref().is_some_and(|encoding| *encoding.get_ref() == Encoding::Auto) {
+            } else if expect.encoding.as_ref().is_some_and(|encoding| *encoding.get_ref() == CarrierEncoding::Auto) {
                 gather.refuse(&typed.span(), "no message is sent in `auto`: write `gsm7`, `latin1` or `ucs2`");
             }
         }

@@ -3,9 +3,10 @@
 //! Knows values only. Refuses to know what a class or an error class leads to.
 
 use serde::Serialize;
+use stentor_core::delivery::{Backoff, RetryPolicy};
 use toml::Spanned;
 
-use super::choice::{Class, ErrorClass, InDoubt};
+use super::choice::{Class, DoubtPolicy};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
 use super::shown;
@@ -86,15 +87,15 @@ fn checked_range(typed: &Spanned<RawNumberRange>, gather: &mut Gather<'_>) -> Nu
 /// The policy for attempts in doubt, by class of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct InDoubtPolicies {
-    pub emergency: InDoubt,
-    pub otp: InDoubt,
-    pub transactional: InDoubt,
-    pub marketing: InDoubt,
+    pub emergency: DoubtPolicy,
+    pub otp: DoubtPolicy,
+    pub transactional: DoubtPolicy,
+    pub marketing: DoubtPolicy,
 }
 
 impl InDoubtPolicies {
     /// The policy of one class.
-    pub fn of(&self, class: Class) -> InDoubt {
+    pub fn of(&self, class: Class) -> DoubtPolicy {
         match class {
             Class::Emergency => self.emergency,
             Class::Otp => self.otp,
@@ -105,10 +106,10 @@ impl InDoubtPolicies {
 
     fn meant(raw: &RawInDoubt) -> Self {
         Self {
-            emergency: or(&raw.emergency, InDoubt::Resend),
-            otp: or(&raw.otp, InDoubt::Drop),
-            transactional: or(&raw.transactional, InDoubt::Resend),
-            marketing: or(&raw.marketing, InDoubt::Resend),
+            emergency: or(&raw.emergency, DoubtPolicy::Resend),
+            otp: or(&raw.otp, DoubtPolicy::Drop),
+            transactional: or(&raw.transactional, DoubtPolicy::Resend),
+            marketing: or(&raw.marketing, DoubtPolicy::Resend),
         }
     }
 }
@@ -140,59 +141,19 @@ impl Defaults {
 }
 
 /// How often and how soon a refused part is tried again, by error class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Retry {
-    pub transient: RetryPolicy,
-    pub session: RetryPolicy,
-    pub credential: RetryPolicy,
-    pub our_bug: RetryPolicy,
-    pub unknown: RetryPolicy,
-}
-
-/// Attempts and the pause between them, which doubles from the shortest to the longest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RetryPolicy {
-    /// All attempts together, the first one included.
-    pub attempts_max: u8,
-    /// Pause before the second attempt; doubles with each further one.
-    #[serde(rename = "backoff_min", serialize_with = "shown::duration")]
-    pub backoff_min_ms: u64,
-    /// Longest pause between two attempts.
-    #[serde(rename = "backoff_max", serialize_with = "shown::duration")]
-    pub backoff_max_ms: u64,
-    /// Each pause is shortened by a random share of up to this many thousandths, so that what failed together is not retried
-    /// together.
-    #[serde(rename = "jitter", serialize_with = "shown::share")]
-    pub jitter_permille: u16,
-}
-
-impl Retry {
-    /// The policy of an error class. `None`: not retried (permanent), or retried without counting (throttle: the link waits).
-    pub fn of(&self, class: ErrorClass) -> Option<&RetryPolicy> {
-        match class {
-            ErrorClass::Transient => Some(&self.transient),
-            ErrorClass::Session => Some(&self.session),
-            ErrorClass::Credential => Some(&self.credential),
-            ErrorClass::OurBug => Some(&self.our_bug),
-            ErrorClass::Unknown => Some(&self.unknown),
-            ErrorClass::Throttle | ErrorClass::Permanent => None,
-        }
-    }
-
-    pub(super) fn meant(raw: &RawRetry, gather: &mut Gather<'_>) -> Self {
-        Self {
-            transient: policy(&raw.transient, (5, 10 * SECOND, 10 * MINUTE), gather),
-            session: policy(&raw.session, (10, SECOND, MINUTE), gather),
-            credential: policy(&raw.credential, (20, MINUTE, 30 * MINUTE), gather),
-            our_bug: policy(&raw.our_bug, (2, MINUTE, 10 * MINUTE), gather),
-            unknown: policy(&raw.unknown, (3, 30 * SECOND, 10 * MINUTE), gather),
-        }
+pub(super) fn retry(raw: &RawRetry, gather: &mut Gather<'_>) -> RetryPolicy {
+    RetryPolicy {
+        transient: backoff(&raw.transient, (5, 10 * SECOND, 10 * MINUTE), gather),
+        session: backoff(&raw.session, (10, SECOND, MINUTE), gather),
+        credential: backoff(&raw.credential, (20, MINUTE, 30 * MINUTE), gather),
+        our_bug: backoff(&raw.our_bug, (2, MINUTE, 10 * MINUTE), gather),
+        unknown: backoff(&raw.unknown, (3, 30 * SECOND, 10 * MINUTE), gather),
     }
 }
 
-fn policy(raw: &RawRetryPolicy, default: (i64, u64, u64), gather: &mut Gather<'_>) -> RetryPolicy {
+fn backoff(raw: &RawRetryPolicy, default: (i64, u64, u64), gather: &mut Gather<'_>) -> Backoff {
     let (attempts_max, backoff_min, backoff_max) = default;
-    let policy = RetryPolicy {
+    let policy = Backoff {
         attempts_max: or(&raw.attempts_max, Int(attempts_max)).get(),
         backoff_min_ms: gather.millis(&raw.backoff_min, backoff_min, 100..=DAY),
         backoff_max_ms: gather.millis(&raw.backoff_max, backoff_max, 100..=7 * DAY),

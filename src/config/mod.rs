@@ -35,23 +35,23 @@ mod units;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use stentor_core::delivery::RetryPolicy;
 
-pub use carrier::{Carrier, CarrierTls, Dialect, Host, Numbering, TonNpi};
+pub use carrier::{Carrier, CarrierTls, Dialect, Host};
 pub use carrier_tlv::Tlv;
 pub use choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, LogPdus,
-    LogRequests, NodeIo, NumberRule, Receipts, Splitting,
+    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LogFormat,
+    LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};
 pub use expectation::{Decision, Expect, Expectation, Given};
-pub use message::{Defaults, InDoubtPolicies, NumberRange, Retry, RetryPolicy};
+pub use message::{Defaults, InDoubtPolicies, NumberRange};
 pub use raw::RawConfig;
 pub use route::{Route, Share, When};
 pub use secret::Secret;
 pub use server::{Http, HttpTls, Limits, Log, Node};
 pub use tenant::Tenant;
-pub use units::{Period, Quota};
 
 use gather::{Gather, Numbers, Secrets};
 use secret::SecretRef;
@@ -69,7 +69,8 @@ pub struct Config {
     /// Upper bounds of what the process holds.
     pub limits: Limits,
     /// How often and how soon a refused part is tried again.
-    pub retry: Retry,
+    #[serde(serialize_with = "shown::retry")]
+    pub retry: RetryPolicy,
     /// What is logged, and how.
     pub log: Log,
     /// At least one; names are unique.
@@ -178,7 +179,7 @@ impl Config {
             http: Http::meant(&raw.http, gather),
             defaults: Defaults::meant(&raw.defaults, gather),
             limits: Limits::meant(&raw.limits, gather),
-            retry: Retry::meant(&raw.retry, gather),
+            retry: message::retry(&raw.retry, gather),
             log: Log::meant(&raw.log),
             carriers: raw.carrier.iter().map(|typed| Carrier::meant(typed, gather)).collect(),
             routes: raw.route.iter().map(|typed| Route::meant(typed, gather)).collect(),

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, LogPdus,
-    LogRequests, NodeIo, NumberRule, Receipts, Splitting,
+    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LogFormat,
+    LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 use super::secret::SecretRef;
-use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
+use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerPeriod, PerSecond, Permille};
 
 /// A key that may be absent, with the place of its value.
 pub(super) type Optional<T> = Option<Spanned<T>>;
@@ -110,10 +110,10 @@ raw! {
 
     /// `[defaults.in_doubt]`
     RawInDoubt {
-        emergency: Optional<InDoubt>,
-        otp: Optional<InDoubt>,
-        transactional: Optional<InDoubt>,
-        marketing: Optional<InDoubt>,
+        emergency: Optional<DoubtPolicy>,
+        otp: Optional<DoubtPolicy>,
+        transactional: Optional<DoubtPolicy>,
+        marketing: Optional<DoubtPolicy>,
     }
 
     /// `[limits]`
@@ -164,12 +164,12 @@ raw! {
         system_type: Optional<String>,
         address_range: Optional<String>,
         numbering: RawNumbering,
-        bind: Optional<BindMode>,
+        bind: Optional<BindKind>,
         binds: Optional<Int<0, 256>>,
         window: Optional<Int<1, 65_536>>,
         rate: Optional<PerSecond>,
         bind_rate: Optional<PerSecond>,
-        encoding: Optional<Encoding>,
+        encoding: Optional<CarrierEncoding>,
         default_alphabet: Optional<DefaultAlphabet>,
         transliterate: Optional<bool>,
         splitting: Optional<Splitting>,
@@ -182,7 +182,7 @@ raw! {
         user_message_reference: Optional<bool>,
         tlvs: Optional<Vec<Spanned<RawTlv>>>,
         dialect: RawDialect,
-        errors: BTreeMap<String, Spanned<ErrorClass>>,
+        errors: BTreeMap<String, Spanned<ErrorFamily>>,
         connect_timeout: Optional<Millis>,
         response_timeout: Optional<Millis>,
         enquire_link: Optional<Millis>,
@@ -255,7 +255,7 @@ raw! {
         admin_keys: Optional<Vec<Spanned<SecretRef>>>,
         from: Optional<String>,
         senders: Optional<Vec<Spanned<String>>>,
-        quota: Optional<Quota>,
+        quota: Optional<PerPeriod>,
         rate: Optional<PerSecond>,
         countries: Optional<Vec<Spanned<String>>>,
         numbers: Optional<Vec<Spanned<String>>>,
@@ -281,7 +281,7 @@ raw! {
     /// `expect` of a test.
     RawExpect {
         route: Optional<String>,
-        encoding: Optional<Encoding>,
+        encoding: Optional<CarrierEncoding>,
         reject: Optional<String>,
     }
 }

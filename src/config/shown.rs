@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::carrier::TonNpi;
 use super::carrier_tlv::Tlv;
-use super::choice::ErrorClass;
-use super::units::{Bytes, Millis, Period, Quota};
+use super::choice::ErrorFamily;
+use super::units::{Bytes, Millis};
+use stentor_core::admission::Quota;
+use stentor_core::delivery::{Backoff, RetryPolicy};
+use stentor_core::link::{Numbering, TonNpi};
 
 pub(super) fn duration<S: Serializer>(millis: &u64, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&Millis(*millis))
@@ -36,25 +38,57 @@ pub(super) fn share<S: Serializer>(permille: &u16, to: S) -> Result<S::Ok, S::Er
     to.serialize_f64(f64::from(*permille) / 1e3)
 }
 
-pub(super) fn statuses<S: Serializer>(table: &BTreeMap<u32, ErrorClass>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn statuses<S: Serializer>(table: &BTreeMap<u32, ErrorFamily>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(table.iter().map(|(status, class)| (format!("0x{status:02X}"), class)))
 }
 
-impl Serialize for Quota {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let period = match self.period {
-            Period::Hour => "hour",
-            Period::Day => "day",
-            Period::Month => "month",
-        };
-        to.collect_str(&format_args!("{}/{period}", self.messages))
+pub(super) fn quota<S: Serializer>(quota: &Option<Quota>, to: S) -> Result<S::Ok, S::Error> {
+    match quota {
+        Some(Quota { messages, period }) => to.collect_str(&format_args!("{messages}/{}", period.name())),
+        None => to.serialize_none(),
     }
 }
 
-impl Serialize for TonNpi {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        [self.ton, self.npi].serialize(to)
-    }
+pub(super) fn numbering<S: Serializer>(numbering: &Numbering, to: S) -> Result<S::Ok, S::Error> {
+    let Numbering { international, alphanumeric, short_code, recipient, bind } = *numbering;
+    let pairs = [
+        ("international", international),
+        ("alphanumeric", alphanumeric),
+        ("short_code", short_code),
+        ("recipient", recipient),
+        ("bind", bind),
+    ];
+    to.collect_map(pairs.map(|(key, TonNpi { ton, npi })| (key, [ton, npi])))
+}
+
+/// A [`Backoff`] with the keys of the file.
+#[derive(Serialize)]
+struct ShownBackoff {
+    attempts_max: u8,
+    #[serde(serialize_with = "duration")]
+    backoff_min: u64,
+    #[serde(serialize_with = "duration")]
+    backoff_max: u64,
+    #[serde(serialize_with = "share")]
+    jitter: u16,
+}
+
+pub(super) fn retry<S: Serializer>(policy: &RetryPolicy, to: S) -> Result<S::Ok, S::Error> {
+    let RetryPolicy { transient, session, credential, our_bug, unknown } = *policy;
+    let families = [
+        ("transient", transient),
+        ("session", session),
+        ("credential", credential),
+        ("our_bug", our_bug),
+        ("unknown", unknown),
+    ];
+    let shown = |Backoff { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille }| ShownBackoff {
+        attempts_max,
+        backoff_min: backoff_min_ms,
+        backoff_max: backoff_max_ms,
+        jitter: jitter_permille,
+    };
+    to.collect_map(families.map(|(key, backoff)| (key, shown(backoff))))
 }
 
 impl Serialize for Tlv {

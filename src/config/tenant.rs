@@ -9,7 +9,8 @@ use toml::Spanned;
 use super::gather::Gather;
 use super::raw::{Optional, RawTenant};
 use super::secret::{Secret, SecretRef};
-use super::units::Quota;
+use super::shown;
+use stentor_core::admission::Quota;
 use stentor_core::model::inboxes::bare;
 use stentor_core::model::limits::ADDRESS_BYTES_MAX;
 use stentor_core::model::{Quoted, SenderId};
@@ -31,6 +32,7 @@ pub struct Tenant {
     /// Senders it may use, whole or as a beginning followed by `*`; empty: any.
     pub senders: Vec<String>,
     /// Messages per calendar period; more are refused with 429. `None`: no limit.
+    #[serde(serialize_with = "shown::quota")]
     pub quota: Option<Quota>,
     /// Messages in every sliding second; more are refused with 429. `None`: no limit.
     #[serde(rename = "rate")]
@@ -57,7 +59,7 @@ impl Tenant {
             admin_keys: keys(&raw.admin_keys, gather),
             from: gather.sender(&raw.from),
             senders: senders(&raw.senders, gather),
-            quota: raw.quota.as_ref().map(|quota| *quota.get_ref()),
+            quota: raw.quota.as_ref().map(|quota| quota.get_ref().0),
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
             numbers: texts(&raw.numbers),

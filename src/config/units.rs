@@ -6,6 +6,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use stentor_core::admission::Quota;
+use stentor_core::model::Period;
+
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
 
 /// A duration in milliseconds, written as `"250ms"`, `"10s"`, `"5m"`, `"72h"` or `"30d"`; no fractions, no sums.
@@ -80,35 +83,17 @@ impl PerSecond {
     }
 }
 
-/// The period of a [`Quota`]: a calendar period in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Period {
-    /// From minute 0 to minute 59.
-    Hour,
-    /// From midnight to midnight.
-    Day,
-    /// From the first to the last day.
-    Month,
-}
-
 /// A number of messages per calendar period, written as `"100000/day"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// At least 1.
-    pub messages: u64,
-    /// The count starts again at 0 in each period.
-    pub period: Period,
-}
+pub struct PerPeriod(pub Quota);
 
-impl Quota {
+impl PerPeriod {
     /// From its text form.
     pub fn parse(text: &str) -> Option<Self> {
-        let (number, period) = text.split_once('/')?;
-        let period = [("hour", Period::Hour), ("day", Period::Day), ("month", Period::Month)]
-            .into_iter()
-            .find_map(|(name, value)| (name == period).then_some(value))?;
+        let (number, name) = text.split_once('/')?;
+        let period = Period::ALL.into_iter().find(|period| period.name() == name)?;
         let messages = number.parse().ok().filter(|messages| *messages > 0)?;
-        Some(Self { messages, period })
+        Some(Self(Quota { messages, period }))
     }
 }
 
@@ -188,7 +173,7 @@ macro_rules! quantity {
 quantity!(Millis, "a duration such as \"250ms\", \"10s\", \"5m\", \"72h\" or \"30d\"", no_number);
 quantity!(Bytes, "a size such as \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"", no_number);
 quantity!(PerSecond, "a rate from 1 to 1000000 such as 5000 or \"5000/s\"", PerSecond::from_number);
-quantity!(Quota, "a quota such as \"5000/hour\", \"100000/day\" or \"1000000/month\"", no_number);
+quantity!(PerPeriod, "a quota such as \"5000/hour\", \"100000/day\" or \"1000000/month\"", no_number);
 
 impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Int<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -336,9 +321,9 @@ mod tests {
         for wrong in ["0", "0/s", "-1", "+1", "5000/m", "1000001", "/s", ""] {
             assert_eq!(PerSecond::parse(wrong), None, "{wrong}");
         }
-        assert_eq!(Quota::parse("7/day"), Some(Quota { messages: 7, period: Period::Day }));
+        assert_eq!(PerPeriod::parse("7/day"), Some(PerPeriod(Quota { messages: 7, period: Period::Day })));
         for wrong in ["0/day", "7", "7/week", "/day", "-7/day"] {
-            assert_eq!(Quota::parse(wrong), None, "{wrong}");
+            assert_eq!(PerPeriod::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use stentor_core::{
+    link::LinkState,
     model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
     shard::{Catalog, RestoredStatus},
 };
@@ -66,8 +67,8 @@ pub struct LinkStatus {
     pub refused: Vec<(u32, u64)>,
     /// Delivery receipts since the start.
     pub receipts: u64,
-    /// Why the link sends nothing, or less than it could; `None` if nothing holds it up.
-    pub held_by: Option<HeldBy>,
+    /// Whether the link sends, and why not.
+    pub state: LinkState,
     /// The last error of one of its connections.
     pub last_error: Option<LinkError>,
     /// Since when it has had a bind, or had none.
@@ -84,37 +85,6 @@ pub struct LinkError {
     pub host: String,
     /// The error in words.
     pub what: String,
-}
-
-/// Why a link sends nothing, or less than it could.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HeldBy {
-    /// It has no session that can submit.
-    NoBind,
-    /// The carrier answered that it is throttled.
-    Throttled,
-    /// The operator paused it.
-    Paused,
-    /// The disk is full.
-    DiskFull,
-    /// The carrier refuses messages for reasons that are not the messages' fault, so its circuit breaker is open.
-    BreakerOpen,
-    /// The daemon is stopping.
-    Draining,
-}
-
-impl HeldBy {
-    /// The name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoBind => "no bind",
-            Self::Throttled => "throttled",
-            Self::Paused => "paused",
-            Self::DiskFull => "disk full",
-            Self::BreakerOpen => "breaker open",
-            Self::Draining => "draining",
-        }
-    }
 }
 
 /// The disk that holds the data.
@@ -321,13 +291,14 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
     item.end();
 }
 
-/// Why links send nothing, each reason once. `NoBind` does not count while another link has a bind: shards use that one.
-fn held_by(links: &[&LinkStatus]) -> BTreeSet<HeldBy> {
-    let mut reasons: BTreeSet<_> = links.iter().filter_map(|link| link.held_by).collect();
-    if links.iter().any(|link| link.held_by != Some(HeldBy::NoBind)) {
-        reasons.remove(&HeldBy::NoBind);
+/// Why links send nothing, each reason once. `Down` does not count while another link is not down: shards use that one.
+fn held_by(links: &[&LinkStatus]) -> BTreeSet<LinkState> {
+    let mut states: BTreeSet<_> = links.iter().map(|link| link.state).collect();
+    states.remove(&LinkState::Up);
+    if links.iter().any(|link| link.state != LinkState::Down) {
+        states.remove(&LinkState::Down);
     }
-    reasons
+    states
 }
 
 /// A poisoned lock still holds a complete value, because its holders only assign.
@@ -435,19 +406,19 @@ mod tests {
 
     #[test]
     fn a_link_without_a_bind_holds_nothing_up_beside_one_that_has_one() {
-        let held_by = |reasons: [Option<HeldBy>; 2]| {
+        let held_by = |states: [LinkState; 2]| {
             let board = StatusBoard::new(1);
-            for (core, held_by) in (0..2).zip(reasons) {
+            for (core, state) in (0..2).zip(states) {
                 let link = LinkId { carrier: CarrierId(4), core };
-                board.put_link(LinkStatus { link, held_by, ..LinkStatus::default() });
+                board.put_link(LinkStatus { link, state, ..LinkStatus::default() });
             }
             written(|out| board.write_carriers(&catalog(), out))["carriers"][0]["held_by"].clone()
         };
-        let (no_bind, throttled) = (Some(HeldBy::NoBind), Some(HeldBy::Throttled));
-        assert_eq!(held_by([no_bind, None]), json!([]));
-        assert_eq!(held_by([no_bind, no_bind]), json!(["no bind"]));
-        assert_eq!(held_by([throttled, no_bind]), json!(["throttled"]));
-        assert_eq!(held_by([throttled, None]), json!(["throttled"]));
+        let (up, down, throttled) = (LinkState::Up, LinkState::Down, LinkState::Throttled);
+        assert_eq!(held_by([down, up]), json!([]));
+        assert_eq!(held_by([down, down]), json!(["down"]));
+        assert_eq!(held_by([throttled, down]), json!(["throttled"]));
+        assert_eq!(held_by([throttled, up]), json!(["throttled"]));
     }
 
     #[test]

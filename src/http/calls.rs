@@ -38,7 +38,7 @@ pub struct Parameter {
     pub place: &'static str,
     /// Name of the parameter as it is sent.
     pub name: &'static str,
-    /// Its JSON schema, as JSON.
+    /// Its JSON schema, as JSON. An `enum` that is a text is the name of a list: see `openapi::names`.
     pub schema: &'static str,
     /// Its text in the OpenAPI document.
     pub doc: &'static str,
@@ -126,7 +126,7 @@ const SEARCH_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "state",
-        schema: r#"{"type":"string","enum":["scheduled","queued","sending","submitted","in_doubt","delivered","undelivered","expired","rejected","cancelled","dead"]}"#,
+        schema: r#"{"type":"string","enum":"STATE"}"#,
         doc: "Only messages in this state.",
     },
     Parameter {
@@ -229,13 +229,13 @@ const IN_DOUBT_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "class",
-        schema: r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
+        schema: r#"{"type":"string","enum":"CLASS"}"#,
         doc: "Only messages of this class.",
     },
     Parameter {
         place: "query",
         name: "reason",
-        schema: r#"{"type":"string","enum":["connection_lost","response_timeout","stopped","crashed"]}"#,
+        schema: r#"{"type":"string","enum":"REASON"}"#,
         doc: "Only attempts that are in doubt for this reason.",
     },
     Parameter {

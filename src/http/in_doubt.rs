@@ -335,7 +335,7 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     item.text("reason", doubt.lost.reason.name()).number("attempt", doubt.attempt).number("doubts", doubt.doubts.lost);
     item.time("attempted_at", doubt.sent_at).time("since", doubt.since);
     item.number("parts", message.view.parts).number("parts_open", *parts_open);
-    item.text("policy", policy_name(*policy));
+    item.text("policy", policy.name());
     let decided_at = Some(doubt.decided_at).filter(|at| *at != InDoubt::HELD && *at != Wall(0));
     match (*policy, decided_at) {
         (DoubtPolicy::Resend, Some(at)) => {
@@ -348,14 +348,6 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     }
     item.text_unless_empty("ref", content.reference);
     item.end();
-}
-
-const fn policy_name(policy: DoubtPolicy) -> &'static str {
-    match policy {
-        DoubtPolicy::Resend => "resend",
-        DoubtPolicy::Hold => "hold",
-        DoubtPolicy::Drop => "drop",
-    }
 }
 
 fn write_resolved(

@@ -9,6 +9,8 @@ use super::{
     problem::Code,
     typed::{FIELDS, Field},
 };
+use stentor_core::delivery::DoubtPolicy;
+use stentor_core::link::LinkState;
 use stentor_core::model::{Class, Coding, ErrorFamily, ErrorOrigin, MessageState};
 use stentor_core::traffic::Unanswered;
 
@@ -125,7 +127,21 @@ fn reference(name: &str) -> Value {
 
 /// A schema of the tables, all of which the tests parse.
 fn schema(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
+    let mut schema: Value = serde_json::from_str(text).unwrap_or_default();
+    if let Some(list) = schema.get("enum").and_then(Value::as_str) {
+        schema["enum"] = names(list).into();
+    }
+    schema
+}
+
+/// The list of values that a schema of the tables names. A test finds a name that means none.
+fn names(list: &str) -> Vec<&'static str> {
+    match list {
+        "CLASS" => Class::ALL.map(Class::name).to_vec(),
+        "REASON" => Unanswered::ALL.map(Unanswered::name).to_vec(),
+        "STATE" => MessageState::ALL.map(MessageState::name).to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 /// The pattern of a cursor with a position for each shard.
@@ -188,7 +204,7 @@ fn schemas(shards: u8) -> Value {
         "Carriers": carriers(),
         "Restored": restored(),
         "Release": {"type": "object", "required": ["action"], "additionalProperties": false, "properties": {
-            "action": {"type": "string", "enum": ["resend", "drop", "hold"]}, "class": class()}},
+            "action": {"type": "string", "enum": DoubtPolicy::ALL.map(DoubtPolicy::name)}, "class": class()}},
         "Released": {"type": "object", "required": ["action", "messages"], "properties": {
             "action": {"type": "string"}, "class": class(), "messages": count}},
         "Ready": {"type": "object", "required": ["ready", "reasons"], "properties": {
@@ -260,7 +276,7 @@ fn common() -> Map<String, Value> {
     let common = json!({
         "id": {"type": "string", "format": "uuid"}, "state": {"type": "string", "enum": states},
         "final": {"type": "boolean"}, "tenant": text, "to": text, "from": text,
-        "class": {"type": "string", "enum": Class::ALL.map(Class::name)},
+        "class": class(),
         "parts": count, "attempts": count, "route": text, "carrier": text, "ref": text,
         "tags": {"type": "array", "items": text},
         "accepted_at": time, "submitted_at": time, "final_at": time, "reason": text, "error": text,
@@ -320,10 +336,10 @@ fn in_doubt_page() -> Value {
     let entry = json!({"type": "object", "required": ["id", "to", "class", "reason", "since", "attempt", "policy"],
         "properties": {
             "id": {"type": "string", "format": "uuid"}, "tenant": text, "to": text, "from": text,
-            "class": {"type": "string", "enum": Class::ALL.map(Class::name)}, "route": text, "carrier": text,
+            "class": class(), "route": text, "carrier": text,
             "core": count, "bind": count, "reason": {"type": "string", "enum": Unanswered::ALL.map(Unanswered::name)},
             "attempt": count, "doubts": count, "attempted_at": time, "since": time, "parts": count, "parts_open": count,
-            "policy": {"type": "string", "enum": ["resend", "hold", "drop"]}, "resend_at": time, "drop_at": time, "ref": text}});
+            "policy": {"type": "string", "enum": DoubtPolicy::ALL.map(DoubtPolicy::name)}, "resend_at": time, "drop_at": time, "ref": text}});
     json!({"type": "object", "required": ["in_doubt", "next"], "properties": {
         "in_doubt": {"type": "array", "items": entry}, "next": {"type": ["string", "null"]}}})
 }
@@ -360,7 +376,7 @@ fn class() -> Value {
 fn restored() -> Value {
     let time = json!({ "type": "string", "format": "date-time" });
     let entry = json!({"type": "object", "required": ["class", "unsent", "messages"], "properties": {
-        "class": class(), "unsent": {"type": "string", "enum": ["resend", "drop", "hold"]},
+        "class": class(), "unsent": {"type": "string", "enum": DoubtPolicy::ALL.map(DoubtPolicy::name)},
         "messages": {"type": "integer", "minimum": 0}}});
     json!({"type": "object", "required": ["restored"], "properties": {
         "restored": {"type": "boolean"}, "mark": time, "at": time, "classes": {"type": "array", "items": entry}}})
@@ -371,13 +387,15 @@ fn carriers() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let refused = json!({"type": "array", "items": {"type": "object", "properties": {
         "status": text, "name": text, "count": count}}});
+    let state = json!({"type": "string", "enum": LinkState::ALL.map(LinkState::name)});
     let moment = json!({"type": ["string", "null"], "format": "date-time"});
     let last_error = json!({"type": ["object", "null"], "required": ["at", "host", "what"], "properties": {
         "at": {"type": "string", "format": "date-time"}, "host": text, "what": text}});
     let carrier = json!({"type": "object", "required": ["name"], "properties": {
         "name": text, "binds": count, "binds_wanted": count, "window_used": count, "window": count, "prepared": count,
         "rate": count, "rate_allowed": {"type": ["integer", "null"], "minimum": 0}, "accepted": count,
-        "receipts": count, "refused": refused, "held_by": {"type": "array", "items": text}, "last_error": last_error, "since": moment, "next_try_at": moment}});
+        "receipts": count, "refused": refused, "held_by": {"type": "array", "items": state}, "last_error": last_error,
+        "since": moment, "next_try_at": moment}});
     json!({"type": "object", "required": ["carriers"], "properties": {"carriers": {"type": "array", "items": carrier}}})
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::{
     base64,
-    board::{HeldBy, LinkStatus, ShardStatus, StatusBoard},
+    board::{LinkStatus, ShardStatus, StatusBoard},
     in_doubt,
     inbound::{self, tests::record},
     lookup::{
@@ -16,6 +16,7 @@ use crate::http::{
     spelling,
 };
 use stentor_core::{
+    link::LinkState,
     model::{Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, TenantId, Wall},
     store::{control::ReaderRecord, record::HandsetRecord},
 };
@@ -89,7 +90,7 @@ fn what_is_written_is_what_is_documented() {
     let board = StatusBoard::new(1);
     board.put_shard(ShardId(0), ShardStatus::default());
     let link = LinkId { carrier: CarrierId(4), core: 0 };
-    board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: Some(HeldBy::Paused), ..LinkStatus::default() });
+    board.put_link(LinkStatus { link, refused: vec![(8, 1)], state: LinkState::Paused, ..LinkStatus::default() });
     let (doubts, tenants) = ([in_doubt::tests::found(1)], in_doubt::tests::tenants());
     checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
     checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
@@ -122,6 +123,7 @@ fn the_document_holds_together() {
         assert_eq!(operation["operationId"], format!("{:?}", call.what).to_lowercase());
         for parameter in call.parameters {
             assert!(serde_json::from_str::<Value>(parameter.schema).is_ok(), "{}", parameter.schema);
+            assert_ne!(schema(parameter.schema)["enum"], json!([]), "{} names no list", parameter.schema);
             assert!(!operation.to_string().contains(CURSOR), "{}", call.path);
         }
         for status in call.problems {

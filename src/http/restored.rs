@@ -30,20 +30,11 @@ struct DecisionBody {
     class: Option<String>,
 }
 
-/// The names of the possible decisions.
-const POLICIES: [(&str, DoubtPolicy); 3] =
-    [("hold", DoubtPolicy::Hold), ("resend", DoubtPolicy::Resend), ("drop", DoubtPolicy::Drop)];
-
-fn name(policy: DoubtPolicy) -> &'static str {
-    POLICIES.iter().find(|(_, known)| *known == policy).map_or("", |(name, _)| name)
-}
-
 /// The decision, for one class or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
     let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
     let typed: DecisionBody = document::read(wanted, body)?;
-    let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
-    let policy = policy.ok_or_else(|| {
+    let policy = DoubtPolicy::from_name(&typed.action).ok_or_else(|| {
         Problem::new(Code::InvalidParameter, "`action` must be `resend`, `drop` or `hold`".to_owned())
     })?;
     let named = |name: String| {
@@ -63,7 +54,7 @@ pub(super) fn write(board: &StatusBoard, out: &mut Vec<u8>) {
         object.list("classes", Class::ALL, |out, class| {
             let messages: u64 = shards.iter().map(|shard| shard.waiting[class.index()]).sum();
             let mut item = Object::begin(out);
-            item.text("class", class.name()).text("unsent", name(first.unsent[class.index()]));
+            item.text("class", class.name()).text("unsent", first.unsent[class.index()].name());
             item.number("messages", messages);
             item.end();
         });
@@ -86,7 +77,7 @@ impl Api {
         }
         Ok(written("application/json", |out| {
             let mut object = Object::begin(out);
-            object.text("action", name(policy)).text_unless_empty("class", class.map_or("", Class::name));
+            object.text("action", policy.name()).text_unless_empty("class", class.map_or("", Class::name));
             object.number("messages", messages);
             object.end();
         }))

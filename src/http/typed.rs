@@ -79,7 +79,7 @@ fields! {
         "Bytes in base64 (RFC 4648, padding optional). Either this or `body`.";
     Udh, "udh", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
         "User data header in base64, its length byte first. Only with `data`.";
-    Class, "class", r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
+    Class, "class", r#"{"type":"string","enum":"CLASS"}"#,
         "Urgency. Default: `transactional`, unless configured otherwise.";
     Key, "key", r#"{"type":"string","minLength":1,"maxLength":255}"#,
         "Idempotency key, per tenant and recipient: the same message sent again is a duplicate and gets the first id.";

@@ -163,25 +163,10 @@ fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
     }
 }
 
-/// States of a link, as labels.
-const LINK_STATES: [&str; 7] = ["up", "down", "throttled", "paused", "disk_full", "breaker_open", "draining"];
-
-const fn link_state(state: LinkState) -> &'static str {
-    match state {
-        LinkState::Up => "up",
-        LinkState::Down => "down",
-        LinkState::Throttled { .. } => "throttled",
-        LinkState::Paused => "paused",
-        LinkState::DiskOut => "disk_full",
-        LinkState::BreakerOpen => "breaker_open",
-        LinkState::Draining => "draining",
-    }
-}
-
 fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &link::Counters) {
-    for state in LINK_STATES {
-        let here = if state == link_state(status.state) { 1.0 } else { 0.0 };
-        snapshot.gauge(Metric::LinkState, &[name, state], here);
+    for state in LinkState::ALL {
+        let here = if state == status.state { 1.0 } else { 0.0 };
+        snapshot.gauge(Metric::LinkState, &[name, state.name()], here);
     }
     let bound = status.binds.iter().filter(|bind| bind.state == LegState::Bound).count();
     let gauges = [

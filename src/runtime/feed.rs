@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::http::{HeldBy, LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard};
+use crate::http::{LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard};
 use stentor_core::{
-    link::{self, LinkState, leg::LegState},
+    link::{self, leg::LegState},
     metrics::{self, Metrics},
     model::{LinkId, Now, ShardId},
     shard::{self, Catalog},
@@ -139,15 +139,6 @@ fn shard_status(shard: &shard::Shard, status: &shard::Status) -> ShardStatus {
 }
 
 fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters, now: Now) -> LinkStatus {
-    let held_by = match status.state {
-        LinkState::Up => None,
-        LinkState::Down => Some(HeldBy::NoBind),
-        LinkState::Throttled { .. } => Some(HeldBy::Throttled),
-        LinkState::Paused => Some(HeldBy::Paused),
-        LinkState::DiskOut => Some(HeldBy::DiskFull),
-        LinkState::BreakerOpen => Some(HeldBy::BreakerOpen),
-        LinkState::Draining => Some(HeldBy::Draining),
-    };
     LinkStatus {
         link: id,
         binds: status.binds.iter().filter(|bind| bind.state == LegState::Bound).count() as u16,
@@ -160,7 +151,7 @@ fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters, now
         accepted: counters.accepted,
         refused: counters.statuses.clone(),
         receipts: counters.receipts,
-        held_by,
+        state: status.state,
         last_error: status.last_trouble.as_ref().map(|last| LinkError {
             at: last.at,
             host: last.peer.clone(),

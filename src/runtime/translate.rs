@@ -12,18 +12,17 @@ mod expectations;
 use std::{rc::Rc, sync::Arc, thread};
 
 use crate::{
-    config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
+    config::{self, Config, Place, Problem, Problems},
     http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, access::Told, head::Hosts, ingest::RequestLimits},
 };
 use stentor_core::{
     admission::{
-        Defaults, Quota, TenantOptions,
+        Defaults, TenantOptions,
         numbering::{NumberRange, Numbering},
     },
     control::{Entries, Names},
-    delivery::{Backoff, DoubtPolicy, RetryPolicy},
     mesh::ShardMap,
-    model::{CarrierId, Class, ErrorFamily, Inboxes, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
+    model::{CarrierId, Class, Inboxes, NodeId, Quoted, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
     shard::{self, Catalog},
 };
@@ -71,7 +70,7 @@ fn route(meant: &config::Route, control: &Entries) -> Route {
         when: Condition {
             prefixes: when.prefix.clone(),
             senders: when.sender.clone(),
-            classes: when.class.iter().map(|class| self::class(*class)).collect(),
+            classes: when.class.clone(),
             tenants: when.tenant.iter().map(|name| tenant_id(name, control)).collect(),
             tags: when.tag.clone(),
         },
@@ -85,15 +84,6 @@ fn carrier_id(name: &str, control: &Entries) -> CarrierId {
 
 fn tenant_id(name: &str, control: &Entries) -> TenantId {
     TenantId(control.tenant(name).unwrap_or_default())
-}
-
-fn class(class: config::Class) -> Class {
-    match class {
-        config::Class::Emergency => Class::Emergency,
-        config::Class::Otp => Class::Otp,
-        config::Class::Transactional => Class::Transactional,
-        config::Class::Marketing => Class::Marketing,
-    }
 }
 
 /// One shard's options; the caller sets `hash_seed`. Quantities are divided evenly: a hash spreads the recipients, so the first
@@ -114,8 +104,8 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         receipt_wait_ms: defaults.receipt_wait_ms,
         in_doubt_wait_ms: defaults.in_doubt_wait_ms,
         doubts_max: defaults.doubts_max,
-        doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
-        retry: retry(config),
+        doubt: Class::ALL.map(|class| defaults.in_doubt.of(class)),
+        retry: config.retry,
         retention_ms: defaults.retention_ms,
         bounds: shard::Bounds::shared_by(shards),
         ..shard::Options::default()
@@ -145,48 +135,6 @@ fn share(whole: u64, among: u8) -> u64 {
 
 fn index(amount: u64) -> usize {
     usize::try_from(amount).unwrap_or(usize::MAX)
-}
-
-fn doubt(policies: config::InDoubtPolicies, class: Class) -> DoubtPolicy {
-    let policy = match class {
-        Class::Emergency => policies.emergency,
-        Class::Otp => policies.otp,
-        Class::Transactional => policies.transactional,
-        Class::Marketing => policies.marketing,
-    };
-    match policy {
-        InDoubt::Resend => DoubtPolicy::Resend,
-        InDoubt::Hold => DoubtPolicy::Hold,
-        InDoubt::Drop => DoubtPolicy::Drop,
-    }
-}
-
-fn retry(config: &Config) -> RetryPolicy {
-    let config::Retry { transient, session, credential, our_bug, unknown } = config.retry;
-    RetryPolicy {
-        transient: backoff(transient),
-        session: backoff(session),
-        credential: backoff(credential),
-        our_bug: backoff(our_bug),
-        unknown: backoff(unknown),
-    }
-}
-
-fn backoff(policy: config::RetryPolicy) -> Backoff {
-    let config::RetryPolicy { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille } = policy;
-    Backoff { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille }
-}
-
-fn error_family(class: ErrorClass) -> ErrorFamily {
-    match class {
-        ErrorClass::Throttle => ErrorFamily::Throttle,
-        ErrorClass::Transient => ErrorFamily::Transient,
-        ErrorClass::Session => ErrorFamily::Session,
-        ErrorClass::Credential => ErrorFamily::Credential,
-        ErrorClass::Permanent => ErrorFamily::Permanent,
-        ErrorClass::OurBug => ErrorFamily::OurBug,
-        ErrorClass::Unknown => ErrorFamily::Unknown,
-    }
 }
 
 /// Number of executors: as configured, or one for each CPU that the process may use; 1 to 255.
@@ -238,18 +186,9 @@ fn tenant_options(tenant: &config::Tenant, control: &Entries) -> TenantOptions {
         from: sender(tenant.from.as_deref()),
         senders: tenant.senders.clone(),
         rate: tenant.rate_messages_per_s,
-        quota: tenant.quota.map(quota),
+        quota: tenant.quota,
         countries: tenant.countries.clone(),
     }
-}
-
-fn quota(quota: config::Quota) -> Quota {
-    let period = match quota.period {
-        config::Period::Hour => Period::Hour,
-        config::Period::Day => Period::Day,
-        config::Period::Month => Period::Month,
-    };
-    Quota { messages: quota.messages, period }
 }
 
 /// Checked when the configuration was read; empty means the carrier's own sender.
@@ -314,7 +253,7 @@ const fn requests(told: config::LogRequests) -> Told {
 fn defaults(config: &Config) -> Defaults {
     let typed = &config.defaults;
     Defaults {
-        class: class(typed.class),
+        class: typed.class,
         from: sender(typed.from.as_deref()),
         expires_in_ms: typed.expires_in_ms,
         parts_max: typed.parts_max,

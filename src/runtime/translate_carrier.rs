@@ -15,20 +15,19 @@ use crate::{
 };
 use stentor_core::{
     control::Entries,
-    link::{self, Account, BindKind, CarrierEncoding, Numbering, QueryOptions, TonNpi},
+    link::{self, Account, QueryOptions},
     mesh::ShardMap,
     model::{CarrierId, GroupId, LinkId, Mono},
     shard::CatalogCarrier,
 };
 use stentor_smpp::{
-    coding::DefaultAlphabet,
     receipt_id::{Dialect, IdRelation},
-    split::{CarrierText, Splitting},
+    split::CarrierText,
     tlv::{TlvTag, TlvWriter},
     words::Detail,
 };
 
-use super::{carrier_id, error_family, tls};
+use super::{carrier_id, tls};
 use crate::host::resolver::Resolver;
 
 /// Entries of a link's receipt table as a power of two: for a carrier without a rate ...
@@ -76,7 +75,7 @@ pub(super) fn in_catalog(carrier: &config::Carrier, control: &Entries, map: Shar
         is_number_ignored: carrier.dialect.number == config::NumberRule::Ignore,
         is_queried: carrier.receipts == config::Receipts::Query,
         home: home(carrier, id, map),
-        default_alphabet: default_alphabet(carrier),
+        default_alphabet: carrier.default_alphabet,
     }
 }
 
@@ -122,24 +121,15 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         host_names: carrier.hosts.iter().map(ToString::to_string).collect(),
         binds_before: 0,
         account: account(carrier),
-        bind: match carrier.bind {
-            config::BindMode::Transceiver => BindKind::Transceiver,
-            config::BindMode::Pair => BindKind::Pair,
-            config::BindMode::Transmitter => BindKind::Transmitter,
-        },
+        bind: carrier.bind,
         binds: carrier.binds,
         window: carrier.window,
         rate_parts_per_s: carrier.rate_parts_per_s,
         bind_rate_parts_per_s: carrier.bind_rate_parts_per_s,
-        numbering: numbering(carrier.numbering),
+        numbering: carrier.numbering,
         service_type: carrier.service_type.clone().into_bytes(),
         text: text(carrier),
-        encoding: match carrier.encoding {
-            config::Encoding::Auto => CarrierEncoding::Auto,
-            config::Encoding::Gsm7 => CarrierEncoding::Gsm7,
-            config::Encoding::Latin1 => CarrierEncoding::Latin1,
-            config::Encoding::Ucs2 => CarrierEncoding::Ucs2,
-        },
+        encoding: carrier.encoding,
         transliterate: carrier.transliterate,
         query: (carrier.receipts == config::Receipts::Query)
             .then_some(QueryOptions { rate_per_s: carrier.query_rate_per_s, first_ms: carrier.query_after_ms }),
@@ -149,7 +139,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         tlvs: tlvs(&carrier.tlvs),
         dialect: dialect(carrier.dialect),
         // A BTreeMap: sorted by status, as the link searches it.
-        errors: carrier.errors.iter().map(|(status, class)| (*status, error_family(*class))).collect(),
+        errors: carrier.errors.iter().map(|(status, family)| (*status, *family)).collect(),
         connect_timeout_ms: carrier.connect_timeout_ms,
         response_timeout_ms: carrier.response_timeout_ms,
         enquire_link_ms: carrier.enquire_link_ms,
@@ -171,37 +161,8 @@ pub fn account(carrier: &config::Carrier) -> Account {
     }
 }
 
-fn numbering(meant: config::Numbering) -> Numbering {
-    let pair = |config::TonNpi { ton, npi }| TonNpi { ton, npi };
-    let config::Numbering { international, alphanumeric, short_code, recipient, bind } = meant;
-    Numbering {
-        international: pair(international),
-        alphanumeric: pair(alphanumeric),
-        short_code: pair(short_code),
-        recipient: pair(recipient),
-        bind: pair(bind),
-    }
-}
-
-const fn default_alphabet(carrier: &config::Carrier) -> DefaultAlphabet {
-    match carrier.default_alphabet {
-        config::DefaultAlphabet::Gsm7 => DefaultAlphabet::Gsm7,
-        config::DefaultAlphabet::Latin1 => DefaultAlphabet::Latin1,
-        config::DefaultAlphabet::Ascii => DefaultAlphabet::Ascii,
-    }
-}
-
 fn text(carrier: &config::Carrier) -> CarrierText {
-    CarrierText {
-        default_alphabet: default_alphabet(carrier),
-        splitting: match carrier.splitting {
-            config::Splitting::Udh8 => Splitting::Udh8,
-            config::Splitting::Udh16 => Splitting::Udh16,
-            config::Splitting::Sar => Splitting::Sar,
-            config::Splitting::Payload => Splitting::Payload,
-        },
-        ..CarrierText::default()
-    }
+    CarrierText { default_alphabet: carrier.default_alphabet, splitting: carrier.splitting, ..CarrierText::default() }
 }
 
 /// Values are at most 1,000 bytes, as the configuration checked; a value too long for a TLV would be left out.

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::super::tests::{book, config};
 use super::*;
 use crate::{host::clock::Clock, runtime::translate};
+use stentor_core::link::{BindKind, CarrierEncoding, Numbering, TonNpi};
 use stentor_core::model::{ErrorFamily, ShardId};
+use stentor_smpp::coding::DefaultAlphabet;
+use stentor_smpp::split::Splitting;
 use stentor_smpp::tlv::Tlvs;
 
 fn carrier(text: &str) -> config::Carrier {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    config::{Config, Decision, Encoding, Given, Problems},
+    config::{CarrierEncoding, Config, Decision, Given, Problems},
     http::{problem::Code, spelling, typed::Typed},
 };
 use stentor_core::{
@@ -17,7 +17,7 @@ use stentor_core::{
 };
 use stentor_smpp::coding::Alphabet;
 
-use super::{carrier, catalog, class, defaults, names, numbering, tenant_options};
+use super::{carrier, catalog, defaults, names, numbering, tenant_options};
 
 /// The body of a test that has none, because then nothing depends on it.
 const ANY_BODY: &str = "x";
@@ -69,7 +69,7 @@ fn typed(given: &Given) -> Typed<'_> {
         to: Some(Cow::Borrowed(&given.to)),
         from: given.from.as_deref().map(Cow::Borrowed),
         body: Some(Cow::Borrowed(given.body.as_deref().unwrap_or(ANY_BODY))),
-        class: given.class.map(|typed| Cow::Borrowed(class(typed).name())),
+        class: given.class.map(|class| Cow::Borrowed(class.name())),
         tags: Some(given.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect()),
         ..Typed::default()
     }
@@ -90,10 +90,10 @@ fn first_link(config: &Config, route: &str) -> Option<link::Options> {
 }
 
 /// The model's `ASCII` is a carrier's default alphabet; in the configuration that is `gsm7`.
-fn leaves_as(alphabet: Alphabet) -> Encoding {
+fn leaves_as(alphabet: Alphabet) -> CarrierEncoding {
     match alphabet {
-        Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Ascii => Encoding::Gsm7,
-        Alphabet::Latin1 | Alphabet::Latin1Bytes => Encoding::Latin1,
-        Alphabet::Ucs2 | Alphabet::Binary => Encoding::Ucs2,
+        Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Ascii => CarrierEncoding::Gsm7,
+        Alphabet::Latin1 | Alphabet::Latin1Bytes => CarrierEncoding::Latin1,
+        Alphabet::Ucs2 | Alphabet::Binary => CarrierEncoding::Ucs2,
     }
 }

@@ -1,8 +1,11 @@
 //! Each mapping whose two sides could be confused, with a different value for everything.
 
 use super::*;
+use stentor_core::admission::Quota;
 use stentor_core::control::Entries;
+use stentor_core::delivery::{Backoff, DoubtPolicy};
 use stentor_core::model::Msisdn;
+use stentor_core::model::Period;
 use stentor_core::routing::Question;
 
 /// A configuration of two carriers, three routes and two tenants, and `rest`.

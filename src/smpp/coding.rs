@@ -11,6 +11,7 @@ use super::national::Language;
 /// The handset receives GSM 7-bit if that holds the text, so the room in a part is counted in septets for every variant;
 /// the variant only decides which bytes the carrier expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DefaultAlphabet {
     /// GSM 03.38, one septet per byte, not packed.
     #[default]

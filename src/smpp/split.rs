@@ -16,8 +16,10 @@ use super::udh::{self, Concatenation, Header};
 
 /// How a carrier wants a message that does not fit into one PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Splitting {
     /// Not at all: the message is refused.
+    #[cfg_attr(feature = "serde", serde(skip))]
     Single,
     /// Concatenation element with an 8-bit reference.
     #[default]

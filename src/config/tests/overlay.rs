@@ -44,12 +44,12 @@ fn every_kind_of_value_can_be_given() {
     let tls = config.http.tls.expect("TLS was given");
     assert_eq!((tls.cert.to_str(), tls.key.to_str()), (Some("c"), Some("other")));
     assert_eq!((config.node.shards, config.node.cores), (Some(4), None));
-    assert_eq!(config.defaults.in_doubt.otp, super::super::InDoubt::Hold);
+    assert_eq!(config.defaults.in_doubt.otp, super::super::DoubtPolicy::Hold);
     let carrier = &config.carriers[0];
     assert_eq!(carrier.hosts[0].to_string(), "127.0.0.1:2999");
     assert_eq!((carrier.password.reveal(), carrier.system_id.as_str()), ("12345678", "quoted"));
     assert_eq!((carrier.transliterate, carrier.rate_parts_per_s), (true, Some(70)));
-    assert_eq!(carrier.errors.get(&0x58), Some(&super::super::ErrorClass::Transient));
+    assert_eq!(carrier.errors.get(&0x58), Some(&super::super::ErrorFamily::Transient));
     assert_eq!((carrier.numbering.recipient.ton, carrier.numbering.recipient.npi), (2, 8));
     assert_eq!(config.routes[0].when.prefix, ["49"]);
     assert_eq!(config.routes[0].when.class.len(), 2);

@@ -2,7 +2,7 @@
 
 use super::super::diff::needs_restart;
 use super::super::shape::Shape;
-use super::super::{BindMode, Config, RawConfig, diff};
+use super::super::{BindKind, Config, RawConfig, diff};
 use super::{parse, parse_under};
 
 const REFERENCE: &str = include_str!("../../../config/stentor.toml");
@@ -125,7 +125,7 @@ fn bench_is_what_measurements_from_outside_depend_on() {
     assert_eq!((carrier.system_id.as_str(), carrier.password.reveal()), ("stentor", "stentor"));
     assert_eq!((carrier.window, carrier.binds, carrier.registered_delivery), (2_000, 0, 1));
     assert_eq!((carrier.rate_parts_per_s, carrier.bind_rate_parts_per_s), (None, None));
-    assert_eq!(carrier.bind, BindMode::Transceiver);
+    assert_eq!(carrier.bind, BindKind::Transceiver);
     let [route] = config.routes.as_slice() else { panic!("one route") };
     assert!(route.when.is_always());
     assert_eq!(route.carriers[0].name, "bench");

@@ -109,12 +109,12 @@ fn expectations_are_compared() {
     let sent = |encoding| Decision::Sent { route: "all".to_owned(), encoding };
     let rightly = config.failed_tests(|given| match given.to.as_str() {
         "0" => Decision::Rejected("invalid_recipient".to_owned()),
-        _ => sent(Some(super::super::Encoding::Gsm7)),
+        _ => sent(Some(super::super::CarrierEncoding::Gsm7)),
     });
     assert_eq!(rightly, Ok(()));
     let wrongly = config.failed_tests(|given| match given.to.as_str() {
         "0" => sent(None),
-        _ => sent(Some(super::super::Encoding::Ucs2)),
+        _ => sent(Some(super::super::CarrierEncoding::Ucs2)),
     });
     assert_eq!(
         wrongly.expect_err("both fail").to_string(),

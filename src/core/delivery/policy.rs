@@ -1,9 +1,12 @@
 //! The decisions after the end of an attempt: retry after a back-off, give up, or wait in doubt. Decisions are values.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{CarrierError, Class, DeadLetterReason, ErrorFamily, Prng, Wall};
 
 /// What is done with a class's messages that are in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DoubtPolicy {
     /// Send it again after `in_doubt_wait`; it may arrive twice.
     Resend,
@@ -11,6 +14,25 @@ pub enum DoubtPolicy {
     Hold,
     /// Give it up; it may never arrive.
     Drop,
+}
+
+impl DoubtPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::Resend, Self::Hold, Self::Drop];
+
+    /// The name in the API and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// The policy of that exact name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name() == name)
+    }
 }
 
 /// How often and how soon a message is tried again after errors of one family.

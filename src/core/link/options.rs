@@ -1,5 +1,7 @@
 //! The options of a link: plain values that the configuration is translated to; most defaults are set there.
 
+use serde::{Deserialize, Serialize};
+
 use crate::mesh::ShardMap;
 use crate::model::{ErrorFamily, GroupId, LinkId, Mono};
 use stentor_smpp::pdu::{Bind, INTERFACE_VERSION_3_4};
@@ -47,7 +49,8 @@ impl Default for Numbering {
 }
 
 /// The kind of bind that a link uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BindKind {
     /// One connection, for both directions.
     #[default]
@@ -92,7 +95,8 @@ impl std::fmt::Debug for Account {
 }
 
 /// How messages are encoded that do not choose an encoding themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CarrierEncoding {
     /// The default alphabet if the text fits, else UCS-2.
     #[default]
@@ -103,6 +107,18 @@ pub enum CarrierEncoding {
     Latin1,
     /// Always UCS-2.
     Ucs2,
+}
+
+impl CarrierEncoding {
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gsm7 => "gsm7",
+            Self::Latin1 => "latin1",
+            Self::Ucs2 => "ucs2",
+        }
+    }
 }
 
 /// Everything a link knows about its carrier.

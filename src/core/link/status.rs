@@ -10,22 +10,42 @@ use super::trouble::LastTrouble;
 use super::{BindKind, Link, Options};
 
 /// Whether a link sends, and why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkState {
     /// At least one connection can submit.
+    #[default]
     Up,
     /// No connection can submit.
     Down,
-    /// The carrier throttled a submit: nothing is sent until this time.
-    Throttled { until: Mono },
+    /// The carrier throttled a submit: nothing is sent for a while.
+    Throttled,
     /// The operator paused the link.
     Paused,
     /// The disk has no room for the records that sending would need.
-    DiskOut,
+    DiskFull,
     /// The carrier refused many submits in a row; see [`BreakerState`].
     BreakerOpen,
     /// The daemon is about to end.
     Draining,
+}
+
+impl LinkState {
+    /// Every state.
+    pub const ALL: [Self; 7] =
+        [Self::Up, Self::Down, Self::Throttled, Self::Paused, Self::DiskFull, Self::BreakerOpen, Self::Draining];
+
+    /// The name in the API and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Throttled => "throttled",
+            Self::Paused => "paused",
+            Self::DiskFull => "disk_full",
+            Self::BreakerOpen => "breaker_open",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 /// The status of one connection.
@@ -226,10 +246,10 @@ impl Link {
         match (self.draining, self.paused, self.up, open, self.flow.paused_until(now)) {
             (true, ..) => LinkState::Draining,
             (false, true, ..) => LinkState::Paused,
-            (false, false, ..) if self.disk.is_out() => LinkState::DiskOut,
+            (false, false, ..) if self.disk.is_out() => LinkState::DiskFull,
             (false, false, false, ..) => LinkState::Down,
             (false, false, true, true, _) => LinkState::BreakerOpen,
-            (false, false, true, false, Some(until)) => LinkState::Throttled { until },
+            (false, false, true, false, Some(_)) => LinkState::Throttled,
             (false, false, true, false, None) => LinkState::Up,
         }
     }

@@ -40,6 +40,18 @@ pub enum Period {
 }
 
 impl Period {
+    /// Every period, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
     /// The number of the period that contains `at`, and when the next one begins.
     pub fn of(self, at: Wall) -> (u64, Wall) {
         let span_ms = match self {

@@ -1,8 +1,11 @@
 //! A carrier's error about a message: the family that decisions use, and the code as the carrier gave it. Knows no
 //! protocol: a link, which speaks its carrier's protocol, fills these values in.
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of error it is, and so who has to act. Every decision because of an error uses only this.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ErrorFamily {
     /// The carrier asks for a slower pace: the link slows down, the order stays, and no attempt is consumed.

@@ -1,8 +1,11 @@
 //! Traffic classes: how urgent a message is, and nothing about what the rest of the program does with that.
 
+use serde::{Deserialize, Serialize};
+
 /// Urgency of a message; the order of the variants is the order of sending, most urgent first. The discriminants go to
 /// disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Class {
     /// Public warnings: ahead of everything.

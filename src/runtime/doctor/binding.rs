@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::visit::Stream;
-use crate::config::{self, Carrier};
+use crate::config::{BindKind, Carrier};
 use crate::runtime::translate;
 use stentor_core::link;
 use stentor_smpp::encode::EncodeError;
@@ -34,12 +34,11 @@ impl Login {
     /// The carrier's account as configured.
     pub(super) fn of(carrier: &Carrier) -> Self {
         let modes = match carrier.bind {
-            config::BindMode::Transceiver => vec![BindMode::Transceiver],
-            config::BindMode::Pair => vec![BindMode::Transmitter, BindMode::Receiver],
-            config::BindMode::Transmitter => vec![BindMode::Transmitter],
+            BindKind::Transceiver => vec![BindMode::Transceiver],
+            BindKind::Pair => vec![BindMode::Transmitter, BindMode::Receiver],
+            BindKind::Transmitter => vec![BindMode::Transmitter],
         };
-        let config::TonNpi { ton, npi } = carrier.numbering.bind;
-        Self { modes, account: translate::account(carrier), numbering: link::TonNpi { ton, npi } }
+        Self { modes, account: translate::account(carrier), numbering: carrier.numbering.bind }
     }
 
     fn request(&self) -> Bind<'_> {

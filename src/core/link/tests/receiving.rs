@@ -349,7 +349,7 @@ fn without_room_on_the_disk_nothing_is_taken_from_a_carrier_and_its_session_stay
     assert_eq!(world.delivered, [(FIRST, 1, LATER), (FIRST, 2, LATER)]);
     assert!(world.receipts.is_empty() && world.handsets.is_empty());
     let status = world.link.status(world.now.mono);
-    assert_eq!((status.state, status.binds[0].ready), (LinkState::DiskOut, true));
+    assert_eq!((status.state, status.binds[0].ready), (LinkState::DiskFull, true));
     world.handle(LinkEvent::Disk(DiskRoom::Low));
     deliver(&mut world, 3, "4915112345001", 4, &text("1"), &[]);
     assert_eq!((world.receipts.len(), world.link.status(world.now.mono).state), (1, LinkState::Up));
