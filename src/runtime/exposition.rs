@@ -17,7 +17,7 @@ use prometheus_client::{
 use crate::http::{self, StatusBoard, memory, sweeper};
 use stentor_core::{
     delivery::{EventKind, Resolution},
-    link::{self, LinkState, leg::LegState},
+    link::{self, LinkState, smpp::leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
     model::{Class, Now, ShardId, Wall},
     shard::{self, Catalog},

@@ -10,7 +10,7 @@ use std::{
 
 use crate::http::{LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard};
 use stentor_core::{
-    link::{self, leg::LegState},
+    link::{self, smpp::leg::LegState},
     metrics::{self, Metrics},
     model::{LinkId, Now, ShardId},
     shard::{self, Catalog},

@@ -10,7 +10,7 @@ use crate::{
 use stentor_core::{
     admission::{Rules, Tenant, TenantOptions},
     control::Entries,
-    link::{self, compose},
+    link::{self, smpp::compose},
     mesh::ShardMap,
     model::{GroupId, LinkId, Wall},
     routing::{Question, RouteTable},

@@ -6,8 +6,8 @@ use crate::model::Now;
 use super::Link;
 use super::breaker::Breaker;
 use super::event::BindId;
-use super::leg::{Leg, LegState};
 use super::options::Options;
+use super::smpp::leg::{Leg, LegState};
 
 impl Link {
     pub(super) fn resume(&mut self) {

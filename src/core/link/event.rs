@@ -146,7 +146,7 @@ pub enum Alarm {
         peer: String,
         /// What is wrong with the PDU.
         what: String,
-        /// Its first bytes, at most [`super::unread::TOLD_BYTES_MAX`], in hexadecimal.
+        /// Its first bytes, at most [`super::smpp::unread::TOLD_BYTES_MAX`], in hexadecimal.
         hex: String,
         /// Number of unreadable PDUs since the last one that was told, without this one.
         untold: u64,

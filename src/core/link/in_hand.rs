@@ -13,7 +13,7 @@ use crate::model::{Coding, Mono, ShardId, Sound, Tail, Wall, holds};
 use crate::traffic::{PartSet, Submit};
 use stentor_smpp::split::{Plan, Position};
 
-use super::compose;
+use super::smpp::compose;
 
 /// A message that the link holds, and the state of its parts.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ const BYTES_KEPT_MAX: usize = 1_024;
 pub struct ReplyTo {
     /// The connection by which it came.
     pub bind: BindId,
-    /// Number of the session on that connection ([`super::leg::Leg::generation`]).
+    /// Number of the session on that connection ([`super::smpp::leg::Leg::generation`]).
     pub generation: u32,
     /// Sequence number of the PDU.
     pub sequence: u32,

@@ -11,39 +11,30 @@
 //! 3. for each `Transmit`: [`Link::take_transmit`], write the bytes, report them by `Written`;
 //! 4. sleep until [`Link::poll_timeout`] at the latest.
 //!
-//! From the wire inward: [`leg`] is one connection with its session, [`compose`] makes PDUs, [`prepared`] holds the
-//! messages in the order of sending, [`grants`] decides which shard may hand over more, [`flow`] and [`breaker`] slow or
-//! stop sending, [`inquiry`] and [`id_table`] bring receipts to their shard, [`queries`] decides which messages to ask about
-//! at a carrier that sends no receipts, [`outbox`] gathers the messages to the shards. The other files of this directory
-//! hold the methods of [`Link`], by subject: `sessions`, `sending`, `trial`, `answers`, `receipts`, `asking`, `control`.
+//! From the wire inward: [`smpp`] speaks with the carrier: connections, PDUs, what answers and receipts mean. The other files
+//! are what a carrier of any kind needs: [`prepared`] holds the messages in the order of sending, [`grants`] decides which shard
+//! may hand over more, [`flow`] and [`breaker`] slow or stop sending, [`inquiry`] and [`id_table`] bring receipts to their
+//! shard, [`queries`] decides which messages to ask about at a carrier that sends no receipts, [`outbox`] gathers the messages
+//! to the shards; `trial` and `control` hold methods of [`Link`].
 
 pub mod breaker;
-pub mod compose;
 pub mod event;
 pub mod flow;
 pub mod grants;
-pub mod handsets;
 pub mod hosts;
 pub mod id_table;
 mod in_hand;
 pub mod inquiry;
-pub mod leg;
 pub mod noise;
 pub mod options;
 pub mod outbox;
 pub mod prepared;
 pub mod queries;
+pub mod smpp;
 pub mod status;
 pub mod trouble;
-pub mod unread;
 
-mod answers;
-mod asking;
 mod control;
-mod receipts;
-mod sending;
-mod sessions;
-mod spelling;
 mod trial;
 
 use std::collections::VecDeque;
@@ -53,18 +44,18 @@ use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId, Sound, Wa
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
 use breaker::{Breaker, BreakerState};
-use compose::Composer;
 use flow::FlowControl;
 use grants::{Grants, Room};
 use id_table::IdTable;
 use inquiry::Inquiries;
-use leg::{Leg, PartToken};
 use outbox::Outbox;
 use prepared::{Awaited, Prepared};
 use queries::Queries;
+use smpp::compose::Composer;
+use smpp::leg::{Leg, PartToken};
+use smpp::unread::Unread;
 use trial::Trials;
 use trouble::{LastTrouble, Told};
-use unread::Unread;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
 pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi};
@@ -247,7 +238,9 @@ impl Link {
 
     /// Whether a drain is complete: no message is held, every connection is closed.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.prepared.is_empty() && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
+        self.draining
+            && self.prepared.is_empty()
+            && self.legs.iter().all(|leg| leg.state == smpp::leg::LegState::Resting)
     }
 
     /// Why no message can be sent now, as the shards are told; `None` if messages can be sent.

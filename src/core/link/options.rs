@@ -10,7 +10,7 @@ use stentor_smpp::split::CarrierText;
 use stentor_smpp::status::CommandStatus;
 
 use super::queries::QueryOptions;
-use super::spelling;
+use super::smpp::spelling;
 
 /// Type of number and numbering plan (SMPP 3.4 §5.2.5, §5.2.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

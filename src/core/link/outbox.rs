@@ -5,7 +5,7 @@
 use crate::model::{GroupId, LinkId, ShardId};
 use crate::traffic::{Answer, HandsetIn, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Span, ToShard};
 
-use super::handsets::HandsetSeen;
+use super::smpp::handsets::HandsetSeen;
 
 /// The batches of one link. Lives on the link's core.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use stentor_smpp::session::CloseReason;
 
 use super::breaker::BreakerState;
 use super::event::{BindId, Disconnect};
-use super::leg::LegState;
+use super::smpp::leg::LegState;
 use super::trouble::LastTrouble;
 use super::{BindKind, Link, Options};
 

@@ -3,10 +3,10 @@
 
 use super::world::World;
 use crate::link::hosts::SHORT_SESSIONS_MAX;
-use crate::link::leg::LegState;
 use crate::link::noise::NOISE_MAX;
-use crate::link::receipts::INQUIRY_BYTES_MAX;
-use crate::link::sessions::{PDUS_MAX, UNREAD_BYTES_MAX};
+use crate::link::smpp::leg::LegState;
+use crate::link::smpp::receipts::INQUIRY_BYTES_MAX;
+use crate::link::smpp::sessions::{PDUS_MAX, UNREAD_BYTES_MAX};
 use crate::link::{Alarm, BindId, Disconnect, SessionLoss};
 use crate::model::Class;
 use crate::traffic::{Answer, Unanswered, Verdict};
@@ -262,7 +262,7 @@ fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_bytes() {
     for _ in 0..3 {
         world.feed(FIRST, &bad);
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let what = "deliver_sm 7: sm_length 255 disagrees with the 100 bytes behind it".to_owned();
     assert_eq!(unread(&world), [(what.clone(), hex(&bad[..64]), 0)]);
     world.now = world.now.after_ns(60_000_000_000);

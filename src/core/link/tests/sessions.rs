@@ -1,7 +1,7 @@
 //! Tests of sessions: connecting, binding, pausing, ending.
 
 use super::world::World;
-use crate::link::leg::LegState;
+use crate::link::smpp::leg::LegState;
 use crate::link::trouble::{Trouble, WORDS_MAX};
 use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, Options, SessionLoss};
 use crate::model::{Class, ShardId};

@@ -16,7 +16,7 @@ use stentor_smpp::tlv::{TlvTag, TlvWriter, Tlvs};
 use stentor_smpp::transliterate::transliterate;
 use stentor_smpp::udh::Header;
 
-use super::options::{CarrierEncoding, Numbering, Options, TonNpi};
+use super::super::options::{CarrierEncoding, Numbering, Options, TonNpi};
 
 /// The content cannot be encoded for this carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
 }
 
 /// A sender as an SMPP address; an empty address stands for the carrier's default sender.
-pub(super) fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
+pub(in crate::link) fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
     if from.is_empty() {
         return Address::default();
     }

@@ -9,10 +9,10 @@ use crate::traffic::{NotWritten, SubmitBatch};
 use stentor_smpp::session::{SendError, Session};
 use stentor_smpp::split::Position;
 
-use super::Link;
+use super::super::Link;
+use super::super::prepared::Index;
 use super::compose::{Unencodable, Wanted, plan};
 use super::leg::{Leg, PartToken, Word};
-use super::prepared::Index;
 
 /// The tokens and window slots that are left for this turn.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ enum Sent {
 
 impl Link {
     /// Takes over messages that a shard handed over, and places that it gave back.
-    pub(super) fn handle_submits(&mut self, batch: SubmitBatch, now: Now) {
+    pub(in crate::link) fn handle_submits(&mut self, batch: SubmitBatch, now: Now) {
         let submitted = u32::try_from(batch.submits.len()).unwrap_or(u32::MAX);
         let missing = self.grants.handle_batch(batch.shard, batch.class, submitted, batch.unused, now.mono);
         self.counters.ungranted += u64::from(missing);
@@ -59,7 +59,7 @@ impl Link {
     }
 
     /// Free window slots that may be used now, over the connections for which `counts` is true.
-    pub(super) fn free_slots(&self, counts: impl Fn(u16) -> bool) -> u32 {
+    pub(in crate::link) fn free_slots(&self, counts: impl Fn(u16) -> bool) -> u32 {
         let session = |leg: &Leg| leg.session.as_ref().map_or((0, 0), |s| (s.window_free(), s.outstanding()));
         let (mut free, mut outstanding) = (0_u32, 0_u32);
         for (at, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.ready) {
@@ -71,14 +71,14 @@ impl Link {
     }
 
     /// Parts that may be sent now by the limit of the link and the limits of its connections together.
-    pub(super) fn tokens(&mut self, now: Now) -> u32 {
+    pub(in crate::link) fn tokens(&mut self, now: Now) -> u32 {
         let legs = self.legs.iter_mut().filter(|leg| leg.ready);
         let bind_limits = legs.map(|leg| leg.limit.as_mut().map_or(u32::MAX, |limit| limit.allowance(now.mono)));
         bind_limits.fold(0, u32::saturating_add).min(self.flow.allowance(now.mono))
     }
 
     /// Sends as many parts as the limits and windows allow.
-    pub(super) fn pump(&mut self, now: Now) {
+    pub(in crate::link) fn pump(&mut self, now: Now) {
         self.wake_at = None;
         let (urgent, bulk) = self.prepared.unsent();
         let on_trial = self.prepared.on_trial() > 0 || self.trials.is_some();

@@ -7,18 +7,19 @@ use stentor_smpp::pdu::BindMode;
 use stentor_smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
 use stentor_smpp::status::CommandStatus;
 
-use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
+use super::super::Link;
+use super::super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
+use super::super::options::BindKind;
+use super::super::trouble::{LastTrouble, Trouble, WORDS_MAX};
+use super::answers::End;
 use super::leg::{Leg, LegState, Word};
-use super::options::BindKind;
-use super::trouble::{LastTrouble, Trouble, WORDS_MAX};
-use super::{Link, answers::End};
 
 /// How many PDUs are handled before the caller gets control back: a fraction of a millisecond of work. The caller may continue
 /// at once; effects are gathered until it polls them.
-pub(super) const PDUS_MAX: usize = 256;
+pub(in crate::link) const PDUS_MAX: usize = 256;
 
 /// Bytes that may wait for a peer that does not read; about 60,000 answers.
-pub(super) const UNREAD_BYTES_MAX: u64 = 1 << 20;
+pub(in crate::link) const UNREAD_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a session that we give up waits for outstanding answers, ms.
 const FAREWELL_MS: u64 = 5_000;
@@ -27,7 +28,7 @@ const MS_NS: u64 = 1_000_000;
 
 impl Link {
     /// The mode in which this connection binds.
-    pub(super) fn mode(&self, bind: BindId) -> BindMode {
+    pub(in crate::link) fn mode(&self, bind: BindId) -> BindMode {
         match (self.options.bind, bind.0 % 2) {
             (BindKind::Transceiver, _) => BindMode::Transceiver,
             (BindKind::Transmitter, _) | (BindKind::Pair, 0) => BindMode::Transmitter,
@@ -36,7 +37,7 @@ impl Link {
     }
 
     /// A connection by its number. Connections are never removed, so every number that was given out is valid.
-    pub(super) fn leg(&mut self, bind: BindId) -> Option<&mut Leg> {
+    pub(in crate::link) fn leg(&mut self, bind: BindId) -> Option<&mut Leg> {
         debug_assert!(usize::from(bind.0) < self.legs.len(), "there is no {bind:?}");
         self.legs.get_mut(usize::from(bind.0))
     }
@@ -54,7 +55,7 @@ impl Link {
         self.options.binds_before.wrapping_add(place)
     }
 
-    pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
+    pub(in crate::link) fn handle_connected(&mut self, bind: BindId, now: Now) {
         // In any other state the link no longer wants this connection, and its `Close` is on the way.
         let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
         let bind_ns = deadline.since(now.mono);
@@ -88,7 +89,7 @@ impl Link {
 
     /// Passes received bytes to a session and handles the events that it reports. Returns how many bytes were consumed. Bytes
     /// that arrive on a connection that we close are dropped, and count as consumed.
-    pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
+    pub(in crate::link) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
         let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return bytes.len() };
         // Bytes that arrive before `Connected` or after the end of the session belong to no session: they are dropped.
         let Some(mut session) = leg.session.take() else { return bytes.len() };
@@ -181,7 +182,7 @@ impl Link {
         }
     }
 
-    /// The session received a PDU without use for us; see [`super::noise`].
+    /// The session received a PDU without use for us; see [`super::super::noise`].
     fn handle_noise(&mut self, bind: BindId, now: Now) {
         let too_much = |leg: &mut Leg| leg.noise.handle_noise(now.mono) && leg.state == LegState::Bound && !leg.give_up;
         if self.leg(bind).is_some_and(too_much) && self.lose(bind, SessionLoss::Noise) {
@@ -223,7 +224,7 @@ impl Link {
     /// Ends the session in good order (with an unbind), for this reason. This includes a session that may not submit at present
     /// because the other half of its pair is gone: its window would be wrong when the other half is back.
     /// False if the session was about to end anyway.
-    pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) -> bool {
+    pub(in crate::link) fn lose(&mut self, bind: BindId, why: SessionLoss) -> bool {
         let is_here = |leg: &&mut Leg| !leg.give_up && leg.blame.is_none() && leg.state == LegState::Bound;
         let Some(leg) = self.leg(bind).filter(is_here) else { return false };
         let news = leg.ready;
@@ -276,7 +277,7 @@ impl Link {
     }
 
     /// Details from the connection's owner; its `Disconnected` follows.
-    pub(super) fn handle_words(&mut self, bind: BindId, mut words: String) {
+    pub(in crate::link) fn handle_words(&mut self, bind: BindId, mut words: String) {
         words.truncate(words.floor_char_boundary(WORDS_MAX));
         if let Some(leg) = self.leg(bind) {
             leg.words = Some(words.into());
@@ -299,13 +300,13 @@ impl Link {
     }
 
     /// The host of a connection, as the configuration names it.
-    pub(super) fn peer(&self, bind: BindId) -> String {
+    pub(in crate::link) fn peer(&self, bind: BindId) -> String {
         let host = self.legs.get(usize::from(bind.0)).map_or(0, |leg| leg.way.host);
         let name = self.options.host_names.get(usize::from(host));
         name.cloned().unwrap_or_else(|| format!("host {}", u32::from(host) + 1))
     }
 
-    pub(super) fn handle_written(&mut self, bind: BindId, bytes: usize, now: Now) {
+    pub(in crate::link) fn handle_written(&mut self, bind: BindId, bytes: usize, now: Now) {
         let Some(leg) = self.leg(bind) else { return };
         let late = leg.handle_written(bytes, now.mono);
         self.charge(bind, late, now);
@@ -321,7 +322,7 @@ impl Link {
         }
     }
 
-    pub(super) fn handle_disconnected(&mut self, bind: BindId, reason: Disconnect, torn: bool, now: Now) {
+    pub(in crate::link) fn handle_disconnected(&mut self, bind: BindId, reason: Disconnect, torn: bool, now: Now) {
         let Some(leg) = self.leg(bind) else { return };
         if leg.state == LegState::Resting || matches!(leg.state, LegState::Waiting { .. }) {
             return;
@@ -358,14 +359,14 @@ impl Link {
     }
 
     /// Closes a connection at once; it stays in state `Closing` until its `Disconnected`.
-    pub(super) fn close(&mut self, bind: BindId) {
+    pub(in crate::link) fn close(&mut self, bind: BindId) {
         if let Some(leg) = self.leg(bind) {
             leg.state = LegState::Closing;
             self.effects.push_back(LinkEffect::Close { bind });
         }
     }
 
-    pub(super) fn handle_leg_timeouts(&mut self, now: Now) {
+    pub(in crate::link) fn handle_leg_timeouts(&mut self, now: Now) {
         for at in 0..self.legs.len() {
             let bind = BindId(at as u16);
             let wanted = self.is_wanted(bind);
@@ -403,7 +404,7 @@ impl Link {
 
     /// Updates which connections can submit. Takes the messages back from those that no longer can, and tells the operator and
     /// the shards when the link as a whole goes up or down.
-    pub(super) fn review_legs(&mut self, now: Now) {
+    pub(in crate::link) fn review_legs(&mut self, now: Now) {
         let bound = |leg: Option<&Leg>| leg.and_then(|leg| leg.session.as_ref()?.bound()).is_some();
         for at in 0..self.legs.len() {
             let bind = BindId(at as u16);

@@ -11,11 +11,12 @@ use stentor_smpp::pdu::{QuerySm, QuerySmResp};
 use stentor_smpp::receipt;
 use stentor_smpp::session::{Response, SendError};
 
+use super::super::Link;
+use super::super::event::{Alarm, BindId, LinkEffect};
+use super::super::queries::{Next, Query};
 use super::compose::source;
-use super::event::{Alarm, BindId, LinkEffect};
 use super::leg::{Leg, Word};
-use super::queries::{Next, Query};
-use super::{Link, spelling};
+use super::spelling;
 
 /// Maximum number of queries sent in one turn.
 const PER_TURN_MAX: usize = 256;
@@ -25,7 +26,7 @@ const NOT_TAKEN_MS: u64 = 1_000;
 
 impl Link {
     /// Takes over a shard's messages to ask about.
-    pub(super) fn handle_queries(&mut self, batch: QueryBatch, now: Now) {
+    pub(in crate::link) fn handle_queries(&mut self, batch: QueryBatch, now: Now) {
         let before = self.counters.queries_dropped;
         for asked in &batch.queries {
             let query = Query {
@@ -44,7 +45,7 @@ impl Link {
     }
 
     /// Sends the queries that are due, within the agreed rate.
-    pub(super) fn ask_carrier(&mut self, now: Now) {
+    pub(in crate::link) fn ask_carrier(&mut self, now: Now) {
         self.query_at = None;
         if self.queries.is_empty() || self.draining || self.disk.is_out() {
             return;
@@ -99,7 +100,7 @@ impl Link {
     }
 
     /// The carrier answered a query.
-    pub(super) fn handle_query_answer(
+    pub(in crate::link) fn handle_query_answer(
         &mut self,
         bind: BindId,
         number: u32,
@@ -145,7 +146,7 @@ impl Link {
     }
 
     /// A query brought no final state, or no answer: the message is asked about again later.
-    pub(super) fn handle_query_open(&mut self, bind: BindId, number: u32, now: Now) {
+    pub(in crate::link) fn handle_query_open(&mut self, bind: BindId, number: u32, now: Now) {
         self.query_is_in(bind);
         self.queries.put_back(number, now.mono);
     }

@@ -6,7 +6,7 @@ use stentor_smpp::receipt::{self, NetworkError, Receipt};
 use stentor_smpp::status::ErrorClass;
 
 /// The family of a status, unless the carrier's configuration sets another one.
-pub(super) const fn family(class: ErrorClass) -> ErrorFamily {
+pub(in crate::link) const fn family(class: ErrorClass) -> ErrorFamily {
     match class {
         ErrorClass::Throttle => ErrorFamily::Throttle,
         ErrorClass::Transient => ErrorFamily::Transient,
@@ -19,7 +19,7 @@ pub(super) const fn family(class: ErrorClass) -> ErrorFamily {
 }
 
 /// The same state in the terms of the domain.
-pub(super) const fn state(state: receipt::ReceiptState) -> ReceiptState {
+pub(in crate::link) const fn state(state: receipt::ReceiptState) -> ReceiptState {
     match state {
         receipt::ReceiptState::Scheduled => ReceiptState::Scheduled,
         receipt::ReceiptState::Enroute => ReceiptState::Enroute,
@@ -54,7 +54,7 @@ const fn family_of_state(state: Option<receipt::ReceiptState>) -> ErrorFamily {
 }
 
 /// The error in the answer to a query: the network's code, 0 for none (SMPP 3.4 §4.8.2).
-pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierError {
+pub(in crate::link) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierError {
     CarrierError {
         family: family_of_state(Some(state)),
         origin: ErrorOrigin::Receipt,
@@ -64,7 +64,7 @@ pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierE
 }
 
 /// The error in a receipt. A code of zeros only means that there is no error (SMPP 3.4 appendix B: `err:000`).
-pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
+pub(in crate::link) fn error(receipt: &Receipt<'_>) -> CarrierError {
     let family = family_of_state(receipt.state);
     let written = receipt.error.filter(|written| written.iter().any(|byte| *byte != b'0'));
     let network = receipt.network_error.map(|error| match error {

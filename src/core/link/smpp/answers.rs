@@ -9,19 +9,19 @@ use crate::traffic::{Answer, NotWritten, Outcome, Span, Unanswered};
 use stentor_smpp::receipt_id::id_key;
 use stentor_smpp::session::Response;
 
-use super::Link;
-use super::breaker::{Breaker, BreakerTurn};
-use super::event::{Alarm, BindId, LinkEffect, SessionLoss};
-use super::in_hand::InHand;
+use super::super::Link;
+use super::super::breaker::{Breaker, BreakerTurn};
+use super::super::event::{Alarm, BindId, LinkEffect, SessionLoss};
+use super::super::in_hand::InHand;
+use super::super::prepared::Index;
 use super::leg::{Missed, PartToken};
-use super::prepared::Index;
 
 /// The operator is told at most once in this time that the carrier could not read a submit.
 const UNREADABLE_TOLD_NS: u64 = 10_000_000_000;
 
 /// How a submit without a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::link) enum End {
     /// It was certainly not sent.
     NotWritten(NotWritten),
     /// It may have been sent.
@@ -30,7 +30,7 @@ pub(super) enum End {
 
 impl Link {
     /// A submit was answered.
-    pub(super) fn handle_answer(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
+    pub(in crate::link) fn handle_answer(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
         if let Some(leg) = self.leg(bind) {
             leg.noise.handle_traffic();
         }
@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// A submit ended without a response.
-    pub(super) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
+    pub(in crate::link) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
         let PartToken { index, part } = token;
         let flying = self.prepared.is_flying(index);
         let Some(in_hand) = self.in_hand(index) else { return };
@@ -181,7 +181,7 @@ impl Link {
 
     /// Remembers a part whose answer did not come in time, as its session may still bring it. Other ends are not remembered:
     /// a carrier whose answers cannot be read would let the list grow without bound.
-    pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
+    pub(in crate::link) fn miss(&mut self, bind: BindId, token: PartToken) {
         let Some(in_hand) = self.in_hand(token.index) else { return };
         let (shard, parts, sender, coding) = (in_hand.shard, in_hand.total(), in_hand.sender, in_hand.coding());
         let (address, attempt) = (in_hand.submit.address, in_hand.submit.attempt);
@@ -192,7 +192,7 @@ impl Link {
 
     /// Reports the unsent parts of a message as not written. The message must be in no queue; it is removed as soon as no part
     /// of it is under way.
-    pub(super) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
+    pub(in crate::link) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
         while let Some(part) = self.prepared.get_mut(index).and_then(InHand::take_unsent) {
             self.conclude(index, part, Answer::NotWritten(why), Mono(0), &[]);
         }
@@ -201,7 +201,7 @@ impl Link {
     }
 
     /// Reports a message, or the rest of it, as unencodable. The message must be in no queue.
-    pub(super) fn answer_unencodable(&mut self, index: Index) {
+    pub(in crate::link) fn answer_unencodable(&mut self, index: Index) {
         let Some(in_hand) = self.in_hand(index) else { return };
         in_hand.replan();
         if let Some(part) = in_hand.take_unsent() {
@@ -211,7 +211,7 @@ impl Link {
     }
 
     /// Reports all unsent parts as not written.
-    pub(super) fn reject_all(&mut self, why: NotWritten, now: Now) {
+    pub(in crate::link) fn reject_all(&mut self, why: NotWritten, now: Now) {
         if self.prepared.unsent() == (0, 0) && self.prepared.on_trial() == 0 {
             return;
         }
@@ -224,7 +224,7 @@ impl Link {
 
     /// Takes the messages from a connection that cannot submit: those not begun become shared again, the unsent parts of those
     /// begun are reported as not written.
-    pub(super) fn release(&mut self, bind: BindId) {
+    pub(in crate::link) fn release(&mut self, bind: BindId) {
         for index in self.prepared.release(bind.0) {
             self.answer_unsent(index, NotWritten::ConnectionLost);
         }
@@ -261,14 +261,14 @@ impl Link {
         self.outbox.push_outcome(shard, outcome, id);
     }
 
-    pub(super) fn close_breaker(&mut self, by: fn(&mut Breaker) -> Option<BreakerTurn>) {
+    pub(in crate::link) fn close_breaker(&mut self, by: fn(&mut Breaker) -> Option<BreakerTurn>) {
         if by(&mut self.breaker) == Some(BreakerTurn::Closed) {
             self.effects.push_back(LinkEffect::Alarm(Alarm::BreakerClosed));
         }
     }
 
     /// Seed for the keys of the id table, which are compared only within this link.
-    pub(super) fn id_seed(&self) -> u64 {
+    pub(in crate::link) fn id_seed(&self) -> u64 {
         u64::from(self.options.group.0)
     }
 }

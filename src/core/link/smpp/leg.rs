@@ -7,16 +7,16 @@ use crate::limit::sliding::GUARD_NS;
 use crate::model::{Address, Coding, Mono, Prng, ShardId, Tail};
 use stentor_smpp::session::Session;
 
-use super::event::{Disconnect, SessionLoss};
-use super::hosts::{HostChoice, Way};
-use super::noise::Noise;
-use super::options::Options;
-use super::prepared::Index;
+use super::super::event::{Disconnect, SessionLoss};
+use super::super::hosts::{HostChoice, Way};
+use super::super::noise::Noise;
+use super::super::options::Options;
+use super::super::prepared::Index;
 
 /// The token that a session keeps with a submit: which part of which message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartToken {
-    /// The message, in [`super::prepared::Prepared`].
+    /// The message, in [`super::super::prepared::Prepared`].
     pub index: Index,
     /// Number of the part, from 1.
     pub part: u8,
@@ -27,7 +27,7 @@ pub struct PartToken {
 pub enum Word {
     /// A submit.
     Part(PartToken),
-    /// A `query_sm`, by its number in [`super::queries::Queries`].
+    /// A `query_sm`, by its number in [`super::super::queries::Queries`].
     Query(u32),
 }
 

@@ -13,9 +13,9 @@ use stentor_smpp::pdu::EsmClass;
 use stentor_smpp::tlv::Tlvs;
 use stentor_smpp::udh::Header;
 
-use super::Link;
+use super::super::Link;
+use super::super::event::BindId;
 use super::compose::recipient_of;
-use super::event::BindId;
 use super::receipts::Delivered;
 
 /// The byte strings of a message from a handset; they go into the arena of the batch to a shard.
@@ -33,7 +33,7 @@ pub struct HandsetSeen<'a> {
 
 impl Link {
     /// Handles a message from a handset, or a part of one.
-    pub(super) fn handle_handset(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
+    pub(in crate::link) fn handle_handset(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
         self.counters.from_handsets += 1;
         let from = recipient_of(delivered.from);
         let home = self.home_of(from, delivered.from);

@@ -11,20 +11,21 @@ use stentor_smpp::session::Session;
 use stentor_smpp::status::CommandStatus;
 use stentor_smpp::tlv::Tlvs;
 
+use super::super::Link;
+use super::super::event::{BindId, LinkEffect};
+use super::super::inquiry::{Ask, Next, ReplyTo, Way};
 use super::compose::recipient_of;
-use super::event::{BindId, LinkEffect};
-use super::inquiry::{Ask, Next, ReplyTo, Way};
 use super::leg::Word;
-use super::{Link, spelling};
+use super::spelling;
 
 /// When more receipts of one connection wait for a shard, the connection is no longer read.
-pub(super) const INQUIRIES_MAX: u32 = 4_096;
+pub(in crate::link) const INQUIRIES_MAX: u32 = 4_096;
 /// The same limit for their bytes, as a receipt or a message from a handset may be 64 KiB long.
-pub(super) const INQUIRY_BYTES_MAX: u64 = 1 << 20;
+pub(in crate::link) const INQUIRY_BYTES_MAX: u64 = 1 << 20;
 
 /// The fields of a `deliver_sm` or `data_sm` that are used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delivered<'a> {
+pub(in crate::link) struct Delivered<'a> {
     sequence: u32,
     is_data: bool,
     pub esm_class: EsmClass,
@@ -36,7 +37,13 @@ pub(super) struct Delivered<'a> {
 }
 
 impl Link {
-    pub(super) fn handle_deliver(&mut self, bind: BindId, sequence: u32, message: &ShortMessage<'_>, now: Now) {
+    pub(in crate::link) fn handle_deliver(
+        &mut self,
+        bind: BindId,
+        sequence: u32,
+        message: &ShortMessage<'_>,
+        now: Now,
+    ) {
         let delivered = Delivered {
             sequence,
             is_data: false,
@@ -50,7 +57,7 @@ impl Link {
         self.handle_delivered(bind, &delivered, now);
     }
 
-    pub(super) fn handle_data(&mut self, bind: BindId, sequence: u32, message: &DataSm<'_>, now: Now) {
+    pub(in crate::link) fn handle_data(&mut self, bind: BindId, sequence: u32, message: &DataSm<'_>, now: Now) {
         let delivered = Delivered {
             sequence,
             is_data: true,
@@ -127,7 +134,7 @@ impl Link {
     }
 
     /// The home of a receipt or message from a handset: the shard of the phone number, or of the hash of `bytes` if there is none.
-    pub(super) fn home_of(&self, recipient: u64, bytes: &[u8]) -> ShardId {
+    pub(in crate::link) fn home_of(&self, recipient: u64, bytes: &[u8]) -> ShardId {
         let identity = if recipient == 0 { id_hash(self.id_seed(), bytes) } else { recipient };
         self.options.shards.shard_of(identity)
     }
@@ -146,7 +153,12 @@ impl Link {
     }
 
     /// Counts a delivery that is answered only after a shard's verdict. `bytes`: bytes held until then.
-    pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, bytes: usize) -> Option<ReplyTo> {
+    pub(in crate::link) fn owe_answer(
+        &mut self,
+        bind: BindId,
+        delivered: &Delivered<'_>,
+        bytes: usize,
+    ) -> Option<ReplyTo> {
         let leg = self.leg(bind)?;
         let bytes = bytes as u32;
         leg.noise.handle_traffic();
@@ -160,7 +172,7 @@ impl Link {
 
     /// Stops reading from a connection with too many waiting receipts, or too many bytes of them. Receipts of earlier sessions
     /// count too, or each new session would add as many again.
-    pub(super) fn pause_reading_if_full(&mut self, bind: BindId) {
+    pub(in crate::link) fn pause_reading_if_full(&mut self, bind: BindId) {
         let Some(waiting) = self.leg(bind).map(|leg| leg.inquiries).filter(|waiting| *waiting > 0) else { return };
         let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
         let Some(leg) = self.leg(bind).filter(|leg| !leg.read_paused) else { return };
@@ -190,7 +202,7 @@ impl Link {
         }
     }
 
-    pub(super) fn handle_verdicts(&mut self, batch: &VerdictBatch) {
+    pub(in crate::link) fn handle_verdicts(&mut self, batch: &VerdictBatch) {
         for (token, verdict) in &batch.verdicts {
             match self.inquiries.handle_verdict(batch.shard, *token, *verdict) {
                 Next::Answer(reply) => self.answer_receipt(reply, CommandStatus::ROK),
@@ -228,7 +240,7 @@ impl Link {
     }
 
     /// Refuses the deliveries that were put off because the disk is full: the carrier delivers them again later.
-    pub(super) fn answer_put_off(&mut self, bind: BindId) {
+    pub(in crate::link) fn answer_put_off(&mut self, bind: BindId) {
         let Some(leg) = self.leg(bind) else { return };
         let put_off = std::mem::take(&mut leg.put_off);
         if let Some(session) = leg.session.as_mut() {

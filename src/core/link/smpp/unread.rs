@@ -10,18 +10,18 @@ use stentor_smpp::decode::DecodeError;
 use stentor_smpp::framer::{BROKEN_BYTES_MAX, FramingError};
 use stentor_smpp::pdu::Header;
 
-use super::Link;
-use super::event::{Alarm, BindId, LinkEffect};
+use super::super::Link;
+use super::super::event::{Alarm, BindId, LinkEffect};
 
 /// Minimum time between two reports.
 const TOLD_NS: u64 = 60_000_000_000;
 
 /// Maximum number of bytes of a PDU in a report.
-pub const TOLD_BYTES_MAX: usize = BROKEN_BYTES_MAX;
+pub(crate) const TOLD_BYTES_MAX: usize = BROKEN_BYTES_MAX;
 
 /// When unreadable PDUs were last reported. One for each link.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unread {
+pub(crate) struct Unread {
     told_at: Option<Mono>,
     untold: u64,
 }
@@ -40,14 +40,14 @@ impl Unread {
 
 impl Link {
     /// A PDU could not be read.
-    pub(super) fn tell_malformed(&mut self, bind: BindId, error: &DecodeError, body: &[u8], now: Now) {
+    pub(in crate::link) fn tell_malformed(&mut self, bind: BindId, error: &DecodeError, body: &[u8], now: Now) {
         let Header { command_length, command_id, command_status, sequence_number } = error.header;
         let words = [command_length, command_id.0, command_status.0, sequence_number].map(u32::to_be_bytes);
         self.tell_unread(bind, error, words.as_flattened().iter().chain(body).copied(), now);
     }
 
     /// The stream could not be cut into PDUs.
-    pub(super) fn tell_broken(&mut self, bind: BindId, error: FramingError, bytes: &[u8], now: Now) {
+    pub(in crate::link) fn tell_broken(&mut self, bind: BindId, error: FramingError, bytes: &[u8], now: Now) {
         self.tell_unread(bind, &error, bytes.iter().copied(), now);
     }
 
