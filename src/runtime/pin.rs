@@ -3,7 +3,8 @@
 //!
 //! Knows digests and the one certificate that a server shows. If the configuration also names authorities, their check is added.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use std::{path::PathBuf, sync::Arc};
 
 use ring::digest::{SHA256, digest};
 use rustls::{
@@ -55,14 +56,7 @@ impl Pin {
 }
 
 fn hexadecimal(text: &str) -> Option<Print> {
-    let digits: Option<Vec<u8>> =
-        text.chars().filter(|letter| *letter != ':').map(|letter| Some(letter.to_digit(16)? as u8)).collect();
-    let digits = digits.filter(|digits| digits.len() == 64)?;
-    let mut print = Print::default();
-    for (byte, pair) in print.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
-    }
-    Some(print)
+    HEXLOWER_PERMISSIVE.decode(text.replace(':', "").as_bytes()).ok()?.try_into().ok()
 }
 
 fn of_base64(text: &str) -> Option<Print> {
@@ -72,11 +66,7 @@ fn of_base64(text: &str) -> Option<Print> {
 }
 
 fn shown(print: &Print) -> String {
-    print.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(print)
 }
 
 /// Accepts a server that shows one of these certificates, or one with one of these keys, if the other verifier, when there is one,

@@ -395,7 +395,7 @@ mod tests {
         let server = server(&http(&own, None)).expect("server");
         let shown = |at: &TempDir| certificates(&at.path().join("cert.pem")).expect("read").remove(0);
         let certificate = shown(&own);
-        let hex = |print: pin::Print| print.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |print: pin::Print| data_encoding::HEXLOWER.encode(&print);
         let trusts = |pins: &[String], ca: Option<PathBuf>, name: &str| {
             let server_name = Some(name.to_owned());
             let typed = CarrierTls { ca, pin: pins.to_vec(), server_name, ..CarrierTls::default() };

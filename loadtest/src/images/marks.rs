@@ -4,6 +4,7 @@
 //!
 //! Knows how marks are written and read. Refuses to know the disk, and what follows from a mark.
 
+use data_encoding::HEXLOWER;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -78,10 +79,7 @@ impl Marks {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2 + 1), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(bytes)
 }
 
 fn encode(mark: &Mark) -> String {
@@ -156,7 +154,7 @@ fn space_named(name: &str) -> Option<Space> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    HEXLOWER.decode(text.as_bytes()).ok()
 }
 
 /// The only family of runs that is written today.

@@ -44,7 +44,7 @@ pub(super) fn line(number: u64) -> String {
     let line = match letter(number) {
         Letter::Text(body) => serde_json::json!({ "to": to, "from": "STENTOR", "body": body }),
         Letter::Binary(data) => {
-            serde_json::json!({ "to": to, "from": "STENTOR", "encoding": "binary", "data": base64(&data) })
+            serde_json::json!({ "to": to, "from": "STENTOR", "encoding": "binary", "data": data_encoding::BASE64.encode(&data) })
         }
     };
     format!("{line}\n")
@@ -133,21 +133,7 @@ impl Received {
 }
 
 fn hex(data: &[u8]) -> String {
-    data.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// RFC 4648 §4, with padding.
-fn base64(data: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in data.chunks(3) {
-        let word = three.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for sextet in 0..4 {
-            let index = (word >> (18 - 6 * sextet)) as usize & 63;
-            text.push(if sextet <= three.len() { char::from(ALPHABET[index]) } else { '=' });
-        }
-    }
-    text
+    data_encoding::HEXLOWER.encode(data)
 }
 
 #[cfg(test)]
@@ -182,7 +168,7 @@ mod tests {
         let table =
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
         for (plain, encoded) in table {
-            assert_eq!(base64(plain.as_bytes()), encoded);
+            assert_eq!(data_encoding::BASE64.encode(plain.as_bytes()), encoded);
         }
     }
 

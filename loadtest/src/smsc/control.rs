@@ -1,18 +1,18 @@
 //! The simulator's second port: a few HTTP calls by which a test or a person queries and changes it while it runs.
 //! Parses requests on its own thread and passes each as a command to the event loop; does not know what they do.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use mio::Waker;
+use tiny_http::{Header, Response, Server};
 
-/// A larger request body is refused.
+/// What follows in a larger request body is not read.
 const BODY_LEN_MAX: u64 = 64 * 1024;
-const LINES_MAX: usize = 100;
 
 /// A call to the simulator.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,69 +48,48 @@ pub(super) struct Command {
     pub answer: Sender<Result<serde_json::Value, String>>,
 }
 
-/// Serves the port on a thread of its own until the process ends; commands come out of the returned receiver, each
+/// Serves the port on threads of its own until the process ends; commands come out of the returned receiver, each
 /// announced through the waker.
-pub(super) fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Command> {
+///
+/// # Errors
+/// The listener cannot be served.
+pub(super) fn serve(listener: TcpListener, waker: Arc<Waker>) -> Result<Receiver<Command>, String> {
     let (commands, incoming) = channel();
+    let server = Server::from_listener(listener, None).map_err(|error| error.to_string())?;
     thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
+        for request in server.incoming_requests() {
             let (commands, waker) = (commands.clone(), Arc::clone(&waker));
             thread::spawn(move || {
                 // A caller that disconnects early needs no handling.
-                let _ = answer_one(&stream, &commands, &waker);
+                let _ = answer_one(request, &commands, &waker);
             });
         }
     });
-    incoming
+    Ok(incoming)
 }
 
-fn answer_one(stream: &TcpStream, commands: &Sender<Command>, waker: &Waker) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let (status, body) = match read_request(stream)? {
+fn answer_one(mut asked: tiny_http::Request, commands: &Sender<Command>, waker: &Waker) -> std::io::Result<()> {
+    let mut body = Vec::new();
+    asked.as_reader().take(BODY_LEN_MAX).read_to_end(&mut body)?;
+    let (status, value) = match parse(asked.method().as_str(), asked.url(), &body) {
         Ok(request) => {
             let (answer, answered) = channel();
             let sent = commands.send(Command { request, answer }).is_ok();
             waker.wake()?;
             match answered.recv_timeout(Duration::from_secs(30)) {
-                Ok(Ok(value)) => ("200 OK", value),
-                Ok(Err(error)) => ("422 Unprocessable Content", serde_json::json!({ "error": error })),
-                Err(_) if sent => ("503 Service Unavailable", serde_json::json!({ "error": "no answer" })),
-                Err(_) => ("503 Service Unavailable", serde_json::json!({ "error": "stopping" })),
+                Ok(Ok(value)) => (200, value),
+                Ok(Err(error)) => (422, serde_json::json!({ "error": error })),
+                Err(_) if sent => (503, serde_json::json!({ "error": "no answer" })),
+                Err(_) => (503, serde_json::json!({ "error": "stopping" })),
             }
         }
-        Err(error) => ("404 Not Found", serde_json::json!({ "error": error })),
+        Err(error) => (404, serde_json::json!({ "error": error })),
     };
-    let body = format!("{body}\n");
-    let length = body.len();
-    let mut stream = stream;
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-}
-
-fn read_request(stream: &TcpStream) -> std::io::Result<Result<Request, String>> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut length = 0;
-    for _ in 0..LINES_MAX {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        if header.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = header.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
+    let mut response = Response::from_string(format!("{value}\n")).with_status_code(status);
+    if let Ok(json) = Header::from_bytes("Content-Type", "application/json") {
+        response.add_header(json);
     }
-    let mut body = Vec::new();
-    reader.take(u64::min(length, BODY_LEN_MAX)).read_to_end(&mut body)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    Ok(parse(method, target, &body))
+    asked.respond(response)
 }
 
 fn parse(method: &str, target: &str, body: &[u8]) -> Result<Request, String> {

@@ -115,7 +115,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     };
     println!("{}", serde_json::to_string(&started).map_err(|error| error.to_string())?);
     let waker = simulator.waker().map_err(|error| error.to_string())?;
-    let commands = control::serve(control, waker);
+    let commands = control::serve(control, waker)?;
     simulator.run(&stop, &commands).map_err(|error| error.to_string())?;
     let report = serde_json::to_string(&simulator.stats(None)).map_err(|error| error.to_string())?;
     println!("{report}");

@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_pages() {
-        let hex = |page| encode(&page).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |page| data_encoding::HEXLOWER.encode(&encode(&page));
         let tried = PageRecord::Tried(vec![TriedNote { address: 1, attempts: 2, doubts: 3 }]);
         assert_eq!(hex(tried), "0104000000010000000000000001000000000000000203");
         let open = PageRecord::Open(vec![OpenNote { attempt: attempt(1), at: 10, doubts: 11 }]);

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        data_encoding::HEXLOWER.encode(bytes)
     }
 
     fn batch(version: u64) -> ControlBatch {

@@ -574,7 +574,7 @@ mod tests {
     use super::*;
 
     fn hex(bytes: Vec<u8>) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        data_encoding::HEXLOWER.encode(&bytes)
     }
 
     #[test]
@@ -586,8 +586,7 @@ mod tests {
     }
 
     fn unhex(text: &str) -> Vec<u8> {
-        let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
-        pairs.collect::<Result<_, _>>().expect("hex")
+        data_encoding::HEXLOWER.decode(text.as_bytes()).expect("hex")
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub(super) mod tests {
         let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: LOST, decided_at: 13, vouched: true, doubts: 14 };
         let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
                         00090000000d00000000000000010e";
-        let hex: String = encode(&note).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = data_encoding::HEXLOWER.encode(&encode(&note));
         assert_eq!(hex, expected);
     }
     #[test]
@@ -248,7 +248,7 @@ pub(super) mod tests {
             + "0900000000000000"
             + "0a0000000b00000000000000";
         let bytes = encode(&turn);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = data_encoding::HEXLOWER.encode(&bytes);
         assert_eq!(hex, expected);
         for version in [1, 2, 3, 4] {
             let other = [&[version][..], &bytes[1..]].concat();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn hex(bytes: Vec<u8>) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        data_encoding::HEXLOWER.encode(&bytes)
     }
 
     #[test]

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn golden_bytes_of_version_2() {
         let bytes = encode(&Segment { number: 5, arena: Arc::new(b"abc".to_vec()), ..Segment::default() });
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = data_encoding::HEXLOWER.encode(&bytes);
         assert_eq!(
             hex,
             concat!(
