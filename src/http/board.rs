@@ -141,9 +141,9 @@ impl StatusBoard {
         lock(&self.links).insert(status.link, status);
     }
 
-    /// Called when a link is removed.
-    pub fn remove_link(&self, link: LinkId) {
-        lock(&self.links).remove(&link);
+    /// Forgets the links of a core that it has no more, as after a reload. `links` are those that it has.
+    pub fn keep_links(&self, core: u8, links: &[LinkId]) {
+        lock(&self.links).retain(|link, _| link.core != core || links.contains(link));
     }
 
     /// Stores the last measurement of the disk.
@@ -363,6 +363,17 @@ mod tests {
             json!({"class": "marketing", "route": "all", "depth": 200, "oldest_age_ms": 700, "drain_s": 13});
         assert_eq!(queues["lanes"], json!([otp, marketing]));
         assert_eq!([&queues["depth"], &queues["scheduled"], &queues["in_doubt"]], [250, 3, 1]);
+    }
+
+    #[test]
+    fn a_link_that_a_core_has_no_more_is_not_counted() {
+        let board = board();
+        board.keep_links(1, &[]);
+        let carriers = written(|out| board.write_carriers(&catalog(), out));
+        assert_eq!(carriers["carriers"][0]["binds"], 1);
+        let kept = LinkId { carrier: CarrierId(4), core: 0 };
+        board.keep_links(0, &[kept]);
+        assert_eq!(board.links().iter().map(|status| status.link).collect::<Vec<_>>(), [kept]);
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub async fn run(
             place += 1;
             executor::breathe().await;
         }
+        let links: Vec<_> = snapshot.links.iter().map(|(id, ..)| *id).collect();
+        board.keep_links(number, &links);
         snapshots.put(number, snapshot);
         executor::sleep(PERIOD).await;
     }

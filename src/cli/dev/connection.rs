@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::exchange::{Delivery, DueResponse, Exchange, Said};
 use stentor_core::model::Mono;
 use stentor_core::sim::carrier::ReceiptBody;
-use stentor_smpp::pdu::{BindMode, QuerySmResp};
-use stentor_smpp::session::{Event, Options, Session};
+use stentor_core::sim::server::{After, Desk, serve};
+use stentor_smpp::decode::DecodeError;
+use stentor_smpp::pdu::{Bind, BindMode, QuerySmResp, ShortMessage};
+use stentor_smpp::session::{Options, Session};
 use stentor_smpp::status::CommandStatus;
 
-/// Its `system_id` in a bind response.
-const SYSTEM_ID: &[u8] = b"stentor-dev";
 /// Longest sleep in ms, because other connections or the page may cause deliveries.
 const LOOK_MS: u64 = 50;
 /// Deliveries without a response at once.
@@ -99,62 +99,12 @@ impl Connection<'_> {
         Duration::from_nanos(until.clamp(100_000, LOOK_MS * 1_000_000))
     }
 
-    fn handle_input(&mut self, mut input: &[u8]) {
-        let now = self.exchange.now().mono;
-        while let Some(event) = self.session.poll_event(&mut input, now.0) {
-            match event {
-                Event::BindRequest { mode, bind } => {
-                    tracing::debug!(?mode, system_id = %String::from_utf8_lossy(bind.system_id), "bind");
-                    // Fails only if the session was not asked for a bind, which cannot be here.
-                    let _ = self.session.answer_bind(CommandStatus::ROK, SYSTEM_ID, now.0);
-                }
-                Event::Submit { sequence, message, .. } => {
-                    let response = self.exchange.handle_submit(&message);
-                    self.note_answer(sequence, response);
-                }
-                Event::DeliverResp(answer) => {
-                    let (token, taken) = (answer.token, answer.status.is_ok());
-                    self.settle(token, taken);
-                }
-                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => self.settle(token, false),
-                Event::Malformed { error, token, .. } => {
-                    tracing::debug!(%error, "malformed PDU");
-                    token.into_iter().for_each(|token| self.settle(token, false));
-                }
-                // A session that has ended meanwhile needs no answer.
-                Event::Data { sequence, .. } => {
-                    let _ = self.session.answer_data(sequence, CommandStatus::RINVCMDID, b"");
-                }
-                Event::Query { sequence, .. } => {
-                    let _ = self.session.answer_query(sequence, CommandStatus::RQUERYFAIL, &QuerySmResp::default());
-                }
-                Event::Closed { reason } => tracing::debug!(%reason, "session ended"),
-                Event::Bound { .. }
-                | Event::BindFailed { .. }
-                | Event::SubmitResp(_)
-                | Event::DataResp(_)
-                | Event::QueryResp { .. }
-                | Event::Deliver { .. }
-                | Event::Alert(_)
-                | Event::Outbind(_)
-                | Event::EnquireLink
-                | Event::EnquireLinkResp
-                | Event::UnbindRequested
-                | Event::UnbindAnswered
-                | Event::Refused { .. }
-                | Event::UnknownResponse { .. } => {}
-            }
+    fn handle_input(&mut self, input: &[u8]) {
+        let Self { exchange, session, answers, entered, told, .. } = self;
+        let mut behind = Behind { exchange, answers, entered, told };
+        if let Some(reason) = serve(session, input, exchange.now().mono.0, &mut behind) {
+            tracing::debug!(%reason, "session ended");
         }
-    }
-
-    fn note_answer(&mut self, sequence: u32, DueResponse { at, said }: DueResponse) {
-        let due = match said {
-            Said::Resp(status, id) => Due::Resp { sequence, status, id },
-            Said::Nothing => return,
-            Said::HangUp => Due::HangUp,
-        };
-        self.entered += 1;
-        self.answers.insert((at, self.entered), due);
     }
 
     fn give_answers(&mut self) {
@@ -193,14 +143,6 @@ impl Connection<'_> {
         None
     }
 
-    fn settle(&mut self, token: u64, taken: bool) {
-        match self.told.remove(&token) {
-            Some(delivery) if taken => self.exchange.handle_told(&delivery),
-            Some(delivery) => self.exchange.hand_back(delivery),
-            None => {}
-        }
-    }
-
     fn flush(&mut self) -> io::Result<()> {
         let mut bytes = Vec::new();
         // Closing reports everything that was open; the remaining events are only the end.
@@ -210,6 +152,55 @@ impl Connection<'_> {
             self.session.handle_written(bytes.len());
         }
         Ok(())
+    }
+}
+
+/// What a connection needs to decide: all but the socket and the session.
+struct Behind<'a> {
+    exchange: &'a Exchange,
+    answers: &'a mut BTreeMap<(Mono, u64), Due>,
+    entered: &'a mut u64,
+    told: &'a mut BTreeMap<u64, Delivery>,
+}
+
+impl Desk for Behind<'_> {
+    const SYSTEM_ID: &'static [u8] = b"stentor-dev";
+
+    fn bind(&mut self, bind: &Bind<'_>) -> CommandStatus {
+        tracing::debug!(system_id = %String::from_utf8_lossy(bind.system_id), "bind");
+        CommandStatus::ROK
+    }
+
+    fn submit(&mut self, sequence: u32, message: &ShortMessage<'_>) -> After {
+        let DueResponse { at, said } = self.exchange.handle_submit(message);
+        let due = match said {
+            Said::Resp(status, id) => Due::Resp { sequence, status, id },
+            Said::Nothing => return After::Stay,
+            Said::HangUp => Due::HangUp,
+        };
+        *self.entered += 1;
+        self.answers.insert((at, *self.entered), due);
+        After::Stay
+    }
+
+    fn query(&mut self, _: &[u8], _: &[u8], answer: &mut dyn FnMut(CommandStatus, &QuerySmResp<'_>)) {
+        answer(CommandStatus::RQUERYFAIL, &QuerySmResp::default());
+    }
+
+    fn delivered(&mut self, token: u64, status: CommandStatus) {
+        match self.told.remove(&token) {
+            Some(delivery) if status.is_ok() => self.exchange.handle_told(&delivery),
+            Some(delivery) => self.exchange.hand_back(delivery),
+            None => {}
+        }
+    }
+
+    fn undelivered(&mut self, token: u64) {
+        self.told.remove(&token).into_iter().for_each(|delivery| self.exchange.hand_back(delivery));
+    }
+
+    fn malformed(&mut self, error: &DecodeError) {
+        tracing::debug!(%error, "malformed PDU");
     }
 }
 

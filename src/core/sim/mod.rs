@@ -50,6 +50,7 @@ pub mod quotas;
 pub mod refusals;
 pub mod restored;
 pub mod sabotage;
+pub mod server;
 pub mod simulator;
 pub mod smsc;
 pub mod spelling;

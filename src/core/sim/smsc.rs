@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::model::{Mono, Wall};
+use stentor_smpp::decode::DecodeError;
 use stentor_smpp::encode::encode;
-use stentor_smpp::pdu::{Address, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
-use stentor_smpp::session::{Event, Options as SessionOptions, SendError, Session};
+use stentor_smpp::pdu::{Address, Bind, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
+use stentor_smpp::session::{Options as SessionOptions, SendError, Session};
 use stentor_smpp::status::CommandStatus;
 use stentor_smpp::time_format::TIME_BYTES;
 use stentor_smpp::tlv::Tlvs;
@@ -22,6 +23,7 @@ use super::network::Network;
 use super::part::PartSeen;
 use super::plan::{CarrierPlan, HostPlan, Plan, pick};
 use super::queries::{End, Known};
+use super::server::{After, Desk, serve};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -175,61 +177,11 @@ impl Carriers {
 
     fn run(&mut self, id: ConnId, bytes: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(mut seat) = self.seats.remove(&id) else { return };
-        let mut input = bytes;
-        let mut over = false;
-        while let Some(event) = seat.session.poll_event(&mut input, stage.now_ns()) {
-            match event {
-                Event::BindRequest { .. } => {
-                    let carrier = &plan.carriers[seat.carrier];
-                    let of_it = |other: &&Seat| other.carrier == seat.carrier && other.session.bound().is_some();
-                    let taken = self.seats.values().filter(of_it).count();
-                    let full = carrier.binds_max.is_some_and(|most| taken >= usize::from(most));
-                    let refused = stage.fault(carrier.bind_refused_ppm) || full;
-                    if refused {
-                        stage.tally.add(Count::BindsRefused);
-                    }
-                    let status = if refused { CommandStatus::RBINDFAIL } else { CommandStatus::ROK };
-                    note!(stage, "{id:?} binds: {status:?}");
-                    let _ = seat.session.answer_bind(status, b"smsc", stage.now_ns());
-                }
-                Event::Submit { .. } if net.get(id).is_some_and(|conn| conn.host == HostPlan::Faithless) => {
-                    note!(stage, "{id:?} hangs up on a submit");
-                    seat.session.handle_connection_lost();
-                }
-                Event::Submit { sequence, message, .. } => {
-                    seat.unanswered += 1;
-                    stage.oracle.wire.check_window(seat.carrier, seat.unanswered, seat.window);
-                    self.submitted(id, seat.carrier, sequence, &message, plan, stage);
-                }
-                Event::Query { sequence, query } => {
-                    let (id, sender) = (query.message_id.to_vec(), query.source.digits.to_vec());
-                    self.queried(&mut seat, sequence, (&id, &sender), plan, stage);
-                }
-                Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, plan, stage),
-                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
-                    self.unanswered(token, seat.carrier, plan, stage)
-                }
-                Event::Closed { .. } => over = true,
-                Event::Malformed { error, .. } => {
-                    stage.oracle.wire.report_malformed(format!("{error:?}"));
-                }
-                Event::Bound { .. }
-                | Event::BindFailed { .. }
-                | Event::SubmitResp(_)
-                | Event::DataResp(_)
-                | Event::QueryResp { .. }
-                | Event::Deliver { .. }
-                | Event::Data { .. }
-                | Event::Alert(_)
-                | Event::Outbind(_)
-                | Event::EnquireLink
-                | Event::EnquireLinkResp
-                | Event::UnbindRequested
-                | Event::UnbindAnswered
-                | Event::Refused { .. }
-                | Event::UnknownResponse { .. } => {}
-            }
-        }
+        let Seat { carrier, session, unanswered, window, .. } = &mut seat;
+        let now_ns = stage.now_ns();
+        let mut behind =
+            Behind { carriers: self, id, carrier: *carrier, unanswered, window: *window, plan, net, stage };
+        let over = serve(session, bytes, now_ns, &mut behind).is_some();
         flush(id, &mut seat, plan, net, stage);
         if over {
             net.close_by_carrier(id, plan, stage);
@@ -310,29 +262,6 @@ impl Carriers {
         taken.write_in_response(self.fakes[carrier].behaviour().id_dialect, &mut id);
         let at_ns = stage.now_ns() + after_us * US;
         self.known.note(carrier, id, End { id: taken, fate, at_ns, recipient, sender });
-    }
-
-    /// A query about a message. Sometimes the carrier has no answer, or does not know the message.
-    fn queried(&self, seat: &mut Seat, sequence: u32, (id, sender): (&[u8], &[u8]), plan: &Plan, stage: &mut Stage) {
-        let (carrier, now_ns) = (seat.carrier, stage.now_ns());
-        stage.tally.add(Count::Queries);
-        let is_dumb = stage.fault(plan.carriers[carrier].answer_late_ppm);
-        let is_lost = stage.fault(plan.carriers[carrier].answer_twice_ppm);
-        let found = self.known.find(carrier, id, sender).filter(|_| !is_lost);
-        let mut date = [0; TIME_BYTES];
-        let (status, told) = match found {
-            Some(end) => (CommandStatus::ROK, end.answer(now_ns, id, &mut date)),
-            None => (CommandStatus::RQUERYFAIL, QuerySmResp::default()),
-        };
-        note!(stage, "carrier {carrier} is asked about {}: {told:?}", String::from_utf8_lossy(id));
-        if is_dumb {
-            return;
-        }
-        if let Some(end) = found.filter(|end| end.fate_at(now_ns) != Fate::Enroute) {
-            stage.oracle.receipt_said((carrier, end.id), &end.recipient, end.fate, b"");
-        }
-        // A session that is ending accepts no answers any more.
-        let _ = seat.session.answer_query(sequence, status, &told);
     }
 
     /// Plans the receipts of a submit.
@@ -568,6 +497,82 @@ impl Carriers {
         if self.receipts.contains_key(&number) {
             stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
         }
+    }
+}
+
+/// All carriers as one connection sees them. The connection itself is not among `carriers.seats` meanwhile.
+struct Behind<'a> {
+    carriers: &'a mut Carriers,
+    id: ConnId,
+    carrier: usize,
+    unanswered: &'a mut u32,
+    window: u32,
+    plan: &'a Plan,
+    net: &'a mut Network,
+    stage: &'a mut Stage,
+}
+
+impl Desk for Behind<'_> {
+    const SYSTEM_ID: &'static [u8] = b"smsc";
+
+    fn bind(&mut self, _: &Bind<'_>) -> CommandStatus {
+        let plan = &self.plan.carriers[self.carrier];
+        let of_it = |other: &&Seat| other.carrier == self.carrier && other.session.bound().is_some();
+        let taken = self.carriers.seats.values().filter(of_it).count();
+        let full = plan.binds_max.is_some_and(|most| taken >= usize::from(most));
+        let refused = self.stage.fault(plan.bind_refused_ppm) || full;
+        if refused {
+            self.stage.tally.add(Count::BindsRefused);
+        }
+        let status = if refused { CommandStatus::RBINDFAIL } else { CommandStatus::ROK };
+        note!(self.stage, "{:?} binds: {status:?}", self.id);
+        status
+    }
+
+    fn submit(&mut self, sequence: u32, message: &ShortMessage<'_>) -> After {
+        if self.net.get(self.id).is_some_and(|conn| conn.host == HostPlan::Faithless) {
+            note!(self.stage, "{:?} hangs up on a submit", self.id);
+            return After::BreakOff;
+        }
+        *self.unanswered += 1;
+        self.stage.oracle.wire.check_window(self.carrier, *self.unanswered, self.window);
+        self.carriers.submitted(self.id, self.carrier, sequence, message, self.plan, self.stage);
+        After::Stay
+    }
+
+    /// Sometimes the carrier has no answer, or does not know the message.
+    fn query(&mut self, id: &[u8], sender: &[u8], answer: &mut dyn FnMut(CommandStatus, &QuerySmResp<'_>)) {
+        let (carrier, stage) = (self.carrier, &mut *self.stage);
+        let now_ns = stage.now_ns();
+        stage.tally.add(Count::Queries);
+        let is_dumb = stage.fault(self.plan.carriers[carrier].answer_late_ppm);
+        let is_lost = stage.fault(self.plan.carriers[carrier].answer_twice_ppm);
+        let found = self.carriers.known.find(carrier, id, sender).filter(|_| !is_lost);
+        let mut date = [0; TIME_BYTES];
+        let (status, told) = match found {
+            Some(end) => (CommandStatus::ROK, end.answer(now_ns, id, &mut date)),
+            None => (CommandStatus::RQUERYFAIL, QuerySmResp::default()),
+        };
+        note!(stage, "carrier {carrier} is asked about {}: {told:?}", String::from_utf8_lossy(id));
+        if is_dumb {
+            return;
+        }
+        if let Some(end) = found.filter(|end| end.fate_at(now_ns) != Fate::Enroute) {
+            stage.oracle.receipt_said((carrier, end.id), &end.recipient, end.fate, b"");
+        }
+        answer(status, &told);
+    }
+
+    fn delivered(&mut self, token: u64, status: CommandStatus) {
+        self.carriers.answered(self.id, token, status, self.plan, self.stage);
+    }
+
+    fn undelivered(&mut self, token: u64) {
+        self.carriers.unanswered(token, self.carrier, self.plan, self.stage);
+    }
+
+    fn malformed(&mut self, error: &DecodeError) {
+        self.stage.oracle.wire.report_malformed(format!("{error:?}"));
     }
 }
 
