@@ -148,7 +148,7 @@ fn flood(mut stream: TcpStream, talk: &[u8], reads: bool) -> std::io::Result<()>
 }
 
 #[test]
-fn a_carrier_that_talks_without_end_keeps_nobody_else_waiting() {
+fn a_carrier_that_talks_without_end_delays_no_other_carrier() {
     let talk = |command, body: &[u8]| (1..2_000).flat_map(|sequence| pdu(command, sequence, body)).collect::<Vec<_>>();
     let floods = [
         (talk(ENQUIRE_LINK, b""), true),

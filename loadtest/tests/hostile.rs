@@ -6,7 +6,7 @@ mod stage;
 use stage::{budget, scenario};
 
 #[test]
-fn nobody_outside_ends_it_stops_it_or_fills_it() {
+fn bytes_from_outside_do_not_end_it_stop_it_or_fill_it() {
     let minutes = budget("STENTOR_HOSTILE_SECONDS", 60.0) / 60.0;
     // Claims that hold for a build without optimisation on a busy machine: none about times.
     let arguments = ["hostile", "--minutes", &minutes.to_string(), "--idle", "5", "--untimed", "--stall", "120"];

@@ -94,14 +94,14 @@ fn a_stop_lists_what_was_not_answered_and_nothing_else() {
     let dropped = state(&daemon, ids[1]);
     assert_eq!((&dropped["state"], &dropped["reason"]), (&json!("dead"), &json!("in_doubt_dropped")));
     let last = dropped["timeline"].as_array().and_then(|timeline| timeline.last());
-    assert_eq!(last.map(|entry| &entry["by"]), Some(&json!("hand_drop")), "{dropped}");
+    assert_eq!(last.map(|entry| &entry["by"]), Some(&json!("operator_drop")), "{dropped}");
     assert_eq!(state(&daemon, ids[2])["state"], "submitted");
     let (code, text) = daemon.command(&["in-doubt", "--carrier", "north", "--resolve", "resend"]);
     assert_eq!((code, text.lines().count()), (Some(0), WINDOW - 3), "{text}");
     daemon.until("all are sent again", || submits(&smsc) == (SENT + 1 + WINDOW - 3) as u64);
     assert_eq!(daemon.command(&["in-doubt"]), (Some(0), "nothing is in doubt\n".to_owned()));
-    let by_hand = "stentor_in_doubt_resolved_total{by=\"hand_resend\"}";
-    daemon.until("the metric says so", || metric(&daemon, by_hand) == Some((WINDOW - 2) as f64));
+    let by_operator = "stentor_in_doubt_resolved_total{by=\"operator_resend\"}";
+    daemon.until("the metric says so", || metric(&daemon, by_operator) == Some((WINDOW - 2) as f64));
 }
 
 #[test]

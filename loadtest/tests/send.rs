@@ -65,7 +65,7 @@ fn what_was_not_acknowledged_is_named() {
 }
 
 #[test]
-fn nobody_who_listens_is_told_apart_from_nobody_who_answers() {
+fn no_listener_is_told_apart_from_no_answer() {
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()

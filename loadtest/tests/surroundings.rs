@@ -37,7 +37,7 @@ fn takes_messages(daemon: &Daemon) {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
+fn a_log_without_a_reader_stops_nothing() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(&[b'x'; PIPE_BYTES]).expect("room for as much");
     let mut daemon = Daemon::new("drain_timeout = \"1s\"", &config());

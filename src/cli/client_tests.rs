@@ -110,7 +110,7 @@ fn a_key_cannot_smuggle_a_header() {
 }
 
 #[test]
-fn without_a_url_the_packaged_socket_is_asked_if_somebody_listens_there() {
+fn without_a_url_the_packaged_socket_is_asked_if_a_daemon_listens_there() {
     let folder = tempfile::tempdir().expect("directory");
     let path = folder.path().join("admin.sock");
     let usual = Url::parse(USUAL).expect("url");

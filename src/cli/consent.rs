@@ -6,12 +6,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 pub(super) type Person<'a> = &'a mut dyn FnMut(&str) -> bool;
 
 /// Calls `does` with the person at the terminal, or with `None` if there is none.
-pub(super) fn before_whoever_is_there<R>(does: impl FnOnce(Option<Person<'_>>) -> R) -> R {
-    if somebody_is_there() { does(Some(&mut ask)) } else { does(None) }
+pub(super) fn at_a_terminal<R>(does: impl FnOnce(Option<Person<'_>>) -> R) -> R {
+    if is_at_a_terminal() { does(Some(&mut ask)) } else { does(None) }
 }
 
 /// Whether a person is at the terminal.
-fn somebody_is_there() -> bool {
+fn is_at_a_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 

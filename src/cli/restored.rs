@@ -72,7 +72,7 @@ impl Action {
 
 /// Lists what is left, or resolves it.
 pub(super) fn run(typed: &Arguments, out: &mut dyn Write) -> Ended {
-    consent::before_whoever_is_there(|person| run_before(typed, out, person))
+    consent::at_a_terminal(|person| run_before(typed, out, person))
 }
 
 /// Like [`run`], with the person at the terminal, if there is one.

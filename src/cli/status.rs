@@ -304,7 +304,7 @@ mod tests {
                              "last_error": {"at": "T", "host": "h:1", "what": "bind not answered within 10 s"}});
         let text = "\ncarriers:\n  \
             NAME   BINDS  WINDOW  RATE/S  TAKEN  RECEIPTS  REFUSED            HELD BY\n  \
-            north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n  \
+            north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  down\n  \
             north: last error at T, h:1: bind not answered within 10 s\n";
         assert_eq!(carriers_shown(&json!({"carriers": [carrier]}), Wall(0)), text);
     }

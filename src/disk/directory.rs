@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_reads_it_and_no_link_leads_out_of_it() {
+    fn no_other_user_reads_it_and_no_link_leads_out_of_it() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let root = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_can_read_what_is_made() {
+    fn no_other_user_can_read_what_is_made() {
         let root = tempfile::tempdir().expect("a directory");
         let (outer, inner) = (root.path().join("a"), root.path().join("a/b"));
         directory(&inner).expect("made");

@@ -288,7 +288,7 @@ mod tests {
 
     /// Otherwise each line about lost lines would be lost too, and cause another one.
     #[test]
-    fn what_was_lost_is_told_only_to_somebody_who_reads() {
+    fn what_was_lost_is_told_only_if_there_is_a_reader() {
         struct Gone(mpsc::Receiver<()>, mpsc::Sender<Vec<u8>>);
         impl Write for Gone {
             fn write(&mut self, line: &[u8]) -> io::Result<usize> {

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_limited_where_nobody_polls() {
+    fn nothing_is_limited_where_there_are_no_polls() {
         let mut context = Context::from_waker(std::task::Waker::noop());
         took(usize::MAX);
         assert_eq!(poll_intake(&mut context), Poll::Ready(usize::MAX));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_knows_this_machine_and_a_thread_ends_when_nobody_can_ask() {
+    fn the_system_knows_this_machine_and_a_thread_ends_when_no_question_can_come() {
         run(|clock| async move {
             let resolver = Resolver::start(clock).expect("threads");
             let found = resolver.addresses("localhost", in_s(60)).await.expect("it is in every hosts file");

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_waits_for_room_and_stops_when_nobody_takes() {
+    fn a_thread_waits_for_room_and_stops_when_the_reader_has_gone() {
         let pipe = Arc::new(Pipe::default());
         let tap = Tap(Arc::clone(&pipe));
         let thread = thread::spawn({

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_claimed_until_the_shard_has_answered_whoever_went() {
+    fn what_was_sent_is_claimed_until_the_shard_has_answered_even_if_the_client_has_gone() {
         let (door, asked) = door();
         let memory = Memory::new(1 << 20, 1);
         for stays in [true, false] {

@@ -374,7 +374,7 @@ pub(super) mod tests {
         };
         assert_eq!(entry(Happened::InDoubt { lost }), json!({"reason": "stopped", "core": 1, "bind": 2}));
         assert_eq!(entry(Happened::Resolved { by: Resolution::LateAnswer }), json!({"by": "late_answer"}));
-        assert_eq!(entry(Happened::Resent { by: Resolution::HandResend }), json!({"by": "hand_resend"}));
+        assert_eq!(entry(Happened::Resent { by: Resolution::OperatorResend }), json!({"by": "operator_resend"}));
         let kinds: std::collections::BTreeSet<EventKind> = samples().into_iter().map(Happened::kind).collect();
         for kind in kinds {
             let sample = samples().into_iter().find(|what| what.kind() == kind).expect("one of each kind");

@@ -396,7 +396,7 @@ fn silent_connections_make_place_for_others() {
 }
 
 #[test]
-fn announced_bodies_that_do_not_come_hold_nobody_up() {
+fn announced_bodies_that_do_not_come_delay_no_other_client() {
     let little = Limits { memory_bytes_max: 1 << 20, ..LIMITS };
     serve_while(little, None, |address| {
         let announced: Vec<_> = (0..40)

@@ -63,8 +63,8 @@ fn a_whole_number_is_one_however_it_is_written() {
     );
     let odd = [0.5, -1.0, 1e300, f64::MAX, f64::NAN, 9_007_199_254_740_992.0];
     assert_eq!(odd.map(whole), [None; 6]);
-    let by_hand: Typed<'_> = serde_json::from_str(r#"{"parts_max":2e0,"expires_in":6E2,"to":"4e5"}"#).expect("JSON");
-    let told: Vec<_> = by_hand.flaws.iter().map(|flaw| flaw.detail.clone()).collect();
+    let typed: Typed<'_> = serde_json::from_str(r#"{"parts_max":2e0,"expires_in":6E2,"to":"4e5"}"#).expect("JSON");
+    let told: Vec<_> = typed.flaws.iter().map(|flaw| flaw.detail.clone()).collect();
     assert!(told.len() == 2 && told.iter().all(|told| told.contains("a number with an exponent")), "{told:?}");
 }
 

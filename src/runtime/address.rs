@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_gone_leaves_the_address_free() {
+    fn a_process_that_has_ended_leaves_the_address_free() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
         let address = listener.local_addr().expect("an address");
         // A connection that our side ended first stays in the kernel for a minute.

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_coding_of_ours_reads_back_as_its_alphabet() {
+    fn a_coding_that_we_send_reads_back_as_its_alphabet() {
         let cases = [
             (Alphabet::Gsm7, Charset::Gsm7),
             (Alphabet::Gsm7National { single: Some(Language::Urdu), locking: None }, Charset::Gsm7),

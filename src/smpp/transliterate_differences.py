@@ -24,14 +24,14 @@ KINDS = [
      lambda c, ours: u.category(c) in ("Mn", "Me")),
     ("Letters of phonetics, shorthand, old manuscripts and tone are not near to any of the alphabet: what has no base letter in its name stays.",
      lambda c, ours: ours == "-" and (u.category(c) in ("Ll", "Lu", "Lo", "Lm", "Lt", "Sk") or "LATIN" in u.name(c, ""))),
-    ("A number or a letter in a circle is written out, so that it does not run into what stands beside it.",
+    ("A number or a letter in a circle is written out, so that it does not run into its neighbours.",
      lambda c, ours: "CIRCLED" in u.name(c, "")),
     ("A letter keeps to the case of its neighbours as its compatibility form or its usual spelling has it; a letter's base is that of its name.",
      lambda c, ours: u.category(c) in ("Ll", "Lu", "Lo", "Lm", "Lt", "Sk") or "LATIN" in u.name(c, "")),
     ("Currencies are named by their code, or as they are abbreviated at home; what has no name in use stays.",
      lambda c, ours: u.category(c) == "Sc"),
-    ("Numerals that nobody reads in plain letters stay.", lambda c, ours: u.category(c) in ("No", "Nl")),
-    ("A sign for which no characters stand in general use stays.", lambda c, ours: ours == "-"),
+    ("Numerals for which plain letters would not be understood stay.", lambda c, ours: u.category(c) in ("No", "Nl")),
+    ("A sign without a usual spelling in plain characters stays.", lambda c, ours: ours == "-"),
     ("Signs and punctuation: what people type for it in plain text.", lambda c, ours: u.category(c)[0] in "PS"),
 ]
 

@@ -4,7 +4,7 @@
 Usage: python3 transliterate_tables.py (Python 3.11, Unicode 14.0), in this directory.
 
 A near form is one step: the character's letter without its last mark, its compatibility form, its base letter by its name,
-or what the lists here say. Whoever looks one up goes on from there until the alphabet in question holds the character.
+or what the lists here say. A lookup goes on from there until the alphabet in question holds the character.
 """
 
 import re
@@ -108,11 +108,11 @@ def all_steps():
     steps = {chr(point): " " for point in SPACES} | {chr(point): "\n" for point in LINES}
     for pairs in (CYRILLIC, GREEK):
         steps |= dict(zip(pairs[::2], pairs[1::2]))
-    # Windows' characters where ISO has controls: somebody took the one for the other.
-    for octet in range(0x80, 0xA0):
-        character = bytes([octet]).decode("cp1252", "ignore")
-        if character and octet != 0x85:
-            steps[chr(octet)] = character
+    # Windows' characters where ISO has controls: a program took the one for the other.
+    for byte in range(0x80, 0xA0):
+        character = bytes([byte]).decode("cp1252", "ignore")
+        if character and byte != 0x85:
+            steps[chr(byte)] = character
     for point in range(0x60, 0x20000):
         character = chr(point)
         if u.category(character) in ("Cn", "Cs", "Co") or character in steps or is_mark(point) or point < 0x7F and point != 0x60:

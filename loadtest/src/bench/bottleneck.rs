@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_full_is_named() {
+    fn the_part_that_is_full_is_named() {
         let idle = Shares { daemon: 1.0, generator: 0.3, simulator: 0.3, others: 0.0, cpus: 8.0 };
         let named = |shares: Shares, allotted: (f64, f64)| {
             let told = shares.bottleneck(Allotted { daemon: allotted.0, generator: allotted.1 });

@@ -155,17 +155,17 @@ mod tests {
 
     /// Compared with the definition, tried for every start.
     #[test]
-    fn agrees_with_counting_by_hand() {
+    fn agrees_with_plain_counting() {
         let arrivals: Vec<_> = (0..600_u64).map(|i| (i * 37, i * 37 + i * i % 53, (i * i % 7) as u32 + 1)).collect();
         let mut sorted = arrivals.clone();
         sorted.sort_by_key(|(_, until, _)| *until);
-        let by_hand = sorted
+        let plain = sorted
             .iter()
             .map(|(_, end, _)| {
                 sorted.iter().filter(|(_, u, _)| *u <= *end && *u + 1_000 > *end).map(|a| a.2).sum::<u32>()
             })
             .max();
         let ordered: Vec<_> = sorted.iter().map(|(_, until, parts)| (*until, *until, *parts)).collect();
-        assert_eq!(Some(pace(&ordered).worst_seen()), by_hand);
+        assert_eq!(Some(pace(&ordered).worst_seen()), plain);
     }
 }

@@ -9,7 +9,7 @@ const RECIPIENTS_MAX = 200;
 const SENT_MAX = 50;
 const RECEIVED_MAX = 50;
 const RECEIVED_PAGE = 1000;
-// A text is measured when nobody has typed for so long.
+// The preview is asked for when no key was pressed for this time.
 const MEASURE_MS = 150;
 // What the page remembers over a reload, in the browser.
 const SENT_KEY = "stentor.sent";
@@ -161,7 +161,7 @@ function uncover() {
   planDraw();
 }
 
-// What a phone wrote stands at that phone.
+// What a phone wrote is shown beside that phone.
 function phoneOf(message) {
   return message.written ? message.from : message.to;
 }
@@ -409,7 +409,7 @@ async function measure(text) {
     const found = await answer.json();
     told = answer.ok ? measured(found) : `not counted: ${found.detail}`;
   } catch {
-    // That the daemon does not answer stands in the header.
+    // The header says that the daemon does not answer.
   }
   if (at("body").value === text) at("measure").textContent = told;
 }

@@ -125,7 +125,7 @@ fn what_a_phone_writes_goes_to_the_number_it_was_written_to() {
 }
 
 #[test]
-fn texts_that_nobody_takes_are_bounded() {
+fn texts_that_no_bind_takes_are_bounded() {
     let exchange = exchange(None);
     let mut state = exchange.lock();
     let text = "x".repeat(400);

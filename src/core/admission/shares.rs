@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_not_given_back() {
+    fn what_was_not_taken_is_not_given_back() {
         let mut shares = shares(10, &[(A, 1), (B, 1)]);
         shares.take(A, 2);
         shares.give_back(A, 5);

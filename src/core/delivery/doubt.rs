@@ -127,11 +127,11 @@ pub enum Resolution {
     /// The policy of its class gave it up.
     PolicyDrop = 5,
     /// The operator had it sent again.
-    HandResend = 6,
+    OperatorResend = 6,
     /// The operator gave it up.
-    HandDrop = 7,
+    OperatorDrop = 7,
     /// The operator said that the carrier has it.
-    HandSent = 8,
+    OperatorSent = 8,
     /// It expired while it was held: the message ended as expired.
     Expired = 9,
 }
@@ -144,9 +144,9 @@ impl Resolution {
         Self::Reference,
         Self::PolicyResend,
         Self::PolicyDrop,
-        Self::HandResend,
-        Self::HandDrop,
-        Self::HandSent,
+        Self::OperatorResend,
+        Self::OperatorDrop,
+        Self::OperatorSent,
         Self::Expired,
     ];
 
@@ -158,9 +158,9 @@ impl Resolution {
             Self::Reference => "reference",
             Self::PolicyResend => "policy_resend",
             Self::PolicyDrop => "policy_drop",
-            Self::HandResend => "hand_resend",
-            Self::HandDrop => "hand_drop",
-            Self::HandSent => "hand_sent",
+            Self::OperatorResend => "operator_resend",
+            Self::OperatorDrop => "operator_drop",
+            Self::OperatorSent => "operator_sent",
             Self::Expired => "expired",
         }
     }

@@ -509,7 +509,7 @@ mod tests {
             (Happened::Returned { why: NotWritten::ConnectionLost }, &[5, 5]),
             (Happened::Refused { error: throttled }, &[6, 0x11, 0, 0x58]),
             (Happened::InDoubt { lost }, &[7, 0x3B, 0, 1]),
-            (Happened::Resent { by: Resolution::HandResend }, &[8, 6]),
+            (Happened::Resent { by: Resolution::OperatorResend }, &[8, 6]),
             (Happened::PartDelivered { part: 9 }, &[9, 9]),
             (Happened::Intermediate { receipt: ReceiptState::Accepted }, &[10, 6]),
             (Happened::Late { receipt: ReceiptState::Delivered }, &[11, 2]),

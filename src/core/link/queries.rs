@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_answers_is_asked_about_ever_more_seldom_until_its_time_is_over() {
+    fn one_without_an_answer_is_asked_about_ever_more_seldom_until_its_time_is_over() {
         assert_eq!(asked_at(0, 300), [1, 2, 4, 8, 16, 32, 64, 124, 184, 244]);
         assert_eq!(asked_at(3, 60), [3, 6, 12, 24, 48], "after a start");
         assert_eq!(asked_at(0, 1), [] as [u64; 0]);

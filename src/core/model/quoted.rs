@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_message_is_clipped() {
+    fn the_message_of_a_library_is_clipped() {
         assert_eq!(Clipped(format_args!("{}: {}", "unknown field `x`", 5)).to_string(), "unknown field `x`: 5");
         let long = Clipped(format_args!("unknown field `{}`, expected `ids`", "x".repeat(1 << 20))).to_string();
         assert_eq!((long.chars().count(), long.ends_with("xxx…")), (QUOTED_MAX + 1, true));

@@ -74,7 +74,7 @@ impl Shard {
 
     fn resolve_found(&mut self, id: MessageId, stored: Option<StoredMessage>, action: DoubtAction) -> Resolved {
         match shown(&self.turn, Whose::All, id, stored) {
-            Lookup::Found(found) => self.ledger.resolve_by_hand(&mut self.turn, found.id.address(), action),
+            Lookup::Found(found) => self.ledger.resolve_by_operator(&mut self.turn, found.id.address(), action),
             Lookup::Unknown => Resolved::Unknown,
             Lookup::Gone => Resolved::Gone,
         }

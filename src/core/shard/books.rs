@@ -178,7 +178,7 @@ impl Books {
             Happened::Refused { .. } | Happened::Resent { .. } => self.consumed(address, counters),
             Happened::InDoubt { lost } => self.in_doubt(address, lost, at),
             // The entry stays, for a receipt whose id is not known.
-            Happened::Resolved { by: Resolution::HandSent } => {
+            Happened::Resolved { by: Resolution::OperatorSent } => {
                 if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
                     doubt.vouched = true;
                 }

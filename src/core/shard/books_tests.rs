@@ -159,7 +159,7 @@ fn a_doubt_ends_by_one_event_that_says_what_it_took_out() {
     assert_eq!(doubts(Happened::Refused { error: busy(8) }), (Some(LOST), (false, false, Some(1))));
     assert_eq!(doubts(Happened::Resolved { by: Resolution::LateAnswer }), (Some(LOST), (false, false, None)));
     assert_eq!(doubts(UNDELIVERED), (Some(LOST), (false, false, None)));
-    let vouched = Happened::Resolved { by: Resolution::HandSent };
+    let vouched = Happened::Resolved { by: Resolution::OperatorSent };
     assert_eq!(doubts(vouched), (None, (false, true, None)), "it stays for its receipt");
     let restored = Lost { reason: Unanswered::Restored, ..LOST };
     let mut world = World::new();
@@ -267,7 +267,7 @@ fn what_no_receipt_came_for_hears_of_its_parts_too_late() {
     assert!(world.books.is_closed(AT));
     let mut world = World::new();
     world.happens(Happened::InDoubt { lost: LOST });
-    world.happens(Happened::Resolved { by: Resolution::HandSent });
+    world.happens(Happened::Resolved { by: Resolution::OperatorSent });
     assert!(world.happens(Happened::NoReceipt).doubt.is_some(), "a receipt without an id is waited for no longer");
 }
 

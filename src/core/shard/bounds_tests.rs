@@ -110,7 +110,7 @@ fn a_parked_receipt_keeps_the_beginning_of_its_text() {
 
 /// Carriers send receipts in spite of `receipt = false`, and sometimes before their response.
 #[test]
-fn a_receipt_that_nobody_asked_for_is_known_and_not_parked() {
+fn a_receipt_that_was_not_asked_for_is_known_and_not_parked() {
     for outruns in [false, true] {
         let mut world = world();
         let head = Head {
@@ -181,7 +181,7 @@ fn the_bounds_of_messages_from_handsets_are_told_alike() {
 }
 
 #[test]
-fn a_full_ledger_begins_nothing_until_somebody_decides() {
+fn a_full_ledger_begins_nothing_until_the_operator_decides() {
     let bounds = Bounds { unanswered_max: 2, unanswered_urgent_max: 3, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     let (first, submit) = world.sent(Class::Transactional, ANNA, 1);

@@ -191,12 +191,12 @@ fn check_culprit_at(place: usize) {
 }
 
 #[test]
-fn a_culprit_at_every_even_place_of_a_large_window_is_found_and_takes_nobody_along() {
+fn a_culprit_at_every_even_place_of_a_large_window_is_found_and_harms_no_other() {
     (0..2_000).step_by(2).for_each(check_culprit_at);
 }
 
 #[test]
-fn a_culprit_at_every_odd_place_of_a_large_window_is_found_and_takes_nobody_along() {
+fn a_culprit_at_every_odd_place_of_a_large_window_is_found_and_harms_no_other() {
     (1..2_000).step_by(2).for_each(check_culprit_at);
 }
 

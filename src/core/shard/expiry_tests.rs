@@ -176,7 +176,7 @@ impl World {
 
 /// Field case 67: messages that had expired while their carrier was away kept their places, so every tenant was refused.
 #[test]
-fn what_expires_while_nobody_takes_it_frees_its_place() {
+fn what_expires_before_a_link_takes_it_frees_its_place() {
     let mut world = world(Options { queue_messages_max: 30, ..Options::default() });
     let ids = world.accepted(&[OTP; 30]);
     assert_eq!(world.submit(&[OTP]), [LineResult::Refused(Refusal::QueueFull)]);

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn breaking_invariant_3_counts_bytes_that_nobody_needs() {
+    fn breaking_invariant_3_counts_bytes_that_are_not_used() {
         assert_eq!(breach(|joining| joining.bytes += 1), 3);
         assert_eq!(breach(|joining| drop(first(joining).parts.pop_last())), 3);
     }

@@ -174,8 +174,8 @@ impl Ledger {
 
     /// A message that was unsent at the backup is taken to be sent: its doubt is recorded before its attempt.
     fn begin_restored(&mut self, turn: &mut Turn, address: Address) {
-        self.note_restored_doubt(turn, address, Resolution::HandResend);
-        self.happens(turn, address, Happened::Resent { by: Resolution::HandResend });
+        self.note_restored_doubt(turn, address, Resolution::OperatorResend);
+        self.happens(turn, address, Happened::Resent { by: Resolution::OperatorResend });
     }
 
     /// A message that was unsent at the backup leaves its list. It was in doubt until now, so the doubt is recorded; the caller
@@ -237,7 +237,7 @@ impl Ledger {
         };
         turn.counters.in_doubt += 1;
         self.happens(turn, address, Happened::InDoubt { lost: restored::LOST });
-        self.give_up(turn, address, &unsent_doubt(&head, lane, turn.now.wall), Resolution::HandDrop);
+        self.give_up(turn, address, &unsent_doubt(&head, lane, turn.now.wall), Resolution::OperatorDrop);
         Passed::No
     }
 

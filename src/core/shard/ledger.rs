@@ -411,8 +411,8 @@ impl Ledger {
         for address in &held {
             match policy {
                 DoubtPolicy::Hold => self.apply_policy(turn, *address),
-                DoubtPolicy::Drop => self.give_up_doubt(turn, *address, Resolution::HandDrop),
-                DoubtPolicy::Resend => self.resend(turn, *address, Resolution::HandResend),
+                DoubtPolicy::Drop => self.give_up_doubt(turn, *address, Resolution::OperatorDrop),
+                DoubtPolicy::Resend => self.resend(turn, *address, Resolution::OperatorResend),
             }
         }
         held.len() as u64
@@ -464,14 +464,14 @@ impl Ledger {
     }
 
     /// The operator decides about one message; the caller has compared all 128 bits of its id.
-    pub(super) fn resolve_by_hand(&mut self, turn: &mut Turn, address: Address, action: DoubtAction) -> Resolved {
+    pub(super) fn resolve_by_operator(&mut self, turn: &mut Turn, address: Address, action: DoubtAction) -> Resolved {
         if self.books.attempts.in_ledger(address).is_none() {
             return Resolved::NotInDoubt;
         }
         match action {
-            DoubtAction::Resend => self.resend(turn, address, Resolution::HandResend),
-            DoubtAction::Drop => self.give_up_doubt(turn, address, Resolution::HandDrop),
-            DoubtAction::Sent => self.resolved_as(turn, address, Resolution::HandSent),
+            DoubtAction::Resend => self.resend(turn, address, Resolution::OperatorResend),
+            DoubtAction::Drop => self.give_up_doubt(turn, address, Resolution::OperatorDrop),
+            DoubtAction::Sent => self.resolved_as(turn, address, Resolution::OperatorSent),
         }
         Resolved::Done
     }

@@ -218,7 +218,7 @@ fn breaking_invariant_1_lets_an_entry_go_without_a_word_or_with_two() {
     let (mut world, [held, _]) = two_doubts();
     let shard = world.shard_mut();
     shard.turn.counters.resolved[Resolution::Receipt.index()] += 1;
-    shard.ledger.resend(&mut shard.turn, held, Resolution::HandResend);
+    shard.ledger.resend(&mut shard.turn, held, Resolution::OperatorResend);
     assert_eq!(breach(&world), 1);
 }
 
@@ -226,7 +226,7 @@ fn breaking_invariant_1_lets_an_entry_go_without_a_word_or_with_two() {
 fn breaking_invariant_2_gives_up_without_a_notice() {
     let (mut world, [held, _]) = two_doubts();
     let shard = world.shard_mut();
-    shard.ledger.give_up_doubt(&mut shard.turn, held, Resolution::HandDrop);
+    shard.ledger.give_up_doubt(&mut shard.turn, held, Resolution::OperatorDrop);
     assert_eq!(shard.check(), Ok(()));
     shard.turn.gathering.batch().outbox.clear();
     assert_eq!(breach(&world), 2);
@@ -392,7 +392,7 @@ fn a_page_looks_at_so_many_entries_and_goes_on() {
 }
 
 #[test]
-fn a_hand_decides_once() {
+fn the_operator_decides_once() {
     let mut world = world();
     let ids: Vec<MessageId> = (0..3)
         .map(|_| {
@@ -407,11 +407,11 @@ fn a_hand_decides_once() {
         assert_eq!(world.decide(*id, action), Resolved::Done);
         assert_eq!(world.decide(*id, action), Resolved::NotInDoubt);
     }
-    let dropped = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::HandDrop) };
+    let dropped = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::OperatorDrop) };
     let expected = [
-        (MessageState::Queued, vec![Happened::Resent { by: Resolution::HandResend }]),
+        (MessageState::Queued, vec![Happened::Resent { by: Resolution::OperatorResend }]),
         (MessageState::Dead, vec![dropped]),
-        (MessageState::Submitted, vec![Happened::Resolved { by: Resolution::HandSent }]),
+        (MessageState::Submitted, vec![Happened::Resolved { by: Resolution::OperatorSent }]),
     ];
     for round in 0..3 {
         for (id, expected) in ids.iter().zip(&expected) {
@@ -559,7 +559,7 @@ fn what_was_taken_in_part_goes_on_where_it_was_however_long_that_takes() {
 
 /// Without an answer the link would stop reading from its carrier, and no later cancellation would be answered.
 #[test]
-fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
+fn a_store_that_cannot_be_read_leaves_no_request_waiting() {
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
     let mut world = start(MemoryStore::new(Drops::AtOnce), Options { receipts_max: 2, ..options() }, now);
     for to in [ANNA, BERT] {
@@ -639,7 +639,7 @@ fn a_reference_tells_messages_and_parts_apart() {
 }
 
 #[test]
-fn what_somebody_vouched_for_still_gets_its_receipt() {
+fn what_the_operator_vouched_for_still_gets_its_receipt() {
     let mut world = world();
     let (id, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);
@@ -650,7 +650,7 @@ fn what_somebody_vouched_for_still_gets_its_receipt() {
     world.receipt(ANNA, "5", ReceiptState::Delivered, None);
     assert_eq!(world.story(id).0, MessageState::Delivered);
     assert_eq!(
-        (world.resolved(Resolution::HandSent), world.resolved(Resolution::Receipt)),
+        (world.resolved(Resolution::OperatorSent), world.resolved(Resolution::Receipt)),
         (0, 0),
         "it was counted before"
     );

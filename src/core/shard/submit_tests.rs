@@ -158,7 +158,7 @@ fn a_checkpoint_keeps_every_key_of_the_window() {
 
 /// Found with a request that was repeated under its key when it had itself used up the quota.
 #[test]
-fn what_is_known_is_told_although_nobody_pays_and_pays_for_what_is_new_itself() {
+fn what_is_known_is_told_without_a_charge_and_what_is_new_is_charged() {
     let mut world = Bench::new();
     let line = |index, key| Line { index, print: KeyPrint { key, content: 0 } };
     let mut bring = |keys: &[u128], unpaid| {

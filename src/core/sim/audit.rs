@@ -333,8 +333,8 @@ fn wholly_taken(truth: &Truth) -> bool {
 /// hanging up is the only fault, every message that the carriers do not hang up on is answered once it is sent alone.
 fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String> {
     let losses = losses_in(&found.view.timeline);
-    let by_hand = Happened::Resent { by: Resolution::HandResend };
-    let wanted = found.view.timeline.iter().filter(|entry| entry.what == by_hand).count();
+    let by_operator = Happened::Resent { by: Resolution::OperatorResend };
+    let wanted = found.view.timeline.iter().filter(|entry| entry.what == by_operator).count();
     if losses > 2 + usize::from(plan.shard.doubts_max) + wanted {
         return Some(format!("it was lost {losses} times"));
     }
@@ -351,8 +351,8 @@ fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String>
 
 /// The operator has said that the carrier has it.
 fn is_vouched_for(found: &FoundMessage) -> bool {
-    let by_hand = Happened::Resolved { by: Resolution::HandSent };
-    found.view.timeline.iter().any(|entry| entry.what == by_hand)
+    let by_operator = Happened::Resolved { by: Resolution::OperatorSent };
+    found.view.timeline.iter().any(|entry| entry.what == by_operator)
 }
 
 /// Why a message was given up without a valid reason; `None` if the reason is valid.

@@ -110,8 +110,8 @@ impl Oracle {
 
     /// What is wrong with a message about which an operator, or its owner, has decided; `None` if nothing is.
     pub(super) fn mishandled(&self, plan: &Plan, truth: &Truth, timeline: &[TimelineEntry]) -> Option<String> {
-        let by_hand = timeline.iter().filter(|entry| is_by_hand(entry.what)).count();
-        if truth.decided > by_hand {
+        let by_operator = timeline.iter().filter(|entry| is_by_operator(entry.what)).count();
+        if truth.decided > by_operator {
             return Some(format!("the operator has decided {} times", truth.decided));
         }
         let told = truth.too_late.filter(|_| plan.wall_jumps == 0 && plan.backups == 0)?;
@@ -178,10 +178,10 @@ impl Oracle {
 }
 
 /// Whether an operator caused this event.
-pub(super) const fn is_by_hand(what: Happened) -> bool {
+pub(super) const fn is_by_operator(what: Happened) -> bool {
     let by = match what {
         Happened::Resent { by } | Happened::Resolved { by } | Happened::Dead { by: Some(by), .. } => by,
         _ => return false,
     };
-    matches!(by, Resolution::HandResend | Resolution::HandDrop | Resolution::HandSent)
+    matches!(by, Resolution::OperatorResend | Resolution::OperatorDrop | Resolution::OperatorSent)
 }

@@ -306,7 +306,7 @@ mod tests {
     fn whose_receipt_does_not_come_is_over_after_the_wait() {
         let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };
         let delivered = Happened::Delivered { error: None };
-        let resolved = Happened::Resolved { by: Resolution::HandSent };
+        let resolved = Happened::Resolved { by: Resolution::OperatorSent };
         let events = [(0, SUBMITTED), (1, SUBMITTED), (2, unwanted), (3, SUBMITTED), (3, delivered), (4, resolved)];
         // The wait is 500, now is 1,000, and all were submitted at 100.
         let heads = [50, 501, 50, 50, 500].map(|expires_at| head(expires_at, Class::Otp)).to_vec();

@@ -169,7 +169,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_event_that_nobody_knows_makes_its_record_unreadable_and_is_named() {
+    fn an_unknown_event_makes_its_record_unreadable_and_is_named() {
         let error = CarrierError::of_answer(ErrorFamily::Permanent, 0x0102_0304);
         let note = EventNote { address: 1, what: Happened::Refused { error } };
         let whole = encode(&TurnRecord { events: vec![note], ..TurnRecord::default() });

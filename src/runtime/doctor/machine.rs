@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_nobody_sets_is_told() {
+    fn a_clock_that_is_not_synchronised_is_told() {
         check(&of_clock(Ok((true, 1_500))), State::Ok, "synchronised, wrong by 1.5 ms at most", "");
         check(&of_clock(Ok((false, 16_000_000))), State::Warn, "not synchronised", "chrony");
         let refused = of_clock(Err(io::Error::from_raw_os_error(libc::ENOSYS)));

@@ -145,7 +145,7 @@ fn answers_that_are_not_read_have_a_bound() {
 
 /// The index of the message that was given up belongs to another message by then.
 #[test]
-fn a_late_answer_that_nobody_can_read_says_nothing_of_another_message() {
+fn a_late_answer_that_cannot_be_read_says_nothing_of_another_message() {
     let mut world = World::bound(|options| {
         (options.binds, options.window, options.response_timeout_ms) = (2, 2, 2_000);
     });
@@ -164,7 +164,7 @@ fn a_late_answer_that_nobody_can_read_says_nothing_of_another_message() {
 }
 
 #[test]
-fn answers_that_nobody_can_read_leave_nothing_behind() {
+fn answers_that_cannot_be_read_leave_nothing_behind() {
     let mut world = World::bound(|options| options.window = 10);
     for _ in 0..100 {
         world.send(0, ONE, Class::Transactional, "a");

@@ -255,7 +255,7 @@ fn data_sm_is_answered_as_such() {
 }
 
 #[test]
-fn a_verdict_for_a_session_that_is_gone_answers_nobody() {
+fn a_verdict_for_a_session_that_is_gone_answers_no_request() {
     let mut world = world();
     deliver(&mut world, 1, "4915112345001", 4, &text("1"), &[]);
     let old = world.receipts[0].receipt.token;

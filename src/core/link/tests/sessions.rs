@@ -236,7 +236,7 @@ fn a_pair_sends_only_while_both_halves_are_bound() {
 }
 
 #[test]
-fn a_transmitter_needs_nobody_beside_it() {
+fn a_transmitter_needs_no_receiver() {
     let mut world = World::bound(|options| {
         options.bind = BindKind::Transmitter;
         options.binds = 2;
