@@ -47,7 +47,12 @@ fn is_delivered(daemon: &Daemon, id: &str) -> bool {
 
 /// The log lines in which it names its executors.
 fn told(daemon: &Daemon) -> Vec<String> {
-    daemon.log().lines().filter(|line| line.contains("executor ")).map(str::to_owned).collect()
+    let lines = || -> Vec<String> {
+        daemon.log().lines().filter(|line| line.contains("executor ")).map(str::to_owned).collect()
+    };
+    // The log has its own thread: it may be behind the first answer.
+    daemon.until("it names its executor", || !lines().is_empty());
+    lines()
 }
 
 #[test]

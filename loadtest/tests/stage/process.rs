@@ -54,7 +54,8 @@ impl Smsc {
     /// The answer's body as JSON, success or not.
     pub(crate) fn call(&self, method: &str, target: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(self.control).expect("control port");
-        write!(stream, "{method} {target} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("write");
+        let head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).expect("write");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("read");
         let (_, body) = answer.split_once("\r\n\r\n").expect("head and body");
