@@ -416,7 +416,7 @@ pub const CALLS: &[Call] = &[
         scope: Scope::Admin,
         summary: "Waiting messages, by route and class.",
         answers: &[answer(200, "Queues", "The state at most a second ago.")],
-        problems: &[401, 403],
+        problems: &[401, 403, 422],
         ..BARE
     },
     Call {
@@ -425,7 +425,7 @@ pub const CALLS: &[Call] = &[
         scope: Scope::Admin,
         summary: "The state of carriers.",
         answers: &[answer(200, "Carriers", "The state at most a second ago.")],
-        problems: &[401, 403],
+        problems: &[401, 403, 422],
         ..BARE
     },
     Call {
@@ -437,7 +437,7 @@ pub const CALLS: &[Call] = &[
             media: "application/octet-stream",
             ..answer(200, "", "It is complete only if the answer is: check it with `stentor restore --check`.")
         }],
-        problems: &[401, 403, 409, 500],
+        problems: &[401, 403, 409, 422, 500],
         ..BARE
     },
     Call {
@@ -446,7 +446,7 @@ pub const CALLS: &[Call] = &[
         scope: Scope::Admin,
         summary: "Messages that were unsent in the backup that this installation was restored from.",
         answers: &[answer(200, "Restored", "The state at most a second ago.")],
-        problems: &[401, 403],
+        problems: &[401, 403, 422],
         ..BARE
     },
     Call {

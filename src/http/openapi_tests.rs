@@ -13,9 +13,10 @@ use crate::http::{
     problem::{AskedAt, Flaw, Problem},
     readers,
     records::{self, Cursor, Format},
-    spelling,
+    restored, spelling,
 };
 use stentor_core::{
+    delivery::EventKind,
     link::LinkState,
     model::{Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, TenantId, Wall},
     store::{control::ReaderRecord, record::HandsetRecord},
@@ -97,6 +98,7 @@ fn what_is_written_is_what_is_documented() {
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
     let reader = ReaderRecord { name: "billing".to_owned(), positions: vec![7], confirmed_at: 1 };
     checked("Readers", |out| readers::write_all(&[reader], 1, out));
+    checked("Restored", |out| restored::write(&board, out));
     checked("Ready", |out| assert!(!board.write_ready(out)));
     let mut out = Vec::new();
     records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), Some(&tenants), &mut out);
@@ -172,9 +174,19 @@ fn the_list_of_codes_leads_to_pages_that_are_there() {
 fn the_explanation_leaves_nothing_out() {
     let explanation = include_str!("../../docs/API.md");
     let index = include_str!("../../docs/errors/README.md");
+    let table = explanation.split("\n## ").find(|section| section.starts_with("Calls")).expect("the table of calls");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
     for call in CALLS {
-        let path = call.path.trim_start_matches("/v1");
-        assert!(explanation.contains(path), "{} {}", call.method, call.path);
+        // A row may name several methods of one path, and several paths after one method.
+        let is_told = |row: &&str| row.contains(call.method) && row.contains(&format!("{}`", call.path));
+        let is_asked = |row: &&str| row.contains(&format!("`{} {}?", call.method, call.path));
+        assert!(rows.iter().any(|row| is_told(row) || is_asked(row)), "{} {}", call.method, call.path);
+    }
+    let storage = include_str!("../../docs/STORAGE.md");
+    for kind in EventKind::ALL {
+        let name = format!("`{}`", kind.name());
+        let is_told = |line: &str| line.starts_with("| ") && line.contains(&name);
+        assert!(explanation.contains(&name) && storage.lines().any(is_told), "{name}");
     }
     for field in FIELDS {
         assert!(explanation.contains(&format!("`{}`", field.name)), "{}", field.name);

@@ -126,6 +126,30 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind. A test fails if the list lacks one.
+    pub const ALL: [Self; 20] = [
+        Self::Due,
+        Self::Attempt,
+        Self::PartAccepted,
+        Self::Submitted,
+        Self::Returned,
+        Self::Refused,
+        Self::InDoubt,
+        Self::Resent,
+        Self::PartDelivered,
+        Self::Intermediate,
+        Self::Late,
+        Self::Delivered,
+        Self::Undelivered,
+        Self::Expired,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Dead,
+        Self::Resolved,
+        Self::NoReceipt,
+        Self::Rerouted,
+    ];
+
     /// The kinds that end a message. Only notes ([`Self::Late`], for example) can follow.
     pub const FINALS: [Self; 7] = [
         Self::Delivered,
@@ -436,7 +460,9 @@ mod tests {
             assert_eq!(*seen.entry(packed).or_insert(happened), happened, "{packed:?}");
         }
         let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
-        assert_eq!(kinds.len(), 20, "a kind without a sample proves nothing");
+        assert_eq!(kinds, EventKind::ALL.into_iter().collect(), "a kind without a sample proves nothing");
+        // The last one in the order of their declaration: a new one is in the list, too.
+        assert_eq!(EventKind::ALL.map(|kind| kind as usize), std::array::from_fn(|at| at));
         let longest = seen.keys().map(|packed| packed.bytes().len()).max();
         assert_eq!(longest, Some(EVENT_BYTES_MAX), "a bound that nothing reaches proves nothing");
     }

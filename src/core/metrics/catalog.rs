@@ -1,7 +1,7 @@
 //! Every metric: its name, unit and labels, what is healthy and when to wake someone. The order is that of the output.
 //!
 //! Rules kept by the tests: names begin with `stentor_` (those of the process have the names that every exporter uses),
-//! counters end in `_total`, times are seconds and sizes bytes, and each help text says what to do about the value.
+//! counters end in `_total`, times are seconds and sizes bytes, and each metric has a help text.
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
