@@ -44,7 +44,7 @@ pub(crate) struct Options {
     /// How often, spread evenly over the messages
     #[arg(long, default_value_t = 1)]
     pub rounds: u64,
-    /// Submits that may be in doubt after each kill: windows and prepared queues of all binds together
+    /// Submits that may be in doubt after each kill: windows and prepared queues of all binds together, and answers not recorded yet
     #[arg(long, default_value_t = 10_000)]
     pub in_doubt_max: u64,
 }
