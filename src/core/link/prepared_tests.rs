@@ -21,6 +21,7 @@ fn prepared() -> Prepared {
             answered: None,
             cut: 0,
             trial: None,
+            weight: 1,
         };
         prepared.insert(ShardId(0), submit);
     }

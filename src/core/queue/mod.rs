@@ -7,6 +7,7 @@ pub mod lanes;
 pub mod list;
 pub mod runs;
 pub mod scheduled;
+pub mod turns;
 
 pub use delay::{DelayQueue, ERAS_MAX, Era};
 pub use fifo::{Chunk, Fifo, Position, Taken};
@@ -14,3 +15,4 @@ pub use lanes::{Lanes, Part, Unsent};
 pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, ListOf};
 pub use runs::SlotRuns;
 pub use scheduled::{DueEntry, DuePosition, InsertReason, ScheduledQueue, Tick};
+pub use turns::{Turns, WEIGHT_MAX};

@@ -140,7 +140,8 @@ impl Ledger {
         turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
         self.books.begin(address, open);
         let arena = taken.segment.arena.clone();
-        Begun::Submit(Submit { address, attempt, reference, head, arena, answered, cut, trial })
+        let weight = turn.options.weight_of(head.tenant);
+        Begun::Submit(Submit { address, attempt, reference, head, arena, answered, cut, trial, weight })
     }
 
     /// Finds a new lane for a message just taken from the list of a route that is gone, by the present routing rules.

@@ -272,13 +272,14 @@ impl Shard {
     /// start, and stays as it was.
     fn handle_options(&mut self, options: Options) {
         let Options { queue_messages_max, tenants, inboxes, in_doubt_wait_ms, doubts_max, .. } = options;
-        let Options { doubt, retry, retention_ms, .. } = options;
+        let Options { doubt, retry, retention_ms, weights, .. } = options;
         self.turn.places.share_out(queue_messages_max, &tenants);
         self.intake.share_out(&tenants);
         let known = &self.turn.options;
         self.turn.options = Options {
             queue_messages_max,
             tenants,
+            weights,
             inboxes,
             in_doubt_wait_ms,
             doubts_max,

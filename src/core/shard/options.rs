@@ -1,5 +1,7 @@
 //! The settings of a shard, given at its start and again at a reload.
 
+use std::collections::BTreeMap;
+
 use crate::delivery::{DoubtPolicy, RetryPolicy};
 use crate::model::{Class, Inboxes, NodeId, ShardId, TenantId};
 
@@ -19,6 +21,8 @@ pub struct Options {
     pub queue_messages_max: u64,
     /// Weights of the tenants that share the queue places and the idempotency keys; empty if there are no tenants.
     pub tenants: Vec<(TenantId, u32)>,
+    /// Weights by which tenants take turns to be sent; a tenant that is not here has weight 1.
+    pub weights: BTreeMap<TenantId, u32>,
     /// Which tenant owns which of the numbers that handsets write to.
     pub inboxes: Inboxes,
     /// Fingerprints of idempotency keys in the window before keyed messages are refused as `key_window_full`.
@@ -52,6 +56,13 @@ pub struct Options {
     pub buggify_ppm: u32,
 }
 
+impl Options {
+    /// The weight by which a tenant takes turns.
+    pub fn weight_of(&self, tenant: TenantId) -> u32 {
+        self.weights.get(&tenant).copied().unwrap_or(1)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -61,6 +72,7 @@ impl Default for Options {
             hash_seed: 0,
             queue_messages_max: 100_000_000,
             tenants: Vec::new(),
+            weights: BTreeMap::new(),
             inboxes: Inboxes::default(),
             keys_max: 1_000_000,
             key_window_ms: 24 * 3_600_000,

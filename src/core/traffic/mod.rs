@@ -59,14 +59,15 @@ pub struct Demand {
 }
 
 /// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`], except
-/// standing ones, which it keeps. A grant of 0 messages is a recall: the shard gives back all places that it has of that class.
+/// standing ones, which it keeps: of an urgent class for any message, of another class for messages of tenants that have
+/// just begun to wait. A grant of 0 messages is a recall: the shard gives back all places that it has of that class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub link: LinkId,
     pub class: Class,
     /// Number of places; each is for one message.
     pub messages: u32,
-    /// The places were not demanded: they are for urgent messages that may come later.
+    /// The places were not demanded: they are for messages that may come later.
     pub standing: bool,
 }
 
@@ -101,6 +102,8 @@ pub struct Submit {
     pub cut: u8,
     /// Set if a session was lost with this message: it is sent with no others beside it, so that those are not lost again.
     pub trial: Option<Trial>,
+    /// The weight of its tenant where tenants take turns.
+    pub weight: u32,
 }
 
 /// Which messages may be unanswered on a bind beside a message with which a session was lost.

@@ -218,6 +218,7 @@ impl World {
             answered: None,
             cut: 0,
             trial: None,
+            weight: 1,
         };
         change(&mut submit);
         submit
