@@ -304,7 +304,8 @@ impl Api {
             What::Resolve => self.resolve(asked, &settings.tenants).await,
             What::Queues => {
                 no_query(&asked)?;
-                Ok(written(JSON, |out| self.board.write_queues(&self.catalog(), executor::now().wall, out)))
+                let (names, now) = (|tenant| settings.tenants.name_of(tenant), executor::now().wall);
+                Ok(written(JSON, |out| self.board.write_queues(&self.catalog(), names, now, out)))
             }
             What::Carriers => {
                 no_query(&asked)?;

@@ -8,29 +8,75 @@ use std::{
 
 use stentor_core::{
     link::LinkState,
-    model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
+    model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, TenantId, Wall},
     shard::{Catalog, RestoredStatus},
 };
 use stentor_smpp::status::CommandStatus;
 
 use super::json::{Object, push_number};
 
-/// One lane at one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneStatus {
-    /// Route and class.
-    pub lane: Lane,
-    /// Messages ready to be sent.
+/// Most tenants shown for each class and route: those with the most messages.
+const TENANTS_SHOWN_MAX: usize = 50;
+
+/// Messages that wait together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many are ready to be sent.
     pub depth: u64,
     /// When the oldest of them was accepted.
     pub oldest_at: Option<Wall>,
 }
 
+impl Waiting {
+    fn add(&mut self, other: Self) {
+        self.depth += other.depth;
+        self.oldest_at = self.oldest_at.into_iter().chain(other.oldest_at).min();
+    }
+}
+
+/// The messages of one class and route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// All of them.
+    pub all: Waiting,
+    /// Those of each tenant; at most [`TENANTS_SHOWN_MAX`], the ones with the most messages.
+    pub tenants: BTreeMap<TenantId, Waiting>,
+}
+
+impl LaneStatus {
+    /// Keeps the tenants with the most messages.
+    fn cut(&mut self) {
+        if self.tenants.len() > TENANTS_SHOWN_MAX {
+            let mut depths: Vec<_> = self.tenants.iter().map(|(tenant, waiting)| (waiting.depth, *tenant)).collect();
+            depths.sort_unstable();
+            for (_, tenant) in &depths[..depths.len() - TENANTS_SHOWN_MAX] {
+                self.tenants.remove(tenant);
+            }
+        }
+    }
+}
+
+/// By class and route.
+pub type LaneStatuses = BTreeMap<(Class, RouteId), LaneStatus>;
+
+/// Sums what a shard says about its lanes.
+pub fn lane_statuses(lanes: &[(Lane, u64, Option<Wall>)]) -> LaneStatuses {
+    let mut statuses = LaneStatuses::new();
+    for (lane, depth, oldest_at) in lanes {
+        let waiting = Waiting { depth: *depth, oldest_at: *oldest_at };
+        let status = statuses.entry((lane.class, lane.route)).or_default();
+        status.all.add(waiting);
+        status.tenants.entry(lane.tenant).or_default().add(waiting);
+    }
+    statuses.values_mut().for_each(LaneStatus::cut);
+    statuses
+}
+
 /// One shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardStatus {
-    /// Its lanes that hold messages.
-    pub lanes: Vec<LaneStatus>,
+    /// What waits in its lanes.
+    pub lanes: LaneStatuses,
     /// Messages that wait for their `send_at` or for the end of a back-off.
     pub scheduled: u64,
     /// Attempts without a response yet.
@@ -188,29 +234,48 @@ impl StatusBoard {
         reasons.is_empty()
     }
 
-    /// `GET /v1/queues`.
-    pub fn write_queues(&self, catalog: &Catalog, now: Wall, out: &mut Vec<u8>) {
+    /// `GET /v1/queues`. `name_of`: a tenant's name; empty if it has none.
+    pub fn write_queues<'n>(
+        &self,
+        catalog: &Catalog,
+        name_of: impl Fn(TenantId) -> &'n str,
+        now: Wall,
+        out: &mut Vec<u8>,
+    ) {
         let shards = self.shards();
-        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        for status in shards.iter().flat_map(|shard| &shard.lanes) {
-            let (depth, oldest) = lanes.entry(status.lane).or_default();
-            *depth += status.depth;
-            *oldest = (*oldest).into_iter().chain(status.oldest_at).min();
+        let mut lanes = LaneStatuses::new();
+        for (lane, status) in shards.iter().flat_map(|shard| &shard.lanes) {
+            let sum = lanes.entry(*lane).or_default();
+            sum.all.add(status.all);
+            status.tenants.iter().for_each(|(tenant, waiting)| sum.tenants.entry(*tenant).or_default().add(*waiting));
         }
+        lanes.values_mut().for_each(LaneStatus::cut);
         let rates = self.rates();
         let sum = |of: fn(&ShardStatus) -> u64| shards.iter().map(of).sum::<u64>();
+        let age = |waiting: &Waiting| waiting.oldest_at.map(|at| now.since(at));
         let mut object = Object::begin(out);
-        object.number("depth", lanes.values().map(|(depth, _)| depth).sum::<u64>());
+        object.number("depth", lanes.values().map(|status| status.all.depth).sum::<u64>());
         object.number("scheduled", sum(|shard| shard.scheduled)).number("in_flight", sum(|shard| shard.in_flight));
         object.number("in_doubt", sum(|shard| shard.in_doubt));
         object.number("awaiting_receipt", sum(|shard| shard.awaiting_receipt));
-        object.list("lanes", &lanes, |out, (lane, (depth, oldest))| {
-            let ahead = depth_ahead(&lanes, *lane);
-            let rate = rate_over(&rates, catalog, lane.route);
+        object.list("lanes", &lanes, |out, ((class, route), status)| {
+            let ahead = depth_ahead(&lanes, *class, *route);
+            let rate = rate_over(&rates, catalog, *route);
             let mut item = Object::begin(out);
-            item.text("class", lane.class.name()).text("route", catalog.routes.get(lane.route).map_or("", |r| &r.name));
-            item.number("depth", *depth).number_or_null("oldest_age_ms", oldest.map(|at| now.since(at)));
+            item.text("class", class.name()).text("route", catalog.routes.get(*route).map_or("", |r| &r.name));
+            item.number("depth", status.all.depth).number_or_null("oldest_age_ms", age(&status.all));
             item.number_or_null("drain_s", (rate > 0).then(|| ahead.div_ceil(rate)));
+            let mut tenants: Vec<_> =
+                status.tenants.iter().filter(|(tenant, _)| !name_of(**tenant).is_empty()).collect();
+            tenants.sort_by_key(|(tenant, waiting)| (std::cmp::Reverse(waiting.depth), **tenant));
+            if !tenants.is_empty() {
+                item.list("tenants", &tenants, |out, (tenant, waiting)| {
+                    let mut item = Object::begin(out);
+                    item.text("tenant", name_of(**tenant)).number("depth", waiting.depth);
+                    item.number_or_null("oldest_age_ms", age(waiting));
+                    item.end();
+                });
+            }
             item.end();
         });
         object.end();
@@ -236,11 +301,10 @@ impl StatusBoard {
     }
 }
 
-/// Messages that leave before the last one of `lane`: those of the lane itself and of the more urgent lanes of its route.
-fn depth_ahead(lanes: &BTreeMap<Lane, (u64, Option<Wall>)>, lane: Lane) -> u64 {
-    let ahead = |class: &Class| *class <= lane.class;
-    let depth = |class| lanes.get(&Lane { class, route: lane.route }).map_or(0, |(depth, _)| *depth);
-    Class::ALL.into_iter().filter(ahead).map(depth).sum()
+/// Messages that leave before the last one of a class and route: these, and those of the route's more urgent classes.
+fn depth_ahead(lanes: &LaneStatuses, class: Class, route: RouteId) -> u64 {
+    let ahead = Class::ALL.into_iter().filter(|own| *own <= class);
+    ahead.filter_map(|own| lanes.get(&(own, route))).map(|status| status.all.depth).sum()
 }
 
 /// Parts per second that all carriers of a route send together.
@@ -332,14 +396,12 @@ mod tests {
 
     fn board() -> StatusBoard {
         let board = StatusBoard::new(2);
-        let lane = |class, depth, at: u64| LaneStatus {
-            lane: Lane { class, route: RouteId(2) },
-            depth,
-            oldest_at: Some(Wall(at)),
+        let lane = |class, tenant, depth, at: u64| {
+            (Lane { class, route: RouteId(2), tenant: TenantId(tenant) }, depth, Some(Wall(at)))
         };
-        let lanes = vec![lane(Class::Otp, 50, 900), lane(Class::Marketing, 100, 400)];
+        let lanes = lane_statuses(&[lane(Class::Otp, 1, 50, 900), lane(Class::Marketing, 1, 100, 400)]);
         board.put_shard(ShardId(0), ShardStatus { lanes, scheduled: 3, ..ShardStatus::default() });
-        let lanes = vec![lane(Class::Marketing, 100, 300)];
+        let lanes = lane_statuses(&[lane(Class::Marketing, 1, 40, 500), lane(Class::Marketing, 2, 60, 300)]);
         board.put_shard(ShardId(1), ShardStatus { lanes, in_doubt: 1, ..ShardStatus::default() });
         for core in 0..2 {
             let link = LinkId { carrier: CarrierId(4), core };
@@ -356,13 +418,31 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_summed_by_lane() {
-        let queues = written(|out| board().write_queues(&catalog(), Wall(1_000), out));
-        let otp = json!({"class": "otp", "route": "all", "depth": 50, "oldest_age_ms": 100, "drain_s": 3});
-        let marketing =
-            json!({"class": "marketing", "route": "all", "depth": 200, "oldest_age_ms": 700, "drain_s": 13});
+    fn queues_are_summed_by_class_and_route_and_by_tenant() {
+        let shown = |names: fn(TenantId) -> &'static str| {
+            written(|out| board().write_queues(&catalog(), names, Wall(1_000), out))
+        };
+        let queues = shown(|tenant| ["", "shop", "bank"][tenant.0 as usize]);
+        let tenant = |name, depth, age| json!({"tenant": name, "depth": depth, "oldest_age_ms": age});
+        let lane = |class, depth, age, drain, tenants| {
+            json!({"class": class, "route": "all", "depth": depth, "oldest_age_ms": age, "drain_s": drain,
+                "tenants": tenants})
+        };
+        let otp = lane("otp", 50, 100, 3, json!([tenant("shop", 50, 100)]));
+        let most_first = json!([tenant("shop", 140, 600), tenant("bank", 60, 700)]);
+        let marketing = lane("marketing", 200, 700, 13, most_first);
+        assert_eq!(shown(|_| "")["lanes"][0].get("tenants"), None, "without tenants");
         assert_eq!(queues["lanes"], json!([otp, marketing]));
         assert_eq!([&queues["depth"], &queues["scheduled"], &queues["in_doubt"]], [250, 3, 1]);
+    }
+
+    #[test]
+    fn of_many_tenants_those_with_the_most_messages_are_shown() {
+        let lane = |tenant| Lane { class: Class::Otp, route: RouteId(2), tenant: TenantId(tenant) };
+        let many: Vec<_> = (0..1_000).map(|tenant| (lane(tenant), u64::from(tenant) + 1, None)).collect();
+        let status = lane_statuses(&many).remove(&(Class::Otp, RouteId(2))).expect("a lane");
+        assert_eq!((status.all.depth, status.tenants.len()), (500_500, TENANTS_SHOWN_MAX));
+        assert_eq!(status.tenants.keys().map(|tenant| tenant.0).min(), Some(950));
     }
 
     #[test]

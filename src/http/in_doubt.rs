@@ -324,7 +324,7 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     let content = Content::decode(&message.content).unwrap_or_default();
     let head = &message.head;
     let mut item = Object::begin(out);
-    item.id("id", message.id).text_unless_empty("tenant", tenants.name_of(doubt.tenant));
+    item.id("id", message.id).text_unless_empty("tenant", tenants.name_of(doubt.lane.tenant));
     item.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     item.text("class", head.class.name());
     item.text_unless_empty("route", catalog.routes.get(doubt.lane.route).map_or("", |route| &route.name));
@@ -399,9 +399,8 @@ pub(super) mod tests {
             attempt: 2,
             reference: 0,
             carrier: CarrierId(4),
-            lane: Lane { class: Class::Otp, route: RouteId(0) },
+            lane: Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId(7) },
             recipient: message.head.to,
-            tenant: TenantId(7),
             parts: 1,
             sent_at: Wall(1_500),
             since: Wall(2_500),

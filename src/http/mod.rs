@@ -53,7 +53,7 @@ pub mod wording;
 
 pub use api::{Api, Extra, Options, Seen, Settings, WriteMetrics};
 pub use auth::{TenantSpec, Tenants};
-pub use board::{DiskStatus, LaneStatus, LinkError, LinkStatus, ShardStatus, StatusBoard};
+pub use board::{DiskStatus, LinkError, LinkStatus, ShardStatus, StatusBoard, lane_statuses};
 pub use door::Door;
 pub use limits::Limits;
 pub use server::{Handler, Server};

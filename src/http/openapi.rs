@@ -363,10 +363,13 @@ fn queues() -> Value {
     let text = json!({ "type": "string" });
     let count = json!({ "type": "integer", "minimum": 0 });
     let maybe = json!({ "type": ["integer", "null"], "minimum": 0 });
+    let tenants = json!({"type": "array", "items": {"type": "object", "properties": {
+        "tenant": text, "depth": count, "oldest_age_ms": maybe}}});
     json!({"type": "object", "required": ["depth", "lanes"], "properties": {
         "depth": count, "scheduled": count, "in_flight": count, "in_doubt": count, "awaiting_receipt": count,
         "lanes": {"type": "array", "items": {"type": "object", "properties": {
-            "class": text, "route": text, "depth": count, "oldest_age_ms": maybe, "drain_s": maybe}}}}})
+            "class": text, "route": text, "depth": count, "oldest_age_ms": maybe, "drain_s": maybe,
+            "tenants": tenants}}}}})
 }
 
 fn class() -> Value {

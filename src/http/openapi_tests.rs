@@ -94,7 +94,7 @@ fn what_is_written_is_what_is_documented() {
     board.put_link(LinkStatus { link, refused: vec![(8, 1)], state: LinkState::Paused, ..LinkStatus::default() });
     let (doubts, tenants) = ([in_doubt::tests::found(1)], in_doubt::tests::tenants());
     checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
-    checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
+    checked("Queues", |out| board.write_queues(&catalog(), |_| "shop", Wall(0), out));
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
     let reader = ReaderRecord { name: "billing".to_owned(), positions: vec![7], confirmed_at: 1 };
     checked("Readers", |out| readers::write_all(&[reader], 1, out));

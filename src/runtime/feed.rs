@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::http::{LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard};
+use crate::http::{LinkError, LinkStatus, Server, ShardStatus, StatusBoard, lane_statuses};
 use stentor_core::{
     link::{self, smpp::leg::LegState},
     metrics::{self, Metrics},
@@ -129,9 +129,8 @@ pub async fn run(
 }
 
 fn shard_status(shard: &shard::Shard, status: &shard::Status) -> ShardStatus {
-    let lanes = shard.lanes().map(|(lane, depth, oldest_at)| LaneStatus { lane, depth, oldest_at }).collect();
     ShardStatus {
-        lanes,
+        lanes: lane_statuses(&status.lanes),
         scheduled: status.scheduled,
         in_flight: status.open,
         in_doubt: status.doubts,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
+use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Msisdn, Segment, Wall, map};
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
 use super::doubt::{Doubts, InDoubt, part_reference};
@@ -25,7 +25,6 @@ pub struct OpenAttempt {
     /// The lane to which the message returns if it is to be sent again.
     pub lane: Lane,
     pub recipient: Msisdn,
-    pub tenant: TenantId,
     /// Number of parts, as counted at ingest.
     pub parts: u8,
     /// When it was recorded.
@@ -313,7 +312,7 @@ impl Attempts {
 mod tests {
     use crate::delivery::Lost;
     use crate::delivery::samples::busy;
-    use crate::model::{Class, RouteId};
+    use crate::model::{Class, RouteId, TenantId};
 
     use super::*;
 
@@ -323,9 +322,8 @@ mod tests {
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),
-            lane: Lane { class: Class::Otp, route: RouteId(1) },
+            lane: Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0) },
             recipient: Msisdn::default(),
-            tenant: TenantId(0),
             parts: 1,
             at: Wall(1),
             segment: None,
@@ -382,7 +380,6 @@ mod tests {
             carrier: CarrierId(1),
             lane: attempt().lane,
             recipient: Msisdn::default(),
-            tenant: TenantId(0),
             parts,
             sent_at: Wall(4),
             since: Wall(5),

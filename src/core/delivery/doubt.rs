@@ -16,7 +16,6 @@ pub struct InDoubt {
     /// The lane to which the message returns if it is sent again.
     pub lane: Lane,
     pub recipient: Msisdn,
-    pub tenant: TenantId,
     /// Number of parts, as counted at ingest.
     pub parts: u8,
     /// When the attempt was recorded.
@@ -190,7 +189,7 @@ pub struct DoubtFilter {
 impl DoubtFilter {
     /// Whether an entry matches.
     pub fn takes(&self, doubt: &InDoubt) -> bool {
-        self.tenant.is_none_or(|tenant| tenant == doubt.tenant)
+        self.tenant.is_none_or(|tenant| tenant == doubt.lane.tenant)
             && self.carrier.is_none_or(|carrier| carrier == doubt.carrier)
             && self.class.is_none_or(|class| class == doubt.lane.class)
             && self.reason.is_none_or(|reason| reason == doubt.lost.reason)

@@ -13,6 +13,11 @@ pub struct NodeId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub u32);
 
+impl TenantId {
+    /// Stands for several tenants, where there is no room to keep each apart. Control never gives this number.
+    pub const SHARED: Self = Self(u32::MAX);
+}
+
 /// Whose messages a caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -58,13 +63,15 @@ pub struct LinkId {
     pub core: u8,
 }
 
-/// Class × route: messages of one lane are taken in order.
+/// Class × route × tenant: messages of one lane are taken in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     /// Traffic class.
     pub class: Class,
     /// The routing rule that was chosen for the messages.
     pub route: RouteId,
+    /// Whose messages they are; [`TenantId::SHARED`] stands for several tenants.
+    pub tenant: TenantId,
 }
 
 /// The place of a message in its shard: segment (40 bits) and slot (16 bits). Ordered by segment, then slot: an older

@@ -182,8 +182,8 @@ mod tests {
     use super::*;
 
     fn entry(slot: u16) -> DueEntry {
-        let lane = Lane { class: Class::Marketing, route: RouteId(1) };
-        DueEntry { address: Address::new(1, slot), lane, tenant: TenantId(3), reason: InsertReason::Retry }
+        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3) };
+        DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
     }
 
     /// Puts an entry off while the clock shows `now`, both in ticks; gives the era that it went to.

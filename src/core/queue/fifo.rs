@@ -7,7 +7,8 @@
 //! 3. Positions only grow.
 //! 4. The window is bounded in messages and in bytes. It takes in nothing more once it has reached its share of either.
 //!    A read may bring as much again, but is made only when the window holds less than half. A chunk of which only a
-//!    few messages are wanted holds copies of these, not their segment ([`Chunk::slim`]).
+//!    few messages are wanted holds copies of these, not their segment ([`Chunk::slim`]); of one that is larger than the
+//!    share only the first messages are taken in ([`Chunk::fitting`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,6 +62,19 @@ impl Chunk {
         }
         let segment = Arc::new(self.segment.cut(self.runs.iter()));
         Self { segment, ..self }
+    }
+
+    /// As many of its first messages as take up to `bytes_max`, but at least one; and whether these are all.
+    #[must_use]
+    pub fn fitting(self, bytes_max: usize) -> (Self, bool) {
+        let (bytes, messages) = (self.bytes(), self.runs.len());
+        if bytes <= bytes_max || messages <= 1 {
+            return (self, true);
+        }
+        let fit = (u64::from(messages) * bytes_max as u64 / bytes as u64).max(1) as u32;
+        let runs = self.runs.first(fit);
+        let segment = Arc::new(self.segment.cut(runs.iter()));
+        (Self { segment, runs, ..self }, false)
     }
 
     /// Bytes of memory that it takes, roughly.
@@ -173,8 +187,13 @@ impl Fifo {
                 self.edge = Position { commit, index };
                 return;
             }
+            let (chunk, is_whole) = chunk.slim().fitting(bytes_max);
             index += chunk.runs.len();
-            self.enter(chunk.slim());
+            self.enter(chunk);
+            if !is_whole {
+                self.edge = Position { commit, index };
+                return;
+            }
         }
         self.edge = Position::after(commit);
     }
@@ -278,12 +297,18 @@ impl Fifo {
         self.last = Some(address);
     }
 
-    /// The position of the next read, if the window runs low, more is on disk, and everything up to and with commit
+    /// Whether the window runs low, more is on disk or will be, and no read is under way; the window may hold
+    /// `bytes_max`.
+    pub const fn is_low(&self, bytes_max: usize) -> bool {
+        let is_low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2 && self.has_room(bytes_max / 2);
+        is_low && !self.reading && self.edge.commit <= self.newest
+    }
+
+    /// The position of the next read, if one is needed ([`Self::is_low`]), and everything up to and with commit
     /// `durable` is there; the window may hold `bytes_max`. The answer goes to [`Self::loaded`].
     pub fn wants_read(&mut self, durable: u64, bytes_max: usize) -> Option<Position> {
-        let is_low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2 && self.has_room(bytes_max / 2);
         let on_disk = if self.newest <= durable { self.newest } else { self.previous };
-        if self.reading || !is_low || self.edge.commit > on_disk {
+        if !self.is_low(bytes_max) || self.edge.commit > on_disk {
             return None;
         }
         self.reading = true;

@@ -2,6 +2,10 @@
 //! have become due, and these before new ones. Messages that were unsent in a restored backup are in the fifos of
 //! earlier generations, which can be held back as a whole.
 //!
+//! Links take from a group of routes: the tenants of a class take turns (`groups.rs`), and of one tenant the oldest
+//! message goes first. Nothing here walks all lists while messages are taken: what is needed of all of them is kept as a
+//! sum or a set where a list changes ([`Lanes::change`]).
+//!
 //! Invariants:
 //! 1. Messages given back unsent are taken in the order of admission, in whatever order they come back: a message that
 //!    is older than the last one of a fifo goes into another fifo, and the oldest of these fifos' first messages is
@@ -13,18 +17,22 @@
 //!    counted ([`Lanes::depth`]): the difference is one number for each list, not a note for each message. It is
 //!    negative while entries are passed over whose messages have not been ended yet.
 //! 5. All windows together hold about [`WINDOWS_BYTES_MAX`]: each fifo that has messages takes in up to an even share
-//!    of it, but never less than a fixed minimum.
+//!    of it, but never less than a fixed minimum; a message larger than that enters an empty window.
 //! 6. Memory holds the fifos that have messages, and until the next checkpoint those that have become empty. A fifo
 //!    that is not in memory has nothing on disk that counts: when it is needed again it begins at the commit that needs
 //!    it, and records that were dropped and have come back are before that commit.
-//! 7. A list keeps the sum of its fifos' messages, so that reading it needs no walk through them.
+//! 7. A list keeps the sum of its fifos' messages, so that reading it needs no walk through them. The sums by class and
+//!    route, and of all lists, are those of the lists.
+//! 8. A list knows what is to be taken from it next; its tenant waits in the groups of its route exactly as long as one
+//!    of its lists there has something. A fifo whose window runs low is among those that are read next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, WALKED_MAX, holds};
+use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, TenantId, WALKED_MAX, Wall, holds};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
-use super::list::{FifoName, Generation, ListKind, ListNumber, ListOf, ListTable};
+use super::groups::{GroupNumber, Groups};
+use super::list::{FifoName, Generation, ListKind, ListNumber, ListTable};
 
 /// What happens to the messages of a class that were unsent in the backup from which this shard was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,9 +48,10 @@ pub enum Unsent {
 
 /// Bytes of messages that the windows of all fifos hold together, about.
 pub const WINDOWS_BYTES_MAX: usize = 32 << 20;
-/// A fifo's smallest and largest share of these; one chunk (at most a segment) enters an empty window whatever its
-/// size.
-const WINDOW_BYTES: [usize; 2] = [64 << 10, 4 << 20];
+/// A fifo's smallest and largest share of these.
+const WINDOW_BYTES: [usize; 2] = [8 << 10, 4 << 20];
+/// Most fifos that one search for a read, or for ended messages, looks at; the next search goes on behind them.
+const LOOKED_AT_MAX: usize = 64;
 
 /// Fifos whose ended messages are counted together: those of a list's present generation, or those of all earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +73,8 @@ struct List {
     fifos: Vec<(FifoName, Fifo)>,
     /// Messages in the fifos of the present generation, and in those of all earlier ones.
     waiting: [u64; 2],
+    /// The fifo from which links take next, if it has something in memory that they may take.
+    next: Option<(Turn, FifoName)>,
 }
 
 impl List {
@@ -79,8 +90,8 @@ impl List {
         &mut self.fifos[at].1
     }
 
-    /// The fifo to take from next: of the present generation or, if `sent`, of any.
-    fn next(&self, present: Generation, sent: bool) -> Option<(Turn, FifoName)> {
+    /// Finds the fifo to take from next: of the present generation or, if `sent`, of any.
+    fn find_next(&self, present: Generation, sent: bool) -> Option<(Turn, FifoName)> {
         let is_held_up = self.fifos.iter().any(|(name, fifo)| {
             let is_returned = matches!(name.kind, ListKind::Returned(_)) && name.generation == present;
             is_returned && fifo.in_window() == 0 && fifo.waiting() > 0
@@ -94,7 +105,7 @@ impl List {
         self.fifos.iter().filter(|(name, _)| may_go(*name)).filter_map(turn).min_by_key(|(turn, _)| *turn)
     }
 
-    fn check(&self, present: Generation) -> Sound {
+    fn check(&self, present: Generation, sent: bool) -> Sound {
         let of = |restored: bool| {
             let own = self.fifos.iter().filter(|(name, _)| (name.generation < present) == restored);
             own.map(|(_, fifo)| fifo.waiting()).sum::<u64>()
@@ -114,6 +125,7 @@ impl List {
                 holds!(1, is_last, "{name:?}: {:?} behind {:?}", found(), fifo.last());
             }
         }
+        holds!(8, self.next == self.find_next(present, sent), "{:?}: {:?} is next", self.lane, self.next);
         Ok(())
     }
 }
@@ -124,14 +136,36 @@ pub struct Lanes {
     table: ListTable,
     present: Generation,
     lists: BTreeMap<ListNumber, List>,
+    groups: Groups,
+    sums: Sums,
     /// By class: what happens to restored messages.
     unsent: [Unsent; Class::COUNT],
     /// By part: entries whose messages have ended, minus entries passed over whose messages have not been ended yet.
     ended: BTreeMap<Part, i64>,
+    /// The sum of these.
+    ended_total: i64,
+    /// The part at which the next search for ended messages begins.
+    ended_from: Option<Part>,
     /// Bytes that the window of one fifo may hold.
     share: usize,
+    /// By class: fifos whose windows are low, and of which more is on disk.
+    low: [BTreeSet<FifoName>; Class::COUNT],
+    /// By class: the fifo that was read last.
+    read_last: [FifoName; Class::COUNT],
     /// The next fifo not in memory whose records may be dropped again.
     swept: FifoName,
+}
+
+/// What is known of all lists together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sums {
+    /// By class and route: messages of the present generation, and of all earlier ones.
+    waiting: BTreeMap<(Class, RouteId), [u64; 2]>,
+    entries: u64,
+    /// Fifos that have messages.
+    fifos: usize,
+    /// Lists that have messages of earlier generations, by class.
+    restored: BTreeSet<(Class, ListNumber)>,
 }
 
 impl Default for Lanes {
@@ -147,33 +181,91 @@ impl Lanes {
     /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
         self.table.check()?;
-        self.lists.values().try_for_each(|list| list.check(self.present))
+        self.groups.check()?;
+        self.lists.values().try_for_each(|list| list.check(self.present, self.is_sent(list.lane.class)))?;
+        if self.lists.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let sums = self.sum();
+        holds!(7, self.sums == sums, "{sums:?}, and {:?} are counted", self.sums);
+        // A window that holds something is looked at when something is taken from it.
+        let is_empty = |(_, fifo): &(FifoName, &Fifo)| fifo.in_window() == 0 && fifo.is_low(self.share);
+        let is_noted = |name: &FifoName| self.low[self.lane(name.list).class.index()].contains(name);
+        let forgotten = self.iter().filter(is_empty).map(|(name, _)| name).find(|name| !is_noted(name));
+        holds!(8, forgotten.is_none(), "{forgotten:?} is low and will not be read");
+        self.check_groups()
+    }
+
+    /// Checks that exactly the tenants that have something to take wait in the groups.
+    fn check_groups(&self) -> Sound {
+        for (group, routes) in self.groups.iter() {
+            for class in Class::ALL {
+                let own = self.lists.values().filter(|list| list.lane.class == class && list.next.is_some());
+                let has: BTreeSet<TenantId> =
+                    own.filter(|list| routes.contains(&list.lane.route)).map(|list| list.lane.tenant).collect();
+                let wait: BTreeSet<TenantId> =
+                    self.groups.turns(group, class).into_iter().flat_map(|turns| turns.iter()).collect();
+                holds!(8, has == wait, "{class:?} on {routes:?}: {has:?} have something, and {wait:?} wait");
+            }
+        }
+        Ok(())
+    }
+
+    fn sum(&self) -> Sums {
+        let mut sums = Sums::default();
+        for (number, list) in &self.lists {
+            let Lane { class, route, .. } = list.lane;
+            let waiting = sums.waiting.entry((class, route)).or_default();
+            (waiting[0], waiting[1]) = (waiting[0] + list.waiting[0], waiting[1] + list.waiting[1]);
+            sums.entries += list.waiting[0] + list.waiting[1];
+            sums.fifos += list.fifos.iter().filter(|(_, fifo)| fifo.waiting() > 0).count();
+            if list.waiting[1] > 0 {
+                sums.restored.insert((class, *number));
+            }
+        }
+        sums.waiting.retain(|_, waiting| *waiting != [0; 2]);
+        sums
     }
 
     /// With all lists that were ever used, by number. `present`: how often the shard was restored.
-    pub fn new(present: Generation, lists: Vec<ListOf>) -> Self {
+    pub fn new(present: Generation, lists: Vec<Lane>) -> Self {
         Self {
             table: ListTable::recorded(lists),
             present,
             lists: BTreeMap::new(),
+            groups: Groups::default(),
+            sums: Sums::default(),
             unsent: [Unsent::default(); Class::COUNT],
             ended: BTreeMap::new(),
+            ended_total: 0,
+            ended_from: None,
             share: WINDOW_BYTES[1],
+            low: Default::default(),
+            read_last: [FifoName::FIRST; Class::COUNT],
             swept: FifoName::FIRST,
         }
     }
 
-    /// The list in which messages of that lane wait: today one list for all tenants.
+    /// Sets the sets of routes from which links take; gives the group of each.
+    pub fn regroup(&mut self, sets: &[Vec<RouteId>]) -> Vec<GroupNumber> {
+        let (numbers, has_changed) = self.groups.set(sets);
+        if has_changed {
+            self.lists.values().filter(|list| list.next.is_some()).for_each(|list| self.groups.wait(list.lane));
+        }
+        numbers
+    }
+
+    /// The list in which messages of that lane wait.
     pub fn list_of(&mut self, lane: Lane) -> ListNumber {
-        self.table.number(ListOf { lane, tenant: None })
+        self.table.number(lane)
     }
 
     /// Lists that were used for the first time since the last call: the next batch must record them.
-    pub fn take_new_lists(&mut self) -> Vec<(ListNumber, ListOf)> {
+    pub fn take_new_lists(&mut self) -> Vec<(ListNumber, Lane)> {
         self.table.take_new()
     }
 
-    /// The lane of a list.
+    /// The lane of a list; its tenant is [`TenantId::SHARED`] if the list is for several.
     pub fn lane(&self, list: ListNumber) -> Lane {
         self.table.lane(list)
     }
@@ -207,8 +299,12 @@ impl Lanes {
     }
 
     /// Sets what happens to the messages of a class that were unsent when the shard was restored.
-    pub const fn set_unsent(&mut self, class: Class, unsent: Unsent) {
+    pub fn set_unsent(&mut self, class: Class, unsent: Unsent) {
         self.unsent[class.index()] = unsent;
+        let own: Vec<_> = self.sums.restored.range((class, ListNumber(0))..=(class, ListNumber(u32::MAX))).collect();
+        for number in own.into_iter().map(|(_, number)| *number).collect::<Vec<_>>() {
+            self.look_again(number);
+        }
     }
 
     /// Whether messages in lists of that generation were unsent in a backup.
@@ -243,8 +339,7 @@ impl Lanes {
 
     /// Messages of a class that were restored unsent and have been neither taken nor ended since.
     pub fn restored_waiting(&self, class: Class) -> u64 {
-        let waiting: u64 =
-            self.lists.values().filter(|list| list.lane.class == class).map(|list| list.waiting[1]).sum();
+        let waiting: u64 = self.sums_of(class).map(|waiting| waiting[1]).sum();
         let ended = self.ended.iter().filter(|(part, _)| part.restored && self.lane(part.list).class == class);
         less(waiting, ended.map(|(_, ended)| ended).sum())
     }
@@ -253,6 +348,7 @@ impl Lanes {
     pub fn add_ended(&mut self, part: Part, entries: i64) {
         let ended = self.ended.entry(part).or_default();
         *ended += entries;
+        self.ended_total += entries;
         if *ended == 0 {
             self.ended.remove(&part);
         }
@@ -272,21 +368,36 @@ impl Lanes {
             let waiting = lists.get(&part.list).map_or(0, |list| list.waiting[usize::from(part.restored)]);
             !(waiting == 0 && *ended > 0 || settled && *ended < 0)
         });
+        self.ended_total = self.ended.values().sum();
     }
 
-    /// The fifos in memory that may have ended messages at their heads, and that links may take from.
-    pub fn perhaps_ended(&self) -> Vec<FifoName> {
-        let parts = self.ended.iter().filter(|(_, entries)| **entries > 0).map(|(part, _)| *part);
-        let of = |part: Part| {
-            let fifos = self.lists.get(&part.list).into_iter().flat_map(|list| &list.fifos);
-            fifos.filter(move |(name, fifo)| self.part_of(name.list, name.generation) == part && fifo.in_window() > 0)
+    /// Fifos in memory that may have ended messages at their heads, and that links may take from: those of the next
+    /// [`LOOKED_AT_MAX`] parts.
+    pub fn perhaps_ended(&mut self) -> Vec<FifoName> {
+        if self.ended.is_empty() {
+            return Vec::new();
+        }
+        let from = self.ended_from.unwrap_or(Part { list: ListNumber(0), restored: false });
+        let parts = self.ended.range(from..).chain(self.ended.range(..from)).take(LOOKED_AT_MAX + 1);
+        let mut parts: Vec<Part> = parts.map(|(part, _)| *part).collect();
+        self.ended_from = if parts.len() > LOOKED_AT_MAX { parts.pop() } else { None };
+        let lanes = &*self;
+        let of = |part: &Part| {
+            let (part, fifos) = (*part, lanes.lists.get(&part.list).into_iter().flat_map(|list| &list.fifos));
+            fifos.filter(move |(name, fifo)| lanes.part_of(name.list, name.generation) == part && fifo.in_window() > 0)
         };
-        parts.flat_map(of).map(|(name, _)| *name).filter(|name| !self.is_withheld(*name)).collect()
+        let has_ended = |part: &&Part| lanes.ended.get(part).is_some_and(|entries| *entries > 0);
+        let fifos = parts.iter().filter(has_ended).flat_map(of).map(|(name, _)| *name);
+        fifos.filter(|name| !lanes.is_withheld(*name)).collect()
     }
 
     /// The message at the head of a fifo, if it is in memory.
     pub fn peek(&self, name: FifoName) -> Option<(&Segment, u16)> {
-        self.lists.get(&name.list)?.fifo(name)?.peek()
+        self.fifo(name)?.peek()
+    }
+
+    fn fifo(&self, name: FifoName) -> Option<&Fifo> {
+        self.lists.get(&name.list)?.fifo(name)
     }
 
     /// Takes the message at the head of a fifo, if it is in memory.
@@ -296,8 +407,8 @@ impl Lanes {
 
     /// Takes the next message of a class that was restored unsent, from whichever list; `None` if none is in memory.
     pub fn take_restored(&mut self, class: Class) -> Option<(FifoName, Taken)> {
-        let own = self.lists.values().filter(|list| list.lane.class == class && list.waiting[1] > 0);
-        let mut fifos = own.flat_map(|list| &list.fifos);
+        let own = self.sums.restored.range((class, ListNumber(0))..=(class, ListNumber(u32::MAX)));
+        let mut fifos = own.filter_map(|(_, number)| self.lists.get(number)).flat_map(|list| &list.fifos);
         let name = fifos.find(|(name, fifo)| self.is_restored(name.generation) && fifo.in_window() > 0)?.0;
         Some((name, self.take_from(name)?))
     }
@@ -332,18 +443,23 @@ impl Lanes {
     /// passes over them.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
         let sent = self.is_sent(class);
-        let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
-        own.map(|list| list.waiting[0] + if sent { list.waiting[1] } else { 0 }).sum()
+        let own = routes.iter().filter_map(|route| self.sums.waiting.get(&(class, *route)));
+        own.map(|waiting| waiting[0] + if sent { waiting[1] } else { 0 }).sum()
+    }
+
+    fn sums_of(&self, class: Class) -> impl Iterator<Item = [u64; 2]> {
+        let edges = (class, RouteId(0))..=(class, RouteId(u16::MAX));
+        self.sums.waiting.range(edges).map(|(_, waiting)| *waiting)
     }
 
     /// Entries of all lists, including those of messages that have ended.
-    pub fn entries_total(&self) -> u64 {
-        self.lists.values().flat_map(|list| list.waiting).sum()
+    pub const fn entries_total(&self) -> u64 {
+        self.sums.entries
     }
 
     /// Messages that wait in all lists.
-    pub fn depth_total(&self) -> u64 {
-        less(self.entries_total(), self.ended.values().sum())
+    pub const fn depth_total(&self) -> u64 {
+        less(self.sums.entries, self.ended_total)
     }
 
     /// Messages that wait in that part, if it has that many entries.
@@ -351,33 +467,77 @@ impl Lanes {
         less(entries, self.ended.get(&part).copied().unwrap_or(0))
     }
 
-    /// Takes the next message of a class from the lists of `routes`: restored ones first, then those given back, then
-    /// the oldest in memory.
-    pub fn take(&mut self, class: Class, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
-        let (present, sent) = (self.present, self.is_sent(class));
-        let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
-        let (_, name) = own.filter_map(|list| list.next(present, sent)).min_by_key(|(turn, _)| *turn)?;
+    /// Whether the next message of a class that a group takes is of a tenant that has just begun to wait.
+    pub fn next_is_new(&self, class: Class, group: GroupNumber) -> bool {
+        self.groups.turns(group, class).is_some_and(|turns| turns.first().is_some_and(|next| turns.is_new(next)))
+    }
+
+    /// Lanes with messages that links may take: how many, and the earliest time that `oldest` finds in their fifos. A
+    /// message that was passed over and that its alarm has still to end counts too, even if its list has no entry any
+    /// more.
+    pub fn depths(&self, oldest: impl Fn(&Fifo) -> Option<Wall>) -> Vec<(Lane, u64, Option<Wall>)> {
+        let of_list = |(number, list): (&ListNumber, &List)| {
+            let is_sent = self.is_sent(list.lane.class);
+            let entries = [list.waiting[0], if is_sent { list.waiting[1] } else { 0 }];
+            let part = |restored| Part { list: *number, restored };
+            let depth = self.depth(part(false), entries[0]) + self.depth(part(true), entries[1]);
+            let own = list.fifos.iter().filter(|(name, _)| is_sent || !self.is_restored(name.generation));
+            (list.lane, depth, own.filter_map(|(_, fifo)| oldest(fifo)).min())
+        };
+        let is_gone = |part: &Part| !self.lists.contains_key(&part.list);
+        let gone = self.passed_early().filter(is_gone).map(|part| (self.lane(part.list), self.depth(part, 0), None));
+        self.lists.iter().map(of_list).chain(gone).filter(|(_, depth, _)| *depth > 0).collect()
+    }
+
+    /// Takes the next message of a class for a group. It is of the tenant whose turn it is, and of that tenant's lists
+    /// on the group's routes: restored ones first, then those given back, then the oldest in memory. `weight`: of a
+    /// tenant.
+    pub fn take(
+        &mut self,
+        class: Class,
+        group: GroupNumber,
+        weight: impl FnOnce(TenantId) -> u32,
+    ) -> Option<(FifoName, Taken)> {
+        let tenant = self.groups.turns(group, class)?.first()?;
+        let list = |route: &RouteId| self.lists.get(&self.table.known(Lane { class, route: *route, tenant })?);
+        let own = self.groups.routes(group).iter().filter_map(list).filter_map(|list| list.next);
+        let (_, name) = own.min_by_key(|(turn, _)| *turn)?;
+        let parts = self.peek(name).and_then(|(segment, slot)| segment.head(slot)).map_or(1, |head| head.parts);
+        self.groups.serve(group, class, tenant, parts.into(), weight(tenant));
         Some((name, self.take_from(name)?))
     }
 
     /// Takes the next message of a list whose lane has an unknown route; nothing that is withheld.
     pub fn take_stray(&mut self, is_known: impl Fn(RouteId) -> bool) -> Option<(FifoName, Taken)> {
+        if self.sums.waiting.keys().all(|(_, route)| is_known(*route)) {
+            return None;
+        }
         let strays = self.lists.values().filter(|list| !is_known(list.lane.route));
-        let name = strays.filter_map(|list| list.next(self.present, self.is_sent(list.lane.class))).min()?.1;
+        let name = strays.filter_map(|list| list.next).min()?.1;
         Some((name, self.take_from(name)?))
     }
 
-    /// The next read that a fifo needs, if everything up to and with commit `durable` is on disk.
+    /// The next read that a fifo needs, if everything up to and with commit `durable` is on disk: of the most urgent
+    /// class that needs one, and in a class one fifo after the other.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
-        let holding = self.iter().filter(|(_, fifo)| fifo.waiting() > 0).count();
-        let [least, most] = WINDOW_BYTES;
-        self.share = (WINDOWS_BYTES_MAX / holding.max(1)).clamp(least, most);
-        let (unsent, share, present) = (self.unsent, self.share, self.present);
-        self.lists.values_mut().find_map(|list| {
-            let is_held = unsent[list.lane.class.index()] == Unsent::Held;
-            let mut wanting = list.fifos.iter_mut().filter(|(name, _)| !is_held || name.generation == present);
-            wanting.find_map(|(name, fifo)| fifo.wants_read(durable, share).map(|from| (*name, from)))
-        })
+        for class in Class::ALL {
+            let (low, last) = (&self.low[class.index()], self.read_last[class.index()]);
+            let is_held = self.unsent[class.index()] == Unsent::Held;
+            let order =
+                low.range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded)).chain(low.range(..=last));
+            let looked_at: Vec<FifoName> = order.take(LOOKED_AT_MAX).copied().collect();
+            for name in looked_at {
+                self.read_last[class.index()] = name;
+                if is_held && name.generation < self.present {
+                    continue;
+                }
+                let share = self.share;
+                if let Some(from) = self.change(name, |fifo| fifo.wants_read(durable, share)) {
+                    return Some((name, from));
+                }
+            }
+        }
+        None
     }
 
     /// Bytes that the window of one fifo may hold.
@@ -399,47 +559,97 @@ impl Lanes {
             gone.extend(list.fifos.extract_if(.., |(_, fifo)| fifo.is_idle()).map(|(name, _)| name));
         }
         self.lists.retain(|_, list| !list.fifos.is_empty());
+        let idle: BTreeSet<FifoName> = gone.iter().copied().collect();
         for _ in 0..sweep.min(self.table.count() * (usize::from(self.present.0) + 1) * ListKind::COUNT) {
             let name = self.swept;
             self.swept = name.next(self.present);
             if self.swept.list.0 as usize >= self.table.count() {
                 self.swept = FifoName::FIRST;
             }
-            let is_here = self.lists.get(&name.list).is_some_and(|list| list.fifo(name).is_some());
-            if !is_here && !gone.contains(&name) {
+            if self.fifo(name).is_none() && !idle.contains(&name) {
                 gone.push(name);
             }
         }
         gone
     }
 
-    /// The one place where a fifo changes, so that the list's sum stays right.
+    /// The one place where a fifo changes, so that the sums stay right.
     fn change<R>(&mut self, name: FifoName, change: impl FnOnce(&mut Fifo) -> R) -> R {
         let present = self.present;
         let list = self.lists.entry(name.list).or_insert_with(|| List {
             lane: self.table.lane(name.list),
             fifos: Vec::new(),
             waiting: [0; 2],
+            next: None,
         });
         let fifo = list.fifo_mut(name);
         let (before, stood) = (fifo.waiting(), fifo.stands());
         let result = change(fifo);
         debug_assert_eq!(fifo.check_since(stood), Ok(()), "see the top of fifo.rs");
-        let after = fifo.waiting();
-        let waiting = &mut list.waiting[usize::from(name.generation < present)];
-        *waiting = *waiting + after - before;
+        let (after, is_low, lane) = (fifo.waiting(), fifo.is_low(self.share), list.lane);
+        let low = &mut self.low[lane.class.index()];
+        if is_low {
+            low.insert(name);
+        } else if !low.is_empty() {
+            low.remove(&name);
+        }
+        if before != after {
+            let generation = usize::from(name.generation < present);
+            list.waiting[generation] = list.waiting[generation] + after - before;
+            let restored = list.waiting[1];
+            self.count(name, lane, (before, after), restored);
+        }
+        self.look_again(name.list);
         result
     }
 
-    /// The lists of a lane that are in memory.
-    fn of_lane(&self, lane: Lane) -> impl Iterator<Item = &List> {
-        self.table.of_lane(lane).filter_map(|number| self.lists.get(&number))
+    /// The messages of a fifo were `before`, and are `after`; its list has `restored` of earlier generations.
+    fn count(&mut self, name: FifoName, lane: Lane, (before, after): (u64, u64), restored: u64) {
+        let sums = &mut self.sums;
+        sums.entries = sums.entries + after - before;
+        let waiting = sums.waiting.entry((lane.class, lane.route)).or_default();
+        let generation = usize::from(name.generation < self.present);
+        waiting[generation] = waiting[generation] + after - before;
+        if *waiting == [0; 2] {
+            sums.waiting.remove(&(lane.class, lane.route));
+        }
+        if generation == 1 && restored > 0 {
+            sums.restored.insert((lane.class, name.list));
+        } else if generation == 1 {
+            sums.restored.remove(&(lane.class, name.list));
+        }
+        if (before == 0) != (after == 0) {
+            sums.fifos = if after > 0 { sums.fifos + 1 } else { sums.fifos - 1 };
+            let [least, most] = WINDOW_BYTES;
+            self.share = (WINDOWS_BYTES_MAX / sums.fifos.max(1)).clamp(least, most);
+        }
+    }
+
+    /// Finds out what is next in a list, and says so to the groups of its route if it begins or ceases to have something.
+    fn look_again(&mut self, number: ListNumber) {
+        let (present, unsent) = (self.present, self.unsent);
+        let Some(list) = self.lists.get_mut(&number) else { return };
+        let lane = list.lane;
+        let next = list.find_next(present, unsent[lane.class.index()] == Unsent::Sent);
+        let had = std::mem::replace(&mut list.next, next).is_some();
+        match (had, next.is_some()) {
+            (false, true) => self.groups.wait(lane),
+            (true, false) => {
+                let (table, lists) = (&self.table, &self.lists);
+                let has = |route: &RouteId| {
+                    let number = table.known(Lane { route: *route, ..lane });
+                    number.and_then(|number| lists.get(&number)).is_some_and(|list| list.next.is_some())
+                };
+                self.groups.leave(lane, |routes| routes.iter().any(has));
+            }
+            (true, true) | (false, false) => {}
+        }
     }
 }
 
 /// `entries - ended`, never below zero: entries that a start did not find may still be counted as ended
 /// ([`Lanes::forget_remainders`]).
-fn less(entries: u64, ended: i64) -> u64 {
+const fn less(entries: u64, ended: i64) -> u64 {
     entries.saturating_add_signed(ended.saturating_neg())
 }
 

@@ -5,9 +5,22 @@ use std::sync::Arc;
 
 use super::super::runs::SlotRuns;
 use super::*;
+use crate::model::Head;
 
 fn lane(route: u16) -> Lane {
-    Lane { class: Class::Otp, route: RouteId(route) }
+    lane_of(route, 0)
+}
+
+fn lane_of(route: u16, tenant: u32) -> Lane {
+    Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(tenant) }
+}
+
+/// Takes the next message for a link with these routes.
+fn take(lanes: &mut Lanes, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
+    let group = lanes.regroup(&[routes.to_vec()])[0];
+    let taken = lanes.take(Class::Otp, group, |tenant| if tenant == TenantId(9) { 3 } else { 1 });
+    assert_eq!(lanes.check(), Ok(()));
+    taken
 }
 
 /// Lanes of a shard that was restored once: generation 0 is what the backup held.
@@ -70,7 +83,7 @@ fn what_comes_back_goes_first_then_the_oldest_of_the_routes() {
     let routes = [RouteId(1), RouteId(2)];
     assert_eq!(lanes.waiting(Class::Otp, &routes), 3);
     assert_eq!(lanes.waiting(Class::Marketing, &routes), 0);
-    let order: Vec<_> = std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
+    let order: Vec<_> = std::iter::from_fn(|| take(&mut lanes, &routes)).map(|(_, t)| t.segment.number).collect();
     assert_eq!(order, vec![4, 1, 2]);
     assert_eq!(lanes.entries_total(), 1);
 }
@@ -82,7 +95,7 @@ fn give_back(lanes: &mut Lanes, commit: u64, segment: u64) {
 }
 
 fn take_all(lanes: &mut Lanes, messages: usize) -> Vec<u64> {
-    let take = || lanes.take(Class::Otp, &[RouteId(1)]).map(|(_, taken)| taken.segment.number);
+    let take = || take(lanes, &[RouteId(1)]).map(|(_, taken)| taken.segment.number);
     std::iter::from_fn(take).take(messages).collect()
 }
 
@@ -120,7 +133,7 @@ fn nothing_overtakes_what_was_given_back_and_is_on_disk() {
     let name = lanes.returned(lane(1), Address::new(1, 5));
     lanes.append(name, 3, 1, Vec::new());
     assert_eq!(take_all(&mut lanes, 9), [] as [u64; 0]);
-    assert!(lanes.take(Class::Otp, &[RouteId(2)]).is_some(), "another lane goes on");
+    assert!(take(&mut lanes, &[RouteId(2)]).is_some(), "another lane goes on");
     assert_eq!(lanes.wants_read(3), Some((name, Position { commit: 3, index: 0 })));
 }
 
@@ -133,8 +146,8 @@ fn what_is_held_lets_everything_else_pass_until_it_is_released() {
     append(&mut lanes, ListKind::Fresh, 1, 2);
     lanes.set_unsent(Class::Otp, Unsent::Held);
     assert_eq!((lanes.waiting(Class::Otp, &routes), lanes.restored_waiting(Class::Otp)), (1, 1));
-    assert_eq!(lanes.take(Class::Otp, &routes).map(|(_, taken)| taken.segment.number), Some(2));
-    assert!(lanes.take(Class::Otp, &routes).is_none());
+    assert_eq!(take(&mut lanes, &routes).map(|(_, taken)| taken.segment.number), Some(2));
+    assert!(take(&mut lanes, &routes).is_none());
     assert_eq!(lanes.depth_total(), 1, "it still counts against the limit of the queue");
     append(&mut lanes, ListKind::Fresh, 1, 3);
     lanes.set_unsent(Class::Otp, Unsent::GivenUp);
@@ -214,7 +227,7 @@ fn fifos_share_what_all_windows_may_hold() {
         append(&mut lanes, ListKind::Fresh, route, 1);
     }
     assert_eq!(share(&mut lanes), WINDOWS_BYTES_MAX / 64);
-    for route in 65..=1_000 {
+    for route in 65..=10_000 {
         append(&mut lanes, ListKind::Fresh, route, 1);
     }
     assert_eq!(share(&mut lanes), WINDOW_BYTES[0]);
@@ -247,7 +260,7 @@ fn a_fifo_that_holds_nothing_costs_nothing_and_begins_again_where_it_is_needed()
     lanes.append(one, 9, 1, Vec::new());
     assert_eq!(lanes.wants_read(9), Some((one, Position { commit: 9, index: 0 })));
     assert_eq!(lanes.retire(0), [], "it is being read");
-    let mut replayed = Lanes::new(Generation(0), vec![ListOf { lane: lane(1), tenant: None }]);
+    let mut replayed = Lanes::new(Generation(0), vec![lane(1)]);
     replayed.replay_append(one, 9, 1);
     assert_eq!(replayed.wants_read(9), Some((one, Position { commit: 9, index: 0 })), "a start knows the same");
 }
@@ -268,10 +281,124 @@ fn what_is_not_in_memory_is_dropped_again_in_turn() {
 
 #[test]
 fn a_list_keeps_its_number_and_is_new_once() {
-    let mut lanes = Lanes::new(Generation(0), vec![ListOf { lane: lane(7), tenant: None }]);
+    let mut lanes = Lanes::new(Generation(0), vec![lane(7)]);
     append(&mut lanes, ListKind::Fresh, 7, 1);
     append(&mut lanes, ListKind::Due, 8, 2);
     let new = lanes.take_new_lists();
-    assert_eq!(new, [(ListNumber(1), ListOf { lane: lane(8), tenant: None })]);
+    assert_eq!(new, [(ListNumber(1), lane(8))]);
     assert_eq!((lanes.take_new_lists(), lanes.lane(ListNumber(0))), (Vec::new(), lane(7)));
+}
+
+#[test]
+fn breaking_invariant_8_forgets_who_has_something() {
+    let breach = |change: fn(&mut Lanes)| {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, ListKind::Fresh, 1, 1);
+        let group = lanes.regroup(&[vec![RouteId(1)]])[0];
+        let cold = lanes.fresh(lane_of(1, 2));
+        lanes.append(cold, 1, 1, Vec::new());
+        assert_eq!((lanes.check(), lanes.next_is_new(Class::Otp, group)), (Ok(()), true));
+        change(&mut lanes);
+        lanes.check().expect_err("a breach").number
+    };
+    assert_eq!(breach(|lanes| lanes.lists.values_mut().for_each(|list| list.next = None)), 8);
+    assert_eq!(breach(|lanes| lanes.groups.leave(lane(1), |_| false)), 8);
+    assert_eq!(breach(|lanes| lanes.groups.wait(lane_of(1, 2))), 8);
+    assert_eq!(breach(|lanes| lanes.low = Default::default()), 8);
+}
+
+/// Many messages of one tenant, each in a segment of its own.
+fn backlog(lanes: &mut Lanes, route: u16, tenant: u32, commits: std::ops::Range<u64>) {
+    for commit in commits {
+        let name = lanes.fresh(lane_of(route, tenant));
+        append_to(lanes, name, commit);
+    }
+}
+
+#[test]
+fn a_backlog_delays_another_tenant_by_one_message() {
+    let mut lanes = Lanes::default();
+    backlog(&mut lanes, 1, 1, 1..100);
+    backlog(&mut lanes, 2, 2, 200..300);
+    let routes = [RouteId(1), RouteId(2)];
+    let take = |lanes: &mut Lanes| take(lanes, &routes).map(|(_, taken)| taken.segment.number);
+    (0..10).for_each(|_| assert!(take(&mut lanes).is_some()));
+    for commit in [1_000, 1_001] {
+        backlog(&mut lanes, 1, 3, commit..commit + 1);
+        assert_eq!(take(&mut lanes), Some(commit), "it is next, whatever waits");
+        (0..7).for_each(|_| assert!(take(&mut lanes).is_some()));
+    }
+}
+
+#[test]
+fn tenants_take_turns_by_weight_over_all_routes_of_a_link() {
+    let mut lanes = Lanes::default();
+    backlog(&mut lanes, 1, 1, 1..100);
+    backlog(&mut lanes, 2, 1, 100..200);
+    backlog(&mut lanes, 2, 2, 1_000..1_100);
+    backlog(&mut lanes, 1, 9, 2_000..2_100);
+    let mut got = [0; 3];
+    for _ in 0..100 {
+        let (name, _) = take(&mut lanes, &[RouteId(1), RouteId(2)]).expect("there is more");
+        got[match lanes.lane(name.list).tenant.0 {
+            1 => 0,
+            2 => 1,
+            _ => 2,
+        }] += 1;
+    }
+    assert_eq!(got, [20, 20, 60], "one with two routes gets no more");
+}
+
+#[test]
+fn windows_of_many_tenants_are_small_and_each_is_read_in_its_turn() {
+    let mut lanes = Lanes::default();
+    for tenant in 0..1_000 {
+        let name = lanes.fresh(lane_of(1, tenant));
+        lanes.recover(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
+    }
+    let read: BTreeSet<FifoName> =
+        std::iter::from_fn(|| lanes.wants_read(9)).map(|(name, _)| name).take(2_000).collect();
+    assert_eq!(read.len(), 1_000, "each once");
+    assert_eq!((lanes.share(), lanes.waiting(Class::Otp, &[RouteId(1)])), (WINDOWS_BYTES_MAX / 1_000, 7_000));
+    assert_eq!(lanes.check(), Ok(()));
+}
+
+/// 1,000 tenants of weights 1, 10 and 100, each with a backlog of messages of one to three parts.
+#[test]
+fn a_million_parts_are_shared_by_weight() {
+    const TENANTS: u32 = 1_000;
+    let weight = |tenant: TenantId| [1, 10, 100][tenant.0 as usize % 3];
+    let heads = (0_u32..2_000).map(|slot| Head { parts: 1 + (slot % 3) as u8, ..Head::default() }).collect();
+    let segment = Arc::new(Segment { number: 1, heads, ..Segment::default() });
+    let mut lanes = Lanes::default();
+    let group = lanes.regroup(&[vec![RouteId(1)]])[0];
+    for tenant in 0..TENANTS {
+        let name = lanes.fresh(lane_of(1, tenant));
+        let chunk = Chunk { commit: 1, segment: segment.clone(), runs: SlotRuns(vec![(0, 2_000)]) };
+        lanes.append(name, 1, 2_000, vec![chunk]);
+    }
+    let (mut got, mut sum, mut messages, mut reads) = (vec![0_u64; TENANTS as usize], 0, 0, 0);
+    while sum < 1_000_000 {
+        while let Some((name, from)) = lanes.wants_read(1) {
+            let runs = SlotRuns(vec![(from.index as u16, 2_000 - from.index as u16)]);
+            let (chunk, is_whole) = Chunk { commit: 1, segment: segment.clone(), runs }.fitting(lanes.share());
+            let index = from.index + chunk.runs.len();
+            let edge = if is_whole { Position::after(1) } else { Position { commit: 1, index } };
+            assert_eq!(lanes.loaded(name, vec![chunk], edge), 0);
+            reads += 1;
+        }
+        messages += 1;
+        let (name, taken) = lanes.take(Class::Otp, group, weight).expect("all have more");
+        let parts = u64::from(taken.segment.head(taken.slot).expect("a head").parts);
+        got[lanes.lane(name.list).tenant.0 as usize] += parts;
+        sum += parts;
+    }
+    let weights: u64 = (0..TENANTS).map(|tenant| u64::from(weight(TenantId(tenant)))).sum();
+    for tenant in 0..TENANTS {
+        let has = got[tenant as usize] as f64;
+        let due = sum as f64 * f64::from(weight(TenantId(tenant))) / weights as f64;
+        assert!((has - due).abs() <= (0.02 * due).max(3.0), "tenant {tenant}: {has} parts of {due}");
+    }
+    assert!(reads * 100 <= 2 * messages, "{reads} reads for {messages} messages");
+    assert_eq!(lanes.check(), Ok(()));
 }

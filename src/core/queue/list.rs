@@ -5,29 +5,22 @@
 //! Invariants:
 //! 1. A number stands for one thing for ever. Numbers are given in order from 0, without a gap.
 //! 2. A new number is recorded by the batch that is the first to use it ([`ListTable::take_new`]).
-//! 3. There are at most [`LISTS_MAX`] lists. The limit cannot be exceeded: a list is for a class and a route, and there
-//!    are no more combinations of these. Lists for single tenants will need a limit of their own; a tenant that finds
-//!    no room there will use the list for all tenants.
+//! 3. There are at most [`LISTS_MAX`] lists. At most [`OWN_LISTS_MAX`] are for single tenants; a lane that finds no room
+//!    there uses the list for all tenants of its class and route, and there are no more of these than combinations of
+//!    classes and routes.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Class, Lane, Sound, TenantId, WALKED_MAX, holds};
 
-/// Most lists of one shard: one for each class and each number that a route can have.
-pub const LISTS_MAX: usize = Class::COUNT << u16::BITS;
+/// Most lists of one shard for single tenants.
+pub const OWN_LISTS_MAX: usize = 1 << 16;
+/// Most lists of one shard: these, and one for each class and each number that a route can have.
+pub const LISTS_MAX: usize = OWN_LISTS_MAX + (Class::COUNT << u16::BITS);
 
 /// The number of a list in its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListNumber(pub u32);
-
-/// What a list is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListOf {
-    /// Class × route.
-    pub lane: Lane,
-    /// The tenant whose messages it holds; `None`: all tenants.
-    pub tenant: Option<TenantId>,
-}
 
 /// How many restores from a backup the shard had behind it when a list's messages were added. New messages belong to
 /// the shard's present generation; a restore begins the next one, so everything in an earlier generation was unsent in
@@ -120,30 +113,42 @@ impl FifoName {
 /// The lists that a shard has ever used, and their numbers.
 #[derive(Clone, Debug, Default)]
 pub struct ListTable {
-    /// What each list is for, by number.
-    of: Vec<ListOf>,
-    numbers: BTreeMap<ListOf, ListNumber>,
+    /// The lane of each list, by number.
+    of: Vec<Lane>,
+    numbers: BTreeMap<Lane, ListNumber>,
     /// How many of them are recorded by a batch.
     recorded: usize,
+    /// How many of them are for several tenants.
+    shared: usize,
 }
 
 impl ListTable {
     /// The table as it was recorded, by number.
-    pub fn recorded(of: Vec<ListOf>) -> Self {
+    pub fn recorded(of: Vec<Lane>) -> Self {
         let numbers = of.iter().zip(0..).map(|(of, number)| (*of, ListNumber(number))).collect();
-        Self { recorded: of.len(), of, numbers }
+        let shared = of.iter().filter(|lane| lane.tenant == TenantId::SHARED).count();
+        Self { recorded: of.len(), of, numbers, shared }
     }
 
-    /// The number of that list; given now if it has none.
-    pub fn number(&mut self, of: ListOf) -> ListNumber {
-        if let Some(known) = self.numbers.get(&of) {
-            return *known;
+    /// The number of the list in which messages of that lane wait; given now if it has none.
+    pub fn number(&mut self, lane: Lane) -> ListNumber {
+        if let Some(known) = self.known(lane) {
+            return known;
         }
-        debug_assert!(self.of.len() < LISTS_MAX, "a list for each class and route");
+        if lane.tenant == TenantId::SHARED {
+            self.shared += 1;
+        } else if self.of.len() - self.shared >= OWN_LISTS_MAX {
+            return self.number(Lane { tenant: TenantId::SHARED, ..lane });
+        }
         let number = ListNumber(self.of.len() as u32);
-        self.of.push(of);
-        self.numbers.insert(of, number);
+        self.of.push(lane);
+        self.numbers.insert(lane, number);
         number
+    }
+
+    /// The number of the list of exactly that lane, if it was ever used.
+    pub fn known(&self, lane: Lane) -> Option<ListNumber> {
+        self.numbers.get(&lane).copied()
     }
 
     /// Checks the invariants.
@@ -151,24 +156,18 @@ impl ListTable {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn check(&self) -> Sound {
-        let (lists, recorded) = (self.of.len(), self.recorded);
-        holds!(3, lists <= LISTS_MAX, "{lists} lists");
+        let (lists, recorded, shared) = (self.of.len(), self.recorded, self.shared);
+        holds!(3, lists <= LISTS_MAX && lists - shared.min(lists) <= OWN_LISTS_MAX, "{lists} lists, {shared} shared");
         holds!(1, recorded <= lists && self.numbers.len() == lists, "{} numbers of {lists} lists", self.numbers.len());
         let mut own = self.of.iter().zip(0..).take(WALKED_MAX);
-        let is_own = |(of, number): (&ListOf, u32)| self.numbers.get(of) == Some(&ListNumber(number));
+        let is_own = |(of, number): (&Lane, u32)| self.numbers.get(of) == Some(&ListNumber(number));
         holds!(1, own.all(is_own), "{:?} stand for {:?}", self.numbers, self.of);
         Ok(())
     }
 
-    /// The lists of a lane.
-    pub fn of_lane(&self, lane: Lane) -> impl Iterator<Item = ListNumber> {
-        let edge = |tenant| ListOf { lane, tenant };
-        self.numbers.range(edge(None)..=edge(Some(TenantId(u32::MAX)))).map(|(_, number)| *number)
-    }
-
     /// The lane of a list; `number` must be of this table.
     pub fn lane(&self, number: ListNumber) -> Lane {
-        self.of[number.0 as usize].lane
+        self.of[number.0 as usize]
     }
 
     /// How many lists there are; their numbers are lower than this.
@@ -177,7 +176,7 @@ impl ListTable {
     }
 
     /// The lists that no batch has recorded yet.
-    pub fn take_new(&mut self) -> Vec<(ListNumber, ListOf)> {
+    pub fn take_new(&mut self) -> Vec<(ListNumber, Lane)> {
         let first = std::mem::replace(&mut self.recorded, self.of.len());
         (first as u32..).map(ListNumber).zip(self.of[first..].iter().copied()).collect()
     }
@@ -189,8 +188,8 @@ mod tests {
 
     use super::*;
 
-    fn of(class: Class, route: u16) -> ListOf {
-        ListOf { lane: Lane { class, route: RouteId(route) }, tenant: None }
+    fn of(class: Class, route: u16) -> Lane {
+        Lane { class, route: RouteId(route), tenant: TenantId(1) }
     }
 
     #[test]
@@ -211,8 +210,21 @@ mod tests {
 
     #[test]
     fn breaking_invariant_3_has_more_lists_than_there_may_be() {
-        let table = ListTable { of: vec![of(Class::Otp, 1); LISTS_MAX + 1], ..ListTable::default() };
+        let table = ListTable { of: vec![of(Class::Otp, 1); OWN_LISTS_MAX + 1], ..ListTable::default() };
         assert_eq!(table.check().expect_err("a breach").number, 3);
+        let (shared, of) = (LISTS_MAX + 1, vec![of(Class::Otp, 1); LISTS_MAX + 1]);
+        assert_eq!(ListTable { of, shared, ..ListTable::default() }.check().expect_err("a breach").number, 3);
+    }
+
+    #[test]
+    fn a_tenant_that_finds_no_room_shares_a_list() {
+        let own = |tenant| Lane { tenant: TenantId(tenant), ..of(Class::Otp, 1) };
+        let mut table = ListTable::recorded((0..OWN_LISTS_MAX as u32).map(own).collect());
+        let (late, later) = (table.number(own(1_000_000)), table.number(own(1_000_001)));
+        assert_eq!((late, table.lane(late).tenant, table.count()), (later, TenantId::SHARED, OWN_LISTS_MAX + 1));
+        assert_eq!(table.number(own(7)), ListNumber(7), "whoever has a list keeps it");
+        assert_ne!(table.number(Lane { class: Class::Marketing, ..own(1_000_000) }), late, "of its class");
+        assert_eq!(table.check(), Ok(()));
     }
 
     #[test]
@@ -226,8 +238,7 @@ mod tests {
     #[test]
     fn a_number_stands_for_one_list_for_ever() {
         let mut table = ListTable::default();
-        let lists =
-            [of(Class::Otp, 7), of(Class::Marketing, 1), ListOf { tenant: Some(TenantId(4)), ..of(Class::Otp, 7) }];
+        let lists = [of(Class::Otp, 7), of(Class::Marketing, 1), Lane { tenant: TenantId(4), ..of(Class::Otp, 7) }];
         let numbers = lists.map(|list| table.number(list));
         assert_eq!(numbers, [0, 1, 2].map(ListNumber));
         assert_eq!(table.take_new(), numbers.into_iter().zip(lists).collect::<Vec<_>>());
@@ -236,7 +247,6 @@ mod tests {
         assert_eq!(lists.map(|list| again.number(list)), numbers);
         assert_eq!((again.number(of(Class::Otp, 8)), again.lane(ListNumber(3)).route), (ListNumber(3), RouteId(8)));
         assert_eq!(again.take_new(), [(ListNumber(3), of(Class::Otp, 8))], "what was recorded is not new");
-        assert_eq!(again.of_lane(lists[0].lane).collect::<Vec<_>>(), [ListNumber(0), ListNumber(2)]);
     }
 
     #[test]

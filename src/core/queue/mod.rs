@@ -3,6 +3,7 @@
 
 pub mod delay;
 pub mod fifo;
+pub mod groups;
 pub mod lanes;
 pub mod list;
 pub mod runs;
@@ -11,8 +12,9 @@ pub mod turns;
 
 pub use delay::{DelayQueue, ERAS_MAX, Era};
 pub use fifo::{Chunk, Fifo, Position, Taken};
+pub use groups::GroupNumber;
 pub use lanes::{Lanes, Part, Unsent};
-pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, ListOf};
+pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, OWN_LISTS_MAX};
 pub use runs::SlotRuns;
 pub use scheduled::{DueEntry, DuePosition, InsertReason, ScheduledQueue, Tick};
 pub use turns::{Turns, WEIGHT_MAX};

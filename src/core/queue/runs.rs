@@ -19,6 +19,20 @@ impl SlotRuns {
         }
     }
 
+    /// The first `count` slots.
+    #[must_use]
+    pub fn first(&self, count: u32) -> Self {
+        let (mut left, mut first) = (count, Self::default());
+        for &(slot, run) in &self.0 {
+            let own = u32::from(run).min(left);
+            left -= own;
+            if own > 0 {
+                first.0.push((slot, own as u16));
+            }
+        }
+        first
+    }
+
     /// How many slots there are.
     pub fn len(&self) -> u32 {
         self.0.iter().map(|&(_, count)| u32::from(count)).sum()
@@ -48,6 +62,14 @@ mod tests {
         assert_eq!(runs.0, vec![(0, 3), (5, 2), (4, 1)]);
         assert_eq!(runs.iter().collect::<Vec<_>>(), vec![0, 1, 2, 5, 6, 4]);
         assert_eq!(runs.len(), 6);
+    }
+
+    #[test]
+    fn the_first_slots_are_runs_too() {
+        let runs = SlotRuns(vec![(0, 3), (5, 2), (4, 1)]);
+        let first = |count| runs.first(count).0;
+        assert_eq!((first(0), first(2), first(4)), (vec![], vec![(0, 2)], vec![(0, 3), (5, 1)]));
+        assert_eq!((first(6), first(99)), (runs.0.clone(), runs.0.clone()));
     }
 
     #[test]

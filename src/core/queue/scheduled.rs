@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Address, Lane, Sound, TenantId, WALKED_MAX, Wall, holds};
+use crate::model::{Address, Lane, Sound, WALKED_MAX, Wall, holds};
 
 /// A time in hundredths of a second, rounded up: entries of one tick are in the order of their commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,8 +64,6 @@ pub struct DueEntry {
     pub address: Address,
     /// The lane in which it will be ready.
     pub lane: Lane,
-    /// The tenant that it belongs to.
-    pub tenant: TenantId,
     /// Why it waits.
     pub reason: InsertReason,
 }
@@ -282,13 +280,13 @@ impl ScheduledQueue {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Class, RouteId};
+    use crate::model::{Class, RouteId, TenantId};
 
     use super::*;
 
     fn entry(slot: u16) -> DueEntry {
-        let lane = Lane { class: Class::Marketing, route: RouteId(1) };
-        DueEntry { address: Address::new(1, slot), lane, tenant: TenantId(3), reason: InsertReason::Retry }
+        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3) };
+        DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
     }
 
     fn slots(queue: &mut ScheduledQueue, now: u64) -> Vec<u16> {

@@ -100,7 +100,10 @@ impl Shard {
         let cancelled = self.ledger.cancel(&mut self.turn, &stored, still_waits, is_in_list);
         if cancelled == Cancelled::Done && is_in_list {
             let route = stored.view.route.unwrap_or(stored.head.route);
-            let by_store = Listing { lane: Lane { class: stored.head.class, route }, restored: was_restored };
+            let by_store = Listing {
+                lane: Lane { class: stored.head.class, route, tenant: stored.head.tenant },
+                restored: was_restored,
+            };
             let Listing { lane, restored } = entered.unwrap_or(by_store);
             let list = self.pull.lanes.list_of(lane);
             self.pull.add_ended(&mut self.turn, Part { list, restored }, 1);

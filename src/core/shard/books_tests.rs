@@ -132,7 +132,7 @@ fn an_attempt_ends_by_one_event_that_says_what_it_took_out() {
     let attempts = |what| {
         let mut world = World::new();
         let closed = world.happens(what);
-        assert_eq!(closed.attempt.map(|open| (open.attempt, open.tenant)), Some((1, TenantId(3))), "{what:?}");
+        assert_eq!(closed.attempt.map(|open| (open.attempt, open.lane.tenant)), Some((1, TenantId(3))), "{what:?}");
         world.knows()
     };
     assert_eq!(attempts(SUBMITTED), (false, false, None));

@@ -62,7 +62,7 @@ pub struct Bounds {
 }
 
 /// Fifos that a checkpoint has room for; empty ones are in no checkpoint. A list has at most ten fifos of each generation, and
-/// there are no more lists than classes and routes ([`crate::queue::LISTS_MAX`]).
+/// seldom more than three hold messages; there are at most [`crate::queue::OWN_LISTS_MAX`] lists for single tenants.
 const FIFOS_FORESEEN: usize = 1 << 18;
 /// The largest record of a checkpoint; it must fit into one value of the store.
 const MOST: usize = CHECKPOINT_BYTES

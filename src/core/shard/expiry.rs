@@ -479,8 +479,8 @@ impl Alarms {
 /// Puts an alarm into the delay queue until `at`. `last`: the last message of its segment.
 fn put_off(turn: &mut Turn, last: Address, class: Class, at: Wall) {
     let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
-    let lane = Lane { class, route: RouteId(0) };
-    let entry = DueEntry { address: last, lane, tenant: TenantId::default(), reason: InsertReason::Expiry };
+    let lane = Lane { class, route: RouteId(0), tenant: TenantId::default() };
+    let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
     turn.put_off(at, entry);
 }
 
@@ -549,9 +549,9 @@ mod tests {
     fn what_comes_due_where_there_is_no_room_waits_in_the_delay_queue() {
         let (mut alarms, mut turn) = (Alarms::default(), turn());
         (1..=OVERDUE_MAX as u64).for_each(|segment| alarms.keep(Address::new(segment, 0), 1));
-        let lane = Lane { class: Class::Otp, route: RouteId(0) };
+        let lane = Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId::default() };
         let address = Address::new(OVERDUE_MAX as u64 + 1, 0);
-        let entry = DueEntry { address, lane, tenant: TenantId::default(), reason: InsertReason::Expiry };
+        let entry = DueEntry { address, lane, reason: InsertReason::Expiry };
         alarms.handle_due(&mut turn, &entry);
         let put_off: Vec<_> = turn.gathering.due().map(|(tick, entry)| (tick.wall(), entry.address)).collect();
         assert_eq!(put_off, [(turn.now.wall.after_ms(NO_ROOM_MS), address)]);

@@ -116,7 +116,7 @@ impl World {
     }
 
     fn grant(&mut self, class: Class, messages: u32) {
-        let grant = Grant { link: LINK, class, messages, standing: true };
+        let grant = Grant { link: LINK, class, messages, standing: class.is_urgent() };
         self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
 

@@ -123,9 +123,8 @@ impl Ledger {
             attempt,
             reference,
             carrier: link.carrier,
-            lane: source.lane,
+            lane: Lane { tenant: head.tenant, ..source.lane },
             recipient: head.to,
-            tenant: head.tenant,
             parts: head.parts,
             at: turn.now.wall,
             segment: Some(taken.segment.clone()),
@@ -162,7 +161,7 @@ impl Ledger {
         if let Some(route) = turn.catalog.routes.find(&question).map(|route| route.id) {
             turn.counters.rerouted += 1;
             self.happens(turn, address, Happened::Rerouted { route });
-            return Rerouted::To(Lane { class: head.class, route });
+            return Rerouted::To(Lane { class: head.class, route, tenant: head.tenant });
         }
         waits_no_more(turn, address, Some(&head));
         if is_restored {

@@ -245,8 +245,8 @@ impl Ledger {
             DoubtPolicy::Hold => InDoubt::HELD,
             DoubtPolicy::Drop | DoubtPolicy::Resend => {
                 let at = Self::decided_at(turn, &doubt);
-                let InDoubt { lane, tenant, .. } = doubt;
-                let entry = DueEntry { address, lane, tenant, reason: InsertReason::DoubtWait };
+                let InDoubt { lane, .. } = doubt;
+                let entry = DueEntry { address, lane, reason: InsertReason::DoubtWait };
                 turn.put_off(at, entry);
                 at
             }
@@ -295,7 +295,7 @@ impl Ledger {
         }
         turn.counters.resolved[by.index()] += 1;
         if let Some(doubt) = self.happens(turn, address, Happened::Resent { by }).doubt {
-            turn.places.enter(doubt.tenant, 1);
+            turn.places.enter(doubt.lane.tenant, 1);
             turn.gathering.ready(Place::Due { lane: doubt.lane, restored: false }, address);
         }
     }
@@ -316,7 +316,7 @@ impl Ledger {
         let notice = NoticeRecord {
             wall: turn.now.wall.0,
             address: address.packed(),
-            tenant: doubt.tenant.0,
+            tenant: doubt.lane.tenant.0,
             recipient: doubt.recipient.number(),
             class: doubt.lane.class as u8,
             carrier: doubt.carrier.0,

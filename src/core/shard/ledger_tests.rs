@@ -327,7 +327,7 @@ fn the_ledger_tells_where_why_and_since_when_and_survives_a_crash() {
         let entry = &found[0];
         assert_eq!((found.len(), entry.message.id, entry.parts_open, entry.policy), (1, id, 2, DoubtPolicy::Hold));
         let doubt = entry.doubt;
-        assert_eq!((doubt.carrier, doubt.tenant, doubt.attempt), (CarrierId(1), TenantId(5), 1));
+        assert_eq!((doubt.carrier, doubt.lane.tenant, doubt.attempt), (CarrierId(1), TenantId(5), 1));
         assert_eq!((doubt.sent_at, doubt.since), (Wall(1_000_000), Wall(1_000_005)));
         let bind = Some(LostBind { core: 2, number: 4 });
         assert_eq!(doubt.lost, Lost { reason: Unanswered::ResponseTimeout, bind, held: true, grouped: false });

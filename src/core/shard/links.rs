@@ -12,6 +12,8 @@
 
 use crate::model::{Class, LinkId, RouteId, Sound, holds};
 
+use crate::queue::{GroupNumber, Lanes};
+
 use super::catalog::Catalog;
 
 /// A link, and what this shard has to do with it.
@@ -19,12 +21,14 @@ use super::catalog::Catalog;
 pub(super) struct LinkSlot {
     pub id: LinkId,
     pub routes: Vec<RouteId>,
+    /// The group of lists from which it takes.
+    pub group: GroupNumber,
     /// How many messages the link believes to be waiting here, by class, including those for which it has granted places.
     pub told: [u32; Class::COUNT],
     /// Places that it granted on demand and that are not used yet, by class.
     pub grants: [u32; Class::COUNT],
-    /// Places that it granted without a demand (standing places) and that are not used yet, by class. They are kept for urgent
-    /// messages.
+    /// Places that it granted without a demand (standing places) and that are not used yet, by class; see
+    /// [`super::pull::Pull::place_at`].
     pub standing: [u32; Class::COUNT],
     /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
     pub leaving: [u32; Class::COUNT],
@@ -58,6 +62,7 @@ impl LinkSlot {
         Self {
             id,
             routes,
+            group: GroupNumber::default(),
             told: Default::default(),
             grants: Default::default(),
             standing: Default::default(),
@@ -93,6 +98,13 @@ impl Links {
         }
         let place = |slot: &LinkSlot| catalog.carriers.iter().position(|carrier| carrier.id == slot.id.carrier);
         self.slots.sort_by_key(|slot| (place(slot).unwrap_or(usize::MAX), !slot.is_own, slot.id.core));
+    }
+
+    /// Says which routes' messages are taken together.
+    pub(super) fn regroup(&mut self, lanes: &mut Lanes) {
+        let routes: Vec<_> = self.slots.iter().map(|slot| slot.routes.clone()).collect();
+        let groups = lanes.regroup(&routes);
+        self.slots.iter_mut().zip(groups).for_each(|(slot, group)| slot.group = group);
     }
 
     /// A link got its first bind, or lost its last.

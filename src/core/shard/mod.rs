@@ -90,7 +90,7 @@ use std::collections::BTreeMap;
 
 use crate::delivery::{Happened, InDoubt};
 use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, WALKED_MAX, Wall, holds};
-use crate::queue::{Fifo, Generation, InsertReason, Part};
+use crate::queue::{Fifo, Generation, InsertReason};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
 
@@ -473,17 +473,19 @@ impl Shard {
 
     /// A snapshot of the shard's state, for the status page and metrics.
     pub fn status(&self) -> Status {
+        let lanes: Vec<_> = self.lanes().collect();
         let mut waiting = [0; Class::COUNT];
-        for (lane, depth, _) in self.lanes() {
+        for (lane, depth, _) in &lanes {
             waiting[lane.class.index()] += depth;
         }
-        let oldest = self.lanes().filter_map(|(_, _, oldest)| oldest).min();
+        let oldest = lanes.iter().filter_map(|(_, _, oldest)| *oldest).min();
         let mut ledger = BTreeMap::new();
         for (_, doubt) in self.ledger.books.attempts.ledger() {
             *ledger.entry((doubt.carrier, doubt.lane.class, doubt.lost.reason)).or_default() += 1;
         }
         Status {
             waiting,
+            lanes,
             scheduled: self.pull.scheduled.messages(),
             tenants: self.turn.places.iter().collect(),
             open: self.ledger.books.attempts.open_count() as u64,
@@ -504,26 +506,7 @@ impl Shard {
 
     /// Lanes that hold ready messages: how many, and when the oldest of those in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
-        // A message that was passed over and that its alarm has still to end counts too, even if its list has no entry any more.
-        let known = &self.pull.lanes;
-        let mut parts: BTreeMap<Part, (u64, Option<Wall>)> =
-            known.passed_early().map(|part| (part, (0, None))).collect();
-        let ready = known.iter().filter(|(name, _)| !known.is_withheld(*name));
-        for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
-            let (entries, since) = parts.entry(known.part_of(name.list, name.generation)).or_default();
-            *entries += fifo.waiting();
-            *since = since.iter().copied().chain(self.oldest_of(fifo)).min();
-        }
-        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        for (part, (entries, oldest)) in parts {
-            let depth = known.depth(part, entries);
-            if depth > 0 {
-                let (of_lane, since) = lanes.entry(known.lane(part.list)).or_default();
-                *of_lane += depth;
-                *since = since.iter().copied().chain(oldest).min();
-            }
-        }
-        lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))
+        self.pull.lanes.depths(|fifo| self.oldest_of(fifo)).into_iter()
     }
 
     /// When the message at the head of a fifo was accepted; `None` if the head is not in memory, or its message has expired.

@@ -369,10 +369,10 @@ impl Shard {
 
     fn use_grants(&mut self, at: usize) {
         for class in Class::ALL {
-            let (link, granted) = self.pull.granted(at, class);
-            let is_used = granted > 0 && self.ledger.hold(&self.turn, class).is_none();
+            let (link, has_place) = self.pull.place_at(at, class, 0);
+            let is_used = has_place && self.ledger.hold(&self.turn, class).is_none();
             if is_used {
-                let submits = self.begin_attempts(at, link, class, granted);
+                let submits = self.begin_attempts(at, link, class);
                 self.pull.hand_over(&mut self.turn, at, class, submits);
             }
             if self.ledger.hold(&self.turn, class).is_some() {
@@ -384,9 +384,9 @@ impl Shard {
         }
     }
 
-    fn begin_attempts(&mut self, at: usize, link: LinkId, class: Class, granted: u32) -> Vec<Submit> {
-        let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
-        while (submits.len() as u32) < granted
+    fn begin_attempts(&mut self, at: usize, link: LinkId, class: Class) -> Vec<Submit> {
+        let mut submits = Vec::new();
+        while self.pull.place_at(at, class, submits.len() as u32).1
             && self.ledger.hold(&self.turn, class).is_none()
             && self.ledger.may_attempt(&mut self.turn, class)
         {

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Gravest};
-use crate::model::{
-    Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
-};
+use crate::model::{Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::store::record::{AskedNote, ReceiptNote};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch};
@@ -218,31 +216,23 @@ impl Ledger {
         let Some(open) = self.books.attempts.get(address) else { return };
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { error, attempt: open.attempt };
-        self.after_refusal(turn, address, open.lane, open.tenant, refused, expires_at);
+        self.after_refusal(turn, address, open.lane, refused, expires_at);
     }
 
     /// A message in doubt was refused after all. Its expiry is not at hand here; it is checked when the message is taken next.
     fn refused_late(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, error: CarrierError) {
         let refused = Refused { error, attempt: doubt.attempt };
-        self.after_refusal(turn, address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
+        self.after_refusal(turn, address, doubt.lane, refused, Wall(u64::MAX));
     }
 
-    fn after_refusal(
-        &mut self,
-        turn: &mut Turn,
-        address: Address,
-        lane: Lane,
-        tenant: TenantId,
-        refused: Refused,
-        expires_at: Wall,
-    ) {
+    fn after_refusal(&mut self, turn: &mut Turn, address: Address, lane: Lane, refused: Refused, expires_at: Wall) {
         let error = refused.error;
         match turn.options.retry.after_refusal(refused, turn.now.wall, expires_at, &mut turn.chance) {
             Disposition::RetryAt(at) => {
                 turn.counters.retried += 1;
                 self.happens(turn, address, Happened::Refused { error });
-                turn.places.enter(tenant, 1);
-                let entry = DueEntry { address, lane, tenant, reason: InsertReason::Retry };
+                turn.places.enter(lane.tenant, 1);
+                let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 turn.put_off(at, entry);
             }
             Disposition::Rejected => self.finish(turn, address, Happened::Rejected { error }),

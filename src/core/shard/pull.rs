@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::delivery::OpenAttempt;
-use crate::model::{Address, Class, LinkId, Msisdn, Point, Sound};
+use crate::model::{Address, Class, Lane, LinkId, Msisdn, Point, Sound};
 use crate::queue::{
-    Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf,
-    Part, Position, ScheduledQueue, Taken, Tick,
+    Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, Part,
+    Position, ScheduledQueue, Taken, Tick,
 };
 use crate::store::ReadRequest;
 use crate::store::batch::{fifo_code, fifo_name};
@@ -24,6 +24,9 @@ use super::links::{LinkSlot, Links};
 use super::notes::fifo_note;
 use super::turn::Turn;
 
+/// What the simulator now and then reads at most, as if windows were full: a few messages.
+const SMALL_READ_BYTES: usize = 2 << 10;
+
 /// Lists, delay queue and links of a shard.
 #[derive(Debug)]
 pub(super) struct Pull {
@@ -34,7 +37,7 @@ pub(super) struct Pull {
 
 impl Pull {
     /// Starts with all lists that were ever used. `present`: how often the shard was restored from a backup.
-    pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
+    pub(super) fn new(present: Generation, lists: Vec<Lane>) -> Self {
         Self { links: Links::default(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
     }
 
@@ -52,6 +55,7 @@ impl Pull {
     pub(super) fn handle_catalog(&mut self, turn: &mut Turn, catalog: Arc<Catalog>) {
         let shard = turn.options.shard;
         self.links.handle_catalog(&catalog, catalog.core_of(shard), catalog.links_of(shard));
+        self.links.regroup(&mut self.lanes);
         turn.catalog = catalog;
         self.choose_links(turn);
     }
@@ -59,6 +63,7 @@ impl Pull {
     /// A link got its first bind, or lost its last.
     pub(super) fn handle_bound(&mut self, turn: &mut Turn, bound: Bound) {
         self.links.handle_bound(bound.link, bound.is_bound, &turn.catalog);
+        self.links.regroup(&mut self.lanes);
         self.choose_links(turn);
     }
 
@@ -215,7 +220,9 @@ impl Pull {
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
             let ready = if held[class.index()] { 0 } else { ready };
             waiting[index] = ready.saturating_add(slot.leaving[index]);
-            let (told, placed) = (slot.told[index], slot.grants[index] + slot.standing[index] + slot.leaving[index]);
+            // Standing places of a class that is not urgent are for messages that are still to come.
+            let standing = if class.is_urgent() { slot.standing[index] } else { 0 };
+            let (told, placed) = (slot.told[index], slot.grants[index] + standing + slot.leaving[index]);
             // Tell it if the link has a place for all that it knows of, or knows of less than half: see above.
             news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));
         }
@@ -274,15 +281,20 @@ impl Pull {
         self.links.len()
     }
 
-    /// The id of a link, and how many of its places of a class are granted and not used.
-    pub(super) fn granted(&self, at: usize, class: Class) -> (LinkId, u32) {
-        let slot = self.links.at(at);
-        (slot.id, slot.grants[class.index()] + slot.standing[class.index()])
+    /// The id of a link, and whether it has a place for the next message of a class, if `used` of its places are used. Standing
+    /// places of an urgent class are for any message; those of another class only for tenants that have just begun to wait, since
+    /// all others take turns at the places that were demanded.
+    pub(super) fn place_at(&self, at: usize, class: Class, used: u32) -> (LinkId, bool) {
+        let (slot, index) = (self.links.at(at), class.index());
+        let has_standing = used < slot.grants[index] + slot.standing[index];
+        let is_for_next = || class.is_urgent() || self.lanes.next_is_new(class, slot.group);
+        (slot.id, used < slot.grants[index] || has_standing && is_for_next())
     }
 
     /// Takes the next message for a link.
     pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
-        let (name, taken) = self.lanes.take(class, &self.links.at(at).routes)?;
+        let weight = |tenant| turn.options.weight_of(tenant);
+        let (name, taken) = self.lanes.take(class, self.links.at(at).group, weight)?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
@@ -327,7 +339,7 @@ impl Pull {
 
     /// A link gave a message back unsent; it returns to its list.
     pub(super) fn handle_returned(&mut self, turn: &mut Turn, address: Address, open: OpenAttempt) {
-        turn.places.enter(open.tenant, 1);
+        turn.places.enter(open.lane.tenant, 1);
         let name = self.lanes.returned(open.lane, address);
         turn.gathering.returned(name, address, open.segment);
     }
@@ -360,7 +372,7 @@ impl Pull {
     /// Asks the store for what will be taken next.
     pub(super) fn read_ahead(&mut self, turn: &mut Turn) {
         if let Some((name, from)) = self.lanes.wants_read(turn.durable.0) {
-            let bytes = if turn.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
+            let bytes = if turn.buggify.at(Point::WindowsFull) { SMALL_READ_BYTES } else { self.lanes.share() };
             let (messages, first_segment) = (Fifo::WINDOW_MESSAGES_MAX, turn.first_segment);
             turn.read(ReadRequest::Ready { name, from, messages, bytes, first_segment });
         }

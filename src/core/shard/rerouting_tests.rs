@@ -88,7 +88,7 @@ impl World {
     }
 
     fn grant(&mut self, class: Class) {
-        let grant = Grant { link: LINK, class, messages: 1, standing: true };
+        let grant = Grant { link: LINK, class, messages: 1, standing: class.is_urgent() };
         self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
 

@@ -171,7 +171,6 @@ pub(super) fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {
         carrier: CarrierId::default(),
         lane,
         recipient: head.to,
-        tenant: head.tenant,
         parts: head.parts,
         sent_at: head.accepted_at,
         since: now,

@@ -43,11 +43,15 @@ impl World {
     }
 
     fn submit(&mut self, tenant: TenantId, messages: usize, send_in_ms: u64) -> Vec<LineResult> {
+        self.submit_of(Class::Otp, tenant, messages, send_in_ms)
+    }
+
+    fn submit_of(&mut self, class: Class, tenant: TenantId, messages: usize, send_in_ms: u64) -> Vec<LineResult> {
         let send_at = if send_in_ms > 0 { Wall(self.now.wall.0 + send_in_ms) } else { Wall(0) };
         let head = Head {
             to: Msisdn::from_number(491_511_000_000).unwrap_or_default(),
             tenant,
-            class: Class::Otp,
+            class,
             parts: 1,
             route: RouteId(1),
             send_at,
@@ -79,7 +83,11 @@ impl World {
     }
 
     fn grant(&mut self, messages: u32) {
-        let grant = Grant { link: LINK, class: Class::Otp, messages, standing: true };
+        self.grant_of(Class::Otp, messages, true);
+    }
+
+    fn grant_of(&mut self, class: Class, messages: u32, standing: bool) {
+        let grant = Grant { link: LINK, class, messages, standing };
         self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
 
@@ -131,7 +139,7 @@ fn a_tenant_that_fills_the_queue_leaves_the_last_tenth_to_the_others() {
     assert_eq!(world.taken(B, 100), (4, Some(Refusal::QueueFull)));
     assert_eq!(world.taken(A, 1), (0, Some(Refusal::QueueFull)));
     world.grant(10);
-    assert_eq!(world.waiting(), [26, 4], "the oldest leave first");
+    assert_eq!(world.waiting(), [30, 0], "they take turns");
     assert_eq!(world.taken(A, 100), (6, Some(Refusal::QueueShareFull)), "up to the last tenth once more");
     assert_eq!(world.taken(B, 1), (1, None));
     let at = |refusal| Counters::REFUSALS.iter().position(|known| *known == refusal).expect("counted");
@@ -242,6 +250,40 @@ fn what_was_cancelled_before_a_start_gives_its_place_back_when_it_is_due() {
     }
 }
 
+/// Places that are there before anybody asks are kept for a tenant that has just begun to wait; a backlog does not use them up.
+#[test]
+fn a_standing_place_is_for_a_tenant_that_has_just_begun_to_wait() {
+    let mut world = World::new(&EQUAL);
+    let class = Class::Transactional;
+    world.submit_of(class, A, 10, 0);
+    world.grant_of(class, 3, true);
+    assert_eq!(world.waiting(), [9, 0], "its first message, and no more");
+    world.submit_of(class, B, 2, 0);
+    assert_eq!(world.waiting(), [9, 1]);
+    world.grant_of(class, 4, false);
+    assert_eq!(world.waiting(), [6, 0], "what was demanded is for all, in turn");
+    world.submit_of(class, B, 1, 0);
+    assert_eq!(world.waiting(), [6, 0], "B waits for no grant");
+    world.submit_of(class, B, 1, 0);
+    assert_eq!(world.waiting(), [6, 1], "there are no more standing places");
+}
+
+#[test]
+fn tenants_take_turns_by_weight_and_a_reload_changes_the_weights() {
+    let weigh = |weight| Options { weights: [(A, weight)].into(), ..options(&EQUAL) };
+    let mut world = World::new(&EQUAL);
+    world.handle(ShardEvent::Reconfigure(Box::new(weigh(3))));
+    world.submit(A, 16, 0);
+    world.submit(B, 16, 0);
+    world.grant(8);
+    assert_eq!(world.waiting(), [10, 14]);
+    let weights: Vec<u32> = world.submits.iter().map(|submit| submit.weight).collect();
+    assert_eq!((weights.iter().filter(|weight| **weight == 3).count(), weights.iter().max()), (6, Some(&3)));
+    world.handle(ShardEvent::Reconfigure(Box::new(weigh(1))));
+    world.grant(8);
+    assert_eq!(world.waiting(), [6, 10]);
+}
+
 #[test]
 fn a_reload_changes_shares_and_a_tenant_that_is_removed_counts_until_it_has_left() {
     let mut world = World::new(&EQUAL);
@@ -250,13 +292,14 @@ fn a_reload_changes_shares_and_a_tenant_that_is_removed_counts_until_it_has_left
     world.handle(reload(&[(A, 9), (B, 1)]));
     assert_eq!(world.taken(B, 9), (4, Some(Refusal::QueueFull)), "its share is 4, and so much is left");
     world.grant(4);
-    assert_eq!(world.taken(B, 9), (0, Some(Refusal::QueueShareFull)), "it has its share");
-    assert_eq!(world.taken(A, 9), (4, Some(Refusal::QueueFull)), "A is under its share of 36");
+    assert_eq!(world.waiting(), [34, 2]);
+    assert_eq!(world.taken(B, 9), (2, Some(Refusal::QueueShareFull)), "it has its share");
+    assert_eq!(world.taken(A, 9), (2, Some(Refusal::QueueFull)), "A is under its share of 36");
     world.handle(reload(&[(B, 1)]));
     world.grant(6);
-    assert_eq!((world.waiting(), world.taken(B, 9)), ([30, 4], (6, Some(Refusal::QueueFull))));
+    assert_eq!((world.waiting(), world.taken(B, 9)), ([33, 1], (6, Some(Refusal::QueueFull))));
     world.restart(options(&[(B, 1)]));
-    assert_eq!(world.waiting(), [30, 10]);
+    assert_eq!(world.waiting(), [33, 7]);
     world.grant(40);
     assert_eq!(world.waiting(), [0, 0]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{CarrierId, Class, TenantId, Wall};
+use crate::model::{CarrierId, Class, Lane, TenantId, Wall};
 use crate::traffic::Unanswered;
 
 use super::counters::{Counters, Measures};
@@ -12,6 +12,8 @@ use super::counters::{Counters, Measures};
 pub struct Status {
     /// Messages ready to be sent, by class.
     pub waiting: [u64; Class::COUNT],
+    /// Lanes that hold such messages: how many, and when the oldest of those in memory was accepted.
+    pub lanes: Vec<(Lane, u64, Option<Wall>)>,
     /// Entries of the delay queue, without alarms.
     pub scheduled: u64,
     /// Messages of each tenant that wait, ready or in the delay queue; only tenants that have any.

@@ -244,9 +244,9 @@ fn refuse(turn: &mut Turn, refusal: Refusal) -> LineResult {
 }
 
 fn place(turn: &mut Turn, head: &Head, address: Address) {
-    let lane = Lane { class: head.class, route: head.route };
+    let lane = Lane { class: head.class, route: head.route, tenant: head.tenant };
     if head.send_at > turn.now.wall {
-        let entry = DueEntry { address, lane, tenant: head.tenant, reason: InsertReason::Scheduled };
+        let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
         turn.put_off(head.send_at, entry);
     } else {
         turn.gathering.ready(Place::Fresh(lane), address);

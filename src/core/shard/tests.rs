@@ -143,18 +143,19 @@ fn now() -> Now {
 fn breaking_invariant_3_loses_a_message_or_has_it_twice() {
     let mut bench = Bench::new();
     let address = bench.accepted().address();
-    let lane = Lane { class: Class::Otp, route: RouteId(1) };
+    let lane = Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0) };
     let number = |shard: &Shard| shard.check().expect_err("a breach").number;
     assert_eq!(bench.shard().check(), Ok(()));
     // It is taken from its list, and no place is recorded for it.
-    let (name, taken) = bench.shard_mut().pull.lanes.take(Class::Otp, &[RouteId(1)]).expect("it waits");
+    let name = bench.shard_mut().pull.lanes.fresh(lane);
+    let taken = bench.shard_mut().pull.lanes.take_from(name).expect("it waits");
     assert_eq!(number(bench.shard()), 3, "it is nowhere");
     // It comes back, and is put off as well.
     let chunk = Chunk { commit: 99, segment: taken.segment, runs: SlotRuns::one(taken.slot) };
     let shard = bench.shard_mut();
     shard.pull.lanes.append(name, 99, 1, vec![chunk]);
     assert_eq!(shard.check(), Ok(()));
-    let entry = DueEntry { address, lane, tenant: TenantId(0), reason: InsertReason::Retry };
+    let entry = DueEntry { address, lane, reason: InsertReason::Retry };
     let tick = Tick::at_or_after(now().wall.after_ms(1_000));
     let place = shard.pull.scheduled.place(tick, tick);
     shard.pull.scheduled.insert(place, 99, &[DueEntry { reason: InsertReason::DoubtWait, ..entry }]);

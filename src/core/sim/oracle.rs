@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, Happened, TimelineEntry};
-use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall};
+use crate::model::{
+    Address, Class, Head, Lane, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall,
+};
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options, Reply};
 use crate::store::record::AttemptNote;
 use crate::traffic::Submit;
@@ -636,9 +638,9 @@ impl Oracle {
     }
 
     /// The lane in which messages of one recipient must keep their order, by recipient, class and route.
-    pub(super) fn lane_of(&self, message: u32) -> (u64, Class, RouteId) {
+    pub(super) fn lane_of(&self, message: u32) -> (u64, Lane) {
         let head = &self.truths[message as usize].intent.head;
-        (head.to.number(), head.class, head.route)
+        (head.to.number(), Lane { class: head.class, route: head.route, tenant: head.tenant })
     }
 }
 

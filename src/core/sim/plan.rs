@@ -348,6 +348,7 @@ impl Plan {
         if prng.chance(500_000) {
             let tenants = prng.between(2, 3) as u32;
             self.shard.tenants = (1..=tenants).map(|at| (TenantId(at), prng.between(1, 3) as u32)).collect();
+            self.shard.weights = (1..=tenants).map(|at| (TenantId(at), [1, 10, 100][at as usize - 1])).collect();
             if prng.chance(300_000) {
                 self.shard.queue_messages_max = prng.between(5, 40);
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::admission::Moment;
-use crate::model::{Address, KeyPrint, Segment, TenantId};
-use crate::queue::{DueEntry, Era, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
+use crate::model::{Address, KeyPrint, Lane, Segment, TenantId};
+use crate::queue::{DueEntry, Era, FifoName, Generation, ListKind, ListNumber, SlotRuns, Tick};
 
 use super::backend::Op;
 use super::book::Snapshot;
@@ -34,7 +34,7 @@ pub struct WriteBatch {
     /// New segments.
     pub segments: Vec<Arc<Segment>>,
     /// Lists that are used for the first time.
-    pub lists: Vec<(ListNumber, ListOf)>,
+    pub lists: Vec<(ListNumber, Lane)>,
     /// Messages that became ready, by fifo: segment numbers and slots.
     pub ready: Vec<(FifoName, Vec<(u64, SlotRuns)>)>,
     /// What the turn decided.
@@ -108,8 +108,8 @@ impl WriteBatch {
         }
         for ((era, tick), entries) in self.due {
             let code = |entry: &DueEntry| {
-                let DueEntry { address, lane, tenant, reason } = entry;
-                (address.packed(), lane.class as u8, lane.route.0, tenant.0, *reason as u8)
+                let DueEntry { address, lane, reason } = entry;
+                (address.packed(), lane.class as u8, lane.route.0, lane.tenant.0, *reason as u8)
             };
             put(Key::Due(era, tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
         }

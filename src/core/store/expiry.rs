@@ -173,7 +173,7 @@ impl Stands {
             let now = if place == Some(Place::AtCarrier) { visit.now } else { visit.now_of(segment.number) };
             match place.filter(|_| expires_at <= now) {
                 Some(place) => {
-                    let lane = Lane { class: head.class, route: route.unwrap_or(head.route) };
+                    let lane = Lane { class: head.class, route: route.unwrap_or(head.route), tenant: head.tenant };
                     visited.overdue.push(Overdue { slot: at as u16, lane, tenant: head.tenant, expires_at, place });
                 }
                 None => {

@@ -283,13 +283,16 @@ impl<R: Reader> Answerer<R> {
                 if found >= messages || held >= bytes && found > 0 {
                     return Ok(Found::Ready { name, chunks, edge: Position { commit, index } });
                 }
-                index += runs.len();
-                found += runs.len();
                 // A settled message is passed over by its shard, whether its segment still exists or not.
                 let segment = if number < first_segment { gap(number) } else { self.segment_or_gap(number)? };
-                let chunk = Chunk { commit, segment, runs }.slim();
+                let (chunk, is_whole) = Chunk { commit, segment, runs }.slim().fitting(bytes);
+                index += chunk.runs.len();
+                found += chunk.runs.len();
                 held += chunk.segment.memory_bytes();
                 chunks.push(chunk);
+                if !is_whole {
+                    return Ok(Found::Ready { name, chunks, edge: Position { commit, index } });
+                }
             }
         }
         Ok(Found::Ready { name, chunks, edge })
@@ -524,6 +527,6 @@ fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {
 /// One entry of a due record, as read back.
 pub fn due_entry((address, class, route, tenant, reason): (u64, u8, u16, u32, u8)) -> Option<DueEntry> {
     let (address, tenant) = (Address::from_packed(address), TenantId(tenant));
-    let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };
-    Some(DueEntry { address, lane, tenant, reason: InsertReason::from_index(reason)? })
+    let lane = Lane { class: Class::from_index(class)?, route: RouteId(route), tenant };
+    Some(DueEntry { address, lane, reason: InsertReason::from_index(reason)? })
 }

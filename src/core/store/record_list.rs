@@ -3,7 +3,6 @@
 use bincode::{Decode, Encode};
 
 use crate::model::{Class, Lane, RouteId, TenantId};
-use crate::queue::ListOf;
 
 use super::record::Record;
 
@@ -22,16 +21,17 @@ pub enum ListRecord {
 
 impl ListRecord {
     /// The list in the shard's own type; `None` if the record is damaged.
-    pub fn of(self) -> Option<ListOf> {
+    pub fn of(self) -> Option<Lane> {
         let Self::Lane(class, route, tenant) = self;
-        let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };
-        Some(ListOf { lane, tenant: tenant.map(TenantId) })
+        let tenant = tenant.map_or(TenantId::SHARED, TenantId);
+        Some(Lane { class: Class::from_index(class)?, route: RouteId(route), tenant })
     }
 }
 
-impl From<ListOf> for ListRecord {
-    fn from(of: ListOf) -> Self {
-        Self::Lane(of.lane.class as u8, of.lane.route.0, of.tenant.map(|tenant| tenant.0))
+impl From<Lane> for ListRecord {
+    fn from(of: Lane) -> Self {
+        let tenant = (of.tenant != TenantId::SHARED).then_some(of.tenant.0);
+        Self::Lane(of.class as u8, of.route.0, tenant)
     }
 }
 
@@ -81,8 +81,10 @@ mod tests {
     fn golden_bytes_of_lists() {
         let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
         assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
-        let of = |tenant| ListOf { lane: Lane { class: Class::Otp, route: RouteId(3) }, tenant };
-        for (tenant, expected) in [(None, "010000000001030000"), (Some(TenantId(4)), "01000000000103000104000000")] {
+        let of = |tenant| Lane { class: Class::Otp, route: RouteId(3), tenant };
+        for (tenant, expected) in
+            [(TenantId::SHARED, "010000000001030000"), (TenantId(4), "01000000000103000104000000")]
+        {
             assert_eq!(hex(encode(&ListRecord::from(of(tenant)))), expected);
             assert_eq!(ListRecord::from(of(tenant)).of(), Some(of(tenant)));
         }

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use crate::queue::{Generation, LISTS_MAX, ListNumber, ListOf};
+use crate::model::Lane;
+use crate::queue::{Generation, LISTS_MAX, ListNumber};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
 use super::batch::{CommitSeq, fifo_name};
@@ -26,7 +27,7 @@ pub struct Recovery {
     /// Turns after the checkpoint, with their commit numbers.
     pub turns: Vec<(u64, TurnRecord)>,
     /// What lists are for, by number.
-    pub lists: Vec<ListOf>,
+    pub lists: Vec<Lane>,
     /// Receipts that are waited for and receipts that came, in the order of commits.
     pub receipts: Vec<(u64, ReceiptsRecord)>,
     /// Fingerprints, in the order of commits.
@@ -122,7 +123,7 @@ fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), Store
 }
 
 /// List numbers have no gap, because the batch that first uses a list records it.
-fn lists<R: Reader>(reader: &R) -> Result<Vec<ListOf>, StoreError> {
+fn lists<R: Reader>(reader: &R) -> Result<Vec<Lane>, StoreError> {
     let mut found = Vec::new();
     let mut failure = None;
     let (from, to) = Key::list_bounds();
@@ -240,7 +241,7 @@ fn unreadable(space: Space, error: &DecodeError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Class, Lane, RouteId};
+    use crate::model::{Class, RouteId, TenantId};
 
     use super::super::backend::{Backend, Op};
     use super::super::memory::{Drops, MemoryStore};
@@ -251,11 +252,11 @@ mod tests {
         Op::Put { space: key.space(), key: key.bytes(), value }
     }
 
-    fn of(route: u16) -> ListOf {
-        ListOf { lane: Lane { class: Class::Otp, route: RouteId(route) }, tenant: None }
+    fn of(route: u16) -> Lane {
+        Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(0) }
     }
 
-    fn recovered(ops: Vec<Op>) -> Result<Vec<ListOf>, StoreError> {
+    fn recovered(ops: Vec<Op>) -> Result<Vec<Lane>, StoreError> {
         let mut store = MemoryStore::new(Drops::AtOnce);
         store.commit(ops).expect("kept");
         recover(&store.reader()).map(|found| found.lists)
