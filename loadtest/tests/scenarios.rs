@@ -75,6 +75,13 @@ fn a_session_that_is_ended_in_order_leaves_nothing_in_doubt() {
     play(&["contract", "--clause", "goodbye"]);
 }
 
+#[test]
+fn a_few_messages_beside_a_backlog() {
+    let small = ["--backlog", "20000", "--seconds", "3", "--untimed"];
+    play(&[&["beside"], &small[..]].concat());
+    play(&[&["beside", "--same-class"], &small[..]].concat());
+}
+
 fn foreign(extra: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node-smsc.sh").display().to_string();
     play(&[&["peer", "--count", "200", "--smsc", &script], extra].concat());

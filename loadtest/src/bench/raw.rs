@@ -38,6 +38,7 @@ pub(super) fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
         length,
         first_recipient: 4_915_110_000_000,
         recipients: 80_000_000,
+        first_mark: 0,
         from: None,
         classes: Vec::new(),
         keys: false,

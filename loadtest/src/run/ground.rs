@@ -225,17 +225,24 @@ impl Ground {
         }
         let read = std::fs::read_to_string(&self.config);
         let mut config = read.map_err(|error| format!("{}: {error}", self.config.display()))?;
-        let key = |number: u32| format!("key-of-tenant-{number:06}");
         for number in 0..tenants {
             let admin = if number == 0 { "admin_keys = [\"key-of-administrator\"]\n" } else { "" };
-            config += &format!("\n[[tenant]]\nname = \"t{number}\"\nkeys = [\"{}\"]\n{admin}", key(number));
+            config += &format!("\n[[tenant]]\nname = \"t{number}\"\nkeys = [\"{}\"]\n{admin}", key_of(number));
         }
         let carrier = self.options.carrier.clone();
         self.use_config(&config, &carrier)?;
         let (file, keys) =
-            (self.path().join("keys"), (0..tenants).map(|number| key(number) + "\n").collect::<String>());
+            (self.path().join("keys"), (0..tenants).map(|number| key_of(number) + "\n").collect::<String>());
         std::fs::write(&file, keys).map_err(|error| format!("{}: {error}", file.display()))?;
         self.use_key("key-of-administrator");
+        self.bearers = Some(file);
+        Ok(())
+    }
+
+    /// From now on generators are this tenant, of those that [`Self::use_tenants`] added.
+    pub(crate) fn speak_as(&mut self, tenant: u32) -> Result<(), String> {
+        let file = self.path().join(format!("key-{tenant}"));
+        std::fs::write(&file, key_of(tenant) + "\n").map_err(|error| format!("{}: {error}", file.display()))?;
         self.bearers = Some(file);
         Ok(())
     }
@@ -546,6 +553,11 @@ fn free_port() -> Result<SocketAddr, String> {
 
 fn this_program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("this program's path: {error}"))
+}
+
+/// The key of a tenant of [`Ground::use_tenants`].
+fn key_of(tenant: u32) -> String {
+    format!("key-of-tenant-{tenant:06}")
 }
 
 fn beside_this_program(name: &str) -> Result<PathBuf, String> {

@@ -3,6 +3,7 @@
 
 mod audit;
 pub(crate) mod backlog;
+mod beside;
 mod compare;
 mod contract;
 pub(crate) mod cpus;
@@ -40,6 +41,8 @@ pub(crate) enum Scenario {
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
     Backlog(backlog::Options),
+    /// A few messages beside the backlog of another class or tenant, at a saturated carrier
+    Beside(beside::Options),
     /// Messages expire while the carrier is away
     Expiry(expiry::Options),
     /// One fault again and again under load: kill -9, power cut, failing or full disk, and more
@@ -64,6 +67,7 @@ pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Contract(options) => (contract::play(options)?, &options.ground),
         Scenario::Restart(options) => (restart::play(options)?, &options.ground),
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
+        Scenario::Beside(options) => (beside::play(options)?, &options.ground),
         Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
         Scenario::Hostile(options) => (hostile::play(options)?, &options.ground),

@@ -26,6 +26,8 @@ pub(crate) const PROCESS_CPU: &str = "process_cpu_seconds_total";
 pub(crate) const BUILD: &str = "stentor_build_info";
 /// From acceptance to the first byte on the wire, in seconds (histogram).
 pub(crate) const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
+/// How long a commit takes, in seconds (histogram).
+pub(crate) const COMMIT: &str = "stentor_commit_seconds";
 /// Batches that became durable, of all shards.
 pub(crate) const COMMITS: &str = "stentor_commit_seconds_count";
 

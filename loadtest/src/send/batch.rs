@@ -22,6 +22,8 @@ pub(crate) struct Shape {
     pub first_recipient: u64,
     /// Number of recipients, which take turns.
     pub recipients: u64,
+    /// The serial in the mark of the first message.
+    pub first_mark: u64,
     /// `from` of every message; `None`: the server's default.
     pub from: Option<String>,
     /// Classes by weight; empty: the server's default. One recipient always has the same class.
@@ -105,7 +107,7 @@ impl Renderer {
             let recipient = serial % self.shape.recipients;
             let digits = &mut line[self.recipient_at..self.recipient_at + self.recipient_digits];
             write_digits(digits, self.shape.first_recipient + recipient);
-            Mark { serial, offered_us }.write(&mut line[self.mark_at..]);
+            Mark { serial: self.shape.first_mark + serial, offered_us }.write(&mut line[self.mark_at..]);
             if let Some(at) = self.key_at {
                 write_digits(&mut line[at..at + KEY_DIGITS], serial);
             }
@@ -177,6 +179,7 @@ mod tests {
             length: 160,
             first_recipient: 4_915_110_000_000,
             recipients: 3,
+            first_mark: 0,
             from: Some("Sten\"tor".to_owned()),
             classes: vec![("otp".to_owned(), 1), ("transactional".to_owned(), 1)],
             keys: true,

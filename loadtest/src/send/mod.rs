@@ -56,6 +56,9 @@ pub(crate) struct Options {
     /// Number of recipients, which take turns; when they repeat, each stays on one connection, so that their order is defined
     #[arg(long, default_value_t = 80_000_000)]
     recipients: u64,
+    /// The serial number in the first message, so that the simulator can tell the messages of several generators apart
+    #[arg(long, default_value_t = 0)]
+    first_mark: u64,
     /// Sender of every message
     #[arg(long)]
     from: Option<String>,
@@ -152,6 +155,7 @@ impl Options {
             length: self.length,
             first_recipient: self.first_recipient,
             recipients: self.recipients,
+            first_mark: self.first_mark,
             from: self.from.clone(),
             classes: self.classes.clone(),
             keys: self.keys,

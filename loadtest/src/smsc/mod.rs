@@ -78,6 +78,9 @@ pub(crate) struct Options {
     /// Check the order of messages per recipient
     #[arg(long)]
     order: bool,
+    /// Report the ages of messages to this recipient and higher ones apart from all others
+    #[arg(long, value_name = "NUMBER")]
+    watched_from: Option<u64>,
     /// Write the final report to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -103,9 +106,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         binds_max: options.binds_max,
         spacing_ns: options.spacing * 1_000_000,
     };
-    let desk = Desk::new(options.read_behaviour()?, options.seed.unwrap_or_else(seed_of_the_day), rules, options.order);
+    let desk =
+        Desk::new(options.read_behaviour()?, options.seed.unwrap_or_else(seed_of_the_day), rules, options.watch());
     let settings =
-        Settings { tls: options.tls.load()?, receipt_window: options.receipt_window, watch_order: options.order };
+        Settings { tls: options.tls.load()?, receipt_window: options.receipt_window, watch: options.watch() };
     let on = |address: SocketAddr| move |error: std::io::Error| format!("{address}: {error}");
     let mut simulator = Simulator::new(options.listen, settings, desk).map_err(on(options.listen))?;
     let control = TcpListener::bind(options.control).map_err(on(options.control))?;
@@ -126,6 +130,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 impl Options {
+    const fn watch(&self) -> tally::Watch {
+        tally::Watch { order: self.order, from: self.watched_from }
+    }
+
     fn read_behaviour(&self) -> Result<Behaviour, String> {
         let mut behaviour = match self.behaviour.as_deref() {
             None => Behaviour { receipt_delay: Delay::exactly(0), ..Behaviour::default() },

@@ -12,7 +12,7 @@ use super::connection::{Bound, Connection, Role};
 use super::queries::{End, Ends};
 use super::receipts::{ConnectionId, OwnedAddress, Receipt};
 use super::stats::{ConnectionStats, ReceiptStats, SubmitStats};
-use super::tally::Tally;
+use super::tally::{Tally, Watch};
 use super::wheel::Wheel;
 use super::wire::{self, Cut, Deliver, Header, command, status};
 use crate::mark::read_digits;
@@ -101,10 +101,10 @@ pub(super) struct Desk {
 
 impl Desk {
     /// A desk without accounts.
-    pub(super) fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch_order: bool) -> Self {
+    pub(super) fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch: Watch) -> Self {
         Self {
             carrier: FakeCarrier::new(behaviour, seed),
-            tally: Tally::new(watch_order),
+            tally: Tally::new(watch),
             wheel: Wheel::new(0),
             accounts: Vec::new(),
             submits: SubmitStats::default(),
@@ -404,8 +404,8 @@ impl Desk {
     }
 
     /// Forgets messages, pending receipts and counts; connections and ids continue.
-    pub(super) fn reset(&mut self, watch_order: bool) {
-        self.tally = Tally::new(watch_order);
+    pub(super) fn reset(&mut self, watch: Watch) {
+        self.tally = Tally::new(watch);
         self.wheel.clear();
         self.accounts.iter_mut().for_each(|account| account.orphans.clear());
         self.submits = SubmitStats::default();

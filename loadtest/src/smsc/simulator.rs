@@ -21,6 +21,7 @@ use super::receipts::{ConnectionId, Receipt};
 use super::session::{Desk, Instant, Later, Next};
 use super::stats::{BindStats, PaceStats, Quantiles, Stats};
 use super::stream::{Reading, Stream};
+use super::tally::Watch;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -37,7 +38,7 @@ pub(super) struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Most unacknowledged receipts per bind.
     pub receipt_window: usize,
-    pub watch_order: bool,
+    pub watch: Watch,
 }
 
 /// The event loop and its connections.
@@ -312,7 +313,7 @@ impl Simulator {
                 done()
             }
             Request::Reset => {
-                self.desk.reset(self.settings.watch_order);
+                self.desk.reset(self.settings.watch);
                 self.pace = Pace::default();
                 self.closed_binds.clear();
                 done()
@@ -345,6 +346,7 @@ impl Simulator {
         stats.messages.overtaken = tally.overtaken();
         stats.messages.missing = expect.map(|upto| tally.missing(upto));
         stats.messages.age_us = Quantiles::read(|quantile| tally.age_us(quantile));
+        (stats.messages.watched, stats.messages.watched_age_us) = tally.watched();
         stats.binds.extend(open().filter_map(|connection| self.bind_stats(connection, true)));
         stats
     }

@@ -50,6 +50,11 @@ pub(crate) struct MessageStats {
     pub missing: Option<u64>,
     /// Time from the offer of a message to its first submit.
     pub age_us: Quantiles,
+    /// Messages to watched recipients, and their ages, which are not among those above.
+    #[serde(default)]
+    pub watched: u64,
+    #[serde(default)]
+    pub watched_age_us: Quantiles,
 }
 
 /// A distribution, in microseconds.

@@ -6,10 +6,20 @@ use std::collections::HashMap;
 
 use hdrhistogram::Histogram;
 
+use super::stats::Quantiles;
 use crate::mark::Mark;
 
 /// Greater serials are counted as unmarked: 1 Gi messages, a byte for each that came.
 const SERIAL_MAX: u64 = 1 << 30;
+
+/// What is counted besides the messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    /// The order of messages per recipient; costs a hash lookup for each message.
+    pub order: bool,
+    /// The ages of messages to this recipient and higher ones, apart from all others.
+    pub from: Option<u64>,
+}
 
 /// The counts of one run.
 #[derive(Debug)]
@@ -18,6 +28,8 @@ pub(super) struct Tally {
     /// By recipient: the highest serial of a first submit so far. `None` if order is not checked.
     latest: Option<HashMap<u64, u64, foldhash::fast::FixedState>>,
     age_us: Histogram<u64>,
+    /// The first recipient who is watched, and the ages of messages to those who are.
+    watched: Option<(u64, Histogram<u64>)>,
     distinct: u64,
     repeats: u64,
     unmarked: u64,
@@ -25,12 +37,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Empty counts. `watch_order` costs a hash lookup for each message.
-    pub(super) fn new(watch_order: bool) -> Self {
+    /// Empty counts.
+    pub(super) fn new(watch: Watch) -> Self {
+        let ages = || Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
         Self {
             taken: Vec::new(),
-            latest: watch_order.then(HashMap::default),
-            age_us: Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds")),
+            latest: watch.order.then(HashMap::default),
+            age_us: ages(),
+            watched: watch.from.map(|from| (from, ages())),
             distinct: 0,
             repeats: 0,
             unmarked: 0,
@@ -54,7 +68,11 @@ impl Tally {
             self.repeats += 1;
         } else {
             self.distinct += 1;
-            self.age_us.saturating_record(wall_us.saturating_sub(mark.offered_us));
+            let age_us = wall_us.saturating_sub(mark.offered_us);
+            match &mut self.watched {
+                Some((from, ages)) if recipient >= *from => ages.saturating_record(age_us),
+                Some(_) | None => self.age_us.saturating_record(age_us),
+            }
             if let Some(latest) = &mut self.latest {
                 let highest = latest.entry(recipient).or_insert(mark.serial);
                 self.overtaken += u64::from(mark.serial < *highest);
@@ -87,6 +105,12 @@ impl Tally {
     /// Microseconds from the offer to the first submit, at this quantile (0 to 1).
     pub(super) fn age_us(&self, quantile: f64) -> u64 {
         self.age_us.value_at_quantile(quantile)
+    }
+
+    /// How many messages to watched recipients were taken, and their ages as [`Self::age_us`].
+    pub(super) fn watched(&self) -> (u64, Quantiles) {
+        let (count, ages) = self.watched.as_ref().map_or((0, None), |(_, ages)| (ages.len(), Some(ages)));
+        (count, ages.map(|ages| Quantiles::read(|quantile| ages.value_at_quantile(quantile))).unwrap_or_default())
     }
 
     /// How many of the serials `0..upto` were never taken.
@@ -124,7 +148,7 @@ mod tests {
 
     #[test]
     fn tells_missing_repeated_and_overtaken_apart() {
-        let mut tally = Tally::new(true);
+        let mut tally = Tally::new(Watch { order: true, from: None });
         for (recipient, serial) in [(1, 0), (1, 4), (1, 2), (2, 3), (1, 4), (1, 4)] {
             book(&mut tally, recipient, serial);
         }
@@ -139,7 +163,7 @@ mod tests {
 
     #[test]
     fn empty_books_miss_everything() {
-        let tally = Tally::new(false);
+        let tally = Tally::new(Watch::default());
         assert_eq!((tally.missing(7), tally.list_missing(2, 9)), (7, vec![0, 1]));
     }
 }
