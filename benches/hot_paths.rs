@@ -69,7 +69,7 @@ fn ingest(bench: &Bench) {
     let (tenant, defaults) = (Tenant::default(), Defaults::default());
     let now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
     let terms = Terms {
-        rules: Rules { now: now.wall, tenant: &tenant, defaults: &defaults, numbering: &numbering },
+        rules: Rules { now: now.wall, tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &numbering },
         catalog: &catalog,
         shards: ShardMap::new(4, 2),
         printer: Printer::new(7),

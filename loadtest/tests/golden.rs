@@ -64,6 +64,7 @@ admin_keys = ["golden-admin-key-0001"]
 [[tenant]]
 name = "second"
 keys = ["golden-other-key-0002"]
+classes = ["emergency", "otp", "transactional", "marketing"]
 "#
     )
 }

@@ -259,6 +259,7 @@ raw! {
         rate: Optional<PerSecond>,
         countries: Optional<Vec<Spanned<String>>>,
         numbers: Optional<Vec<Spanned<String>>>,
+        classes: Optional<Vec<Spanned<Class>>>,
         shares: Optional<Int<1, 1_000_000>>,
     }
 

@@ -6,6 +6,7 @@
 use serde::Serialize;
 use toml::Spanned;
 
+use super::choice::Class;
 use super::gather::Gather;
 use super::raw::{Optional, RawTenant};
 use super::secret::{Secret, SecretRef};
@@ -17,6 +18,9 @@ use stentor_core::model::{Quoted, SenderId};
 
 /// The shortest key allowed, in bytes; shorter ones could be guessed.
 const KEY_MIN: usize = 16;
+
+/// The classes that a tenant may use unless it is told otherwise. Emergency goes ahead of all other tenants' messages.
+const CLASSES: [Class; 3] = [Class::Otp, Class::Transactional, Class::Marketing];
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,6 +45,8 @@ pub struct Tenant {
     pub countries: Vec<String>,
     /// Phone numbers and short codes: messages that handsets send to them belong to this tenant.
     pub numbers: Vec<String>,
+    /// Classes that its messages may have; an admin key may use all.
+    pub classes: Vec<Class>,
     /// Its weight where tenants share a resource: the queue, the window of idempotency keys, memory, connections.
     pub shares: u32,
 }
@@ -63,6 +69,7 @@ impl Tenant {
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
             numbers: texts(&raw.numbers),
+            classes: classes(&raw.classes, gather),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
         };
         check_numbers(&raw.numbers, gather);
@@ -85,6 +92,22 @@ impl Tenant {
 fn senders(typed: &Optional<Vec<Spanned<String>>>, gather: &mut Gather<'_>) -> Vec<String> {
     let listed = typed.iter().flat_map(|list| list.get_ref());
     listed.map(|pattern| gather.sender_pattern(pattern.get_ref(), &pattern.span())).collect()
+}
+
+/// The classes as listed; all but emergency if there is no list. An empty list would forbid every message.
+fn classes(typed: &Optional<Vec<Spanned<Class>>>, gather: &mut Gather<'_>) -> Vec<Class> {
+    let Some(list) = typed else { return CLASSES.to_vec() };
+    if list.get_ref().is_empty() {
+        gather.refuse(&list.span(), "the list is empty: write at least one class, or leave `classes` out");
+    }
+    let mut found = Vec::new();
+    for class in list.get_ref() {
+        if found.contains(class.get_ref()) {
+            gather.refuse(&class.span(), format!("class `{}` is listed twice: remove one", class.get_ref().name()));
+        }
+        found.push(*class.get_ref());
+    }
+    found
 }
 
 fn check_numbers(typed: &Optional<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {

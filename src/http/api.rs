@@ -287,7 +287,7 @@ impl Api {
         }
         match what {
             What::Submit => {
-                let answered = self.submit(asked, caller.tenant, settings, &mut seen.tally).await;
+                let answered = self.submit(asked, caller, settings, &mut seen.tally).await;
                 seen.quota = caller.tenant.meter.standing(executor::now().wall);
                 answered
             }

@@ -30,7 +30,8 @@ use stentor_core::{
     delivery::MessageView,
     mesh::{CoreId, mailbox},
     model::{
-        Address, KeyPrint, MessageId, MessageState, NodeId, Period, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose,
+        Address, Class, KeyPrint, MessageId, MessageState, NodeId, Period, Refusal, ReplyTo, RouteId, TenantId, Wall,
+        Whose,
     },
     routing::{Condition, Route, RouteTable},
     shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply, Resolved},
@@ -538,6 +539,28 @@ fn a_key_opens_what_is_its_own() {
         for open in ["/livez", "/metrics", "/v1/openapi.json", "/docs/errors", "/docs/errors/no_route"] {
             assert_eq!(client.get(open).status, 200, "{open}");
         }
+    });
+}
+
+#[test]
+fn a_key_may_use_the_classes_of_its_tenant_and_an_admin_key_all() {
+    let classes = vec![Class::Otp];
+    let shop = TenantOptions { id: TenantId(7), name: "shop".into(), classes, ..TenantOptions::default() };
+    let [keys, admin_keys] = ["shop-key", "boss-key"].map(|key| vec![key.to_owned()]);
+    serve(vec![TenantSpec { tenant: shop, keys, admin_keys }], false, |client| {
+        let send = |key: &str, class: &str| {
+            let headers = ["content-type: application/json", &format!("authorization: Bearer {key}")];
+            let body = format!(r#"{{"to":"+4915112345678","body":"a"{class}}}"#);
+            client.call("POST /v1/messages", &headers, body.as_bytes())
+        };
+        assert_eq!(send("shop-key", r#","class":"otp""#).status, 202);
+        let refused = send("shop-key", r#","class":"emergency""#);
+        assert_eq!((refused.code(), refused.header("retry-after")), (is(403, "class_not_allowed"), None));
+        let by_default = send("shop-key", "");
+        assert_eq!(by_default.code(), is(403, "class_not_allowed"));
+        let detail = "`class`: this tenant may use otp; not transactional, which is the default";
+        assert_eq!(by_default.json()["detail"], detail);
+        assert_eq!(["", r#","class":"emergency""#].map(|class| send("boss-key", class).status), [202; 2]);
     });
 }
 

@@ -50,7 +50,8 @@ impl Request<'_> {
     fn plan(&self) -> Result<(Vec<Parcel>, Report), Problem> {
         let tenant = Tenant::new(TenantOptions { quota: self.quota, ..TenantOptions::default() });
         let (defaults, catalog, limits) = (Defaults::default(), catalog(), self.limits);
-        let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+        let rules =
+            Rules { now: NOW.wall, tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &NUMBERING };
         let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
         let mut ingest = Ingest::new(self.body, self.form, &terms, self.key);
         while ingest.advance(&terms, 3 * MESSAGE_WORK)? {}
@@ -380,7 +381,7 @@ fn each_message_that_was_not_taken_is_named_however_many_they_are() {
 #[test]
 fn a_slice_of_work_is_as_long_as_it_is_said_to_be() {
     let (tenant, defaults, catalog) = (Tenant::default(), Defaults::default(), catalog());
-    let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+    let rules = Rules { now: NOW.wall, tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &NUMBERING };
     let limits = RequestLimits::default();
     let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
     let long = format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(30_000));
@@ -403,7 +404,7 @@ fn a_slice_of_work_is_as_long_as_it_is_said_to_be() {
 fn a_tenants_messages_are_its_own() {
     let tenant = Tenant::new(TenantOptions { id: TenantId(9), ..TenantOptions::default() });
     let (defaults, catalog) = (Defaults::default(), catalog());
-    let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+    let rules = Rules { now: NOW.wall, tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &NUMBERING };
     let limits = RequestLimits::default();
     let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
     let body = br#"{"to":"+4915112345678","body":"hi"}"#;

@@ -86,6 +86,7 @@ codes! {
     CountryNotAllowed = "country_not_allowed", 403, No, "You may not send to the recipient's country";
     InvalidSender = "invalid_sender", 422, No, "The sender is not valid";
     SenderNotAllowed = "sender_not_allowed", 403, No, "You may not use this sender";
+    ClassNotAllowed = "class_not_allowed", 403, No, "You may not use this class";
     InvalidBody = "invalid_body", 422, No, "The body is empty or too long";
     InvalidData = "invalid_data", 422, No, "The data is not base64, or is empty or too long";
     InvalidUdh = "invalid_udh", 422, No, "The user data header is malformed";

@@ -14,7 +14,7 @@ const NOW: Wall = Wall(1_782_907_200_000);
 /// The message as meant, with everything that it borrows made readable: from, body, udh, ref, tags, tlvs.
 fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, String)> {
     let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
-    let rules = Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
+    let rules = Rules { now: NOW, tenant, is_admin: false, defaults: &Defaults::default(), numbering: &NUMBERING };
     let mut scratch = Scratch::default();
     let told = |flaw: Flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned());
     let (_, Meant { head, content }) = super::meant(&typed, &mut scratch, &rules).map_err(told)?;
@@ -124,7 +124,8 @@ fn all_wrong_fields_of_a_message_are_told_at_once() {
     let wrong = |json: &str| {
         let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
         let tenant = Tenant::default();
-        let rules = Rules { now: NOW, tenant: &tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
+        let rules =
+            Rules { now: NOW, tenant: &tenant, is_admin: false, defaults: &Defaults::default(), numbering: &NUMBERING };
         let flaw = super::meant(&typed, &mut Scratch::default(), &rules).expect_err("flaws");
         let of = |flaw: &Flaw| format!("{} {}", flaw.field.as_deref().unwrap_or("-"), flaw.code.text());
         flaw.each().map(of).collect::<Vec<_>>()
@@ -160,7 +161,8 @@ fn what_is_wrong_is_told_for_people() {
         let json = format!(r#"{{"to":"+4915112345678",{fields}}}"#);
         let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
         let tenant = Tenant::default();
-        let rules = Rules { now: NOW, tenant: &tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
+        let rules =
+            Rules { now: NOW, tenant: &tenant, is_admin: false, defaults: &Defaults::default(), numbering: &NUMBERING };
         let mut scratch = Scratch::default();
         super::meant(&typed, &mut scratch, &rules).expect_err("a flaw").detail.into_owned()
     };
@@ -213,6 +215,7 @@ fn a_tenant_sends_as_itself_and_where_it_may() {
         from: SenderId::parse("ACME").expect("sender"),
         senders: vec!["ACME".to_owned()],
         countries: vec!["DE".to_owned()],
+        classes: vec![Class::Otp, Class::Transactional],
         ..TenantOptions::default()
     };
     let tenant = Tenant::new(options);
@@ -222,4 +225,9 @@ fn a_tenant_sends_as_itself_and_where_it_may() {
     let code = |code, field: &str| Some((code, field.to_owned()));
     assert_eq!(refused(r#"{"to":"+4915112345678","from":"Bank","body":"x"}"#), code(Code::SenderNotAllowed, "from"));
     assert_eq!(refused(r#"{"to":"+4366012345678","body":"x"}"#), code(Code::CountryNotAllowed, "to"));
+    assert_eq!(
+        refused(r#"{"to":"+4915112345678","class":"emergency","body":"x"}"#),
+        code(Code::ClassNotAllowed, "class")
+    );
+    assert_eq!(refused(r#"{"to":"+4915112345678","class":"urgent","body":"x"}"#), code(Code::InvalidClass, "class"));
 }

@@ -10,6 +10,7 @@ use hyper::{
 
 use super::{
     api::{Answered, Api, Asked, Settings, typed},
+    auth::{Caller, Scope},
     body::{ResponseBody, Whole},
     door::PendingReply,
     ingest::{Ingest, Terms},
@@ -44,10 +45,11 @@ impl Api {
     pub(super) async fn submit(
         self: &Rc<Self>,
         asked: Asked,
-        tenant: &Tenant,
+        caller: Caller<'_>,
         settings: &Settings,
         tally: &mut Tally,
     ) -> Answered {
+        let tenant = caller.tenant;
         let form = form(asked.head.headers.get(CONTENT_TYPE))?;
         let ack = ack(asked.query())?;
         let key = request_key(&asked.head.headers)?;
@@ -56,7 +58,7 @@ impl Api {
             Some(key) => Some(self.print(tenant, key, &body).await),
             None => None,
         };
-        let (parcels, mut report, mut charge) = self.plan(&body, form, request, tenant, settings).await?;
+        let (parcels, mut report, mut charge) = self.plan(&body, form, request, caller, settings).await?;
         // The body is dropped; what was made of it stays claimed, because it is in memory until the shards have stored it.
         let room = body.into_room();
         room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.settled_bytes());
@@ -98,11 +100,13 @@ impl Api {
         body: &Whole,
         form: Form,
         request: Option<KeyPrint>,
-        tenant: &Tenant,
+        caller: Caller<'_>,
         settings: &Settings,
     ) -> Result<(Vec<Parcel>, Report, Charge), Problem> {
         let (now, catalog, body_bytes) = (executor::now(), self.catalog(), body.room().bytes());
-        let rules = Rules { now: now.wall, tenant, defaults: &settings.defaults, numbering: &settings.numbering };
+        let Settings { defaults, numbering, .. } = settings;
+        let is_admin = caller.scope >= Scope::Admin;
+        let rules = Rules { now: now.wall, tenant: caller.tenant, is_admin, defaults, numbering };
         let (shards, printer, limits) = (self.shards, self.printer, settings.limits);
         let mut terms = Terms { rules, catalog: &catalog, shards, printer, limits, now };
         let mut ingest = Ingest::new(body, form, &terms, request);

@@ -80,7 +80,7 @@ fields! {
     Udh, "udh", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
         "User data header in base64, its length byte first. Only with `data`.";
     Class, "class", r#"{"type":"string","enum":"CLASS"}"#,
-        "Urgency. Default: `transactional`, unless configured otherwise.";
+        "Urgency. Default: `transactional`, unless configured otherwise. A tenant may use those that it is configured for.";
     Key, "key", r#"{"type":"string","minLength":1,"maxLength":255}"#,
         "Idempotency key, per tenant and recipient: the same message sent again is a duplicate and gets the first id.";
     SendAt, "send_at", r#"{"type":"string","format":"date-time"}"#,

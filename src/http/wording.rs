@@ -9,7 +9,7 @@ use super::{
 };
 use stentor_core::{
     admission::{Limit, Objection, Quota, Tenant, UsedUp, draft},
-    model::{Period, Quoted, Wall, limits, sender::SenderError},
+    model::{Class, Period, Quoted, Wall, limits, sender::SenderError},
 };
 use stentor_smpp::{split::TextError, udh::HeaderError};
 
@@ -43,6 +43,7 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
         Objection::SenderNotAllowed(sender) => {
             Flaw::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
         }
+        Objection::ClassNotAllowed(class) => of_class(class, typed, tenant),
         Objection::Key(bytes) => {
             Flaw::of(Code::InvalidKey, "key", format!("1 to {} bytes, not {bytes}", limits::KEY_BYTES_MAX))
         }
@@ -81,6 +82,12 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
         }
         Objection::Text(error) => of_text(error, body),
     }
+}
+
+fn of_class(class: Class, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
+    let may = tenant.options.classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ");
+    let (name, is_default) = (class.name(), if typed.class.is_none() { ", which is the default" } else { "" });
+    Flaw::of(Code::ClassNotAllowed, "class", format!("this tenant may use {may}; not {name}{is_default}"))
 }
 
 const fn of_sender(error: SenderError) -> &'static str {

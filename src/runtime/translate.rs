@@ -188,6 +188,7 @@ fn tenant_options(tenant: &config::Tenant, control: &Entries) -> TenantOptions {
         rate: tenant.rate_messages_per_s,
         quota: tenant.quota,
         countries: tenant.countries.clone(),
+        classes: tenant.classes.clone(),
     }
 }
 

@@ -38,7 +38,8 @@ pub fn failed_tests(config: &Config) -> Result<(), Problems> {
     let defaults = defaults(config);
     config.failed_tests(|given| {
         let tenant = tenant(config, &control, given.tenant.as_deref());
-        let rules = Rules { now: Wall(0), tenant: &tenant, defaults: &defaults, numbering: &numbering };
+        let rules =
+            Rules { now: Wall(0), tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &numbering };
         decide(config, &routes, &rules, given)
     })
 }

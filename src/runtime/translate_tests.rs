@@ -53,6 +53,7 @@ senders = ["ACME*", "72345"]
 quota = "7/day"
 rate = "9/s"
 countries = ["DE", "AT"]
+classes = ["otp", "transactional"]
 shares = 3
 "#;
 
@@ -227,7 +228,9 @@ fn tenants_keep_their_keys_and_numbers() {
         rate: Some(9),
         quota: Some(Quota { messages: 7, period: Period::Day }),
         countries: vec!["DE".to_owned(), "AT".to_owned()],
+        classes: vec![Class::Otp, Class::Transactional],
     };
+    assert_eq!(desk.tenant.classes, [Class::Otp, Class::Transactional, Class::Marketing], "all but emergency");
     let expected = TenantSpec {
         tenant,
         keys: vec!["shop-key-0123456789".to_owned(), "shop-key-9876543210".to_owned()],
@@ -299,6 +302,8 @@ fn tests_of_the_configuration_go_the_way_of_a_message() {
     passes("to = \"+4915112345678\", from = \"far too long a sender\"", "reject = \"invalid_sender\"");
     passes("to = \"+4915112345678\", from = \"OTHER\", tenant = \"shop\"", "reject = \"sender_not_allowed\"");
     passes("to = \"+33612345678\", tenant = \"shop\"", "reject = \"country_not_allowed\"");
+    passes("to = \"+4915112345678\", class = \"marketing\", tenant = \"shop\"", "reject = \"class_not_allowed\"");
+    passes("to = \"+4915112345678\", class = \"emergency\", tenant = \"desk\"", "reject = \"class_not_allowed\"");
     let long = "word ".repeat(1_000);
     passes(&format!("to = \"+33612345678\", body = \"{long}\""), "reject = \"too_many_parts\"");
     let failed = tested("to = \"+4915112345678\", from = \"ACME\"", "route = \"rest\"");

@@ -47,6 +47,11 @@ fn of_doors(config: &Config) -> Vec<Warning> {
                 warn(format!("tenant.{}.{list}", tenant.name), what.to_owned());
             }
         }
+        let class = config.defaults.class;
+        if !tenant.keys.is_empty() && !tenant.classes.contains(&class) {
+            let what = format!("`{}`, the class of messages that name none, is not among them", class.name());
+            warn(format!("tenant.{}.classes", tenant.name), format!("{what}: such messages are refused"));
+        }
     }
     if config.http.tls.is_none() && !config.http.is_loopback() {
         let what = "listens to other machines without `tls`: keys and texts can be read in transit";
@@ -150,7 +155,7 @@ mod tests {
     fn each_oddity_is_told_with_its_key() {
         let text = format!(
             "[http]\nlisten = \"0.0.0.0:8080\"\n[[tenant]]\nname = \"t\"\nkeys = [\"not-a-secret-any-more\"]\n\
-             admin_keys = [\"not-a-secret-either-now\"]\n{CARRIER}[[carrier]]\nname = \"idle\"\nhosts = [\"h\"]\n\
+             admin_keys = [\"not-a-secret-either-now\"]\nclasses = [\"otp\"]\n{CARRIER}[[carrier]]\nname = \"idle\"\nhosts = [\"h\"]\n\
              system_id = \"s\"\n"
         );
         assert_eq!(
@@ -158,6 +163,7 @@ mod tests {
             [
                 "tenant.t.keys: a key from the documentation's examples: it is publicly known",
                 "tenant.t.admin_keys: a key from the documentation's examples: it is publicly known",
+                "tenant.t.classes: `transactional`, the class of messages that name none, is not among them: such messages are refused",
                 "http.listen: listens to other machines without `tls`: keys and texts can be read in transit",
                 "secrets: DIR/stentor.toml holds a secret and is readable by every user of this machine: chmod o= DIR/stentor.toml",
                 "carrier.idle: no route leads to it: it will never be used",

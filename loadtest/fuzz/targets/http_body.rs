@@ -28,6 +28,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let rules = Rules {
         now: Wall(1_782_907_200_000),
         tenant: &tenant,
+        is_admin: false,
         defaults: &Defaults::default(),
         numbering: &NUMBERING,
     };

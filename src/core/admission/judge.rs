@@ -48,6 +48,8 @@ pub struct Rules<'r> {
     pub now: Wall,
     /// The tenant that sends the messages.
     pub tenant: &'r Tenant,
+    /// The caller may administer, and so use every class.
+    pub is_admin: bool,
     /// Values for fields that were not given.
     pub defaults: &'r Defaults,
     /// The numbering plan, which reads numbers.
@@ -70,6 +72,7 @@ pub struct Meant<'m> {
 pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Objection> {
     let to = recipient(draft, rules)?;
     let from = sender_of(draft, rules)?;
+    let class = class(draft, rules)?;
     key(draft)?;
     let (send_at, expires_at) = times(draft, rules)?;
     let reference = reference(draft)?;
@@ -78,7 +81,7 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     let head = Head {
         to,
         tenant: rules.tenant.id(),
-        class: draft.class.unwrap_or(rules.defaults.class),
+        class,
         encoding,
         receipt: draft.receipt.unwrap_or(true),
         flash: draft.flash.unwrap_or(false),
@@ -109,6 +112,7 @@ pub fn objections(draft: &Draft<'_>, rules: &Rules<'_>) -> Vec<Objection> {
     for objection in [
         recipient(draft, rules).err(),
         sender_of(draft, rules).err(),
+        class(draft, rules).err(),
         key(draft).err(),
         times(draft, rules).err(),
         times(&undue, rules).err(),
@@ -145,6 +149,11 @@ fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection
         Some(text) => sender::read(text, rules.numbering)?,
     };
     if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Objection::SenderNotAllowed(sender)) }
+}
+
+fn class(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Class, Objection> {
+    let class = draft.class.unwrap_or(rules.defaults.class);
+    if rules.is_admin || rules.tenant.may_send_with(class) { Ok(class) } else { Err(Objection::ClassNotAllowed(class)) }
 }
 
 /// `send_at` (0: at once) and `expires_at`. The validity runs from `send_at` even if that lies in the past, so that an

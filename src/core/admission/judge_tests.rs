@@ -30,7 +30,7 @@ const GOOD: Draft<'_> = Draft {
 
 fn by<'m>(draft: &Draft<'m>, tenant: &Tenant) -> Result<Meant<'m>, Objection> {
     let numbering = Numbering::new(None).expect("metadata");
-    judge(draft, &Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &numbering })
+    judge(draft, &Rules { now: NOW, tenant, is_admin: false, defaults: &Defaults::default(), numbering: &numbering })
 }
 
 fn plain<'m>(draft: &Draft<'m>) -> Result<Meant<'m>, Objection> {
@@ -134,4 +134,23 @@ fn a_tenant_sends_as_itself_and_where_it_may() {
     let bank = SenderId::parse("Bank").expect("sender");
     assert_eq!(by(&Draft { from: Some("Bank"), ..GOOD }, &tenant), Err(Objection::SenderNotAllowed(bank)));
     assert_eq!(by(&Draft { to: Some("+4366012345678"), ..GOOD }, &tenant), Err(Objection::Country));
+}
+
+#[test]
+fn a_tenant_uses_its_classes_and_an_admin_uses_all() {
+    let classes = vec![Class::Otp, Class::Marketing];
+    let tenant = Tenant::new(TenantOptions { classes, ..TenantOptions::default() });
+    let class = |class| by(&Draft { class, ..GOOD }, &tenant).map(|meant| meant.head.class);
+    assert_eq!([class(Some(Class::Otp)), class(Some(Class::Marketing))], [Ok(Class::Otp), Ok(Class::Marketing)]);
+    let refused = |class| Err(Objection::ClassNotAllowed(class));
+    assert_eq!(class(Some(Class::Emergency)), refused(Class::Emergency));
+    assert_eq!(class(None), refused(Class::Transactional), "the class that it gets by default");
+    let numbering = Numbering::new(None).expect("metadata");
+    let defaults = Defaults { class: Class::Marketing, ..Defaults::default() };
+    let mut rules = Rules { now: NOW, tenant: &tenant, is_admin: false, defaults: &defaults, numbering: &numbering };
+    assert!(judge(&GOOD, &rules).is_ok(), "another default");
+    let urgent = Draft { class: Some(Class::Emergency), ..GOOD };
+    assert_eq!(objections(&urgent, &rules), [Objection::ClassNotAllowed(Class::Emergency)]);
+    rules.is_admin = true;
+    assert!(judge(&urgent, &rules).is_ok() && objections(&urgent, &rules).is_empty());
 }

@@ -1,7 +1,7 @@
 //! Why a message cannot be taken as the client wants it: values, so that each door uses its own words.
 
 use super::numbering::NumberError;
-use crate::model::{SenderId, sender::SenderError};
+use crate::model::{Class, SenderId, sender::SenderError};
 use stentor_smpp::{split::TextError, udh::HeaderError};
 
 /// One thing that is wrong with a message.
@@ -19,6 +19,8 @@ pub enum Objection {
     SenderNumber(NumberError),
     /// The tenant may not use this sender.
     SenderNotAllowed(SenderId),
+    /// The caller may not use this class, which the message names or gets by default.
+    ClassNotAllowed(Class),
     /// The key has this many bytes, which is not allowed.
     Key(usize),
     /// `send_at` is too far ahead.

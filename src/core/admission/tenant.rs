@@ -5,7 +5,7 @@ use super::{
     meter::{Meter, Quota},
     numbering::Numbering,
 };
-use crate::model::{Msisdn, SenderId, TenantId};
+use crate::model::{Class, Msisdn, SenderId, TenantId};
 
 /// A tenant as it is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct TenantOptions {
     pub quota: Option<Quota>,
     /// Countries that it may send to, ISO 3166; empty: any.
     pub countries: Vec<String>,
+    /// Classes that its messages may have; empty: any.
+    pub classes: Vec<Class>,
 }
 
 /// A tenant with its meter.
@@ -65,6 +67,12 @@ impl Tenant {
         let countries = &self.options.countries;
         countries.is_empty() || numbering.is_in(to, countries)
     }
+
+    /// Whether its messages may have this class.
+    pub fn may_send_with(&self, class: Class) -> bool {
+        let classes = &self.options.classes;
+        classes.is_empty() || classes.contains(&class)
+    }
 }
 
 #[cfg(test)]
@@ -90,5 +98,13 @@ mod tests {
             |tenant: &Tenant, number| tenant.may_send_to(Msisdn::from_number(number).expect("a number"), &numbering);
         assert!(may(&tenant, 4_915_112_345_678) && !may(&tenant, 4_366_012_345_678));
         assert!(may(&Tenant::default(), 4_366_012_345_678));
+    }
+
+    #[test]
+    fn classes_are_those_that_are_listed() {
+        let classes = vec![Class::Otp, Class::Marketing];
+        let tenant = Tenant::new(TenantOptions { classes, ..TenantOptions::default() });
+        assert_eq!(Class::ALL.map(|class| tenant.may_send_with(class)), [false, true, false, true]);
+        assert!(Class::ALL.into_iter().all(|class| Tenant::default().may_send_with(class)));
     }
 }

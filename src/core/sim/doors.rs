@@ -54,7 +54,7 @@ impl Doors {
         let now = stage.now();
         let owner = messages.first().map(|message| stage.oracle.tenant_of(*message)).unwrap_or_default();
         let Some(tenant) = self.tenants.get(&owner) else { return Frame::default() };
-        let rules = Rules { now: now.wall, tenant, defaults: &self.defaults, numbering };
+        let rules = Rules { now: now.wall, tenant, is_admin: false, defaults: &self.defaults, numbering };
         let mut intake = Intake::new(&tenant.meter, self.shards);
         let mut room = Vec::new();
         for message in messages {

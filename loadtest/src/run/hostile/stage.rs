@@ -101,6 +101,7 @@ carriers = [{ name = "good" }]
 [[tenant]]
 name = "attacker-a"
 keys = ["KEY_A"]
+classes = ["emergency", "otp", "transactional", "marketing"]
 
 [[tenant]]
 name = "attacker-b"
