@@ -261,6 +261,7 @@ raw! {
         numbers: Optional<Vec<Spanned<String>>>,
         classes: Optional<Vec<Spanned<Class>>>,
         shares: Optional<Int<1, 1_000_000>>,
+        weight: Optional<Int<1, 10_000>>,
     }
 
     /// `[[test]]`

@@ -49,6 +49,8 @@ pub struct Tenant {
     pub classes: Vec<Class>,
     /// Its weight where tenants share a resource: the queue, the window of idempotency keys, memory, connections.
     pub shares: u32,
+    /// Its weight where tenants take turns: when their messages of one class wait for the same carrier.
+    pub weight: u32,
 }
 
 impl Tenant {
@@ -71,6 +73,7 @@ impl Tenant {
             numbers: texts(&raw.numbers),
             classes: classes(&raw.classes, gather),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
+            weight: raw.weight.as_ref().map_or(1, |weight| weight.get_ref().get()),
         };
         check_numbers(&raw.numbers, gather);
         for country in raw.countries.iter().flat_map(|list| list.get_ref()) {

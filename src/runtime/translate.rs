@@ -9,7 +9,7 @@ mod carrier;
 #[path = "translate_expectations.rs"]
 mod expectations;
 
-use std::{rc::Rc, sync::Arc, thread};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread};
 
 use crate::{
     config::{self, Config, Place, Problem, Problems},
@@ -97,6 +97,7 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         shards,
         queue_messages_max: limits.queue_per_shard_messages_max.map_or(own, |most| most.min(own)),
         tenants: weights(config, control),
+        weights: turns(config, control),
         inboxes: inboxes(config, control),
         keys_max: index(share(limits.keys_max, shards)),
         key_window_ms: limits.key_window_ms,
@@ -112,9 +113,15 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
     }
 }
 
-/// The weights by which tenants share memory and connections.
+/// The weights by which tenants share places in the queue, keys, memory and connections.
 pub fn weights(config: &Config, control: &Entries) -> Vec<(TenantId, u32)> {
     config.tenants.iter().map(|tenant| (tenant_id(&tenant.name, control), tenant.shares)).collect()
+}
+
+/// The weights by which tenants take turns to be sent, of those that have another one than 1.
+fn turns(config: &Config, control: &Entries) -> BTreeMap<TenantId, u32> {
+    let other = config.tenants.iter().filter(|tenant| tenant.weight != 1);
+    other.map(|tenant| (tenant_id(&tenant.name, control), tenant.weight)).collect()
 }
 
 /// Which tenant each number belongs to that handsets write to.

@@ -55,6 +55,7 @@ rate = "9/s"
 countries = ["DE", "AT"]
 classes = ["otp", "transactional"]
 shares = 3
+weight = 5
 "#;
 
 /// Entries in which no number equals another one or the place in the file.
@@ -137,6 +138,7 @@ fn a_shard_gets_its_share_of_the_process() {
     assert_eq!(options.doubts_max, 5);
     assert_eq!(options.doubt, [DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Resend, DoubtPolicy::Drop]);
     assert_eq!(options.tenants, [(TenantId(5), 1), (TenantId(6), 3)], "equal shares unless it says otherwise");
+    assert_eq!([5, 6].map(|tenant| options.weight_of(TenantId(tenant))), [1, 5], "and the weight of a turn is another");
     assert_eq!(share(3, 7), 1, "no shard is closed for good");
 }
 

@@ -439,12 +439,13 @@ fn tenants_and_tests() {
         ],
     );
     check(
-        "[[tenant]]\nname = \"a\"\nkeys = []\nquota = \"7/week\"\nrate = 0\nshares = 0\n",
+        "[[tenant]]\nname = \"a\"\nkeys = []\nquota = \"7/week\"\nrate = 0\nshares = 0\nweight = 0\n",
         &[
             "t.toml:3:8: tenant.a.keys: the list is empty: write at least one key",
             "t.toml:4:9: tenant.a.quota: invalid value: string \"7/week\", expected a quota such as \"5000/hour\", \"100000/day\" or \"1000000/month\"",
             "t.toml:5:8: tenant.a.rate: invalid value: integer `0`, expected a rate from 1 to 1000000 such as 5000 or \"5000/s\"",
             "t.toml:6:10: tenant.a.shares: invalid value: integer `0`, expected a whole number from 1 to 1000000",
+            "t.toml:7:10: tenant.a.weight: invalid value: integer `0`, expected a whole number from 1 to 10000",
         ],
     );
     check(
@@ -455,6 +456,18 @@ fn tenants_and_tests() {
             "t.toml:4:23: tenant.a.senders[2]: \"@\" is not a valid sender: use up to 15 digits, or up to 11 ASCII characters other than @`[]{}\\^|~ with a letter or digit among them",
             "t.toml:6:14: tenant.a.countries[0]: \"de\" is not a country code: write two capital letters (ISO 3166) such as \"DE\"",
         ],
+    );
+    check(
+        "[[tenant]]\nname = \"a\"\nkeys = [\"0123456789abcdef\"]\nclasses = [\"otp\", \"urgent\"]\nweight = 10001\n[[tenant]]\nname = \"b\"\nkeys = [\"fedcba9876543210\"]\nclasses = []\n",
+        &[
+            "t.toml:4:19: tenant.a.classes[1]: \"urgent\" is not one of emergency, otp, transactional, marketing",
+            "t.toml:5:10: tenant.a.weight: invalid value: integer `10001`, expected a whole number from 1 to 10000",
+            "t.toml:9:11: tenant.b.classes: the list is empty: write at least one class, or leave `classes` out",
+        ],
+    );
+    check(
+        "[[tenant]]\nname = \"a\"\nkeys = [\"0123456789abcdef\"]\nclasses = [\"otp\", \"marketing\", \"otp\"]\n",
+        &["t.toml:4:32: tenant.a.classes[2]: class `otp` is listed twice: remove one"],
     );
     check(
         "[[test]]\n[[test]]\ngiven = {}\nexpect = {}\n",

@@ -56,8 +56,12 @@ fn changes_are_told_by_key() {
 }
 
 #[test]
-fn shares_may_change_while_it_runs() {
+fn what_a_tenant_may_have_changes_while_it_runs() {
     assert_eq!(changes(&[("name = \"t\"", "name = \"t\"\nshares = 4")]), ["tenant.t.shares: 1 → 4"]);
+    assert_eq!(
+        changes(&[("name = \"t\"", "name = \"t\"\nweight = 7\nclasses = [\"otp\"]")]),
+        ["tenant.t.classes: [\"otp\", \"transactional\", \"marketing\"] → [\"otp\"]", "tenant.t.weight: 1 → 7"]
+    );
 }
 
 #[test]
