@@ -71,7 +71,7 @@ impl AccessLog {
             return;
         }
         let Some(untold) = self.takes(settings.requests, seen.status, now) else { return };
-        let Seen { path, status, took_us, tally, tenant, quota: _ } = *seen;
+        let Seen { path, status, took_us, tally, tenant, limits: _ } = *seen;
         let AskedBy { method, peer } = asked;
         let tenant = tenant.map_or("", |id| settings.tenants.name_of(id));
         let code = problem.map_or("", |problem| problem.code.text());

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
     http::request::Parts,
 };
 
@@ -30,6 +30,7 @@ use super::{
     lookup::DOCUMENT_BYTES_MAX,
     openapi,
     problem::{AskedAt, Code, Problem},
+    ratelimit,
     readers::ControlDoor,
     report::Tally,
     restored,
@@ -38,7 +39,7 @@ use super::{
 };
 use crate::host::{executor, net::Peer};
 use stentor_core::{
-    admission::{Defaults, Printer, Standing, numbering::Numbering},
+    admission::{Defaults, Printer, Standings, numbering::Numbering},
     mesh::ShardMap,
     model::{Mono, Quoted, ShardId, TenantId},
     shard::Catalog,
@@ -122,8 +123,8 @@ pub struct Seen {
     pub tally: Tally,
     /// The tenant that the caller was authenticated as.
     pub tenant: Option<TenantId>,
-    /// The tenant's quota after a request that brought messages, or tried to.
-    pub quota: Option<Standing>,
+    /// The tenant's limits after a request that brought messages, or tried to.
+    pub limits: Standings,
 }
 
 /// The API of one core. See the head of this file.
@@ -288,7 +289,7 @@ impl Api {
         match what {
             What::Submit => {
                 let answered = self.submit(asked, caller, settings, &mut seen.tally).await;
-                seen.quota = caller.tenant.meter.standing(executor::now().wall);
+                seen.limits = caller.tenant.meter.standings(executor::now());
                 answered
             }
             What::Search => self.search(&asked, caller, settings).await,
@@ -393,7 +394,8 @@ impl Handler for Api {
     async fn handle(self: Rc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let began: Mono = executor::now().mono;
         let request_id = self.request_id();
-        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default(), tenant: None, quota: None };
+        let (tally, limits) = (Tally::default(), Standings::default());
+        let mut seen = Seen { path: "", status: 0, took_us: 0, tally, tenant: None, limits };
         let (asked_at, asked_by) = (AskedAt::of(&request), AskedBy::of(&request));
         let answered = self.answer(request, &mut seen).await;
         let now = executor::now().mono;
@@ -404,8 +406,8 @@ impl Handler for Api {
         if let Ok(request_id) = HeaderValue::from_str(&request_id) {
             answer.headers_mut().insert(REQUEST_ID, request_id);
         }
-        if let Some(quota) = seen.quota {
-            tell_of_quota(quota, answer.headers_mut());
+        if seen.limits != Standings::default() {
+            ratelimit::tell(&seen.limits, answer.headers_mut());
         }
         if let Some(observe) = &self.observe {
             observe(&seen);
@@ -417,14 +419,6 @@ impl Handler for Api {
 impl From<Overloaded> for Problem {
     fn from(_: Overloaded) -> Self {
         Self::new(Code::Overloaded, "a shard had no room for the request within half a second")
-    }
-}
-
-/// Header names as draft-ietf-httpapi-ratelimit-headers-07 spells them, which is what clients read.
-fn tell_of_quota(Standing { messages, left, renewed_in_s }: Standing, headers: &mut HeaderMap) {
-    let told = [("ratelimit-limit", messages), ("ratelimit-remaining", left), ("ratelimit-reset", renewed_in_s.into())];
-    for (name, value) in told {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
 }
 

@@ -497,18 +497,20 @@ fn a_tenant_is_told_how_its_quota_stands() {
         let headers = ["content-type: application/json", "authorization: Bearer shop-key"];
         let send = |body: &str| {
             let answer = client.call("POST /v1/messages", &headers, body.as_bytes());
-            let seconds: u32 = answer.header("ratelimit-reset").and_then(|told| told.parse().ok()).expect("seconds");
-            assert!((1..=31 * 86_400).contains(&seconds), "{seconds}");
             let told = |name| answer.header(name).unwrap_or_default().to_owned();
-            (answer.status, told("ratelimit-limit"), told("ratelimit-remaining"))
+            let (policy, state) = (told("ratelimit-policy"), told("ratelimit"));
+            assert!(policy.starts_with("\"quota\";q=2;w=") && policy.ends_with("00;qu=\"messages\""), "{policy}");
+            let (left, seconds) = state.split_once(";t=").expect("both");
+            assert!((1..=31 * 86_400).contains(&seconds.parse::<u32>().expect("seconds")), "{state}");
+            (answer.status, left.to_owned())
         };
-        let told = |status: u16, left: &str| (status, "2".to_owned(), left.to_owned());
-        assert_eq!(send(MESSAGE), told(202, "1"));
-        assert_eq!(send("{"), told(400, "1"));
-        assert_eq!(send(MESSAGE), told(202, "0"));
-        assert_eq!(send(MESSAGE), told(429, "0"));
+        let told = |status: u16, left: u32| (status, format!("\"quota\";r={left}"));
+        assert_eq!(send(MESSAGE), told(202, 1));
+        assert_eq!(send("{"), told(400, 1));
+        assert_eq!(send(MESSAGE), told(202, 0));
+        assert_eq!(send(MESSAGE), told(429, 0));
         let status = client.call("GET /v1/records", &headers, b"");
-        assert_eq!((status.status, status.header("ratelimit-limit")), (200, None), "it takes none of the quota");
+        assert_eq!((status.status, status.header("ratelimit")), (200, None), "it takes none of the quota");
     });
 }
 

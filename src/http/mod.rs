@@ -33,6 +33,7 @@ pub mod openapi;
 pub mod places;
 pub mod problem;
 mod query;
+mod ratelimit;
 pub mod readers;
 pub mod records;
 pub mod report;

@@ -59,15 +59,26 @@ impl Limit {
     }
 }
 
-/// The state of a quota.
+/// The state of one limit. What running requests have borrowed counts as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Messages allowed in a period.
+    /// Messages allowed in a window.
     pub messages: u64,
-    /// Messages that may still come in during this period.
+    /// Length of the window: of a sliding second, or of the current period of the calendar, s.
+    pub window_s: u32,
+    /// Messages that may come in now.
     pub left: u64,
-    /// Seconds until the next period begins; at least 1.
+    /// Seconds until all of it may come in again, if nothing does meanwhile; at least 1.
     pub renewed_in_s: u32,
+}
+
+/// The state of each limit that a tenant has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// Of its rate.
+    pub rate: Option<Standing>,
+    /// Of its quota.
+    pub quota: Option<Standing>,
 }
 
 /// A limit is reached: nothing more may come in now.
@@ -128,11 +139,21 @@ impl Meter {
         used_in(counts.quota.load(SeqCst), quota.period.of(now).0).1
     }
 
-    /// The state of the quota, if there is one. What running requests have borrowed counts as used.
-    pub fn standing(&self, now: Wall) -> Option<Standing> {
-        let Quota { messages, period } = self.quota?;
-        let renewed_in_s = period.of(now).1.since(now).div_ceil(1_000).max(1) as u32;
-        Some(Standing { messages, left: messages.saturating_sub(self.used(now)), renewed_in_s })
+    /// The state of the limits.
+    pub fn standings(&self, now: Now) -> Standings {
+        let Some(counts) = self.counts.as_deref() else { return Standings::default() };
+        let rate = self.rate.map(|rate| {
+            let messages = u64::from(rate);
+            let left = messages.saturating_sub(counts.of_late(now.mono.0 / SLOT_NS));
+            Standing { messages, window_s: 1, left, renewed_in_s: 1 }
+        });
+        let quota = self.quota.map(|Quota { messages, period }| {
+            let messages = messages.min(QUOTA_MAX);
+            let window_s = (period.length_ms(now.wall) / 1_000) as u32;
+            let left = messages.saturating_sub(self.used(now.wall));
+            Standing { messages, window_s, left, renewed_in_s: seconds_until(period.of(now.wall).1, now.wall) }
+        });
+        Standings { rate, quota }
     }
 
     /// Lends up to `wanted` messages and at least one, or says which limit is reached.

@@ -26,7 +26,7 @@ pub use gate::{Allowance, Gate, Known};
 pub use intake::{Intake, Outlook, Parcel, Place, Target};
 pub use judge::{Defaults, Meant, Rules, judge, objections};
 pub use key_window::{KeyWindow, Moment, Seen};
-pub use meter::{Charge, Limit, Meter, Quota, Standing, UsedUp};
+pub use meter::{Charge, Limit, Meter, Quota, Standing, Standings, UsedUp};
 pub use objection::Objection;
 pub use places::Places;
 pub use prints::Printer;

@@ -66,6 +66,20 @@ impl Period {
         };
         (at.0 / span_ms, Wall((at.0 / span_ms + 1) * span_ms))
     }
+
+    /// How long the period is that contains `at`, ms: months differ.
+    pub const fn length_ms(self, at: Wall) -> u64 {
+        match self {
+            Self::Hour => DAY_MS / 24,
+            Self::Day => DAY_MS,
+            Self::Month => {
+                let (year, month, _) = civil_from_days((at.0 / DAY_MS) as i64);
+                let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+                let days = days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1);
+                days as u64 * DAY_MS
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +104,10 @@ mod tests {
         for period in [Period::Hour, Period::Day, Period::Month] {
             assert_eq!(period.of(at).1, next);
             assert_eq!(period.of(next).0, period.of(at).0 + 1);
+            assert!((next.0 - period.length_ms(at)..next.0).contains(&at.0));
         }
+        let months = [(2024, 2), (2026, 2), (2026, 4), (2026, 12)];
+        let days = months.map(|(year, month)| Period::Month.length_ms(Wall(day(year, month, 7))) / DAY_MS);
+        assert_eq!(days, [29, 28, 30, 31]);
     }
 }
