@@ -136,6 +136,12 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: Rule::Thinking,
+        path: "src/core/admission/meter_tests.rs",
+        says: "std::thread",
+        reason: "cores that ask at once are threads",
+    },
+    Exception {
+        rule: Rule::Thinking,
         path: "src/core/sim/tests.rs",
         says: "std::env",
         reason: "the number of seeds, and a single seed, are set by environment variables",

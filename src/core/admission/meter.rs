@@ -1,6 +1,7 @@
 //! How many messages a tenant may bring in: per second (its rate), and per period of the calendar (its quota). All
-//! cores share one meter. Each core first adds what it wants and then checks the sum, so cores that ask at the same
-//! instant never get more than the limit together. Reads no clock: times are arguments.
+//! cores share one meter. Each core first adds what it wants, then checks the sum, and takes back what is too much: of
+//! cores that ask at the same instant, the one that reads last sees what all others have added, so they never get more
+//! than the limit together. Reads no clock: times are arguments.
 //!
 //! A request holds a [`Charge`], which borrows from the meter in blocks. Invariants:
 //! 1. Quota that a charge has taken, but for which no shard was asked, goes back when the charge is dropped.
@@ -14,7 +15,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::SeqCst},
 };
 
-use crate::model::{Now, Period, Wall};
+use crate::model::{Mono, Now, Period, Wall};
 
 /// The rate counts a second in this many slots...
 const SLOTS: u64 = 16;
@@ -113,6 +114,8 @@ struct Loan {
     /// The tick of the rate, and below it the period of the quota, in which the loan was counted.
     tick: u64,
     period: u64,
+    /// Until when it may be used: a message is in the second that its loan was counted in.
+    until: Mono,
 }
 
 impl Meter {
@@ -158,13 +161,14 @@ impl Meter {
 
     /// Lends up to `wanted` messages and at least one, or says which limit is reached.
     fn lend(&self, wanted: u64, now: Now) -> Result<Loan, UsedUp> {
-        let mut loan = Loan { messages: u64::MAX, ..Loan::default() };
+        let mut loan = Loan { messages: u64::MAX, until: Mono(u64::MAX), ..Loan::default() };
         let Some(counts) = self.counts.as_deref() else { return Ok(loan) };
         if let Some(rate) = self.rate {
             (loan.messages, loan.tick) = counts.take_of_rate(rate, wanted, now);
             if loan.messages == 0 {
                 return Err(UsedUp { limit: Limit::Rate, more_in_s: 1 });
             }
+            loan.until = Mono((loan.tick + 1) * SLOT_NS);
         }
         if let Some(quota) = self.quota {
             let wanted = wanted.min(loan.messages);
@@ -173,13 +177,16 @@ impl Meter {
                 counts.give_back_to_rate(loan.tick, loan.messages - messages);
             }
             if messages == 0 {
-                let more_in_s = next.since(now.wall).div_ceil(1_000).max(1);
-                return Err(UsedUp { limit: Limit::Quota, more_in_s: more_in_s as u32 });
+                return Err(UsedUp { limit: Limit::Quota, more_in_s: seconds_until(next, now.wall) });
             }
             (loan.messages, loan.period) = (messages, period);
         }
         Ok(loan)
     }
+}
+
+fn seconds_until(next: Wall, now: Wall) -> u32 {
+    next.since(now).div_ceil(1_000).max(1) as u32
 }
 
 impl Counts {
@@ -277,7 +284,7 @@ impl Charge {
     /// # Errors
     /// [`UsedUp`]. It is final for this request, so of its messages the first ones are taken.
     pub fn take(&mut self, now: Now, more: impl FnOnce() -> u64) -> Result<(), UsedUp> {
-        if self.loan.messages == 0 {
+        if self.loan.messages == 0 || now.mono >= self.loan.until {
             self.borrow(more(), now)?;
         }
         self.loan.messages -= 1;
@@ -300,6 +307,8 @@ impl Charge {
         if let Some(used_up) = self.used_up {
             return Err(used_up);
         }
+        // What is left of a loan from an earlier slot would be missing in the second of the messages that use it.
+        self.close();
         let loan = self.meter.lend(more.clamp(1, BLOCK), now).inspect_err(|used_up| self.used_up = Some(*used_up))?;
         if self.meter.quota.is_some() {
             let before = if loan.period == self.loan.period { self.counted } else { 0 };

@@ -1,10 +1,10 @@
 //! Tests of rates and quotas: never more than the limit comes in, and exactly what is admitted is charged.
 
+use std::{sync::Barrier, thread};
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Mono;
-
 /// `ms` after 2026-07-01 12:00 UTC.
 fn at(ms: u64) -> Now {
     Now { mono: Mono(ms * 1_000_000), wall: Wall(1_782_907_200_000 + ms) }
@@ -38,6 +38,79 @@ fn no_sliding_second_holds_more_than_the_rate() {
     let mean = taken.iter().map(|(_, messages)| messages).sum::<u64>() / 20;
     assert!(mean >= 85, "{mean} a second");
     assert_eq!(used_up(&Meter::new(Some(0), None), at(0)), Some(UsedUp { limit: Limit::Rate, more_in_s: 1 }));
+}
+
+/// Calls `ask` with each number of a step at the same instant on all cores, and gives what each let in, by core.
+fn at_once(cores: u64, steps: u64, ask: impl Fn(u64, u64) -> u64 + Sync) -> Vec<Vec<u64>> {
+    let (ready, ask) = (Barrier::new(cores as usize), &ask);
+    let core = |core| {
+        let ready = &ready;
+        move || {
+            let ask = |step| {
+                ready.wait();
+                ask(core, step)
+            };
+            (0..steps).map(ask).collect::<Vec<_>>()
+        }
+    };
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..cores).map(|number| scope.spawn(core(number))).collect();
+        asked.into_iter().map(|core| core.join().expect("a core")).collect()
+    })
+}
+
+#[test]
+fn cores_that_ask_at_once_get_no_more_than_the_rate_together() {
+    const RATE: u64 = 100;
+    let meter = Meter::new(Some(RATE as u32), None);
+    // Cores read their clocks up to 3 ms apart.
+    let instant = |core, step| 10_000 + step * 29 + core * 3;
+    let taken = at_once(2, 500, |core, step| bring(&meter, 1 + (core + step) % 60, at(instant(core, step))).0);
+    let mut all: Vec<(u64, u64)> = (0..)
+        .zip(&taken)
+        .flat_map(|(core, steps)| (0..).zip(steps).map(move |(step, taken)| (instant(core, step), *taken)))
+        .collect();
+    all.sort_unstable();
+    for (at, (from, _)) in all.iter().enumerate() {
+        let second = all[at..].iter().take_while(|(ms, _)| *ms < from + 1_000).map(|(_, messages)| messages);
+        assert!(second.sum::<u64>() <= RATE, "in the second from {from} ms");
+    }
+    let total = all.iter().map(|(_, messages)| messages).sum::<u64>();
+    assert!(total >= 14 * RATE / 2, "{total} in 14 s: they do not keep each other out");
+}
+
+#[test]
+fn cores_that_ask_at_once_get_exactly_the_quota_together() {
+    let meter = Meter::new(None, hourly(10_000));
+    let taken = at_once(2, 1_000, |core, step| bring(&meter, 1 + (core + step) % 40, at(step)).0);
+    assert_eq!(taken.iter().flatten().sum::<u64>(), 10_000);
+}
+
+/// A request that is read slowly borrows early and takes late.
+#[test]
+fn what_was_borrowed_in_one_second_is_not_taken_in_the_next() {
+    let meter = Meter::new(Some(200), hourly(1_000));
+    let mut slow = meter.open();
+    assert_eq!(slow.take(at(10_000), || 200), Ok(()));
+    let later = at(11_200);
+    assert_eq!((meter.used(later.wall), bring(&meter, 200, later).0), (200, 200));
+    assert!(slow.take(later, || 199).is_err(), "it would be number 201 of this second");
+    drop(slow);
+    assert_eq!(meter.used(later.wall), 200, "and what it did not use was given back");
+}
+
+#[test]
+fn a_tenant_is_told_of_each_limit_that_it_has() {
+    let quota = Some(Quota { messages: 50, period: Period::Month });
+    let meter = Meter::new(Some(7), quota);
+    assert_eq!(bring(&meter, 5, at(10_000)).0, 5);
+    let rate = Some(Standing { messages: 7, window_s: 1, left: 2, renewed_in_s: 1 });
+    let month_s = 31 * 86_400;
+    let quota = Some(Standing { messages: 50, window_s: month_s, left: 45, renewed_in_s: month_s - 43_210 });
+    assert_eq!(meter.standings(at(10_000)), Standings { rate, quota });
+    assert_eq!(meter.standings(at(12_000)).rate.map(|rate| rate.left), Some(7));
+    assert_eq!(meter.renewed(None, None).standings(at(0)), Standings::default());
+    assert_eq!(Meter::default().standings(at(0)), Standings::default());
 }
 
 #[test]
