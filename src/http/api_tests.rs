@@ -459,6 +459,7 @@ fn a_batch_is_answered_line_by_line_or_in_sum() {
         let heard = client.call("POST /v1/messages", &ndjson, lines.as_bytes());
         let results = heard.json();
         assert_eq!((heard.status, results.as_array().map(Vec::len)), (202, Some(3)));
+        assert_eq!(heard.header("retry-after"), Some("1"), "for the message that found the queue full");
         assert_eq!(
             (&results[1]["error"]["code"], &results[2]["error"]["code"]),
             (&json!("malformed_json"), &json!("queue_full"))
@@ -471,7 +472,9 @@ fn a_batch_is_answered_line_by_line_or_in_sum() {
         let full = client.post("/v1/messages", r#"{"to":"+4915112345679","body":"b"}"#);
         assert_eq!((full.code(), full.header("retry-after")), (is(503, "queue_full"), Some("1")));
         let many: String = (0..1_000).map(|n| format!("{{\"to\":\"+49151123{n:04}0\",\"body\":\"a\"}}\n")).collect();
-        let results = client.call("POST /v1/messages", &ndjson, many.as_bytes()).json();
+        let heard = client.call("POST /v1/messages", &ndjson, many.as_bytes());
+        assert_eq!(heard.header("retry-after"), None);
+        let results = heard.json();
         assert!(results.as_array().expect("list").iter().all(|result| result["id"].is_string()));
     });
 }

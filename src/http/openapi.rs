@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     auth::Scope,
-    calls::{AnswerDoc, CALLS, CURSOR, Call, Parameter},
+    calls::{AnswerDoc, CALLS, CURSOR, Call, Parameter, What},
     problem::Code,
     typed::{FIELDS, Field},
 };
@@ -58,6 +58,7 @@ pub fn document(shards: u8) -> String {
         "paths": paths,
         "components": {
             "schemas": schemas(shards),
+            "headers": headers(),
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description":
                 "A tenant's key. Without tenants in the configuration no key is needed, and only this machine may call." } },
         },
@@ -82,6 +83,14 @@ fn operation(call: &Call, shards: u8) -> Value {
         let description = if codes.is_empty() { "See `code`.".to_owned() } else { codes.join(", ") };
         answers.insert(status.to_string(), json!({ "description": description, "content": content }));
     }
+    for (status, answer) in &mut answers {
+        let told = headers_of(call, status, answer);
+        if !told.is_empty() {
+            let reference = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+            let told: Map<String, Value> = told.into_iter().map(|name| (name.to_owned(), reference(name))).collect();
+            answer["headers"] = told.into();
+        }
+    }
     let mut operation = json!({
         "operationId": format!("{:?}", call.what).to_lowercase(),
         "summary": call.summary,
@@ -102,6 +111,34 @@ fn operation(call: &Call, shards: u8) -> Value {
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation
+}
+
+/// The headers of an answer with this status, beside those that every answer has.
+fn headers_of(call: &Call, status: &str, answer: &Value) -> Vec<&'static str> {
+    let is_problem = !answer["content"]["application/problem+json"].is_null();
+    let is_submit = call.what == What::Submit;
+    let mut told = Vec::new();
+    if matches!(status, "429" | "503") && is_problem || status == "202" && is_submit {
+        told.push("Retry-After");
+    }
+    if is_submit {
+        told.extend(["RateLimit-Policy", "RateLimit"]);
+    }
+    told
+}
+
+fn headers() -> Value {
+    let text = |doc: &str| json!({ "description": doc, "schema": { "type": "string" } });
+    json!({
+        "Retry-After": {
+            "description": "Seconds until it makes sense to send again what was refused for a limit; in a 202 only if some \
+                of the messages were.",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "RateLimit-Policy": text("The tenant's `rate` and `quota`, for a tenant that has one: a list of structured fields, with \
+            `q` (messages), `w` (window in seconds) and `qu`. draft-ietf-httpapi-ratelimit-headers-10."),
+        "RateLimit": text("How each of them stands: `r` (messages that may come in now) and `t` (seconds until it is renewed)."),
+    })
 }
 
 fn answer_schema(answer: &AnswerDoc) -> Value {

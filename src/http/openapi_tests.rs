@@ -218,3 +218,26 @@ fn null_is_documented_where_it_is_read_as_nothing() {
         assert_eq!(is_documented, is_read, "{name}: {schema}");
     }
 }
+
+#[test]
+fn headers_that_tell_of_limits_are_documented_where_they_are_sent() {
+    let document: Value = serde_json::from_str(&document(1)).expect("JSON");
+    let told = |path: &str, method: &str, status: &str| {
+        let headers = document["paths"][path][method]["responses"][status]["headers"].as_object();
+        let mut names = Vec::new();
+        for (name, header) in headers.into_iter().flatten() {
+            let pointer = header["$ref"].as_str().expect("a reference").trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+            names.push(name.clone());
+        }
+        names
+    };
+    let submit = |status| told("/v1/messages", "post", status);
+    let all = ["RateLimit", "RateLimit-Policy", "Retry-After"];
+    assert_eq!(
+        [submit("202"), submit("429"), submit("503")],
+        [all, all, all].map(|names| names.map(str::to_owned).to_vec())
+    );
+    assert_eq!(submit("400"), all[..2]);
+    assert_eq!((told("/v1/records", "get", "503"), told("/readyz", "get", "503").len()), (vec![all[2].to_owned()], 0));
+}

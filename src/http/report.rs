@@ -158,6 +158,24 @@ impl Report {
         tally
     }
 
+    /// Seconds until what was refused makes sense again, in an answer that some messages were accepted; 0: not stated,
+    /// because nothing was refused for a limit.
+    pub fn rest_after_s(&self) -> u32 {
+        let of_shards = self.outcomes.iter().flatten().flatten().filter_map(|result| Fate::Known(*result).code());
+        let of_mail = self.outcomes.iter().filter_map(|outcome| outcome.as_ref().err().copied());
+        let codes = self.flaws.iter().map(|flaw| flaw.code).chain(of_shards).chain(of_mail);
+        let worst = codes.map(Code::status).filter(|status| matches!(status, 429 | 503)).max();
+        worst.map_or(0, |status| self.retry_after_s(status))
+    }
+
+    fn retry_after_s(&self, status: u16) -> u32 {
+        match status {
+            429 => self.more_in_s.max(1),
+            503 => 1,
+            _ => 0,
+        }
+    }
+
     /// Writes the answer for `ack=summary`: counts, and the messages that were refused. Begins at message `from` and stops once
     /// `work` bytes were written or looked at; returns where to go on, `None` at the end. `told`: bytes of flaws reported so
     /// far.
@@ -236,11 +254,7 @@ impl Report {
             let problem = Problem::new(Code::NothingAccepted, detail);
             Problem { status: status.unwrap_or(problem.status), ..problem }
         };
-        problem.retry_after_s = match problem.status {
-            429 => self.more_in_s.max(1),
-            503 => 1,
-            _ => 0,
-        };
+        problem.retry_after_s = self.retry_after_s(problem.status);
         Problem { items_omitted: failed.count - items.len(), items, ..problem }
     }
 }

@@ -62,8 +62,14 @@ const PLACES_AT_ONCE: usize = 32;
 const PLACES_PART: usize = 32;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-const TOO_MANY: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// As other problems are told, without what belongs to a request.
+const TOO_MANY: &[u8] = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\n",
+    "content-length: 151\r\n\r\n",
+    "{\"type\":\"/docs/errors/overloaded\",\"title\":\"The server is busy\",\"status\":503,",
+    "\"detail\":\"every connection is in use\",\"code\":\"overloaded\",\"retryable\":true}"
+)
+.as_bytes();
 
 /// Answers requests; one per core, shared by its connections.
 pub trait Handler: 'static {

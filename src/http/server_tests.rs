@@ -18,6 +18,7 @@ use crate::host::{
     executor::{Executor, Io},
     watchdog::Heartbeat,
 };
+use crate::http::problem::Code;
 use stentor_core::mesh::{CoreId, mailbox};
 
 /// A client that waits longer than this has found a hang.
@@ -352,7 +353,16 @@ fn one_connection_too_many_is_turned_away() {
         first.write_all(b"GET /deaf HTTP/1.1\r\n\r\nGET /never HTTP/1.1\r\n\r\n").expect("write");
         let mut answer = [0; 12];
         first.read_exact(&mut answer).expect("answer");
-        assert_eq!(understand(&hear_out(connect(address))).0, [503]);
+        let heard = hear_out(connect(address));
+        let (codes, told) = understand(&heard);
+        let problem: serde_json::Value = serde_json::from_str(&told).expect("a problem");
+        let code = Code::Overloaded;
+        assert_eq!(
+            (codes, &problem["code"], &problem["title"]),
+            (vec![503], &code.text().into(), &code.title().into())
+        );
+        assert!(heard.contains("\r\nretry-after: 1\r\n"), "{heard}");
+        assert!(heard.contains(&format!("\r\ncontent-length: {}\r\n", told.len())), "{heard}");
     });
     for (_, counters) in served {
         assert_eq!((counters.accepted, counters.turned_away, counters.evicted), (2, 1, 0));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use hyper::{
     Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
 };
 
 use super::{
@@ -77,8 +77,12 @@ impl Api {
             Ack::Summary => tally.rejected,
         };
         let location = report.location();
+        let rest_after_s = if tally.rejected > 0 { report.rest_after_s() } else { 0 };
         let mut answer = Writing { report, ack, next: Some(0), told: 0 }.answer(entries, room).await;
         *answer.status_mut() = StatusCode::ACCEPTED;
+        if rest_after_s > 0 {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rest_after_s));
+        }
         if let Some(location) = location.and_then(|path| HeaderValue::try_from(path).ok()) {
             answer.headers_mut().insert(LOCATION, location);
         }
