@@ -5,7 +5,7 @@ mod stage;
 
 use std::path::Path;
 
-use stage::{messages, scenario};
+use stage::{budget, messages, scenario};
 
 /// Plays a scenario; in CI the machine may lack nothing.
 fn play(arguments: &[&str]) {
@@ -52,6 +52,13 @@ fn a_peak_never_exceeds_the_rate() {
 #[test]
 fn a_soak_loses_nothing_while_retention_passes() {
     play(&["soak", "--minutes", "0.5", "--rate", "2000", "--clock", "360"]);
+}
+
+#[test]
+fn an_overload_is_refused_with_a_reason_and_hurts_no_neighbour() {
+    let seconds = budget("STENTOR_OVERLOAD_SECONDS", 10_u64).max(4);
+    let sizes = ["--rate", "300", "--lines", "5", "--clients", "16", "--seconds", &seconds.to_string()];
+    play(&[&["overload", "--untimed"], &sizes[..]].concat());
 }
 
 #[test]

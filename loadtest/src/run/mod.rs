@@ -16,6 +16,7 @@ mod hostile;
 mod letters;
 mod means;
 pub(crate) mod million;
+mod overload;
 pub(crate) mod peak;
 mod peer;
 pub(crate) mod process;
@@ -49,6 +50,8 @@ pub(crate) enum Scenario {
     Fault(fault::Options),
     /// Clients with and without a key and a carrier try to crash, stop or fill the daemon, while another tenant goes on sending
     Hostile(hostile::Options),
+    /// Several times as much is offered as the carrier takes
+    Overload(overload::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
     Peer(peer::Options),
     /// A carrier with every bad habit at once
@@ -71,6 +74,7 @@ pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
         Scenario::Hostile(options) => (hostile::play(options)?, &options.ground),
+        Scenario::Overload(options) => (overload::play(options)?, &options.ground),
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),
         Scenario::Peak(options) => (peak::play(options)?, &options.ground),

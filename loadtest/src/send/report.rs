@@ -16,6 +16,7 @@ const SECONDS_MAX: usize = 3_600;
 #[derive(Debug)]
 pub(crate) struct Books {
     latency_us: Histogram<u64>,
+    accepted_us: Histogram<u64>,
     lateness_us: Histogram<u64>,
     report: Report,
 }
@@ -31,6 +32,9 @@ pub(crate) struct Report {
     pub duplicates: u64,
     /// Messages refused or never answered, by code.
     pub errors: BTreeMap<String, u64>,
+    /// Messages that may be sent again later, refused by an answer that did not say when.
+    #[serde(default)]
+    pub untold: u64,
     /// Batches that were sent again.
     pub retries: u64,
     /// Connections opened beyond the first of each worker.
@@ -39,6 +43,9 @@ pub(crate) struct Report {
     pub acknowledged_per_s: f64,
     /// Time from the moment at which a request was due to its (last) answer.
     pub latency_us: Quantiles,
+    /// The same, of requests of which something was acknowledged.
+    #[serde(default)]
+    pub accepted_us: Quantiles,
     /// How late requests left: the generator's own share, and waiting for a free connection.
     pub lateness_us: Quantiles,
     /// Size of the request bodies as sent, after compression.
@@ -55,7 +62,7 @@ impl Books {
     pub(crate) fn new() -> Self {
         let histogram =
             || Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
-        Self { latency_us: histogram(), lateness_us: histogram(), report: Report::default() }
+        Self { latency_us: histogram(), accepted_us: histogram(), lateness_us: histogram(), report: Report::default() }
     }
 
     /// Records how late a request left.
@@ -66,6 +73,11 @@ impl Books {
     /// Counts one more try of a batch.
     pub(crate) fn record_retry(&mut self) {
         self.report.retries += 1;
+    }
+
+    /// Counts messages that were refused for now by an answer without `Retry-After`.
+    pub(crate) fn record_untold(&mut self, messages: u64) {
+        self.report.untold += messages;
     }
 
     /// Counts a connection that had to be opened again.
@@ -95,6 +107,9 @@ impl Books {
         verdicts: &Verdicts,
     ) {
         self.latency_us.saturating_record(latency_us);
+        if verdicts.accepted + verdicts.duplicates > 0 {
+            self.accepted_us.saturating_record(latency_us);
+        }
         self.report.offered += serials.end - serials.start;
         self.report.accepted += verdicts.accepted;
         self.report.duplicates += verdicts.duplicates;
@@ -107,12 +122,14 @@ impl Books {
 
     /// Adds the counts of another worker.
     pub(crate) fn merge(&mut self, other: Self) {
-        // Both histograms have the same bounds, so adding cannot fail.
+        // All histograms have the same bounds, so adding cannot fail.
         let _ = self.latency_us.add(other.latency_us);
+        let _ = self.accepted_us.add(other.accepted_us);
         let _ = self.lateness_us.add(other.lateness_us);
         self.report.offered += other.report.offered;
         self.report.accepted += other.report.accepted;
         self.report.duplicates += other.report.duplicates;
+        self.report.untold += other.report.untold;
         self.report.retries += other.report.retries;
         self.report.reconnects += other.report.reconnects;
         self.report.body_bytes += other.report.body_bytes;
@@ -130,6 +147,7 @@ impl Books {
         self.report.seconds = seconds;
         self.report.acknowledged_per_s = self.report.acknowledged_count() as f64 / seconds.max(1e-9);
         self.report.latency_us = Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile));
+        self.report.accepted_us = Quantiles::read(|quantile| self.accepted_us.value_at_quantile(quantile));
         self.report.lateness_us = Quantiles::read(|quantile| self.lateness_us.value_at_quantile(quantile));
         self.report.acknowledged = join(std::mem::take(&mut self.report.acknowledged));
         self.report
@@ -199,6 +217,15 @@ mod tests {
         others.record_second(1 << 40, 9);
         books.merge(others);
         assert_eq!(books.close(3.0).per_second, [5, 0, 7]);
+    }
+
+    #[test]
+    fn requests_that_were_refused_as_a_whole_have_no_part_in_the_times_of_accepted_ones() {
+        let mut books = Books::new();
+        books.record_batch(&(0..1), 9, 1_000, &Verdicts { accepted: 1, ..Verdicts::default() });
+        books.record_batch(&(1..2), 9, 5_000, &crate::send::answer::unanswered(1));
+        let report = books.close(1.0);
+        assert_eq!((report.latency_us.max, report.accepted_us.max), (5_003, 1_000));
     }
 
     #[test]

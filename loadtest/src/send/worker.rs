@@ -113,9 +113,13 @@ impl Worker {
             Ok((connection, answer))
         });
         match exchanged {
-            Ok((connection, answer)) => {
+            Ok((connection, (verdicts, retry_after_s))) => {
                 self.connection = Some(connection);
-                answer
+                if retry_after_s.is_none() {
+                    let for_now = verdicts.refused.iter().filter(|refused| refused.is_retryable);
+                    self.books.record_untold(for_now.map(|refused| refused.lines).sum());
+                }
+                (verdicts, retry_after_s)
             }
             Err(Failure::Connect(error)) => (answer::unconnected(lines, &error), None),
             Err(Failure::Exchange(_)) => (answer::unanswered(lines), None),
