@@ -2,16 +2,21 @@
 //!
 //! Knows values only. Refuses to know what a class or an error class leads to.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 use stentor_core::delivery::{Backoff, RetryPolicy};
 use toml::Spanned;
 
 use super::choice::{Class, DoubtPolicy};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
-use super::raw::{RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
+use super::raw::{RawClassExpiry, RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
 use super::shown;
 use super::units::{Int, Permille};
 use stentor_core::admission::numbering;
+
+/// How long a message may be worth sending, ms.
+const EXPIRES_IN: RangeInclusive<u64> = SECOND..=14 * DAY;
 
 /// Values that apply when neither the message, nor its route, nor its tenant has one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +34,8 @@ pub struct Defaults {
     /// How long a message is worth sending; afterwards it is `expired`.
     #[serde(rename = "expires_in", serialize_with = "shown::duration")]
     pub expires_in_ms: u64,
+    /// The same by class of message.
+    pub class_expires_in: ClassExpiry,
     /// How long a message's history is kept after it reaches its final state.
     #[serde(rename = "retention", serialize_with = "shown::duration")]
     pub retention_ms: u64,
@@ -84,6 +91,42 @@ fn checked_range(typed: &Spanned<RawNumberRange>, gather: &mut Gather<'_>) -> Nu
     found
 }
 
+/// How long a message is worth sending, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassExpiry {
+    #[serde(rename = "emergency", serialize_with = "shown::duration")]
+    pub emergency_ms: u64,
+    #[serde(rename = "otp", serialize_with = "shown::duration")]
+    pub otp_ms: u64,
+    #[serde(rename = "transactional", serialize_with = "shown::duration")]
+    pub transactional_ms: u64,
+    #[serde(rename = "marketing", serialize_with = "shown::duration")]
+    pub marketing_ms: u64,
+}
+
+impl ClassExpiry {
+    /// That of one class.
+    pub const fn of(&self, class: Class) -> u64 {
+        match class {
+            Class::Emergency => self.emergency_ms,
+            Class::Otp => self.otp_ms,
+            Class::Transactional => self.transactional_ms,
+            Class::Marketing => self.marketing_ms,
+        }
+    }
+
+    /// `all`: that of a class for which nothing is written. A one-time password is worth nothing after some minutes.
+    fn meant(raw: &RawClassExpiry, all: u64, gather: &mut Gather<'_>) -> Self {
+        let mut of = |typed, default| gather.millis(typed, default, EXPIRES_IN);
+        Self {
+            emergency_ms: of(&raw.emergency, all),
+            otp_ms: of(&raw.otp, all.min(10 * MINUTE)),
+            transactional_ms: of(&raw.transactional, all),
+            marketing_ms: of(&raw.marketing, all),
+        }
+    }
+}
+
 /// The policy for attempts in doubt, by class of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct InDoubtPolicies {
@@ -119,6 +162,7 @@ impl Defaults {
         if let Some(country) = &raw.country {
             gather.check_country(country.get_ref(), &country.span());
         }
+        let expires_in_ms = gather.millis(&raw.expires_in, 48 * HOUR, EXPIRES_IN);
         Self {
             country: raw.country.as_ref().map(|country| country.get_ref().clone()),
             number_ranges: raw
@@ -130,7 +174,8 @@ impl Defaults {
             class: or(&raw.class, Class::Transactional),
             from: gather.sender(&raw.from),
             parts_max: or(&raw.parts_max, Int(16)).get(),
-            expires_in_ms: gather.millis(&raw.expires_in, 48 * HOUR, SECOND..=14 * DAY),
+            expires_in_ms,
+            class_expires_in: ClassExpiry::meant(&raw.class_expires_in, expires_in_ms, gather),
             retention_ms: gather.millis(&raw.retention, 72 * HOUR, HOUR..=3_650 * DAY),
             receipt_wait_ms: gather.millis(&raw.receipt_wait, 72 * HOUR, MINUTE..=30 * DAY),
             in_doubt_wait_ms: gather.millis(&raw.in_doubt_wait, 10 * SECOND, SECOND..=DAY),

@@ -95,6 +95,7 @@ raw! {
         from: Optional<String>,
         parts_max: Optional<Int<1, 255>>,
         expires_in: Optional<Millis>,
+        class_expires_in: RawClassExpiry,
         retention: Optional<Millis>,
         receipt_wait: Optional<Millis>,
         in_doubt_wait: Optional<Millis>,
@@ -106,6 +107,14 @@ raw! {
     RawNumberRange {
         prefix: Optional<String>,
         digits: Optional<Vec<Int<7, 15>>>,
+    }
+
+    /// `[defaults.class_expires_in]`
+    RawClassExpiry {
+        emergency: Optional<Millis>,
+        otp: Optional<Millis>,
+        transactional: Optional<Millis>,
+        marketing: Optional<Millis>,
     }
 
     /// `[defaults.in_doubt]`

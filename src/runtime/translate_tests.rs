@@ -243,9 +243,14 @@ fn tenants_keep_their_keys_and_numbers() {
 
 #[test]
 fn a_message_gets_the_defaults() {
-    let config = config("[defaults]\nclass = \"marketing\"\nfrom = \"ACME\"\nparts_max = 3\nexpires_in = \"9s\"");
+    let config = config(
+        "[defaults]\nclass = \"marketing\"\nfrom = \"ACME\"\nparts_max = 3\nexpires_in = \"30m\"\nclass_expires_in = { marketing = \"9s\" }",
+    );
     let from = SenderId::parse("ACME").expect("sender");
-    assert_eq!(defaults(&config), Defaults { class: Class::Marketing, from, expires_in_ms: 9_000, parts_max: 3 });
+    assert_eq!(
+        defaults(&config),
+        Defaults { class: Class::Marketing, from, expires_in_ms: [1_800_000, 600_000, 1_800_000, 9_000], parts_max: 3 }
+    );
 }
 
 /// The problems that `check` reports, one line each, without the file's name.

@@ -29,15 +29,16 @@ pub struct Defaults {
     pub class: Class,
     /// Sender; empty: the carrier's default.
     pub from: SenderId,
-    /// Time from `send_at` (or now) to expiry, ms.
-    pub expires_in_ms: u64,
+    /// Time from `send_at` (or now) to expiry, ms, by class.
+    pub expires_in_ms: [u64; Class::COUNT],
     /// Most parts of a message, unless the message sets its own limit.
     pub parts_max: u8,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { class: Class::Transactional, from: SenderId::default(), expires_in_ms: 2 * 86_400_000, parts_max: 16 }
+        let expires_in_ms = [2 * 86_400_000; Class::COUNT];
+        Self { class: Class::Transactional, from: SenderId::default(), expires_in_ms, parts_max: 16 }
     }
 }
 
@@ -165,7 +166,7 @@ fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection
     }
     let from = draft.send_at.unwrap_or(now);
     let expires_at = match draft.expiry {
-        None => from + rules.defaults.expires_in_ms,
+        None => from + rules.defaults.expires_in_ms[draft.class.unwrap_or(rules.defaults.class).index()],
         Some(Expiry::In(ms)) if ms > VALIDITY_MAX_MS => return Err(Objection::ValidTooLong),
         Some(Expiry::In(ms)) => from + ms,
         Some(Expiry::At(at)) if draft.send_at.is_some_and(|send_at| at <= send_at) => {

@@ -50,6 +50,16 @@ fn defaults_fill_what_is_not_said() {
 }
 
 #[test]
+fn a_class_has_an_expiry_of_its_own() {
+    let (numbering, tenant) = (Numbering::new(None).expect("metadata"), Tenant::default());
+    let defaults = Defaults { class: Class::Marketing, expires_in_ms: [1, 2, 3, 4], ..Defaults::default() };
+    let rules = Rules { now: NOW, tenant: &tenant, is_admin: true, defaults: &defaults, numbering: &numbering };
+    let lasts = |class| judge(&Draft { class, ..GOOD }, &rules).map(|meant| meant.head.expires_at.since(NOW));
+    assert_eq!(Class::ALL.map(|class| lasts(Some(class))), [Ok(1), Ok(2), Ok(3), Ok(4)]);
+    assert_eq!(lasts(None), Ok(4), "the class of messages that name none");
+}
+
+#[test]
 fn what_is_said_holds() {
     let draft = Draft {
         from: Some("+491511111111"),

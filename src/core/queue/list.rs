@@ -222,7 +222,7 @@ mod tests {
         let mut table = ListTable::recorded((0..OWN_LISTS_MAX as u32).map(own).collect());
         let (late, later) = (table.number(own(1_000_000)), table.number(own(1_000_001)));
         assert_eq!((late, table.lane(late).tenant, table.count()), (later, TenantId::SHARED, OWN_LISTS_MAX + 1));
-        assert_eq!(table.number(own(7)), ListNumber(7), "whoever has a list keeps it");
+        assert_eq!(table.number(own(7)), ListNumber(7), "a tenant that has a list keeps it");
         assert_ne!(table.number(Lane { class: Class::Marketing, ..own(1_000_000) }), late, "of its class");
         assert_eq!(table.check(), Ok(()));
     }

@@ -6,8 +6,8 @@
 //! of its owner forward by `n / weight`. Virtual time is the lowest tag when something was served last.
 //!
 //! Invariants:
-//! 1. Nobody saves up turns: one who begins to wait gets a tag that is not before virtual time.
-//! 2. Nobody gets a turn again by leaving: a tag that is ahead of virtual time is kept until virtual time has reached
+//! 1. No owner saves up turns: one that begins to wait gets a tag that is not before virtual time.
+//! 2. No owner gains a turn by leaving: a tag that is ahead of virtual time is kept until virtual time has reached
 //!    it. No other tags of those who do not wait are kept.
 //! 3. Each one that waits is in the order once, at its tag.
 
@@ -32,7 +32,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// Where it stands in the order of those who wait.
+    /// Its place in the order of the owners that wait.
     const fn place<K: Copy>(&self, key: K) -> (u64, bool, K) {
         (self.tag, !self.is_new, key)
     }
@@ -101,7 +101,7 @@ impl<K: Copy + Ord + std::fmt::Debug> Turns<K> {
         self.waiting.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether no owner waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -109,7 +109,7 @@ impl<K: Copy + Ord + std::fmt::Debug> Turns<K> {
     /// `parts` of `key`, which waits, are sent.
     pub fn serve(&mut self, key: K, parts: u32, weight: u32) {
         let Some(owner) = self.owners.get_mut(&key).filter(|owner| owner.waits) else { return };
-        // Of those who wait, not of `key`: nobody is behind virtual time if another is served before its turn.
+        // Of all that wait, not of `key`: none is behind virtual time if another is served before its turn.
         self.now = self.waiting.first().map_or(self.now, |(first, ..)| self.now.max(*first));
         self.waiting.remove(&owner.place(key));
         owner.tag += PART * u64::from(parts.max(1)) / u64::from(weight.clamp(1, WEIGHT_MAX));
@@ -163,7 +163,7 @@ mod tests {
     fn run(turns: &mut Turns<u32>, weight: impl Fn(u32) -> u32, parts: u64, seed: u64) -> BTreeMap<u32, u64> {
         let (mut prng, mut got, mut sum) = (Prng::new(seed), BTreeMap::new(), 0);
         while sum < parts {
-            let key = turns.first().expect("somebody waits");
+            let key = turns.first().expect("some wait");
             let size = 1 + prng.below(4) as u32;
             turns.serve(key, size, weight(key));
             *got.entry(key).or_default() += u64::from(size);
