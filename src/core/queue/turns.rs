@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_holds_nobody_whose_turn_is_over() {
+    fn memory_holds_no_owner_whose_turn_is_over() {
         let mut turns = Turns::default();
         turns.wait(0);
         for key in 1..1_000 {
