@@ -86,6 +86,7 @@ impl Link {
         }
         self.queries.configure(new.query);
         self.flow.set_agreed(new.rate_parts_per_s);
+        self.prepared.set_ceiling(new.class_ceiling);
         let rate = new.bind_rate_parts_per_s;
         let (connections, binds_anew) = (new.connections(), old.binds_differently(new));
         for leg in &mut self.legs {

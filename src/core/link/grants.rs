@@ -8,20 +8,33 @@
 //! against a slot and a token that are free now, and these are then kept for it (see [`Grants::urgent_expected`]). The
 //! reason: an OTP that is prepared and not sent when the daemon crashes may never be sent again.
 //!
-//! An idle link also gives every shard a few *standing* places for urgent classes, so that an OTP waits for one commit and
-//! no round trip. A standing place is a grant that was not demanded, and is marked as such; the shard keeps it until it
-//! needs it. The link recalls it by a grant of no messages: the shard then returns its unused places in the `unused` of a
-//! batch, which may hold no messages. Standing places reserve no slot: they are recalled when the link gets busy, and
-//! messages that use them at that moment wait, ahead of all others, for the next slot.
+//! Classes are served in strict order up to a ceiling ([`super::ceiling`]), here as at the write: while a less urgent class
+//! waits, a class gets its share of the places. Otherwise no message of the others would ever be prepared.
+//!
+//! *Standing* places are grants that were not demanded, and are marked as such; a shard keeps them until it needs them.
+//! - An idle link gives every shard a few for urgent classes, so that an OTP waits for one commit and no round trip. They
+//!   reserve no slot: they are recalled when the link gets busy, and messages that use them at that moment wait, ahead of all
+//!   others, for the next slot.
+//! - Every shard has a few for each bulk class, however busy the link is, for messages of tenants that have just begun to wait:
+//!   such a message needs no round trip, and does not wait until demanded places come round to it. They come on top of the
+//!   bound, and are given again as soon as the messages that used them are sent.
+//!
+//! The link recalls standing places by a grant of no messages: the shard then returns its unused places in the `unused` of a
+//! batch, which may hold no messages. So it does with all of them when nothing can be sent.
 //!
 //! Invariants:
 //! 1. Places out = granted − handed over − given back, by shard and class; never negative, even if a shard reports a wrong
 //!    number.
-//! 2. Bulk places out + bulk prepared ≤ bound, as the bound was when they were granted.
+//! 2. Bulk places out (without standing ones) + bulk prepared ≤ bound; with the standing ones, ≤ bound + [`standing_max`]. Both
+//!    as the bound was when they were granted.
 //! 3. Urgent places out (without standing ones) + urgent prepared ≤ free slots, and ≤ tokens, as these were at the grant.
+//! 4. Demanded places of a class are granted only up to its share ([`Ceilings::shares`]), those out and its prepared messages
+//!    counted.
 
 use crate::model::{Class, LinkId, Mono, ShardId, Sound, holds};
 use crate::traffic::{Demand, Grant};
+
+use super::ceiling::Ceilings;
 
 /// Maximum number of standing places of one class at one shard.
 const STANDING_MAX: u32 = 4;
@@ -33,11 +46,8 @@ const IDLE_MS: u64 = 100;
 /// How long a shard that returns standing places without a recall gets no new ones, ms.
 const UNWANTED_MS: u64 = 10_000;
 
-/// Classes that are granted only against a free slot ([`Class::is_urgent`]); the rest is bulk.
-const URGENT: [Class; 2] = [Class::Emergency, Class::Otp];
-const BULK: [Class; 2] = [Class::Transactional, Class::Marketing];
-const _: () = assert!(URGENT[0].is_urgent() && URGENT[1].is_urgent());
-const _: () = assert!(!BULK[0].is_urgent() && !BULK[1].is_urgent());
+/// The bulk standing places of one class at all shards together are at most the bound divided by this, but one per shard.
+const STANDING_SHARE: u32 = 8;
 
 /// How much room a link has at the moment of a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +58,25 @@ pub struct Room {
     pub slots: u32,
     /// Parts that the rate limits allow to be sent now.
     pub tokens: u32,
-    /// Bulk messages that the link holds and has not sent completely.
-    pub bulk_prepared: u32,
-    /// Urgent messages that the link holds and has not sent completely.
-    pub urgent_prepared: u32,
+    /// Messages that the link holds and has not sent completely, by class.
+    pub prepared: [u32; Class::COUNT],
+    /// Messages on trial that take the places of bulk ones.
+    pub beside: u32,
+}
+
+impl Room {
+    /// Urgent messages that can be sent now.
+    fn free(&self) -> u32 {
+        self.bound.min(self.slots).min(self.tokens)
+    }
+
+    fn urgent_prepared(&self) -> u32 {
+        sum(self.prepared, Class::is_urgent)
+    }
+
+    fn bulk_prepared(&self) -> u32 {
+        sum(self.prepared, is_bulk) + self.beside
+    }
 }
 
 /// The counts between the link and one shard, by [`Class::index`].
@@ -64,9 +89,9 @@ struct ShardPlaces {
     /// Standing places; they are included in `out`.
     standing: [u32; Class::COUNT],
     /// The standing places were recalled, and some are still out.
-    recalling: bool,
+    recalling: [bool; Class::COUNT],
     /// Until then the shard gets no standing places; see [`UNWANTED_MS`].
-    unwanted_until: Mono,
+    unwanted_until: [Mono; Class::COUNT],
     /// Total places granted to the shard, and how they were used. Only for [`Grants::check`].
     granted: [u64; Class::COUNT],
     handed_over: [u64; Class::COUNT],
@@ -80,11 +105,11 @@ pub struct Grants {
     accounts: Vec<ShardPlaces>,
     /// Index of the shard that is served first in the next round.
     turn: usize,
-    bulk_out: u32,
-    urgent_out: u32,
-    standing_out: u32,
-    bulk_waiting: u64,
-    urgent_waiting: u64,
+    /// Sums over all shards.
+    demanded_out: [u32; Class::COUNT],
+    standing_out: [u32; Class::COUNT],
+    waiting: [u64; Class::COUNT],
+    unplaced: [u64; Class::COUNT],
     idle_since: Option<Mono>,
 }
 
@@ -95,11 +120,10 @@ impl Grants {
             link,
             accounts: vec![ShardPlaces::default(); usize::from(shards.max(1))],
             turn: 0,
-            bulk_out: 0,
-            urgent_out: 0,
-            standing_out: 0,
-            bulk_waiting: 0,
-            urgent_waiting: 0,
+            demanded_out: [0; Class::COUNT],
+            standing_out: [0; Class::COUNT],
+            waiting: [0; Class::COUNT],
+            unplaced: [0; Class::COUNT],
             idle_since: None,
         }
     }
@@ -123,8 +147,8 @@ impl Grants {
         let standing_used = submitted.saturating_sub(demanded).min(account.standing[at]);
         let demanded_left = demanded.saturating_sub(submitted);
         let returned = unused.saturating_sub(demanded_left).min(account.standing[at] - standing_used);
-        if returned > 0 && !account.recalling {
-            account.unwanted_until = now.after_ms(UNWANTED_MS);
+        if returned > 0 && !account.recalling[at] {
+            account.unwanted_until[at] = now.after_ms(UNWANTED_MS);
         }
         let handed_over = submitted.min(account.out[at]);
         let given_back = unused.min(account.out[at] - handed_over);
@@ -132,29 +156,36 @@ impl Grants {
         account.handed_over[at] += u64::from(handed_over);
         account.given_back[at] += u64::from(given_back);
         account.standing[at] = (account.standing[at] - standing_used - returned).min(account.out[at]);
-        account.recalling &= account.standing.iter().any(|places| *places > 0);
+        account.recalling[at] &= account.standing[at] > 0;
         self.count();
         missing
     }
 
-    /// How many urgent messages need a slot and a token kept free for them: those that were demanded, granted or not.
-    pub fn urgent_expected(&self) -> u32 {
-        u32::try_from(self.urgent_waiting.max(u64::from(self.urgent_out))).unwrap_or(u32::MAX)
+    /// How many urgent messages need a slot and a token kept free for them, by class: those that were demanded, granted or not.
+    pub fn urgent_expected(&self) -> [u64; Class::COUNT] {
+        let expected = |class: Class| self.waiting[class.index()].max(self.demanded_out[class.index()].into());
+        Class::ALL.map(|class| if class.is_urgent() { expected(class) } else { 0 })
     }
 
     /// How many demanded urgent messages have no place yet.
     pub fn urgent_ungranted(&self) -> u64 {
-        self.urgent_waiting.saturating_sub(u64::from(self.urgent_out))
+        sum(self.waiting, Class::is_urgent).saturating_sub(self.out().1.into())
     }
 
-    /// Places out at all shards: bulk, urgent without standing ones, standing.
-    pub const fn out(&self) -> (u32, u32, u32) {
-        (self.bulk_out, self.urgent_out, self.standing_out)
+    /// The classes of which messages wait at a shard or are on their way.
+    pub fn awaited(&self) -> [bool; Class::COUNT] {
+        std::array::from_fn(|at| self.waiting[at] > 0 || self.demanded_out[at] > 0)
+    }
+
+    /// Places out at all shards: bulk and urgent without standing ones, standing.
+    pub fn out(&self) -> (u32, u32, u32) {
+        let demanded = |of| sum(self.demanded_out, of);
+        (demanded(is_bulk), demanded(Class::is_urgent), sum(self.standing_out, |_| true))
     }
 
     /// Messages that wait at all shards, by their last demands.
-    pub const fn waiting(&self) -> u64 {
-        self.bulk_waiting + self.urgent_waiting
+    pub fn waiting(&self) -> u64 {
+        sum(self.waiting, |_| true)
     }
 
     /// When standing places may have to be given.
@@ -163,26 +194,42 @@ impl Grants {
     }
 
     /// Decides which grants to give now, and appends them to `out`.
-    pub fn decide(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+    pub fn decide(&mut self, room: Room, ceilings: &Ceilings, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
         if room.bound == 0 {
             self.idle_since = None;
-            self.recall(out);
+            self.recall(|_| true, out);
             return;
         }
-        let before = (self.bulk_out, self.urgent_out);
-        if self.urgent_waiting > 0 {
-            let free = room.bound.min(room.slots).min(room.tokens);
-            let places = free.saturating_sub(self.urgent_out + room.urgent_prepared);
-            self.spread(URGENT, places, out);
+        let before = (self.demanded_out, self.standing_out);
+        self.stand_by(room, now, out);
+        if sum(self.unplaced, Class::is_urgent) > 0 {
+            let places = room.free().saturating_sub(self.out().1 + room.urgent_prepared());
+            self.spread(Class::is_urgent, places, self.shares(room, ceilings), room, out);
         }
-        let places = room.bound.saturating_sub(self.bulk_out + room.bulk_prepared);
-        let wanted = self.bulk_waiting.saturating_sub(u64::from(self.bulk_out));
+        let places = room.bound.saturating_sub(self.out().0 + room.bulk_prepared());
+        let wanted = sum(self.unplaced, is_bulk);
         // Few large grants are better than one for each slot that becomes free: each costs a commit at its shard.
-        if places >= room.bound / 4 || wanted <= u64::from(places) {
-            self.spread(BULK, places, out);
+        if wanted > 0 && (places >= room.bound / 4 || wanted <= places.into()) {
+            self.spread(is_bulk, places, self.shares(room, ceilings), room, out);
         }
         self.stand(room, now, out);
         debug_assert_eq!(self.check_granted(room, before), Ok(()), "the grants do not fit");
+        debug_assert_eq!(self.check_shares(room, ceilings, before.0), Ok(()), "the grants do not fit");
+    }
+
+    /// How many places each class may have, those of its prepared messages included: urgent classes of the free slots, bulk
+    /// ones of the bound. Against urgent classes only those bulk messages count that are here: a slot that is kept for one
+    /// that may come later would keep an OTP waiting.
+    fn shares(&self, room: Room, ceilings: &Ceilings) -> [u32; Class::COUNT] {
+        let has = |at: usize| self.unplaced[at] + u64::from(self.demanded_out[at] + room.prepared[at]);
+        let mut wanted = Class::ALL.map(|class| has(class.index()));
+        let bulk = Class::ALL.map(|class| if is_bulk(class) { wanted[class.index()] } else { 0 });
+        for class in Class::ALL.into_iter().filter(|class| is_bulk(*class)) {
+            wanted[class.index()] = room.prepared[class.index()].into();
+        }
+        let of_slots = ceilings.shares(room.free(), wanted);
+        let of_bound = ceilings.shares(room.bound.saturating_sub(room.beside), bulk);
+        Class::ALL.map(|class| if is_bulk(class) { of_bound[class.index()] } else { of_slots[class.index()] })
     }
 
     /// Checks the counts of places out against the totals.
@@ -209,48 +256,71 @@ impl Grants {
                 );
             }
         }
-        let sum = |classes: [Class; 2], of: fn(&ShardPlaces, usize) -> u32| -> u64 {
-            let places = |account| classes.map(|class| u64::from(of(account, class.index()))).into_iter().sum::<u64>();
-            self.accounts.iter().map(places).sum()
+        let total = |of: fn(&ShardPlaces, usize) -> u32| {
+            Class::ALL.map(|class| self.accounts.iter().map(|account| of(account, class.index())).sum::<u32>())
         };
-        let found = (
-            sum(BULK, |account, at| account.out[at]),
-            sum(URGENT, |account, at| account.out[at] - account.standing[at]),
-            sum(URGENT, |account, at| account.standing[at]),
-        );
-        let (bulk, urgent, standing) = self.out();
-        let counted = (bulk.into(), urgent.into(), standing.into());
-        holds!(1, found == counted, "bulk, urgent, standing out are {found:?}, counted as {counted:?}");
+        let found =
+            (total(|account, at| account.out[at] - account.standing[at]), total(|account, at| account.standing[at]));
+        let counted = (self.demanded_out, self.standing_out);
+        holds!(1, found == counted, "demanded and standing places out are {found:?}, counted as {counted:?}");
         Ok(())
     }
 
-    /// Checks that new grants fit into `room`. `before`: bulk and urgent places out before these grants.
-    fn check_granted(&self, room: Room, before: (u32, u32)) -> Sound {
-        let out = |class: Class, of: fn(&ShardPlaces, usize) -> u32| -> u32 {
-            self.accounts.iter().map(|account| of(account, class.index())).sum()
-        };
-        let bulk = BULK.map(|class| out(class, |account, at| account.out[at])).into_iter().sum::<u32>();
-        let fits = bulk + room.bulk_prepared <= room.bound;
-        holds!(2, bulk <= before.0 || fits, "{bulk} bulk places are out, after {}, of {room:?}", before.0);
-        let demanded = |account: &ShardPlaces, at: usize| account.out[at] - account.standing[at];
-        let urgent = URGENT.map(|class| out(class, demanded)).into_iter().sum::<u32>();
-        let fits = urgent + room.urgent_prepared <= room.slots.min(room.tokens);
-        holds!(3, urgent <= before.1 || fits, "{urgent} urgent places are out, after {}, of {room:?}", before.1);
+    /// Checks that new grants fit into `room`. `before`: demanded and standing places out before these grants, by class.
+    fn check_granted(&self, room: Room, before: ([u32; Class::COUNT], [u32; Class::COUNT])) -> Sound {
+        let (bulk, urgent, _) = self.out();
+        let fits = bulk + room.bulk_prepared() <= room.bound;
+        holds!(2, bulk <= sum(before.0, is_bulk) || fits, "{bulk} bulk places are out, after {before:?}, of {room:?}");
+        let (standing, most) = (sum(self.standing_out, is_bulk), room.bound + self.standing_max(room.bound));
+        let fits = bulk + room.bulk_prepared() + standing <= most;
+        let is_new = standing > sum(before.1, is_bulk);
+        holds!(2, !is_new || fits, "{standing} standing and {bulk} other bulk places are out, of {most}, of {room:?}");
+        let fits = urgent + room.urgent_prepared() <= room.slots.min(room.tokens);
+        let is_new = urgent > sum(before.0, Class::is_urgent);
+        holds!(3, !is_new || fits, "{urgent} urgent places are out, after {before:?}, of {room:?}");
         Ok(())
     }
 
-    /// Grants up to `places` places: class by class, and within a class in equal shares to the shards that want some.
-    fn spread(&mut self, classes: [Class; 2], places: u32, out: &mut Vec<(ShardId, Grant)>) {
+    /// Checks that no class got more than its share. `before`: demanded places out before these grants, by class.
+    fn check_shares(&self, room: Room, ceilings: &Ceilings, before: [u32; Class::COUNT]) -> Sound {
+        let shares = self.shares(room, ceilings);
+        for class in Class::ALL {
+            let at = class.index();
+            let (has, had, share) = (self.demanded_out[at], before[at], shares[at]);
+            let fits = has + room.prepared[at] <= share;
+            holds!(
+                4,
+                has <= had || fits,
+                "{has} places of {class:?} are out, after {had}; its share is {share} of {room:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Grants up to `places` places: class by class, each up to its share, and within a class in equal shares to the shards
+    /// that want some.
+    fn spread(
+        &mut self,
+        of: fn(Class) -> bool,
+        places: u32,
+        shares: [u32; Class::COUNT],
+        room: Room,
+        out: &mut Vec<(ShardId, Grant)>,
+    ) {
         let mut places = places;
-        for class in classes {
-            while places > 0 {
+        for class in Class::ALL.into_iter().filter(|class| of(*class)) {
+            let at = class.index();
+            let most = places.min(shares[at].saturating_sub(self.demanded_out[at] + room.prepared[at]));
+            let mut left = most;
+            while left > 0 {
                 let wanting = self.accounts.iter().filter(|account| account.wanted(class) > 0).count();
                 if wanting == 0 {
                     break;
                 }
-                let share = (places / u32::try_from(wanting).unwrap_or(u32::MAX)).max(1);
-                places = self.round(class, share, places, out);
+                let share = (left / u32::try_from(wanting).unwrap_or(u32::MAX)).max(1);
+                left = self.round(class, share, left, out);
             }
+            places -= most - left;
         }
         self.count();
     }
@@ -274,57 +344,86 @@ impl Grants {
         places
     }
 
-    /// Gives standing places when the link has been idle, and recalls them when it gets busy.
-    fn stand(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
-        let in_hand = room.bulk_prepared + room.urgent_prepared + self.bulk_out + self.urgent_out;
-        let idle = self.bulk_waiting + self.urgent_waiting == 0 && in_hand == 0;
-        if !idle {
-            self.idle_since = None;
-            if self.standing_out > 0 && room.slots.min(room.tokens) <= self.standing_out {
-                self.recall(out);
-            }
+    /// Gives every shard its standing places of bulk classes, as far as the messages that used some are sent.
+    fn stand_by(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+        let most = room.bound + self.standing_max(room.bound);
+        let standing = sum(self.standing_out, is_bulk);
+        let mut places = most.saturating_sub(self.out().0 + room.bulk_prepared() + standing);
+        let each = self.standing_each(room.bound);
+        if places == 0 || standing >= self.standing_max(room.bound) {
             return;
         }
-        let shards = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
-        let each = (room.slots.min(room.bound) / (2 * shards)).min(STANDING_MAX);
-        if !self.accounts.iter().any(|account| account.lacks(each, now)) {
-            self.idle_since = None;
-            return;
-        }
-        let since = *self.idle_since.get_or_insert(now);
-        if now.since(since) >= IDLE_MS * 1_000_000 {
-            self.idle_since = None;
-            self.leave_standing(each, now, out);
-        }
-    }
-
-    fn leave_standing(&mut self, each: u32, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
-        for at in 0..self.accounts.len() {
-            if !self.accounts[at].lacks(each, now) {
-                continue;
-            }
-            for class in URGENT {
-                let account = &mut self.accounts[at];
-                let missing = each.saturating_sub(account.standing[class.index()]);
-                if missing > 0 {
-                    account.out[class.index()] += missing;
-                    account.standing[class.index()] += missing;
-                    self.tell(at, class, missing, true, out);
-                }
+        for class in Class::ALL.into_iter().filter(|class| is_bulk(*class)) {
+            for at in 0..self.accounts.len() {
+                let missing = self.accounts[at].lacks(class, each, now).min(places);
+                places -= missing;
+                self.leave_standing(at, class, missing, out);
             }
         }
         self.count();
     }
 
-    fn recall(&mut self, out: &mut Vec<(ShardId, Grant)>) {
-        for at in 0..self.accounts.len() {
-            let account = &mut self.accounts[at];
-            if account.recalling || account.standing.iter().all(|places| *places == 0) {
-                continue;
+    /// How many standing places of a bulk class each shard has, at this bound.
+    fn standing_each(&self, bound: u32) -> u32 {
+        let shards = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        (bound / STANDING_SHARE / shards).clamp(1, STANDING_MAX)
+    }
+
+    /// How many standing places of bulk classes there are at this bound, over all shards.
+    fn standing_max(&self, bound: u32) -> u32 {
+        let shards = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let classes = Class::ALL.into_iter().filter(|class| is_bulk(*class)).count() as u32;
+        self.standing_each(bound) * shards * classes
+    }
+
+    /// Gives standing places of urgent classes when the link has been idle, and recalls them when it gets busy.
+    fn stand(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+        let (bulk_out, urgent_out, _) = self.out();
+        let in_hand = room.bulk_prepared() + room.urgent_prepared() + bulk_out + urgent_out;
+        let idle = self.waiting() == 0 && in_hand == 0;
+        if !idle {
+            self.idle_since = None;
+            let standing = sum(self.standing_out, Class::is_urgent);
+            if standing > 0 && room.slots.min(room.tokens) <= standing {
+                self.recall(Class::is_urgent, out);
             }
-            account.recalling = true;
-            for class in URGENT {
-                if self.accounts[at].standing[class.index()] > 0 {
+            return;
+        }
+        let shards = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let each = (room.slots.min(room.bound) / (2 * shards)).min(STANDING_MAX);
+        let urgent = || Class::ALL.into_iter().filter(|class| class.is_urgent());
+        if !self.accounts.iter().any(|account| urgent().any(|class| account.lacks(class, each, now) > 0)) {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        if now.since(since) < IDLE_MS * 1_000_000 {
+            return;
+        }
+        self.idle_since = None;
+        for at in 0..self.accounts.len() {
+            for class in urgent() {
+                let missing = self.accounts[at].lacks(class, each, now);
+                self.leave_standing(at, class, missing, out);
+            }
+        }
+        self.count();
+    }
+
+    fn leave_standing(&mut self, at: usize, class: Class, places: u32, out: &mut Vec<(ShardId, Grant)>) {
+        if places > 0 {
+            self.accounts[at].out[class.index()] += places;
+            self.accounts[at].standing[class.index()] += places;
+            self.tell(at, class, places, true, out);
+        }
+    }
+
+    fn recall(&mut self, of: fn(Class) -> bool, out: &mut Vec<(ShardId, Grant)>) {
+        for at in 0..self.accounts.len() {
+            for class in Class::ALL.into_iter().filter(|class| of(*class)) {
+                let account = &mut self.accounts[at];
+                if account.standing[class.index()] > 0 && !account.recalling[class.index()] {
+                    account.recalling[class.index()] = true;
                     self.tell(at, class, 0, false, out);
                 }
             }
@@ -346,32 +445,43 @@ impl Grants {
     }
 
     fn count(&mut self) {
-        let sum = |pick: fn(&ShardPlaces, usize) -> u32, classes: [Class; 2]| -> u64 {
-            let of = |account| classes.iter().map(|class| u64::from(pick(account, class.index()))).sum::<u64>();
-            self.accounts.iter().map(of).sum()
-        };
-        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let (bulk_out, bulk_waiting) = (sum(|a, at| a.out[at], BULK), sum(|a, at| a.waiting[at], BULK));
-        let urgent_out = sum(|a, at| a.out[at] - a.standing[at], URGENT);
-        let urgent_waiting = sum(|a, at| a.waiting[at], URGENT);
-        let standing_out = sum(|a, at| a.standing[at], URGENT);
-        (self.bulk_out, self.bulk_waiting) = (narrow(bulk_out), bulk_waiting);
-        (self.urgent_out, self.urgent_waiting) = (narrow(urgent_out), urgent_waiting);
-        self.standing_out = narrow(standing_out);
+        (self.demanded_out, self.standing_out) = Default::default();
+        (self.waiting, self.unplaced) = Default::default();
+        for account in &self.accounts {
+            for (at, class) in Class::ALL.into_iter().enumerate() {
+                self.demanded_out[at] += account.out[at] - account.standing[at];
+                self.standing_out[at] += account.standing[at];
+                self.waiting[at] += u64::from(account.waiting[at]);
+                self.unplaced[at] += u64::from(account.wanted(class));
+            }
+        }
     }
 }
 
 impl ShardPlaces {
-    /// Messages that wait and have no place yet. Standing places count as places.
+    /// Messages that wait and have no place yet. Standing places of urgent classes count as places; those of bulk classes are
+    /// for other messages.
     fn wanted(&self, class: Class) -> u32 {
-        self.waiting[class.index()].saturating_sub(self.out[class.index()])
+        let at = class.index();
+        let places = if class.is_urgent() { self.out[at] } else { self.out[at] - self.standing[at] };
+        self.waiting[at].saturating_sub(places)
     }
 
-    /// Whether the shard should get standing places: it has fewer than `each` of a class and accepts them at present.
-    fn lacks(&self, each: u32, now: Mono) -> bool {
-        let short = URGENT.iter().any(|class| self.standing[class.index()] < each);
-        short && !self.recalling && now >= self.unwanted_until
+    /// How many standing places of a class the shard lacks of `each`, if it accepts them at present.
+    fn lacks(&self, class: Class, each: u32, now: Mono) -> u32 {
+        let at = class.index();
+        let accepts = !self.recalling[at] && now >= self.unwanted_until[at];
+        if accepts { each.saturating_sub(self.standing[at]) } else { 0 }
     }
+}
+
+const fn is_bulk(class: Class) -> bool {
+    !class.is_urgent()
+}
+
+/// The sum over the classes that `of` chooses.
+fn sum<T: Copy + std::iter::Sum>(counts: [T; Class::COUNT], of: fn(Class) -> bool) -> T {
+    Class::ALL.into_iter().filter(|class| of(*class)).map(|class| counts[class.index()]).sum()
 }
 
 #[cfg(test)]
@@ -379,15 +489,26 @@ mod tests {
     use super::*;
     use crate::model::CarrierId;
 
-    const ROOM: Room = Room { bound: 8, slots: 8, tokens: 8, bulk_prepared: 0, urgent_prepared: 0 };
+    const ROOM: Room = Room { bound: 8, slots: 8, tokens: 8, prepared: [0; Class::COUNT], beside: 0 };
+    const SHARDS: [ShardId; 2] = [ShardId(0), ShardId(1)];
+    const NONE: [u32; Class::COUNT] = [0; Class::COUNT];
+
+    fn empty() -> Grants {
+        Grants::new(LinkId { carrier: CarrierId(1), core: 0 }, 2)
+    }
+
+    fn decide(grants: &mut Grants, room: Room, at: Mono) -> Vec<(ShardId, Grant)> {
+        let mut out = Vec::new();
+        grants.decide(room, &Ceilings::default(), at, &mut out);
+        assert_eq!(grants.check(), Ok(()));
+        out
+    }
 
     /// Two shards have demanded `waiting` places of each class and got what `room` allows.
     fn grants(waiting: u32, room: Room) -> Grants {
-        let mut grants = Grants::new(LinkId { carrier: CarrierId(1), core: 0 }, 2);
-        for shard in [ShardId(0), ShardId(1)] {
-            grants.handle_demand(&Demand { shard, waiting: [waiting; Class::COUNT] });
-        }
-        grants.decide(room, Mono(1), &mut Vec::new());
+        let mut grants = empty();
+        SHARDS.into_iter().for_each(|shard| grants.handle_demand(&Demand { shard, waiting: [waiting; Class::COUNT] }));
+        decide(&mut grants, room, Mono(1));
         grants
     }
 
@@ -400,13 +521,14 @@ mod tests {
         let breaks: [fn(&mut Grants); 4] = [
             |grants| grants.accounts[0].out[0] += 1,
             |grants| grants.accounts[1].out[Class::Marketing.index()] += 1,
-            |grants| grants.bulk_out -= 1,
+            |grants| grants.demanded_out[2] -= 1,
             |grants| grants.accounts[0].standing[0] = u32::MAX,
         ];
         for (at, breaks) in breaks.into_iter().enumerate() {
             let mut grants = grants(1, ROOM);
             assert_eq!(grants.handle_batch(ShardId(0), Class::Otp, 1, 0, Mono(1)), 0);
-            assert_eq!(grants.handle_batch(ShardId(1), Class::Transactional, 2, 1, Mono(1)), 2, "only one was granted");
+            let missing = grants.handle_batch(ShardId(1), Class::Transactional, 3, 1, Mono(1));
+            assert_eq!(missing, 2, "one was granted, and one stands");
             assert_eq!(grants.check(), Ok(()));
             breaks(&mut grants);
             assert_eq!(broken(grants.check()), Some(1), "{at}");
@@ -417,15 +539,78 @@ mod tests {
     fn breaking_invariant_2_is_noticed() {
         // As if it had not known of a prepared message.
         let grants = grants(4, ROOM);
-        assert_eq!(grants.check_granted(ROOM, (0, 0)), Ok(()));
-        assert_eq!(broken(grants.check_granted(Room { bulk_prepared: 1, ..ROOM }, (0, 0))), Some(2));
+        let more = Room { prepared: [0, 0, 1, 0], ..ROOM };
+        assert_eq!(grants.check_granted(ROOM, (NONE, NONE)), Ok(()));
+        assert_eq!(broken(grants.check_granted(more, (NONE, NONE))), Some(2));
+        let standing = grants.standing_out;
+        let most = Room { prepared: [0, 0, 1, 0], bound: 9, ..ROOM };
+        assert_eq!(grants.check_granted(most, (NONE, NONE)), Ok(()));
+        assert_eq!(
+            broken(grants.check_granted(more, (grants.demanded_out, NONE))),
+            Some(2),
+            "too many {standing:?} stand"
+        );
     }
 
     #[test]
     fn breaking_invariant_3_is_noticed() {
         let grants = grants(4, ROOM);
-        for scarce in [Room { urgent_prepared: 1, ..ROOM }, Room { slots: 7, ..ROOM }, Room { tokens: 7, ..ROOM }] {
-            assert_eq!(broken(grants.check_granted(scarce, (0, 0))), Some(3), "{scarce:?}");
+        for scarce in [Room { prepared: [0, 1, 0, 0], ..ROOM }, Room { slots: 7, ..ROOM }, Room { tokens: 7, ..ROOM }] {
+            assert_eq!(broken(grants.check_granted(scarce, (NONE, NONE))), Some(3), "{scarce:?}");
         }
+    }
+
+    #[test]
+    fn breaking_invariant_4_takes_the_share_of_another_class() {
+        let mut grants = grants(100, Room { bound: 10, ..ROOM });
+        let room = Room { bound: 10, ..ROOM };
+        assert_eq!(grants.check_shares(room, &Ceilings::default(), NONE), Ok(()));
+        assert_eq!(grants.demanded_out, [7, 1, 8, 2], "each fifth place of the less urgent classes");
+        grants.demanded_out[2] += 1;
+        assert_eq!(broken(grants.check_shares(room, &Ceilings::default(), NONE)), Some(4));
+    }
+
+    #[test]
+    fn a_class_that_floods_leaves_the_others_their_share_of_the_places() {
+        let mut grants = empty();
+        let demand =
+            |otp, transactional, marketing| Demand { shard: ShardId(0), waiting: [0, otp, transactional, marketing] };
+        grants.handle_demand(&demand(1_000, 1_000, 0));
+        let room = Room { bound: 100, slots: 100, tokens: 100, prepared: NONE, beside: 0 };
+        decide(&mut grants, room, Mono(1));
+        assert_eq!(grants.demanded_out, [0, 100, 100, 0], "no bulk message is here");
+        grants.handle_batch(ShardId(0), Class::Otp, 100, 0, Mono(1));
+        grants.handle_batch(ShardId(0), Class::Transactional, 100, 0, Mono(1));
+        grants.handle_demand(&demand(1_000, 1_000, 1_000));
+        decide(&mut grants, Room { prepared: [0, 0, 70, 0], ..room }, Mono(1));
+        assert_eq!(grants.demanded_out, [0, 80, 10, 20]);
+    }
+
+    #[test]
+    fn each_shard_has_standing_places_for_bulk_also_while_the_link_is_busy() {
+        let (bulk, busy) = (Class::Transactional, Room { bound: 64, slots: 0, tokens: 0, prepared: NONE, beside: 0 });
+        let mut grants = empty();
+        grants.handle_demand(&Demand { shard: ShardId(0), waiting: [0, 0, 1_000, 0] });
+        decide(&mut grants, busy, Mono(1));
+        assert_eq!((grants.demanded_out, grants.standing_out), ([0, 0, 64, 0], [0, 0, 8, 8]));
+        // Two messages use standing places, and the queue is full: they are given again when two are sent.
+        grants.handle_batch(ShardId(0), bulk, 64, 0, Mono(1));
+        grants.handle_batch(ShardId(1), bulk, 2, 0, Mono(1));
+        assert_eq!(decide(&mut grants, Room { prepared: [0, 0, 66, 0], ..busy }, Mono(1)), []);
+        let given = decide(&mut grants, Room { prepared: [0, 0, 64, 0], ..busy }, Mono(1));
+        let grant = Grant { link: grants.link, class: bulk, messages: 2, standing: true };
+        assert_eq!(given, [(ShardId(1), grant)]);
+        // When nothing can be sent they are recalled, once; who gives them back without that gets none for a while.
+        assert_eq!(decide(&mut grants, Room { bound: 0, ..busy }, Mono(1)).len(), 4);
+        assert_eq!(decide(&mut grants, Room { bound: 0, ..busy }, Mono(1)), []);
+        for class in [bulk, Class::Marketing] {
+            for shard in SHARDS {
+                grants.handle_batch(shard, class, 0, 4, Mono(1));
+            }
+        }
+        assert_eq!(decide(&mut grants, Room { bound: 1, ..busy }, Mono(1)).len(), 4, "one each");
+        grants.handle_batch(ShardId(1), bulk, 0, 1, Mono(1));
+        assert_eq!(decide(&mut grants, Room { bound: 1, ..busy }, Mono(1)), []);
+        assert_eq!(decide(&mut grants, Room { bound: 1, ..busy }, Mono(1).after_ms(UNWANTED_MS)).len(), 1);
     }
 }

@@ -12,12 +12,14 @@
 //! 4. sleep until [`Link::poll_timeout`] at the latest.
 //!
 //! From the wire inward: [`smpp`] speaks with the carrier: connections, PDUs, what answers and receipts mean. The other files
-//! are what a carrier of any kind needs: [`prepared`] holds the messages in the order of sending, [`grants`] decides which shard
+//! are what a carrier of any kind needs: [`prepared`] holds the messages in the order of sending
+//! (`shared`: tenants take turns; [`ceiling`]: classes leave something to each other), [`grants`] decides which shard
 //! may hand over more, [`flow`] and [`breaker`] slow or stop sending, [`inquiry`] and [`id_table`] bring receipts to their
 //! shard, [`queries`] decides which messages to ask about at a carrier that sends no receipts, [`outbox`] gathers the messages
 //! to the shards; `trial` and `control` hold methods of [`Link`].
 
 pub mod breaker;
+pub mod ceiling;
 pub mod event;
 pub mod flow;
 pub mod grants;
@@ -35,6 +37,7 @@ pub mod status;
 pub mod trouble;
 
 mod control;
+mod shared;
 mod trial;
 
 use std::collections::VecDeque;
@@ -113,10 +116,12 @@ impl Link {
         let connections = options.connections();
         let shards = options.shards.shards();
         let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
+        let mut prepared = Prepared::new(connections, chance.next_u64());
+        prepared.set_ceiling(options.class_ceiling);
         Self {
             era: 0,
             legs: (0..connections).map(|_| Leg::new(&options, now.mono)).collect(),
-            prepared: Prepared::new(connections, chance.next_u64()),
+            prepared,
             trials: Trials::default(),
             grants: Grants::new(options.link, shards),
             flow: FlowControl::new(options.rate_parts_per_s, options.silent_until, chance.fork()),
@@ -271,17 +276,15 @@ impl Link {
     }
 
     fn decide_grants(&mut self, now: Now) {
-        let (urgent_prepared, bulk_prepared) = self.prepared.unsent();
-        let bulk_prepared = bulk_prepared + self.prepared.on_trial().saturating_sub(trial::WAITING_MAX);
         let bound = self.prepared_max();
         let room = Room {
             bound: if bound > 1 && self.buggify.at(Point::RoomForOne) { 1 } else { bound },
             slots: self.free_slots(|bind| !self.trials.is_at(bind)),
             tokens: self.tokens(now),
-            bulk_prepared,
-            urgent_prepared,
+            prepared: self.prepared.unsent(),
+            beside: self.prepared.on_trial().saturating_sub(trial::WAITING_MAX),
         };
-        self.grants.decide(room, now.mono, &mut self.granted);
+        self.grants.decide(room, self.prepared.ceilings(), now.mono, &mut self.granted);
         for (shard, grant) in self.granted.drain(..) {
             self.effects.push_back(LinkEffect::ToShard { shard, traffic: ToShard::Grant(grant) });
         }

@@ -151,6 +151,9 @@ pub struct Options {
     pub rate_parts_per_s: Option<u32>,
     /// Parts in any sliding second, per bind; `None`: no limit.
     pub bind_rate_parts_per_s: Option<u32>,
+    /// How much of the parts a traffic class takes at most while a less urgent one waits, per cent
+    /// ([`super::ceiling::CEILING_MIN`] to 100).
+    pub class_ceiling: u32,
     /// TON and NPI by form of address.
     pub numbering: Numbering,
     /// `service_type` of each submit; at most 5 bytes.
@@ -213,6 +216,7 @@ impl Options {
             window: 10,
             rate_parts_per_s: None,
             bind_rate_parts_per_s: None,
+            class_ceiling: super::ceiling::CEILING,
             numbering: Numbering::default(),
             service_type: Vec::new(),
             text: CarrierText::default(),

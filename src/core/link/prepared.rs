@@ -1,11 +1,14 @@
 //! The messages that a link holds, and the order in which they are sent.
 //!
-//! Knows messages by index, classes, recipients and binds by number. Refuses to know sessions, windows and limits: the
-//! caller asks for the next message whenever a bind can send one.
+//! Knows messages by index, classes, tenants, recipients and binds by number. Refuses to know sessions, windows and limits:
+//! the caller asks for the next message whenever a bind can send one.
+//!
+//! The classes are in strict order up to a ceiling ([`super::ceiling`]). Within a class tenants take turns by weight, in parts
+//! ([`super::shared`]); a message has had its turn when it leaves the shared ones.
 //!
 //! A message is in exactly one place:
-//! - *shared*: in the queue of its class, in the order of handing over, for the first bind that asks; or, if it is on trial,
-//!   for the bind that is kept free for trials ([`super::trial`]);
+//! - *shared*: in the queue of its class and tenant, in the order of handing over, for the first bind that asks; or, if it is
+//!   on trial, for the bind that is kept free for trials ([`super::trial`]);
 //! - *own* queue of a bind: its recipient has a message of this class in flight at that bind, or the message was thrown back
 //!   there (the carrier throttled it, or the session did not write it);
 //! - *begun* at a bind: some of its parts are sent, others are not;
@@ -13,10 +16,10 @@
 //!
 //! Invariants:
 //! 1. Two messages of one (recipient, class) are never at two binds at the same time (own, begun or flying).
-//! 2. Of one (recipient, class), an older message leaves every place before a younger one does; a message that is thrown
-//!    back is again ahead of its followers, because own and begun are ordered by age. Exception: a message on trial does not
-//!    hold up other messages.
-//! 3. No message starts at a bind while an older one of its (recipient, class) is begun there.
+//! 2. Of one (tenant, recipient, class), an older message leaves every place before a younger one does; a message that is
+//!    thrown back is again ahead of its followers, because own and begun are ordered by age. Messages of two tenants have no
+//!    order. Exception: a message on trial does not hold up other messages.
+//! 3. No message starts at a bind while an older one of its (tenant, recipient, class) is begun there.
 //! 4. A message is in the queue of its place, once, and in no other queue; the counters agree with the queues. A session
 //!    waits only for answers to messages that are here.
 
@@ -24,10 +27,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::invariant::WALKED_MAX;
 use crate::model::map::{Map, map};
-use crate::model::{Class, ShardId, Sound, holds};
+use crate::model::{Class, ShardId, Sound, TenantId, holds};
 use crate::traffic::{Submit, Trial};
 
+use super::ceiling::Ceilings;
 use super::in_hand::InHand;
+use super::shared::{Cost, Shared};
 use super::trial::GROUP_MAX;
 
 /// Number of a message that the link holds; free for another message when this one is finished.
@@ -94,14 +99,15 @@ struct Stay {
 pub struct Prepared {
     entries: Vec<Option<Entry>>,
     free: Vec<Index>,
-    shared: [VecDeque<Index>; Class::COUNT],
+    shared: [Shared; Class::COUNT],
+    ceilings: Ceilings,
     /// Shared messages that are on trial, by class; they are not in `shared`.
     trials: [VecDeque<Index>; Class::COUNT],
     benches: Vec<Bench>,
     stays: Map<u64, Stay>,
     next_order: u64,
-    /// Messages that are not completely sent, without those on trial: urgent, bulk.
-    unsent: (u32, u32),
+    /// Messages that are not completely sent, by class, without those on trial.
+    unsent: [u32; Class::COUNT],
     /// Messages on trial that are not completely sent.
     on_trial: u32,
     in_hand: u32,
@@ -114,11 +120,12 @@ impl Prepared {
             entries: Vec::new(),
             free: Vec::new(),
             shared: Default::default(),
+            ceilings: Ceilings::default(),
             trials: Default::default(),
             benches: Vec::new(),
             stays: map(hash_seed),
             next_order: 0,
-            unsent: (0, 0),
+            unsent: [0; Class::COUNT],
             on_trial: 0,
             in_hand: 0,
         };
@@ -139,7 +146,7 @@ impl Prepared {
 
     /// Takes over a message from a shard.
     pub fn insert(&mut self, shard: ShardId, submit: Submit) {
-        let (class, is_on_trial) = (submit.head.class, submit.trial.is_some());
+        let (class, tenant, is_on_trial) = (submit.head.class, submit.head.tenant, submit.trial.is_some());
         let in_hand = InHand::new(submit, shard, self.next_order);
         self.next_order += 1;
         self.in_hand += 1;
@@ -153,7 +160,11 @@ impl Prepared {
             }
         };
         self.entries[index as usize] = entry;
-        self.shared_of(class.index(), is_on_trial).push_back(index);
+        if is_on_trial {
+            self.trials[class.index()].push_back(index);
+        } else {
+            self.shared[class.index()].push(tenant, index);
+        }
     }
 
     /// The message, if there is one.
@@ -161,9 +172,28 @@ impl Prepared {
         self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.in_hand)
     }
 
-    /// Messages that are not completely sent, without those on trial: urgent, bulk.
-    pub const fn unsent(&self) -> (u32, u32) {
+    /// Messages that are not completely sent, by class, without those on trial.
+    pub const fn unsent(&self) -> [u32; Class::COUNT] {
         self.unsent
+    }
+
+    /// The ceilings of the classes.
+    pub const fn ceilings(&self) -> &Ceilings {
+        &self.ceilings
+    }
+
+    /// Changes the ceiling of the classes, per cent.
+    pub fn set_ceiling(&mut self, percent: u32) {
+        self.ceilings.set(percent);
+    }
+
+    /// A part of a message that [`Self::next`] gave is written. `awaited`: the classes of which more messages wait at shards.
+    /// Against urgent classes only those bulk messages count that are here.
+    pub fn handle_sent(&mut self, index: Index, awaited: [bool; Class::COUNT]) {
+        let Some(class) = self.entry(index).map(|entry| entry.in_hand.submit.head.class) else { return };
+        let counts = |of: Class| awaited[of.index()] && (of.is_urgent() || !class.is_urgent());
+        let waits = Class::ALL.map(|of| self.unsent[of.index()] > 0 || counts(of));
+        self.ceilings.handle_sent(class, waits);
     }
 
     /// Messages on trial that are not completely sent.
@@ -179,10 +209,10 @@ impl Prepared {
     /// Takes the next message for `bind` out of its queue; the caller must then give it to [`Self::put`] or
     /// [`Self::remove`]. With `urgent_only`, bulk classes are skipped.
     pub fn next(&mut self, bind: u16, urgent_only: bool) -> Option<Index> {
-        if self.unsent == (0, 0) {
+        if self.unsent == [0; Class::COUNT] {
             return None;
         }
-        let classes = Class::ALL.into_iter().filter(|class| !urgent_only || class.is_urgent());
+        let classes = self.ceilings.order().into_iter().filter(|class| !urgent_only || class.is_urgent());
         for class in classes {
             if let Some(index) = self.next_of(bind, class) {
                 return Some(index);
@@ -269,10 +299,6 @@ impl Prepared {
         self.entry(index).is_some_and(|entry| entry.in_hand.submit.trial.is_some())
     }
 
-    fn shared_of(&mut self, at: usize, is_on_trial: bool) -> &mut VecDeque<Index> {
-        if is_on_trial { &mut self.trials[at] } else { &mut self.shared[at] }
-    }
-
     fn go_on(&mut self, bind: u16, at: usize) -> Option<Index> {
         let bench = self.benches.get_mut(usize::from(bind))?;
         bench.went_on[at] = true;
@@ -290,7 +316,7 @@ impl Prepared {
             }
             return self.benches.get_mut(usize::from(bind))?.own[at].pop_front();
         }
-        while let Some(index) = self.shared[at].pop_front() {
+        while let Some(index) = self.shared[at].pop(|index| cost_of(&self.entries, index)) {
             let key = self.key(index);
             match self.stays.get(&key).map(|stay| stay.bind) {
                 Some(other) if other != bind => self.keep(other, index, Place::Own(other)),
@@ -384,10 +410,11 @@ impl Prepared {
     /// Takes a message out of its queue; does nothing for a flying message, which is in no queue.
     pub fn pull_out(&mut self, index: Index) {
         let Some(entry) = entry_mut(&mut self.entries, index) else { return };
-        let (at, place) = (entry.in_hand.submit.head.class.index(), entry.place);
-        let is_on_trial = entry.in_hand.submit.trial.is_some();
-        let queue = match place {
-            Place::Shared => Some(self.shared_of(at, is_on_trial)),
+        let Submit { head, trial, .. } = &entry.in_hand.submit;
+        let (at, tenant) = (head.class.index(), head.tenant);
+        let queue = match entry.place {
+            Place::Shared if trial.is_some() => Some(&mut self.trials[at]),
+            Place::Shared => return self.shared[at].remove(tenant, index),
             Place::Own(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.own[at]),
             Place::Begun(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.begun[at]),
             Place::Flying(_) => None,
@@ -418,25 +445,30 @@ impl Prepared {
         cut_off
     }
 
-    /// Puts a message back into the shared queue, by age.
+    /// Makes a message shared again, by age.
     fn share(&mut self, at: usize, index: Index) {
         let key = self.key(index);
         self.leave(key);
         if let Some(entry) = entry_mut(&mut self.entries, index) {
             (entry.place, entry.has_flown) = (Place::Shared, false);
         }
-        let order = order_of(&self.entries, index);
-        let is_on_trial = self.is_on_trial(index);
-        let queue = if is_on_trial { &self.trials[at] } else { &self.shared[at] };
-        let older = queue.iter().take_while(|other| order_of(&self.entries, **other) < order).count();
-        self.shared_of(at, is_on_trial).insert(older, index);
+        let Self { entries, trials, shared, .. } = self;
+        let order = order_of(entries, index);
+        let is_older = |other| order_of(entries, other) < order;
+        let Some(Submit { head, trial, .. }) = submit_of(entries, index) else { return };
+        if trial.is_some() {
+            let older = trials[at].iter().take_while(|other| is_older(**other)).count();
+            trials[at].insert(older, index);
+        } else {
+            shared[at].insert(head.tenant, index, is_older);
+        }
     }
 
     /// Takes every message with unsent parts out of all queues, oldest first.
     pub fn take_all_unsent(&mut self) -> Vec<Index> {
         let mut all = Vec::new();
         for at in 0..Class::COUNT {
-            all.extend(std::mem::take(&mut self.shared[at]));
+            all.extend(self.shared[at].take_all());
             all.extend(std::mem::take(&mut self.trials[at]));
             for bench in &mut self.benches {
                 all.extend(std::mem::take(&mut bench.own[at]));
@@ -483,7 +515,10 @@ impl Prepared {
             let of_it = awaited[from..].iter().take_while(|one| one.index == index);
             entry.in_hand.check(&of_it.map(|one| one.part).collect::<Vec<u8>>())?;
         }
+        self.ceilings.check()?;
+        self.shared.iter().try_for_each(Shared::check)?;
         self.check_stays()?;
+        self.check_tenants()?;
         self.check_queues()?;
         self.check_order()
     }
@@ -509,6 +544,16 @@ impl Prepared {
         Ok(())
     }
 
+    /// Checks that shared messages are in the queues of their tenants.
+    fn check_tenants(&self) -> Sound {
+        for (tenant, queue) in self.shared.iter().flat_map(Shared::queues) {
+            let is_its = |index: &&Index| self.entry(**index).is_some_and(|entry| tenant_of(entry) == tenant);
+            let foreign = queue.iter().find(|index| !is_its(index));
+            holds!(4, foreign.is_none(), "message {foreign:?} is in the queue of {tenant:?}");
+        }
+        Ok(())
+    }
+
     /// Checks that every message is in the queue of its place, and that the counters are right.
     fn check_queues(&self) -> Sound {
         let mut queued = vec![0_u8; self.entries.len()];
@@ -528,7 +573,7 @@ impl Prepared {
                 queued[*index as usize] += 1;
             }
         }
-        let (mut unsent, mut on_trial, mut in_hand) = ((0, 0), 0, 0);
+        let (mut unsent, mut on_trial, mut in_hand) = ([0; Class::COUNT], 0, 0);
         for (index, entry) in self.all() {
             let is_flying = matches!(entry.place, Place::Flying(_));
             let wanted = u8::from(!is_flying);
@@ -536,11 +581,10 @@ impl Prepared {
             holds!(4, times == wanted, "message {index}, {:?}, is in {times} queues", entry.place);
             in_hand += 1;
             let Submit { head, trial, .. } = &entry.in_hand.submit;
-            match (is_flying, trial.is_some(), head.class.is_urgent()) {
-                (true, ..) => {}
-                (false, true, _) => on_trial += 1,
-                (false, false, true) => unsent.0 += 1,
-                (false, false, false) => unsent.1 += 1,
+            match (is_flying, trial.is_some()) {
+                (true, _) => {}
+                (false, true) => on_trial += 1,
+                (false, false) => unsent[head.class.index()] += 1,
             }
         }
         let (found, counted) = ((unsent, on_trial, in_hand), (self.unsent, self.on_trial, self.in_hand));
@@ -552,7 +596,8 @@ impl Prepared {
 
     /// All queues: their place, whether they hold shared messages on trial, the index of their class.
     fn queues(&self) -> impl Iterator<Item = (Place, bool, usize, &VecDeque<Index>)> {
-        let shared = self.shared.iter().enumerate().map(|(at, queue)| (Place::Shared, false, at, queue));
+        let shared = self.shared.iter().enumerate();
+        let shared = shared.flat_map(|(at, of)| of.queues().map(move |(_, queue)| (Place::Shared, false, at, queue)));
         let trials = self.trials.iter().enumerate().map(|(at, queue)| (Place::Shared, true, at, queue));
         let benches = (0..).zip(&self.benches).flat_map(|(bind, bench)| {
             let own = bench.own.iter().enumerate().map(move |(at, queue)| (Place::Own(bind), false, at, queue));
@@ -568,20 +613,23 @@ impl Prepared {
             let is_by_age = queue.iter().is_sorted_by_key(|index| order_of(&self.entries, *index));
             holds!(2, is_by_age, "{place:?} is not by age: {queue:?}");
         }
-        // For each (recipient, class): the oldest shared message, and the oldest begun message that was never completely sent.
-        let (mut shared, mut begun) = (BTreeMap::<u64, u64>::new(), BTreeMap::<u64, u64>::new());
+        // For each (tenant, recipient, class): the oldest shared message, and the oldest begun message that was never completely
+        // sent.
+        let (mut shared, mut begun) = (BTreeMap::<(TenantId, u64), u64>::new(), BTreeMap::new());
+        let key = |index, in_hand: &InHand| (in_hand.submit.head.tenant, self.key(index));
         for (index, Entry { in_hand, place, has_flown }) in self.all() {
             let oldest = match place {
                 Place::Shared if in_hand.submit.trial.is_none() => &mut shared,
                 Place::Begun(_) if !has_flown => &mut begun,
                 Place::Shared | Place::Own(_) | Place::Begun(_) | Place::Flying(_) => continue,
             };
-            let order = oldest.entry(self.key(index)).or_insert(in_hand.order);
+            let order = oldest.entry(key(index, in_hand)).or_insert(in_hand.order);
             *order = in_hand.order.min(*order);
         }
         for (index, Entry { in_hand, place, .. }) in self.all() {
-            let is_passed =
-                |oldest: &BTreeMap<u64, u64>| oldest.get(&self.key(index)).is_some_and(|at| *at < in_hand.order);
+            let is_passed = |oldest: &BTreeMap<(TenantId, u64), u64>| {
+                oldest.get(&key(index, in_hand)).is_some_and(|at| *at < in_hand.order)
+            };
             let goes_on = matches!(place, Place::Own(_) | Place::Begun(_)) && in_hand.submit.trial.is_none();
             holds!(
                 2,
@@ -609,7 +657,7 @@ impl Prepared {
         if is_on_trial {
             return &mut self.on_trial;
         }
-        if class.is_urgent() { &mut self.unsent.0 } else { &mut self.unsent.1 }
+        &mut self.unsent[class.index()]
     }
 }
 
@@ -618,6 +666,24 @@ fn entry_mut(entries: &mut [Option<Entry>], index: Index) -> Option<&mut Entry> 
     let entry = entries.get_mut(index as usize).and_then(Option::as_mut);
     debug_assert!(entry.is_some(), "message {index} is not here");
     entry
+}
+
+fn submit_of(entries: &[Option<Entry>], index: Index) -> Option<&Submit> {
+    Some(&entries.get(index as usize)?.as_ref()?.in_hand.submit)
+}
+
+const fn tenant_of(entry: &Entry) -> TenantId {
+    entry.in_hand.submit.head.tenant
+}
+
+/// What a message costs its tenant. Until it is planned, its parts are those that the door counted.
+fn cost_of(entries: &[Option<Entry>], index: Index) -> Cost {
+    let entry = entries.get(index as usize).and_then(Option::as_ref);
+    let cost = |Entry { in_hand, .. }: &Entry| {
+        let parts = in_hand.plan.map_or(in_hand.submit.head.parts, |plan| plan.parts());
+        Cost { parts: parts.into(), weight: in_hand.submit.weight }
+    };
+    entry.map_or(Cost { parts: 1, weight: 1 }, cost)
 }
 
 fn order_of(entries: &[Option<Entry>], index: Index) -> u64 {

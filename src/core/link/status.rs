@@ -82,7 +82,7 @@ pub struct Status {
     pub outstanding: u32,
     /// Messages handed over and not completely sent, without those on trial.
     pub prepared: u32,
-    /// Places granted and not used: bulk, urgent, standing.
+    /// Places granted and not used: bulk and urgent without standing ones, standing.
     pub granted: (u32, u32, u32),
     /// Messages that wait at the shards, by their last demands.
     pub waiting: u64,
@@ -194,7 +194,6 @@ impl Link {
     /// The status of the link now.
     pub fn status(&mut self, now: Mono) -> Status {
         let outstanding = |leg: &super::Leg| leg.session.as_ref().map_or(0, |session| session.outstanding());
-        let (urgent, bulk) = self.prepared.unsent();
         let waits = |leg: &super::Leg| match leg.state {
             LegState::Waiting { until } => Some(until),
             _ => None,
@@ -204,7 +203,7 @@ impl Link {
             binds: self.legs.iter().enumerate().map(|(at, leg)| bind_status(BindId(at as u16), leg)).collect(),
             window: self.options.window.max(1) * self.legs.iter().filter(|leg| leg.ready).count() as u32,
             outstanding: self.legs.iter().map(outstanding).sum(),
-            prepared: urgent + bulk,
+            prepared: self.prepared.unsent().iter().sum(),
             granted: self.grants.out(),
             waiting: self.grants.waiting(),
             rate_now: self.flow.used(now),

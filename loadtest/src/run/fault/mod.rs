@@ -286,7 +286,8 @@ impl World {
             if self.options.fault == Fault::Site {
                 result.figure("calls that failed", sites - sites_missed);
             }
-            // A shard may use the room of an answer that another shard has not recorded yet: a window more is much for that.
+            // A shard may use the room of an answer that another shard has not recorded yet, and standing places come on top of
+            // what is prepared: a window more is much for both.
             let bound = 3 * BINDS * self.options.window;
             let ledger =
                 format!("the ledger of a round is at most windows, prepared and answers not recorded, {bound}");

@@ -4,7 +4,7 @@
 //! [`Link::handle_late`].
 
 use crate::model::limits::CARRIER_ID_BYTES_MAX;
-use crate::model::{CarrierError, ErrorFamily, Mono, Now};
+use crate::model::{CarrierError, Class, ErrorFamily, Mono, Now};
 use crate::traffic::{Answer, NotWritten, Outcome, Span, Unanswered};
 use stentor_smpp::receipt_id::id_key;
 use stentor_smpp::session::Response;
@@ -212,7 +212,7 @@ impl Link {
 
     /// Reports all unsent parts as not written.
     pub(in crate::link) fn reject_all(&mut self, why: NotWritten, now: Now) {
-        if self.prepared.unsent() == (0, 0) && self.prepared.on_trial() == 0 {
+        if self.prepared.unsent() == [0; Class::COUNT] && self.prepared.on_trial() == 0 {
             return;
         }
         for index in self.prepared.take_all_unsent() {

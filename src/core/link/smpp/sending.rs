@@ -4,7 +4,7 @@
 //! sends, and at the end takes the tokens that it used. This is correct because the time does not change within a turn.
 
 use crate::delivery::doubt::part_reference;
-use crate::model::{Content, Mono, Now, Tail};
+use crate::model::{Class, Content, Mono, Now, Tail};
 use crate::traffic::{NotWritten, SubmitBatch};
 use stentor_smpp::session::{SendError, Session};
 use stentor_smpp::split::Position;
@@ -23,6 +23,8 @@ struct Budget {
     aside: u32,
     /// Number of slots, and of tokens, that are kept for urgent messages on their way from a shard.
     reserved: u32,
+    /// The classes of which more messages wait at shards.
+    awaited: [bool; Class::COUNT],
     sent: u32,
 }
 
@@ -80,22 +82,37 @@ impl Link {
     /// Sends as many parts as the limits and windows allow.
     pub(in crate::link) fn pump(&mut self, now: Now) {
         self.wake_at = None;
-        let (urgent, bulk) = self.prepared.unsent();
         let on_trial = self.prepared.on_trial() > 0 || self.trials.is_some();
-        let waits = urgent + bulk > 0 || self.grants.urgent_ungranted() > 0 || on_trial;
+        let waits = self.prepared.unsent() != [0; Class::COUNT] || self.grants.urgent_ungranted() > 0 || on_trial;
         if !waits || self.obstacle().is_some() {
             return;
         }
         self.steer_trials(now);
         self.flow.set_stalled(self.stalled_parts(now));
         let tokens = self.tokens(now);
-        let reserved = self.grants.urgent_expected();
         let (slots, aside) = (self.free_slots(|_| true), self.free_slots(|bind| self.trials.is_at(bind)));
-        let mut budget = Budget { tokens, slots, aside, reserved, sent: 0 };
+        let reserved = self.reserved(tokens.min(slots.saturating_sub(aside)));
+        let mut budget = Budget { tokens, slots, aside, reserved, awaited: self.grants.awaited(), sent: 0 };
         self.spend(&mut budget, now);
         let taken = self.flow.take(budget.sent, now.mono);
         debug_assert!(taken, "the allowance was asked at the same instant");
         self.wake_at = self.next_wake(&budget, now).into_iter().chain(self.next_trial_at(now.mono)).min();
+    }
+
+    /// How many of `free` slots and tokens are kept for urgent messages on their way from a shard: those that have a place, and
+    /// as many of the others as the ceilings leave them. If it is the turn of a bulk message, none is kept from it.
+    fn reserved(&self, free: u32) -> u32 {
+        let expected = self.grants.urgent_expected();
+        let all: u64 = expected.iter().sum();
+        if all == 0 {
+            return 0;
+        }
+        let (prepared, ceilings) = (self.prepared.unsent(), self.prepared.ceilings());
+        let wanted = Class::ALL.map(|of| expected[of.index()] + u64::from(prepared[of.index()]));
+        let urgent_here: u32 = Class::ALL.into_iter().filter(|of| of.is_urgent()).map(|of| prepared[of.index()]).sum();
+        let left = (free - ceilings.beside_urgent(free, wanted)).saturating_sub(urgent_here);
+        let granted = if ceilings.is_bulk_due(wanted) { 0 } else { self.grants.out().1 };
+        u32::try_from(all).unwrap_or(u32::MAX).min(left.max(granted))
     }
 
     /// Lets each connection send in turn, and repeats while any of them still sends.
@@ -139,6 +156,9 @@ impl Link {
                     budget.sent += 1;
                     budget.tokens -= 1;
                     budget.slots -= 1;
+                    if !self.trials.is_at(at as u16) {
+                        self.prepared.handle_sent(index, budget.awaited);
+                    }
                     self.prepared.put(at as u16, index);
                 }
                 Sent::Answered => {}
@@ -237,9 +257,8 @@ impl Link {
 
     /// When tokens are available again, if messages wait for tokens and not for slots.
     fn next_wake(&mut self, budget: &Budget, now: Now) -> Option<Mono> {
-        let (urgent, bulk) = self.prepared.unsent();
-        let on_trial = self.prepared.on_trial();
-        let waits = urgent + bulk + on_trial > 0 || self.grants.urgent_ungranted() > 0;
+        let prepared = self.prepared.unsent();
+        let waits = prepared != [0; Class::COUNT] || self.prepared.on_trial() > 0 || self.grants.urgent_ungranted() > 0;
         if !waits || budget.slots == 0 {
             return None;
         }
@@ -247,10 +266,11 @@ impl Link {
             return Some(self.flow.next_at(now.mono));
         }
         // The tokens may be kept for urgent messages on their way, whose arrival starts a turn of its own. Until then, bulk
-        // messages can continue as soon as there are more tokens than are kept.
-        let bulk_held_back = bulk > 0 && budget.tokens <= budget.reserved && self.flow.is_limited();
-        let enough = budget.reserved.saturating_add(1);
-        let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten();
+        // messages can continue as soon as there are more tokens than are kept; of these, a ceiling may take some off.
+        let bulk = Class::ALL.into_iter().any(|class| !class.is_urgent() && prepared[class.index()] > 0);
+        let bulk_held_back = bulk && budget.tokens <= budget.reserved && self.flow.is_limited();
+        let enough = budget.tokens.saturating_add(1);
+        let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten().filter(|at| *at > now.mono);
         let legs = self.legs.iter_mut().filter(|leg| leg.ready);
         let limits = legs.filter_map(|leg| leg.limit.as_mut());
         limits.map(|limit| limit.next_at(now.mono)).filter(|at| *at > now.mono).chain(soon).min()

@@ -1,8 +1,8 @@
 //! A model test: a carrier, shards and an operator do everything that the rules permit, in random order.
 //!
 //! The world itself checks that each part has one outcome, that each message has a grant, and that the window is kept. This file
-//! checks the rate, the order of first submits, that each (recipient, class) in flight is on one bind, the number of prepared
-//! messages, which messages are unanswered beside one on trial, and that a drain ends.
+//! checks the rate, the order of first submits of a tenant, that each (recipient, class) in flight is on one bind, the number of
+//! prepared messages, which messages are unanswered beside one on trial, and that a drain ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::world::{Got, Told, World};
 use crate::link::{BindId, Disconnect, LinkEvent};
 use crate::mesh::ShardMap;
-use crate::model::{Address, Class, Content, Mono, ShardId};
+use crate::model::{Address, Class, Content, Mono, ShardId, TenantId};
 use crate::traffic::Trial;
 use stentor_smpp::status::CommandStatus;
 
@@ -58,8 +58,8 @@ struct Run {
     prng: crate::model::Prng,
     /// Messages by their text.
     by_text: BTreeMap<String, Address>,
-    /// By message: (recipient, class), and its position in the order of waiting.
-    lanes: BTreeMap<Address, (u64, Class, usize)>,
+    /// By message: (recipient, class), its tenant, and its position in the order of waiting.
+    lanes: BTreeMap<Address, (u64, Class, TenantId, usize)>,
     /// Messages on trial, and which messages may be unanswered beside each.
     trials: BTreeMap<Address, Trial>,
     throttled: bool,
@@ -115,7 +115,8 @@ impl Run {
                 let ns = self.prng.below(120_000_000);
                 self.world.advance_ns(ns);
             }
-            25 | 26 => self.use_late_grants(),
+            25 => self.use_late_grants(),
+            26 => self.use_standing_places(),
             27 => self.world.uses_grants = self.below(2) == 0,
             28 => self.lose_a_bind(),
             29 => {
@@ -141,7 +142,7 @@ impl Run {
             if !self.world.shards.iter().any(|shard| shard.open.contains_key(&address)) {
                 continue;
             }
-            let (recipient, class, _) = self.lanes[&address];
+            let (recipient, class, ..) = self.lanes[&address];
             let bind = *binds.entry((recipient, class)).or_insert(got.bind);
             assert_eq!(bind, got.bind, "{recipient} {class:?} on two binds");
         }
@@ -159,6 +160,7 @@ impl Run {
             let recipient = FIRST + self.prng.below(RECIPIENTS);
             let shard = (recipient % u64::from(SHARDS)) as u8;
             let class = Class::ALL[self.below(4)];
+            let tenant = TenantId(self.below(3) as u32);
             let filling = "x".repeat([0, 0, 0, 300, 700][self.below(5)]);
             let text = format!("{:06}{filling}", self.count);
             let expires = [None, None, Some(300)][self.below(3)];
@@ -172,10 +174,11 @@ impl Run {
             let submit = self.world.submit_of(recipient, class, &content, |submit| {
                 submit.head.expires_at = expires_at.unwrap_or_default();
                 submit.trial = trial;
+                (submit.head.tenant, submit.weight) = (tenant, 1 + 10 * tenant.0);
             });
             self.trials.extend(trial.map(|trial| (submit.address, trial)));
             self.by_text.insert(text[..6].to_owned(), submit.address);
-            self.lanes.insert(submit.address, (recipient, class, self.count));
+            self.lanes.insert(submit.address, (recipient, class, tenant, self.count));
             self.count += 1;
             self.world.shards[usize::from(shard)].waiting[class.index()].push_back(submit);
             self.world.demand(shard);
@@ -211,6 +214,12 @@ impl Run {
         }
     }
 
+    fn use_standing_places(&mut self) {
+        let shard = ShardId(self.below(usize::from(SHARDS)) as u8);
+        let class = [Class::Transactional, Class::Marketing][self.below(2)];
+        (0..=self.below(4)).for_each(|_| self.world.use_standing(shard, class));
+    }
+
     fn lose_a_bind(&mut self) {
         let bind = BindId(self.below(usize::from(self.plan.binds)) as u16);
         if self.world.servers.contains_key(&bind) {
@@ -233,15 +242,17 @@ impl Run {
     /// Checks that granted and prepared bulk messages are never more than the window of all binds, or than the rate sends in a
     /// quarter of a second.
     fn check_prepared(&mut self) {
-        let bulk = |shard: &super::world::ShardModel| shard.places[2] + shard.places[3];
-        let places: u32 = self.world.shards.iter().map(bulk).sum();
+        let bulk = |places: &[u32; Class::COUNT]| places[2] + places[3];
+        let standing: u32 = self.world.shards.iter().map(|shard| bulk(&shard.standing)).sum();
+        let places: u32 = self.world.shards.iter().map(|shard| bulk(&shard.places)).sum();
         let status = self.world.link.status(self.world.now.mono);
         let window = u32::from(self.plan.binds) * self.plan.window;
         let bound = window.min(self.plan.rate.map_or(u32::MAX, |rate| (rate / 4).max(1)));
-        assert!(places <= bound, "{places} places");
+        let beside = (bound / 8 / u32::from(SHARDS)).clamp(1, 4) * 2 * u32::from(SHARDS);
+        assert!(places <= bound && standing <= beside, "{places} places, {standing} standing ones");
         assert_eq!(status.granted.0, places, "both sides count the same places");
         // Urgent messages have a slot each, except those with standing places, which are not more than the slots either.
-        assert!(self.throttled || status.prepared + places <= bound + 2 * window, "{status:?}");
+        assert!(self.throttled || status.prepared + places + standing <= bound + beside + 2 * window, "{status:?}");
     }
 
     /// Checks which messages are unanswered beside a message on trial.
@@ -287,9 +298,9 @@ impl Run {
         }
     }
 
-    /// Checks that first parts to one (recipient, class) reached the carrier in the order of waiting.
+    /// Checks that first parts of one (tenant, recipient, class) reached the carrier in the order of waiting.
     fn check_order(&self) {
-        let mut last: BTreeMap<(u64, Class), usize> = BTreeMap::new();
+        let mut last: BTreeMap<(u64, Class, TenantId), usize> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for (at, got) in self.world.got.iter().enumerate() {
             if self.ghosts.contains(&at) {
@@ -299,8 +310,8 @@ impl Run {
                 continue;
             };
             if seen.insert(address) {
-                let (recipient, class, count) = self.lanes[&address];
-                let before = last.insert((recipient, class), count);
+                let (recipient, class, tenant, count) = self.lanes[&address];
+                let before = last.insert((recipient, class, tenant), count);
                 assert!(before.is_none_or(|before| before < count), "{count} after {before:?}");
             }
         }

@@ -89,6 +89,8 @@ pub(super) struct ShardModel {
     pub waiting: [VecDeque<Submit>; Class::COUNT],
     /// Granted places that the shard holds, by class.
     pub places: [u32; Class::COUNT],
+    /// Standing places of bulk classes, which are not in `places`.
+    pub standing: [u32; Class::COUNT],
     /// Messages handed over that have parts without an outcome, and their parts that have one.
     pub open: BTreeMap<Address, BTreeSet<u8>>,
 }
@@ -272,6 +274,22 @@ impl World {
         }
     }
 
+    /// Hands over the next message of a bulk class over a standing place, as that of a tenant that has just begun to wait. Both
+    /// sides count demanded places as used first.
+    pub(super) fn use_standing(&mut self, shard: ShardId, class: Class) {
+        let model = &mut self.shards[usize::from(shard.0)];
+        if model.standing[class.index()] == 0 {
+            return;
+        }
+        let Some(submit) = model.waiting[class.index()].pop_front() else { return };
+        let of = if model.places[class.index()] > 0 { &mut model.places } else { &mut model.standing };
+        of[class.index()] -= 1;
+        model.open.insert(submit.address, BTreeSet::new());
+        self.handed.push(submit.address);
+        let batch = SubmitBatch { shard, class, submits: vec![submit], unused: 0 };
+        self.handle(LinkEvent::Traffic(ToLink::Submits(batch)));
+    }
+
     pub(super) fn handle(&mut self, event: LinkEvent) {
         self.link.handle(event, self.now);
         self.settle();
@@ -443,10 +461,15 @@ impl World {
     fn tell(&mut self, shard: ShardId, traffic: ToShard) {
         let model = &mut self.shards[usize::from(shard.0)];
         match traffic {
+            ToShard::Grant(grant) if grant.standing && !grant.class.is_urgent() => {
+                model.standing[grant.class.index()] += grant.messages;
+            }
             ToShard::Grant(grant) => {
                 let recall = grant.messages == 0;
+                let standing = &mut model.standing[grant.class.index()];
+                model.places[grant.class.index()] += if recall { std::mem::take(standing) } else { 0 };
                 model.places[grant.class.index()] += grant.messages;
-                let keep = matches!(grant.class, Class::Emergency | Class::Otp) && !recall;
+                let keep = grant.class.is_urgent() && !recall;
                 if self.uses_grants || recall {
                     self.use_places(shard, grant.class, !keep);
                 }
