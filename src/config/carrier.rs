@@ -22,6 +22,7 @@ use super::secret::Secret;
 use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
+use stentor_core::link::ceiling::CEILING;
 use stentor_core::link::{Numbering, TonNpi};
 use stentor_core::model::Quoted;
 use stentor_smpp::field::{BIND_TEXT_BYTES_MAX, Field};
@@ -64,6 +65,9 @@ pub struct Carrier {
     /// As `rate`, for each bind.
     #[serde(rename = "bind_rate")]
     pub bind_rate_parts_per_s: Option<u32>,
+    /// How much of the parts a traffic class takes at most while a less urgent one waits. 50..=100; 100: strict order.
+    #[serde(rename = "class_ceiling")]
+    pub class_ceiling_percent: u32,
     /// For messages whose encoding is `auto`.
     pub encoding: CarrierEncoding,
     /// Alphabet that the carrier uses for data_coding 0.
@@ -214,6 +218,7 @@ impl Carrier {
             window: or(&raw.window, Int(10)).get(),
             rate_parts_per_s: per_second(&raw.rate),
             bind_rate_parts_per_s: per_second(&raw.bind_rate),
+            class_ceiling_percent: or(&raw.class_ceiling, Int(CEILING.into())).get(),
             encoding: or(&raw.encoding, CarrierEncoding::Auto),
             default_alphabet: or(&raw.default_alphabet, DefaultAlphabet::Gsm7),
             transliterate: or(&raw.transliterate, false),

@@ -178,6 +178,7 @@ raw! {
         window: Optional<Int<1, 65_536>>,
         rate: Optional<PerSecond>,
         bind_rate: Optional<PerSecond>,
+        class_ceiling: Optional<Int<50, 100>>,
         encoding: Optional<CarrierEncoding>,
         default_alphabet: Optional<DefaultAlphabet>,
         transliterate: Optional<bool>,

@@ -126,6 +126,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         window: carrier.window,
         rate_parts_per_s: carrier.rate_parts_per_s,
         bind_rate_parts_per_s: carrier.bind_rate_parts_per_s,
+        class_ceiling: carrier.class_ceiling_percent,
         numbering: carrier.numbering,
         service_type: carrier.service_type.clone().into_bytes(),
         text: text(carrier),

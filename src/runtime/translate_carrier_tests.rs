@@ -143,12 +143,12 @@ fn the_account_is_told_as_bytes() {
 #[test]
 fn quantities_are_not_crossed() {
     let told = options_of(
-        "binds = 3\nwindow = 4\nrate = 5\nbind_rate = 6\nregistered_delivery = 7\nbind = \"pair\"\n\
+        "binds = 3\nwindow = 4\nrate = 5\nbind_rate = 6\nclass_ceiling = 70\nregistered_delivery = 7\nbind = \"pair\"\n\
          connect_timeout = \"11s\"\nresponse_timeout = \"12s\"\nenquire_link = \"13s\"\nreconnect_min = \"14s\"\n\
          reconnect_max = \"15s\"\nvalidity = false\ntransliterate = true",
     );
     assert_eq!((told.binds, told.window, told.registered_delivery), (3, 4, 7));
-    assert_eq!((told.rate_parts_per_s, told.bind_rate_parts_per_s), (Some(5), Some(6)));
+    assert_eq!((told.rate_parts_per_s, told.bind_rate_parts_per_s, told.class_ceiling), (Some(5), Some(6), 70));
     let times = [
         told.connect_timeout_ms,
         told.response_timeout_ms,
@@ -160,7 +160,7 @@ fn quantities_are_not_crossed() {
     assert_eq!((told.bind, told.validity, told.transliterate), (BindKind::Pair, false, true));
     let silent = options_of("");
     assert_eq!((silent.bind, silent.validity, silent.transliterate), (BindKind::Transceiver, true, false));
-    assert_eq!((silent.rate_parts_per_s, silent.bind_rate_parts_per_s), (None, None));
+    assert_eq!((silent.rate_parts_per_s, silent.bind_rate_parts_per_s, silent.class_ceiling), (None, None, 80));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn values_of_the_wrong_kind() {
 #[test]
 fn values_of_the_wrong_kind_in_carriers_and_routes() {
     check_carrier(
-        "window = 0\nbinds = 257\nrate = 0\nbind_rate = \"5/m\"\nbind = \"pear\"\nsplitting = \"none\"",
+        "window = 0\nbinds = 257\nrate = 0\nbind_rate = \"5/m\"\nbind = \"pear\"\nsplitting = \"none\"\nclass_ceiling = 49",
         &[
             "t.toml:6:10: carrier.one.window: invalid value: integer `0`, expected a whole number from 1 to 65536",
             "t.toml:7:9: carrier.one.binds: invalid value: integer `257`, expected a whole number from 0 to 256",
@@ -125,6 +125,7 @@ fn values_of_the_wrong_kind_in_carriers_and_routes() {
             "t.toml:9:13: carrier.one.bind_rate: invalid value: string \"5/m\", expected a rate from 1 to 1000000 such as 5000 or \"5000/s\"",
             "t.toml:10:8: carrier.one.bind: \"pear\" is not one of transceiver, pair, transmitter",
             "t.toml:11:13: carrier.one.splitting: \"none\" is not one of udh8, udh16, sar, payload",
+            "t.toml:12:17: carrier.one.class_ceiling: invalid value: integer `49`, expected a whole number from 50 to 100",
         ],
     );
     check_carrier(
