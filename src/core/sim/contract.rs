@@ -130,6 +130,7 @@ fn link_options(
         window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },
         rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::DoubleRate) { rate * 2 } else { rate }),
         bind_rate_parts_per_s: plan.bind_rate,
+        class_ceiling: if exceeds(Mutant::CeilingIgnored) { 100 } else { plan.class_ceiling },
         dialect: plan.spelling.dialect(plan.behaviour.id_dialect),
         text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
         query: plan.query,

@@ -2,6 +2,7 @@
 //! with one habit. Knows what each kind is meant to show, not how its plan is carried out.
 
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
+use crate::link::ceiling::CEILING;
 use crate::link::{BindKind, QueryOptions};
 use crate::model::{Class, Prng, TenantId};
 use crate::shard::{Bounds, Options as ShardOptions};
@@ -39,6 +40,7 @@ impl Plan {
         let carrier = CarrierPlan {
             rate: Some(RATE),
             bind_rate: None,
+            class_ceiling: CEILING,
             is_strict: false,
             away: Vec::new(),
             window: 10,
@@ -414,6 +416,66 @@ impl Plan {
             tenants: Vec::new(),
             shard: ShardOptions { buggify_ppm: 0, queue_messages_max: 1_000_000, keys_max: 1_000_000, ..usual.shard },
             kind,
+            ..usual
+        }
+    }
+
+    /// More messages than a carrier takes, of several classes and tenants, in a world where nothing fails: they compete for its
+    /// only bind. One core: mail to the link takes no time.
+    pub fn crowded(prng: &mut Prng) -> Self {
+        const URGENT: &[Class] = &[Class::Otp, Class::Otp, Class::Otp, Class::Otp, Class::Otp, Class::Marketing];
+        const BULK: &[Class] = &[Class::Transactional, Class::Transactional, Class::Transactional, Class::Marketing];
+        let usual = Self::well(prng, |_| Behaviour {
+            response_delay: Delay { min_us: 5_000, max_us: 80_000 },
+            receipt_delay: Delay { min_us: 100_000, max_us: 2_000_000 },
+            ..Behaviour::default()
+        });
+        let crowd = |carrier| CarrierPlan {
+            rate: Some(prng.between(10, 300) as u32),
+            bind_rate: None,
+            class_ceiling: *pick(prng, &[50, 80, 80, 90]),
+            is_strict: false,
+            window: *pick(prng, &[1, 4, 20, 60]),
+            binds: 1,
+            binds_max: None,
+            kind: BindKind::Transceiver,
+            home: Some(0),
+            splitting: Splitting::Udh8,
+            unreachable_ppm: 0,
+            bind_refused_ppm: 0,
+            answer_late_ppm: 0,
+            answer_twice_ppm: 0,
+            goodbye_ppm: 0,
+            answer_astray_ppm: 0,
+            query: None,
+            ..carrier
+        };
+        let carriers: Vec<_> = usual.carriers.into_iter().map(crowd).collect();
+        let weights: Vec<u32> = (0..3).map(|_| *pick(prng, &[1, 1, 2, 5, 10])).collect();
+        let shard = ShardOptions {
+            tenants: (1..=3).map(|at| (TenantId(at), 1)).collect(),
+            weights: (1..).map(TenantId).zip(weights).collect(),
+            queue_messages_max: 1_000_000,
+            keys_max: 1_000_000,
+            buggify_ppm: 0,
+            bounds: Bounds::DEFAULT,
+            ..usual.shard
+        };
+        let lives = Lives { scheduled_ppm: 0, ahead_max_ms: 1_000, lasts_max_ms: 2 * DAY_NS / MS, long_ppm: 100_000 };
+        Self {
+            carriers,
+            classes: pick(prng, &[URGENT, BULK, &Class::ALL]).to_vec(),
+            cores: 1,
+            messages: 400,
+            recipients: 300,
+            burst: true,
+            chaos_ns: 20 * SECOND,
+            network: Latency { min_ns: MS, max_ns: 5 * MS, slow_ppm: 0, slow_ns: 0 },
+            late_ppm: 0,
+            reply_lost_ppm: 0,
+            tenants: Vec::new(),
+            shard,
+            kind: KindPlan { crowded: true, lives: Some(lives), ..KindPlan::default() },
             ..usual
         }
     }

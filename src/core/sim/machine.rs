@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::link::{BindId, LinkEvent};
-use crate::model::{ErrorText, Numbers, ReplyTo, ShardId};
+use crate::model::{ErrorText, Numbers, ReplyTo, ShardId, TenantId};
 use crate::node::{Alarm, Errand, Host, NodeEvent, Wanted};
 use crate::shard::{Reply, ShardEvent};
 use crate::store::WriteBatch;
-use crate::traffic::{ReceiptBatch, ToLink, ToShard, Verdict, VerdictBatch};
+use crate::traffic::{Answer, Outcome, ReceiptBatch, ToLink, ToShard, Verdict, VerdictBatch};
 
 use super::agenda::InOrder;
 use super::disk::Disk;
@@ -168,8 +168,15 @@ impl Host for Machine<'_> {
             NodeEvent::Link(link, LinkEvent::Traffic(mut traffic)) => {
                 note!(self.stage, "to {link:?}: {}", summary_to_link(&traffic));
                 if let ToLink::Submits(batch) = &mut traffic {
-                    batch.submits.iter().for_each(|submit| self.stage.oracle.handed_over(batch.shard, submit));
+                    let now_ns = self.stage.now_ns();
+                    for submit in &batch.submits {
+                        self.stage.oracle.handed_over(batch.shard, submit);
+                        self.stage.oracle.crowd.arrives(link, batch.shard, submit, now_ns);
+                    }
                     self.tampering.batches += 1;
+                    if self.stage.is_mutant(Mutant::ForgetTenants) {
+                        batch.submits.iter_mut().for_each(|submit| submit.head.tenant = TenantId::default());
+                    }
                     if self.stage.is_mutant(Mutant::ForgetTrials) {
                         batch.submits.iter_mut().for_each(|submit| submit.trial = None);
                     }
@@ -220,7 +227,13 @@ impl Machine<'_> {
                 }
                 !forgets
             }
-            ToShard::Outcomes(_) => !(self.stage.is_mutant(Mutant::DropOutcomes) && is_every(16, 7)),
+            ToShard::Outcomes(batch) => {
+                let unsent = |outcome: &&Outcome| matches!(outcome.answer, Answer::NotWritten(_));
+                for outcome in batch.outcomes.iter().filter(unsent) {
+                    self.stage.oracle.crowd.returns(batch.link, shard, outcome.address);
+                }
+                !(self.stage.is_mutant(Mutant::DropOutcomes) && is_every(16, 7))
+            }
             ToShard::Grant(_) => true,
             ToShard::Bound(bound) => bound.is_bound || !self.stage.is_mutant(Mutant::UnheardAbsence),
         }

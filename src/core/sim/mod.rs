@@ -13,7 +13,7 @@
 //!   control over a disk of its own.
 //! - [`operator`] makes and restores backups, and decides about unsent messages; [`tending`] is what else an operator
 //!   does, and days that pass.
-//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`causes`], [`refusals`],
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`crowd`], [`causes`], [`refusals`],
 //!   [`restored`] and [`audit`] check what must be true; [`mutants`] are bugs that they must find, and [`sabotage`]
 //!   applies them.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] proves that every fault fired and every place in the
@@ -27,6 +27,7 @@ pub mod clients;
 pub mod contract;
 pub mod control;
 pub mod copies;
+pub mod crowd;
 pub mod disk;
 pub mod doors;
 pub mod ending;
@@ -68,8 +69,8 @@ mod tests;
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
 pub use simulator::{
-    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_queried, run_silent,
-    run_strict, run_tardy, run_tended, run_weeks,
+    Failure, Report, SimOptions, run, run_crowded, run_culprit, run_day, run_ids_given_again, run_large, run_queried,
+    run_silent, run_strict, run_tardy, run_tended, run_weeks,
 };
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

@@ -54,6 +54,10 @@ pub enum Mutant {
     UnheardAbsence,
     /// The link's bucket is twice as large as the contract says.
     DoubleRate,
+    /// A class takes as much of a link as it has, and leaves nothing to less urgent ones.
+    CeilingIgnored,
+    /// A link takes the messages of all tenants for one tenant's.
+    ForgetTenants,
     /// The link does not stay silent for the first second after a start.
     SkipSilence,
     /// A batch of messages is handed to the link twice.
@@ -104,7 +108,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All mutants.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -130,6 +134,8 @@ impl Mutant {
         Self::ExceedWindow,
         Self::UnheardAbsence,
         Self::DoubleRate,
+        Self::CeilingIgnored,
+        Self::ForgetTenants,
         Self::SkipSilence,
         Self::SubmitTwice,
         Self::IgnorePolicy,

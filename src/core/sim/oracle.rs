@@ -12,6 +12,7 @@ use crate::store::record::AttemptNote;
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
+use super::crowd::Crowd;
 use super::entries::EntriesSeen;
 use super::hands::Reloads;
 use super::handsets::{HandsetsSeen, PartSent};
@@ -36,8 +37,14 @@ pub enum Invariant {
     Rate,
     /// Never more submits without an answer than the contract says.
     Window,
-    /// First submits of one recipient and class go in the order of acknowledgement.
+    /// First submits of one tenant, recipient and class go in the order of acknowledgement.
     Order,
+    /// A class takes no more than its ceiling of a link while a less urgent one waits there.
+    Ceiling,
+    /// Tenants of one class with messages at a link take turns by weight.
+    Turns,
+    /// An urgent message waits at its link for one window turn and one scheduling quantum at most, whatever else waits.
+    Urgent,
     /// No id is given to two messages.
     IdsUnique,
     /// One key belongs to one message.
@@ -225,6 +232,8 @@ pub struct Oracle {
     pub was_short: bool,
     /// What was seen on the wire.
     pub wire: Wire,
+    /// What waits at links.
+    pub crowd: Crowd,
     /// What was seen of control.
     pub entries: EntriesSeen,
     /// What was seen of messages from handsets.
@@ -637,7 +646,7 @@ impl Oracle {
         }
     }
 
-    /// The lane in which messages of one recipient must keep their order, by recipient, class and route.
+    /// The lane in which messages of one recipient must keep their order, by recipient, class, route and tenant.
     pub(super) fn lane_of(&self, message: u32) -> (u64, Lane) {
         let head = &self.truths[message as usize].intent.head;
         (head.to.number(), Lane { class: head.class, route: head.route, tenant: head.tenant })

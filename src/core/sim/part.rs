@@ -1,11 +1,15 @@
 //! Finds the message to which a part on the wire belongs, with code that is independent of the code that wrote it: the
 //! body of every simulated message repeats its number, so that each part names its message.
 
-use stentor_smpp::pdu::ShortMessage;
+use stentor_smpp::decode::decode;
+use stentor_smpp::framer::Framer;
+use stentor_smpp::pdu::{Pdu, ShortMessage};
 use stentor_smpp::tlv::TlvTag;
 
 /// Length of `m000123 `, which is repeated to fill the body.
 const TOKEN_BYTES: usize = 8;
+
+const PDU_BYTES_MAX: u32 = 65_536;
 
 /// A part as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +52,24 @@ impl PartSeen {
         let text: Vec<u8> =
             if wide { text.chunks(2).filter_map(|pair| pair.get(1).copied()).collect() } else { text.to_vec() };
         Self { message: Self::number_in(&text), part, parts }
+    }
+
+    /// Takes all whole PDUs out of a stream; gives the parts among them.
+    pub fn take_from(stream: &mut Vec<u8>) -> Vec<Self> {
+        let mut parts = Vec::new();
+        while let Some(length) = stream.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize) {
+            if !(16..=stream.len()).contains(&length) {
+                break;
+            }
+            let pdu: Vec<u8> = stream.drain(..length).collect();
+            let mut framer = Framer::new(PDU_BYTES_MAX);
+            let mut input = &pdu[..];
+            let Some(Ok(frame)) = framer.next_frame(&mut input) else { continue };
+            if let Ok(Pdu::SubmitSm(message)) = decode(&frame).map(|decoded| decoded.pdu) {
+                parts.push(Self::of(&message));
+            }
+        }
+        parts
     }
 
     /// The number of the first whole token.

@@ -3,6 +3,7 @@
 
 use crate::admission::{Quota, TenantOptions};
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
+use crate::link::ceiling::CEILING;
 use crate::link::{BindKind, QueryOptions};
 use crate::model::{Class, NodeId, Period, Prng, TenantId};
 use crate::shard::Options as ShardOptions;
@@ -131,6 +132,8 @@ pub struct KindPlan {
     pub look_ns: u64,
     /// Every message that a carrier took and for which a receipt is wanted reaches its end by queries.
     pub settled_by_query: bool,
+    /// What waits at links and what leaves them is judged.
+    pub crowded: bool,
     /// How much of a carrier's rate is used at least while there is enough to send, per cent.
     pub used_percent: Option<u64>,
 }
@@ -151,6 +154,7 @@ impl Default for KindPlan {
             rest_ns: 3_600 * SECOND,
             look_ns: SECOND,
             settled_by_query: false,
+            crowded: false,
             used_percent: None,
         }
     }
@@ -200,6 +204,8 @@ pub struct CarrierPlan {
     pub rate: Option<u32>,
     /// The same limit for each bind.
     pub bind_rate: Option<u32>,
+    /// How much of the parts a class takes at most while a less urgent one waits, per cent.
+    pub class_ceiling: u32,
     /// It refuses a part that comes sooner after the previous one than the rate permits.
     pub is_strict: bool,
     /// When it is away: from and until, ns.
@@ -425,6 +431,7 @@ impl CarrierPlan {
         Self {
             rate,
             bind_rate: None,
+            class_ceiling: CEILING,
             is_strict: false,
             away: Vec::new(),
             window,

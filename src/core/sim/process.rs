@@ -89,6 +89,7 @@ impl Process {
     /// Starts from the contents of the disks.
     pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
+        stage.oracle.crowd.start(stage.now_ns());
         let control = ControlHost::start(life, platters.control, plan, stage);
         let left_out = plan.left_out(stage.now_ns());
         stage.tally.add_many(Count::LeftOut, u64::from(left_out.is_some()));
@@ -350,6 +351,8 @@ impl Process {
                 if node.take_transmit(wires.place, bind, &mut bytes)
                     && let Some(id) = conn
                 {
+                    let link = LinkId { carrier: contract::carrier_id(wires.carrier), core: wires.core as u8 };
+                    stage.leaves(link, &bytes);
                     net.write(id, &bytes, plan, stage);
                 }
             }

@@ -153,6 +153,14 @@ pub fn run_strict(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure
     of_kind(seed, Plan::strict, "sim_strict", options)
 }
 
+/// Runs a world in which classes and tenants compete for a link ([`Plan::crowded`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_crowded(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::crowded, "sim_crowded", options)
+}
+
 /// Runs a world of that many messages ([`Plan::large`]) to its end.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! State that the whole simulated world shares: the agenda, random numbers, both clocks, the trace, the oracle and the
 //! tally. Knows none of the actors.
 
-use crate::model::{Mono, Now, Prng, ReplyTo, Wall};
+use crate::model::{LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::shard::Reply;
 
 use super::agenda::{Agenda, MS, SECOND};
@@ -145,6 +145,13 @@ impl Stage {
                 self.tally.add(Count::Outlived);
             }
             self.oracle.wrote(carrier, &part, self.wall_max);
+        }
+    }
+
+    /// A link gives bytes to a socket.
+    pub fn leaves(&mut self, link: LinkId, bytes: &[u8]) {
+        if let Some((invariant, what)) = self.oracle.crowd.leaves(link, bytes, self.now_ns()) {
+            self.oracle.break_at(invariant, what);
         }
     }
 

@@ -143,6 +143,11 @@ fn sim_strict() {
     special(40, run_strict);
 }
 
+#[test]
+fn sim_crowded() {
+    special(60, run_crowded);
+}
+
 /// Messages of the large world.
 const LARGE: u64 = 20_000;
 
@@ -221,6 +226,7 @@ fn sim_same_seed_same_run() {
 const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box<Failure>> {
     match mutant {
         Mutant::ForgetTrials => run_culprit,
+        Mutant::CeilingIgnored | Mutant::ForgetTenants => run_crowded,
         Mutant::IgnoreTenant => run_tended,
         Mutant::HalveKeys | Mutant::ForgetRetired | Mutant::ForgetProgress => run_weeks,
         _ => run,

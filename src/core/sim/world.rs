@@ -9,6 +9,7 @@ use crate::store::memory::MemoryStore;
 use super::agenda::SECOND;
 use super::clients::Clients;
 use super::control;
+use super::crowd::Crowd;
 use super::disk::{Platter, Platters};
 use super::doors::Doors;
 use super::ending::Ending;
@@ -93,6 +94,7 @@ impl World {
         stage.oracle.known_ms = plan.known_ms;
         stage.oracle.reloads.may_lose_routes = plan.kind.left_out.is_some();
         stage.oracle.quotas = Quotas::new(&plan.tenants);
+        stage.oracle.crowd = Crowd::new(&plan);
         note!(stage, "{plan:?}");
         let numbering = match Numbering::new(None) {
             Ok(numbering) => numbering,
