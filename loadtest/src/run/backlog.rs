@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// submit is then timed from the start
     #[arg(long)]
     pub cold: bool,
+    /// Tenants whose messages they are, in turn for each request; 0: no tenants, and no authentication
+    #[arg(long, default_value_t = 0)]
+    pub tenants: u32,
 }
 
 /// Writes all data to the disk and drops it from memory.
@@ -46,6 +49,7 @@ pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
         demand(&[Need::Root]);
     }
     let mut ground = Ground::prepare(&options.ground)?;
+    ground.use_tenants(options.tenants)?;
     let (mut stentor, _) = ground.start_stentor()?;
     let count = options.count.to_string();
     let keyed: &[&str] = if options.keyed { &["--retry"] } else { &[] };
