@@ -4,7 +4,8 @@
 //! An executor that the machine does not run is a different case: its thread waits for a page of its own code from disk, or
 //! other processes or a hypervisor use the CPUs. Ending the process would then end the sessions without any gain, so the
 //! watchdog logs it and waits. It tells the two cases apart by what the kernel says about the thread: the CPU time used
-//! since the last heartbeat, and whether the thread is running or runnable, waits for the disk, or sleeps.
+//! since the last heartbeat, and whether the thread is running or runnable, waits for the disk, or sleeps. An executor that has
+//! not waited yet is not watched: it recovers what it owns, and the service manager's limit for a start holds.
 //!
 //! Knows heartbeats, not what beats. The watchdog never blocks on a reader of the log or on the service manager. A process
 //! that was itself stopped (SIGSTOP, a suspended machine) is not at fault: after a round that took too long, the watchdog

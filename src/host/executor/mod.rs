@@ -166,8 +166,9 @@ thread_local! {
 }
 
 fn enter(executor: Executor) {
+    // The first heartbeat comes once `main` waits for the first time: until then it recovers what the executor owns, which takes
+    // as long as there are records to replay. A watchdog that ended that would end every start again.
     executor.heart.belongs_here();
-    executor.heart.beat(executor.clock.mono());
     let entered = Local { executor, timers: RefCell::default(), panics: Cell::new(0) };
     LOCAL.with(|slot| *slot.borrow_mut() = Some(entered));
     spawn(OnPanic::Abort, "heartbeat", async {
