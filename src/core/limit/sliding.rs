@@ -124,15 +124,20 @@ impl SlidingLimit {
         self.eased_permille = eased_permille.into();
     }
 
+    /// Whether it is punctual at `now`: parts come singly, and the place of one that does not leave in time is lost.
+    pub const fn is_punctual(&self, now: Mono) -> bool {
+        now.0 < self.punctual_until.0
+    }
+
     /// Time between two parts on the schedule.
     const fn interval_ns(&self, now: Mono) -> u64 {
-        let eased = if now.0 < self.punctual_until.0 { self.eased_permille } else { 0 };
+        let eased = if self.is_punctual(now) { self.eased_permille } else { 0 };
         self.interval_ns.saturating_add(self.interval_ns / 1_000 * eased + self.interval_ns % 1_000 * eased / 1_000)
     }
 
     /// The moment up to which the schedule has come, and how far a part may be behind it.
     const fn step(&self, now: Mono) -> (u64, u64) {
-        if now.0 >= self.punctual_until.0 {
+        if !self.is_punctual(now) {
             (quantum_of(now), LATENESS_NS)
         } else if self.interval_ns >= 2 * QUANTUM_NS {
             (now.0, 0)

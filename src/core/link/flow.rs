@@ -111,6 +111,11 @@ impl FlowControl {
         if self.is_limited() { Some(self.limit.rate()) } else { None }
     }
 
+    /// See [`SlidingLimit::is_punctual`].
+    pub const fn is_punctual(&self, now: Mono) -> bool {
+        self.limit.is_punctual(now)
+    }
+
     /// The end of the pause, if there is one at `now`.
     pub fn paused_until(&self, now: Mono) -> Option<Mono> {
         (now < self.pause_until).then_some(self.pause_until)

@@ -277,10 +277,12 @@ impl Link {
 
     fn decide_grants(&mut self, now: Now) {
         let bound = self.prepared_max();
+        // Tokens of a punctual limit come singly and are used at once, so an urgent message is granted against the next one.
+        let ahead = u32::from(self.flow.is_punctual(now.mono));
         let room = Room {
             bound: if bound > 1 && self.buggify.at(Point::RoomForOne) { 1 } else { bound },
             slots: self.free_slots(|bind| !self.trials.is_at(bind)),
-            tokens: self.tokens(now),
+            tokens: self.tokens(now).max(ahead),
             prepared: self.prepared.unsent(),
             beside: self.prepared.on_trial().saturating_sub(trial::WAITING_MAX),
         };

@@ -91,7 +91,9 @@ impl Link {
         self.flow.set_stalled(self.stalled_parts(now));
         let tokens = self.tokens(now);
         let (slots, aside) = (self.free_slots(|_| true), self.free_slots(|bind| self.trials.is_at(bind)));
-        let reserved = self.reserved(tokens.min(slots.saturating_sub(aside)));
+        // A token of a punctual limit is lost if it waits. Nothing is kept then: a message on its way gets the next one.
+        let free = tokens.min(slots.saturating_sub(aside));
+        let reserved = if self.flow.is_punctual(now.mono) { 0 } else { self.reserved(free) };
         let mut budget = Budget { tokens, slots, aside, reserved, awaited: self.grants.awaited(), sent: 0 };
         self.spend(&mut budget, now);
         let taken = self.flow.take(budget.sent, now.mono);
