@@ -349,9 +349,10 @@ impl Grants {
     fn stand_by(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
         let most = room.bound + self.standing_max(room.bound);
         let standing = sum(self.standing_out, is_bulk);
-        let mut places = most.saturating_sub(self.out().0 + room.bulk_prepared() + standing);
+        let left = self.standing_max(room.bound).saturating_sub(standing);
+        let mut places = most.saturating_sub(self.out().0 + room.bulk_prepared() + standing).min(left);
         let each = self.standing_each(room.bound);
-        if places == 0 || standing >= self.standing_max(room.bound) {
+        if places == 0 {
             return;
         }
         for class in Class::ALL.into_iter().filter(|class| is_bulk(*class)) {
@@ -585,6 +586,22 @@ mod tests {
         grants.handle_demand(&demand(1_000, 1_000, 1_000));
         decide(&mut grants, Room { prepared: [0, 0, 70, 0], ..room }, Mono(1));
         assert_eq!(grants.demanded_out, [0, 80, 10, 20]);
+    }
+
+    /// Found by the simulator: shards had more standing places from a time at which more messages could be prepared.
+    #[test]
+    fn a_lower_bound_leaves_no_more_standing_places_than_it_has() {
+        let mut grants = Grants::new(LinkId { carrier: CarrierId(1), core: 0 }, 2);
+        let wide = Room { bound: 64, slots: 0, tokens: 0, prepared: NONE, beside: 0 };
+        decide(&mut grants, wide, Mono(1));
+        grants.handle_batch(ShardId(0), Class::Transactional, 4, 0, Mono(1));
+        grants.handle_batch(ShardId(0), Class::Marketing, 4, 0, Mono(1));
+        grants.handle_batch(ShardId(1), Class::Marketing, 1, 0, Mono(1));
+        assert_eq!(grants.standing_out, [0, 0, 4, 3]);
+        grants.handle_batch(ShardId(1), Class::Transactional, 4, 0, Mono(1));
+        grants.handle_demand(&Demand { shard: ShardId(0), waiting: [0, 0, 0, 9] });
+        decide(&mut grants, Room { bound: 1, ..wide }, Mono(1));
+        assert_eq!((sum(grants.standing_out, is_bulk), sum(grants.demanded_out, is_bulk)), (4, 1));
     }
 
     #[test]
