@@ -297,7 +297,7 @@ impl Course<'_> {
             let ground = ground.clone();
             // Their limits hold for one machine and size; they are not claimed here.
             let (rss_max, ready_max) = (u64::MAX >> 20, f64::INFINITY);
-            let options = backlog::Options { ground, count, rss_max, ready_max, keyed: false, cold: false };
+            let options = backlog::Options { ground, count, rss_max, ready_max, keyed: false, cold: false, tenants: 0 };
             backlog::play(&options).map(|verdict| (verdict, None))
         };
         let model = format!("{CLOSED}; the messages stay queued until the daemon has been killed and started again");
