@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::figure::{Value, quantiles_ms};
+use super::figure::quantiles_ms;
 use super::ground::{Ground, GroundOptions, Smsc};
 use super::prometheus::COMMIT;
 use super::result::ScenarioResult;
@@ -38,6 +38,8 @@ pub(crate) struct Options {
     untimed: bool,
 }
 
+/// A carrier with a rate is sent nothing in the first second after a start.
+const SILENCE: Duration = Duration::from_millis(1_500);
 /// The tenants by number.
 const MANY: u32 = 0;
 const FEW: u32 = 1;
@@ -52,6 +54,7 @@ pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     ground.set_carrier("RATE", &options.rate.to_string());
     let mut smsc = ground.start_smsc(&["--watched-from", &TO[2].to_string()])?;
     let (mut stentor, _) = ground.start_stentor()?;
+    thread::sleep(SILENCE);
 
     send_few(&mut ground, options, few, TO[1], options.backlog)?;
     let sent = options.few * options.seconds;
@@ -82,7 +85,7 @@ pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
     result.figure("backlog", filled.acknowledged_count());
     result.figure("alone, offered to submit p50/p99/p99.9/max", quantiles_ms(&idle));
     result.figure("beside it, the same", quantiles_ms(&beside));
-    result.figure("commit p99, at most", Value::seconds(commit_us as f64 / 1e6));
+    result.figure("commit p99, at most", format!("{:.2} ms", commit_us as f64 / 1e3));
     result.figure("the backlog's share of what is left", format!("{:.1} %", used * 100.0));
     result.claim("every message of the backlog was acknowledged", filled.is_complete());
     result.claim("every message beside it was submitted", after.0.messages.watched == sent);

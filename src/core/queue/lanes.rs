@@ -92,16 +92,19 @@ impl List {
 
     /// Finds the fifo to take from next: of the present generation or, if `sent`, of any.
     fn find_next(&self, present: Generation, sent: bool) -> Option<(Turn, FifoName)> {
-        let is_held_up = self.fifos.iter().any(|(name, fifo)| {
-            let is_returned = matches!(name.kind, ListKind::Returned(_)) && name.generation == present;
-            is_returned && fifo.in_window() == 0 && fifo.waiting() > 0
-        });
-        let may_go = |name: FifoName| if name.generation == present { !is_held_up } else { sent };
         let turn = |(name, fifo): &(FifoName, Fifo)| {
             let (segment, slot) = fifo.peek()?;
             let kind = name.kind.code().saturating_sub(ListKind::RETURNED_LAST);
             Some(((name.generation, kind, segment.address(slot)), *name))
         };
+        if let [only] = self.fifos.as_slice() {
+            return turn(only).filter(|_| sent || only.0.generation == present);
+        }
+        let is_held_up = self.fifos.iter().any(|(name, fifo)| {
+            let is_returned = matches!(name.kind, ListKind::Returned(_)) && name.generation == present;
+            is_returned && fifo.in_window() == 0 && fifo.waiting() > 0
+        });
+        let may_go = |name: FifoName| if name.generation == present { !is_held_up } else { sent };
         self.fifos.iter().filter(|(name, _)| may_go(*name)).filter_map(turn).min_by_key(|(turn, _)| *turn)
     }
 

@@ -385,7 +385,7 @@ impl Shard {
     }
 
     fn begin_attempts(&mut self, at: usize, link: LinkId, class: Class) -> Vec<Submit> {
-        let mut submits = Vec::new();
+        let mut submits = Vec::with_capacity(self.pull.places(at, class).min(1_024) as usize);
         while self.pull.place_at(at, class, submits.len() as u32).1
             && self.ledger.hold(&self.turn, class).is_none()
             && self.ledger.may_attempt(&mut self.turn, class)

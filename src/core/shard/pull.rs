@@ -281,6 +281,12 @@ impl Pull {
         self.links.len()
     }
 
+    /// How many places of a class a link has granted, of whatever kind.
+    pub(super) fn places(&self, at: usize, class: Class) -> u32 {
+        let slot = self.links.at(at);
+        slot.grants[class.index()] + slot.standing[class.index()]
+    }
+
     /// The id of a link, and whether it has a place for the next message of a class, if `used` of its places are used. Standing
     /// places of an urgent class are for any message; those of another class only for tenants that have just begun to wait, since
     /// all others take turns at the places that were demanded.
