@@ -50,6 +50,8 @@ pub enum Unsent {
 pub const WINDOWS_BYTES_MAX: usize = 32 << 20;
 /// A fifo's smallest and largest share of these.
 const WINDOW_BYTES: [usize; 2] = [8 << 10, 4 << 20];
+/// Most fifos whose records are dropped at one checkpoint because they have become empty.
+const DROPPED_MAX: usize = 32;
 /// Most fifos that one search for a read, or for ended messages, looks at; the next search goes on behind them.
 const LOOKED_AT_MAX: usize = 64;
 
@@ -554,7 +556,9 @@ impl Lanes {
     }
 
     /// Forgets the fifos that have no messages, and gives their names: their records on disk up to the last commit may
-    /// be dropped once a checkpoint is durable that does not name them. Gives also the next `sweep` names of fifos that
+    /// be dropped once a checkpoint is durable that does not name them. Each dropping is work of its own for the store,
+    /// and reads wait for it, so at most [`DROPPED_MAX`] names are given; the records of the others stay until they are
+    /// swept. Gives also the next `sweep` names of fifos that
     /// are not in memory: records of these may have come back after they were dropped, or may have stayed.
     pub fn retire(&mut self, sweep: usize) -> Vec<FifoName> {
         let mut gone = Vec::new();
@@ -563,6 +567,7 @@ impl Lanes {
         }
         self.lists.retain(|_, list| !list.fifos.is_empty());
         let idle: BTreeSet<FifoName> = gone.iter().copied().collect();
+        gone.truncate(DROPPED_MAX);
         for _ in 0..sweep.min(self.table.count() * (usize::from(self.present.0) + 1) * ListKind::COUNT) {
             let name = self.swept;
             self.swept = name.next(self.present);

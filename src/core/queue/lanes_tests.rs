@@ -266,6 +266,19 @@ fn a_fifo_that_holds_nothing_costs_nothing_and_begins_again_where_it_is_needed()
 }
 
 #[test]
+fn when_many_lists_become_empty_at_once_few_are_dropped_at_once() {
+    let mut lanes = Lanes::default();
+    for tenant in 0..1_000 {
+        let name = lanes.fresh(lane_of(1, tenant));
+        append_to(&mut lanes, name, 1);
+        lanes.take_from(name);
+    }
+    assert_eq!((lanes.retire(0).len(), lanes.iter().count()), (DROPPED_MAX, 0), "none of them stays in memory");
+    let swept: usize = (0..1_000).map(|_| lanes.retire(ListKind::COUNT).len()).sum();
+    assert_eq!(swept, 1_000 * ListKind::COUNT, "each has its turn");
+}
+
+#[test]
 fn what_is_not_in_memory_is_dropped_again_in_turn() {
     let mut lanes = restored_once();
     append(&mut lanes, ListKind::Fresh, 1, 1);
