@@ -331,6 +331,8 @@ impl Options {
         ground.set("NODE__SHARDS", &SHARDS.to_string());
         ground.set("NODE__CORES", "2");
         ground.set("DEFAULTS__IN_DOUBT_WAIT", "1s");
+        // No fault may last, and no clock may jump, until a message expires.
+        ground.set("DEFAULTS__CLASS_EXPIRES_IN__OTP", "2d");
         ground.set_carrier("WINDOW", &self.window.to_string());
         ground.set_carrier("BINDS", &BINDS.to_string());
         ground.set_carrier("RECONNECT_MIN", "100ms");
