@@ -21,8 +21,10 @@ struct Budget {
     slots: u32,
     /// Those of the slots that are on the bind kept free for a trial: other messages cannot use them.
     aside: u32,
-    /// Number of slots, and of tokens, that are kept for urgent messages on their way from a shard.
+    /// Slots that are kept for urgent messages on their way from a shard.
     reserved: u32,
+    /// Tokens that are kept for them.
+    reserved_tokens: u32,
     /// The classes of which more messages wait at shards.
     awaited: [bool; Class::COUNT],
     sent: u32,
@@ -34,7 +36,7 @@ impl Budget {
     }
 
     const fn urgent_only(&self) -> bool {
-        self.slots.saturating_sub(self.aside) <= self.reserved || self.tokens <= self.reserved
+        self.slots.saturating_sub(self.aside) <= self.reserved || self.tokens <= self.reserved_tokens
     }
 }
 
@@ -91,10 +93,11 @@ impl Link {
         self.flow.set_stalled(self.stalled_parts(now));
         let tokens = self.tokens(now);
         let (slots, aside) = (self.free_slots(|_| true), self.free_slots(|bind| self.trials.is_at(bind)));
-        // A token of a punctual limit is lost if it waits. Nothing is kept then: a message on its way gets the next one.
-        let free = tokens.min(slots.saturating_sub(aside));
-        let reserved = if self.flow.is_punctual(now.mono) { 0 } else { self.reserved(free) };
-        let mut budget = Budget { tokens, slots, aside, reserved, awaited: self.grants.awaited(), sent: 0 };
+        let reserved = self.reserved(tokens.min(slots.saturating_sub(aside)));
+        // A token of a punctual limit is lost if it waits. None is kept then: a message on its way gets the next one.
+        let reserved_tokens = if self.flow.is_punctual(now.mono) { 0 } else { reserved };
+        let awaited = self.grants.awaited();
+        let mut budget = Budget { tokens, slots, aside, reserved, reserved_tokens, awaited, sent: 0 };
         self.spend(&mut budget, now);
         let taken = self.flow.take(budget.sent, now.mono);
         debug_assert!(taken, "the allowance was asked at the same instant");
@@ -270,7 +273,7 @@ impl Link {
         // The tokens may be kept for urgent messages on their way, whose arrival starts a turn of its own. Until then, bulk
         // messages can continue as soon as there are more tokens than are kept; of these, a ceiling may take some off.
         let bulk = Class::ALL.into_iter().any(|class| !class.is_urgent() && prepared[class.index()] > 0);
-        let bulk_held_back = bulk && budget.tokens <= budget.reserved && self.flow.is_limited();
+        let bulk_held_back = bulk && budget.tokens <= budget.reserved_tokens && self.flow.is_limited();
         let enough = budget.tokens.saturating_add(1);
         let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten().filter(|at| *at > now.mono);
         let legs = self.legs.iter_mut().filter(|leg| leg.ready);

@@ -79,6 +79,27 @@ fn a_slot_is_kept_for_an_otp_that_is_being_made_durable() {
     assert_eq!(world.texts(), ["m1", "code", "m2"]);
 }
 
+/// A token of a carrier that throttled is not kept for an OTP on its way, but a slot is: bulk would take each one that gets
+/// free, and the OTP would never be granted a place.
+#[test]
+fn an_otp_gets_the_next_slot_of_a_carrier_that_throttled() {
+    let mut world = World::bound(|options| options.window = 1);
+    for text in ["m1", "m2", "m3", "m4"] {
+        world.wait(0, ONE, Class::Marketing, text);
+    }
+    world.demand(0);
+    world.answer(&world.got[0].clone(), CommandStatus::RTHROTTLED, b"");
+    world.advance_ms(1_500);
+    assert_eq!(world.texts(), ["m1", "m1"]);
+    world.send(1, TWO, Class::Otp, "code");
+    for _ in 0..3 {
+        let last = world.got.last().expect("one").clone();
+        world.answer(&last, OK, b"1");
+        world.advance_ms(500);
+    }
+    assert_eq!(world.texts(), ["m1", "m1", "code", "m2", "m3"]);
+}
+
 #[test]
 fn shards_share_fairly() {
     let mut world = World::bound(|options| options.window = 4);
