@@ -12,7 +12,7 @@ use super::choice::{Class, DoubtPolicy};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{RawClassExpiry, RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
 use super::shown;
-use super::units::{Int, Permille};
+use super::units::{Int, Millis, Permille};
 use stentor_core::admission::numbering;
 
 /// How long a message may be worth sending, ms.
@@ -35,7 +35,7 @@ pub struct Defaults {
     #[serde(rename = "expires_in", serialize_with = "shown::duration")]
     pub expires_in_ms: u64,
     /// The same by class of message.
-    pub class_expires_in: ClassExpiry,
+    pub class_expires_in: ByClass<Millis>,
     /// How long a message's history is kept after it reaches its final state.
     #[serde(rename = "retention", serialize_with = "shown::duration")]
     pub retention_ms: u64,
@@ -48,7 +48,7 @@ pub struct Defaults {
     /// How often a session may be lost while a message was alone on it, before the message is given up instead of sent again.
     pub doubts_max: u8,
     /// What happens to an attempt in doubt, by class of message.
-    pub in_doubt: InDoubtPolicies,
+    pub in_doubt: ByClass<DoubtPolicy>,
 }
 
 /// Numbers with this prefix may have these lengths.
@@ -91,54 +91,18 @@ fn checked_range(typed: &Spanned<RawNumberRange>, gather: &mut Gather<'_>) -> Nu
     found
 }
 
-/// How long a message is worth sending, by class.
+/// A value for each class of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ClassExpiry {
-    #[serde(rename = "emergency", serialize_with = "shown::duration")]
-    pub emergency_ms: u64,
-    #[serde(rename = "otp", serialize_with = "shown::duration")]
-    pub otp_ms: u64,
-    #[serde(rename = "transactional", serialize_with = "shown::duration")]
-    pub transactional_ms: u64,
-    #[serde(rename = "marketing", serialize_with = "shown::duration")]
-    pub marketing_ms: u64,
+pub struct ByClass<T> {
+    pub emergency: T,
+    pub otp: T,
+    pub transactional: T,
+    pub marketing: T,
 }
 
-impl ClassExpiry {
+impl<T: Copy> ByClass<T> {
     /// That of one class.
-    pub const fn of(&self, class: Class) -> u64 {
-        match class {
-            Class::Emergency => self.emergency_ms,
-            Class::Otp => self.otp_ms,
-            Class::Transactional => self.transactional_ms,
-            Class::Marketing => self.marketing_ms,
-        }
-    }
-
-    /// `all`: that of a class for which nothing is written. A one-time password is worth nothing after some minutes.
-    fn meant(raw: &RawClassExpiry, all: u64, gather: &mut Gather<'_>) -> Self {
-        let mut of = |typed, default| gather.millis(typed, default, EXPIRES_IN);
-        Self {
-            emergency_ms: of(&raw.emergency, all),
-            otp_ms: of(&raw.otp, all.min(10 * MINUTE)),
-            transactional_ms: of(&raw.transactional, all),
-            marketing_ms: of(&raw.marketing, all),
-        }
-    }
-}
-
-/// The policy for attempts in doubt, by class of message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct InDoubtPolicies {
-    pub emergency: DoubtPolicy,
-    pub otp: DoubtPolicy,
-    pub transactional: DoubtPolicy,
-    pub marketing: DoubtPolicy,
-}
-
-impl InDoubtPolicies {
-    /// The policy of one class.
-    pub fn of(&self, class: Class) -> DoubtPolicy {
+    pub const fn of(&self, class: Class) -> T {
         match class {
             Class::Emergency => self.emergency,
             Class::Otp => self.otp,
@@ -146,14 +110,25 @@ impl InDoubtPolicies {
             Class::Marketing => self.marketing,
         }
     }
+}
 
-    fn meant(raw: &RawInDoubt) -> Self {
-        Self {
-            emergency: or(&raw.emergency, DoubtPolicy::Resend),
-            otp: or(&raw.otp, DoubtPolicy::Drop),
-            transactional: or(&raw.transactional, DoubtPolicy::Resend),
-            marketing: or(&raw.marketing, DoubtPolicy::Resend),
-        }
+/// `all`: the expiry of a class for which nothing is written. A one-time password is worth nothing after some minutes.
+fn class_expires_in(raw: &RawClassExpiry, all: u64, gather: &mut Gather<'_>) -> ByClass<Millis> {
+    let mut of = |typed, default| Millis(gather.millis(typed, default, EXPIRES_IN));
+    ByClass {
+        emergency: of(&raw.emergency, all),
+        otp: of(&raw.otp, all.min(10 * MINUTE)),
+        transactional: of(&raw.transactional, all),
+        marketing: of(&raw.marketing, all),
+    }
+}
+
+fn in_doubt(raw: &RawInDoubt) -> ByClass<DoubtPolicy> {
+    ByClass {
+        emergency: or(&raw.emergency, DoubtPolicy::Resend),
+        otp: or(&raw.otp, DoubtPolicy::Drop),
+        transactional: or(&raw.transactional, DoubtPolicy::Resend),
+        marketing: or(&raw.marketing, DoubtPolicy::Resend),
     }
 }
 
@@ -175,12 +150,12 @@ impl Defaults {
             from: gather.sender(&raw.from),
             parts_max: or(&raw.parts_max, Int(16)).get(),
             expires_in_ms,
-            class_expires_in: ClassExpiry::meant(&raw.class_expires_in, expires_in_ms, gather),
+            class_expires_in: class_expires_in(&raw.class_expires_in, expires_in_ms, gather),
             retention_ms: gather.millis(&raw.retention, 72 * HOUR, HOUR..=3_650 * DAY),
             receipt_wait_ms: gather.millis(&raw.receipt_wait, 72 * HOUR, MINUTE..=30 * DAY),
             in_doubt_wait_ms: gather.millis(&raw.in_doubt_wait, 10 * SECOND, SECOND..=DAY),
             doubts_max: or(&raw.doubts_max, Int(3)).get(),
-            in_doubt: InDoubtPolicies::meant(&raw.in_doubt),
+            in_doubt: in_doubt(&raw.in_doubt),
         }
     }
 }

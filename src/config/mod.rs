@@ -46,7 +46,7 @@ pub use choice::{
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};
 pub use expectation::{Decision, Expect, Expectation, Given};
-pub use message::{ClassExpiry, Defaults, InDoubtPolicies, NumberRange};
+pub use message::{ByClass, Defaults, NumberRange};
 pub use raw::RawConfig;
 pub use route::{Route, Share, When};
 pub use secret::Secret;

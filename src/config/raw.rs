@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use stentor_core::link::ceiling::CEILING_MIN;
+use stentor_core::queue::WEIGHT_MAX;
 use toml::Spanned;
 
 use super::choice::{
@@ -178,7 +180,7 @@ raw! {
         window: Optional<Int<1, 65_536>>,
         rate: Optional<PerSecond>,
         bind_rate: Optional<PerSecond>,
-        class_ceiling: Optional<Int<50, 100>>,
+        class_ceiling: Optional<Int<{ CEILING_MIN as i64 }, 100>>,
         encoding: Optional<CarrierEncoding>,
         default_alphabet: Optional<DefaultAlphabet>,
         transliterate: Optional<bool>,
@@ -271,7 +273,7 @@ raw! {
         numbers: Optional<Vec<Spanned<String>>>,
         classes: Optional<Vec<Spanned<Class>>>,
         shares: Optional<Int<1, 1_000_000>>,
-        weight: Optional<Int<1, 10_000>>,
+        weight: Optional<Int<1, { WEIGHT_MAX as i64 }>>,
     }
 
     /// `[[test]]`

@@ -13,7 +13,7 @@ use stentor_core::delivery::{Backoff, RetryPolicy};
 use stentor_core::link::{Numbering, TonNpi};
 
 pub(super) fn duration<S: Serializer>(millis: &u64, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&Millis(*millis))
+    Millis(*millis).serialize(to)
 }
 
 pub(super) fn size<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {

@@ -10,6 +10,7 @@ use stentor_core::admission::Quota;
 use stentor_core::model::Period;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A duration in milliseconds, written as `"250ms"`, `"10s"`, `"5m"`, `"72h"` or `"30d"`; no fractions, no sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,12 @@ impl Millis {
     /// From its text form.
     pub fn parse(text: &str) -> Option<Self> {
         scaled(text, &TIME_UNITS).map(Self)
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

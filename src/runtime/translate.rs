@@ -263,7 +263,7 @@ fn defaults(config: &Config) -> Defaults {
     Defaults {
         class: typed.class,
         from: sender(typed.from.as_deref()),
-        expires_in_ms: Class::ALL.map(|class| typed.class_expires_in.of(class)),
+        expires_in_ms: Class::ALL.map(|class| typed.class_expires_in.of(class).0),
         parts_max: typed.parts_max,
     }
 }

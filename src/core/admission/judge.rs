@@ -152,8 +152,12 @@ fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection
     if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Objection::SenderNotAllowed(sender)) }
 }
 
+fn named_class(draft: &Draft<'_>, rules: &Rules<'_>) -> Class {
+    draft.class.unwrap_or(rules.defaults.class)
+}
+
 fn class(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Class, Objection> {
-    let class = draft.class.unwrap_or(rules.defaults.class);
+    let class = named_class(draft, rules);
     if rules.is_admin || rules.tenant.may_send_with(class) { Ok(class) } else { Err(Objection::ClassNotAllowed(class)) }
 }
 
@@ -166,7 +170,7 @@ fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection
     }
     let from = draft.send_at.unwrap_or(now);
     let expires_at = match draft.expiry {
-        None => from + rules.defaults.expires_in_ms[draft.class.unwrap_or(rules.defaults.class).index()],
+        None => from + rules.defaults.expires_in_ms[named_class(draft, rules).index()],
         Some(Expiry::In(ms)) if ms > VALIDITY_MAX_MS => return Err(Objection::ValidTooLong),
         Some(Expiry::In(ms)) => from + ms,
         Some(Expiry::At(at)) if draft.send_at.is_some_and(|send_at| at <= send_at) => {

@@ -108,8 +108,7 @@ impl Ceilings {
         let levels = Class::ALL.into_iter().filter(|class| class.is_urgent() && wanted[class.index()] > 0);
         let ahead = |class: Class| self.credit[class.index()] / self.percent + i64::from(AHEAD_MAX);
         let most = levels.map(ahead).min().map_or(u32::MAX, |most| u32::try_from(most.max(0)).unwrap_or(u32::MAX));
-        let bulk = Class::ALL.into_iter().filter(|class| !class.is_urgent());
-        bulk.map(|class| shares[class.index()]).sum::<u32>().min(most)
+        sum(shares, is_bulk).min(most)
     }
 
     /// Whether a bulk class is next, of those that have something to send.
@@ -146,6 +145,16 @@ pub const fn slack(ceiling: u32) -> u32 {
 /// How many parts may be written before an urgent one with `urgent` urgent parts before it, at this ceiling.
 pub const fn quantum(urgent: u32, ceiling: u32) -> u32 {
     urgent + (urgent * (100 - ceiling)).div_ceil(ceiling) + 1 + BEHIND_MAX
+}
+
+/// Whether a class is prepared ahead of free slots.
+pub(super) const fn is_bulk(class: Class) -> bool {
+    !class.is_urgent()
+}
+
+/// The sum over the classes that `of` chooses.
+pub(super) fn sum<T: Copy + std::iter::Sum>(counts: [T; Class::COUNT], of: fn(Class) -> bool) -> T {
+    Class::ALL.into_iter().filter(|class| of(*class)).map(|class| counts[class.index()]).sum()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@
 use crate::model::{Class, LinkId, Mono, ShardId, Sound, holds};
 use crate::traffic::{Demand, Grant};
 
-use super::ceiling::Ceilings;
+use super::ceiling::{Ceilings, is_bulk, sum};
 
 /// Maximum number of standing places of one class at one shard.
 const STANDING_MAX: u32 = 4;
@@ -475,15 +475,6 @@ impl ShardPlaces {
         let accepts = !self.recalling[at] && now >= self.unwanted_until[at];
         if accepts { each.saturating_sub(self.standing[at]) } else { 0 }
     }
-}
-
-const fn is_bulk(class: Class) -> bool {
-    !class.is_urgent()
-}
-
-/// The sum over the classes that `of` chooses.
-fn sum<T: Copy + std::iter::Sum>(counts: [T; Class::COUNT], of: fn(Class) -> bool) -> T {
-    Class::ALL.into_iter().filter(|class| of(*class)).map(|class| counts[class.index()]).sum()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 //!    of its lists there has something. A fifo whose window runs low is among those that are read next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, TenantId, WALKED_MAX, Wall, holds};
 
@@ -306,10 +307,14 @@ impl Lanes {
     /// Sets what happens to the messages of a class that were unsent when the shard was restored.
     pub fn set_unsent(&mut self, class: Class, unsent: Unsent) {
         self.unsent[class.index()] = unsent;
-        let own: Vec<_> = self.sums.restored.range((class, ListNumber(0))..=(class, ListNumber(u32::MAX))).collect();
-        for number in own.into_iter().map(|(_, number)| *number).collect::<Vec<_>>() {
-            self.look_again(number);
-        }
+        let own: Vec<_> = self.restored_lists(class).collect();
+        own.into_iter().for_each(|number| self.look_again(number));
+    }
+
+    /// The lists of a class that have messages of earlier generations.
+    fn restored_lists(&self, class: Class) -> impl Iterator<Item = ListNumber> {
+        let edges = (class, ListNumber(0))..=(class, ListNumber(u32::MAX));
+        self.sums.restored.range(edges).map(|(_, number)| *number)
     }
 
     /// Whether messages in lists of that generation were unsent in a backup.
@@ -412,9 +417,11 @@ impl Lanes {
 
     /// Takes the next message of a class that was restored unsent, from whichever list; `None` if none is in memory.
     pub fn take_restored(&mut self, class: Class) -> Option<(FifoName, Taken)> {
-        let own = self.sums.restored.range((class, ListNumber(0))..=(class, ListNumber(u32::MAX)));
-        let mut fifos = own.filter_map(|(_, number)| self.lists.get(number)).flat_map(|list| &list.fifos);
-        let name = fifos.find(|(name, fifo)| self.is_restored(name.generation) && fifo.in_window() > 0)?.0;
+        let name = {
+            let own = self.restored_lists(class).filter_map(|number| self.lists.get(&number));
+            let mut fifos = own.flat_map(|list| &list.fifos);
+            fifos.find(|(name, fifo)| self.is_restored(name.generation) && fifo.in_window() > 0)?.0
+        };
         Some((name, self.take_from(name)?))
     }
 
@@ -528,8 +535,7 @@ impl Lanes {
         for class in Class::ALL {
             let (low, last) = (&self.low[class.index()], self.read_last[class.index()]);
             let is_held = self.unsent[class.index()] == Unsent::Held;
-            let order =
-                low.range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded)).chain(low.range(..=last));
+            let order = low.range((Bound::Excluded(last), Bound::Unbounded)).chain(low.range(..=last));
             let looked_at: Vec<FifoName> = order.take(LOOKED_AT_MAX).copied().collect();
             for name in looked_at {
                 self.read_last[class.index()] = name;
@@ -558,8 +564,8 @@ impl Lanes {
     /// Forgets the fifos that have no messages, and gives their names: their records on disk up to the last commit may
     /// be dropped once a checkpoint is durable that does not name them. Each dropping is work of its own for the store,
     /// and reads wait for it, so at most [`DROPPED_MAX`] names are given; the records of the others stay until they are
-    /// swept. Gives also the next `sweep` names of fifos that
-    /// are not in memory: records of these may have come back after they were dropped, or may have stayed.
+    /// swept. Gives also the next `sweep` names of fifos that are not in memory: records of these may have come back
+    /// after they were dropped, or may have stayed.
     pub fn retire(&mut self, sweep: usize) -> Vec<FifoName> {
         let mut gone = Vec::new();
         for list in self.lists.values_mut() {

@@ -28,7 +28,7 @@ pub(super) struct LinkSlot {
     /// Places that it granted on demand and that are not used yet, by class.
     pub grants: [u32; Class::COUNT],
     /// Places that it granted without a demand (standing places) and that are not used yet, by class; see
-    /// [`super::pull::Pull::place_at`].
+    /// [`super::pull::Pull::has_place`].
     pub standing: [u32; Class::COUNT],
     /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
     pub leaving: [u32; Class::COUNT],

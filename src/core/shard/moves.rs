@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::delivery::DoubtPolicy;
-use crate::model::{Address, Class, LinkId, Point, Wall};
+use crate::model::{Address, Class, Point, Wall};
 use crate::queue::{FifoName, Part, Taken};
 use crate::store::expiry::Visited;
 use crate::store::record::{HandsetRecord, InboundRecord, PartRecord, ReceiptNote};
@@ -369,10 +369,9 @@ impl Shard {
 
     fn use_grants(&mut self, at: usize) {
         for class in Class::ALL {
-            let (link, has_place) = self.pull.place_at(at, class, 0);
-            let is_used = has_place && self.ledger.hold(&self.turn, class).is_none();
+            let is_used = self.pull.has_place(at, class, 0) && self.ledger.hold(&self.turn, class).is_none();
             if is_used {
-                let submits = self.begin_attempts(at, link, class);
+                let submits = self.begin_attempts(at, class);
                 self.pull.hand_over(&mut self.turn, at, class, submits);
             }
             if self.ledger.hold(&self.turn, class).is_some() {
@@ -384,9 +383,10 @@ impl Shard {
         }
     }
 
-    fn begin_attempts(&mut self, at: usize, link: LinkId, class: Class) -> Vec<Submit> {
+    fn begin_attempts(&mut self, at: usize, class: Class) -> Vec<Submit> {
+        let link = self.pull.link(at);
         let mut submits = Vec::with_capacity(self.pull.places(at, class).min(1_024) as usize);
-        while self.pull.place_at(at, class, submits.len() as u32).1
+        while self.pull.has_place(at, class, submits.len() as u32)
             && self.ledger.hold(&self.turn, class).is_none()
             && self.ledger.may_attempt(&mut self.turn, class)
         {

@@ -287,14 +287,18 @@ impl Pull {
         slot.grants[class.index()] + slot.standing[class.index()]
     }
 
-    /// The id of a link, and whether it has a place for the next message of a class, if `used` of its places are used. Standing
-    /// places of an urgent class are for any message; those of another class only for tenants that have just begun to wait, since
-    /// all others take turns at the places that were demanded.
-    pub(super) fn place_at(&self, at: usize, class: Class, used: u32) -> (LinkId, bool) {
-        let (slot, index) = (self.links.at(at), class.index());
-        let has_standing = used < slot.grants[index] + slot.standing[index];
+    /// Whether a link has a place for the next message of a class, if `used` of its places are used. Standing places of an urgent
+    /// class are for any message; those of another class only for tenants that have just begun to wait, since all others take
+    /// turns at the places that were demanded.
+    pub(super) fn has_place(&self, at: usize, class: Class, used: u32) -> bool {
+        let slot = self.links.at(at);
         let is_for_next = || class.is_urgent() || self.lanes.next_is_new(class, slot.group);
-        (slot.id, used < slot.grants[index] || has_standing && is_for_next())
+        used < slot.grants[class.index()] || used < self.places(at, class) && is_for_next()
+    }
+
+    /// The id of a link.
+    pub(super) fn link(&self, at: usize) -> LinkId {
+        self.links.at(at).id
     }
 
     /// Takes the next message for a link.

@@ -10,6 +10,7 @@ use stentor_smpp::session::{SendError, Session};
 use stentor_smpp::split::Position;
 
 use super::super::Link;
+use super::super::ceiling::{is_bulk, sum};
 use super::super::prepared::Index;
 use super::compose::{Unencodable, Wanted, plan};
 use super::leg::{Leg, PartToken, Word};
@@ -114,7 +115,7 @@ impl Link {
         }
         let (prepared, ceilings) = (self.prepared.unsent(), self.prepared.ceilings());
         let wanted = Class::ALL.map(|of| expected[of.index()] + u64::from(prepared[of.index()]));
-        let urgent_here: u32 = Class::ALL.into_iter().filter(|of| of.is_urgent()).map(|of| prepared[of.index()]).sum();
+        let urgent_here = sum(prepared, Class::is_urgent);
         let left = (free - ceilings.beside_urgent(free, wanted)).saturating_sub(urgent_here);
         let granted = if ceilings.is_bulk_due(wanted) { 0 } else { self.grants.out().1 };
         u32::try_from(all).unwrap_or(u32::MAX).min(left.max(granted))
@@ -272,7 +273,7 @@ impl Link {
         }
         // The tokens may be kept for urgent messages on their way, whose arrival starts a turn of its own. Until then, bulk
         // messages can continue as soon as there are more tokens than are kept; of these, a ceiling may take some off.
-        let bulk = Class::ALL.into_iter().any(|class| !class.is_urgent() && prepared[class.index()] > 0);
+        let bulk = sum(prepared, is_bulk) > 0;
         let bulk_held_back = bulk && budget.tokens <= budget.reserved_tokens && self.flow.is_limited();
         let enough = budget.tokens.saturating_add(1);
         let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten().filter(|at| *at > now.mono);
