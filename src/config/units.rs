@@ -10,7 +10,7 @@ use stentor_core::admission::Quota;
 use stentor_core::model::Period;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 /// A duration in milliseconds, written as `"250ms"`, `"10s"`, `"5m"`, `"72h"` or `"30d"`; no fractions, no sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
