@@ -89,6 +89,22 @@ fn a_few_messages_beside_a_backlog() {
     play(&[&["beside", "--same-class"], &small[..]].concat());
 }
 
+#[test]
+fn limits_of_every_kind_are_kept() {
+    play(&["limits", "--untimed", "--only", "kinds", "--seconds", "4", "--span", "2"]);
+}
+
+#[test]
+fn many_messages_wait_for_many_counters_over_a_kill() {
+    let (count, small) = (messages(20_000).max(5_000).to_string(), ["--every", "4", "--idle", "1", "--wakes", "1"]);
+    play(&[&["limits", "--untimed", "--only", "many", "--messages", &count], &small[..]].concat());
+}
+
+#[test]
+fn limits_of_every_kind_are_kept_over_kills() {
+    play(&["limits", "--untimed", "--only", "restart", "--seconds", "4", "--span", "2", "--kills", "1"]);
+}
+
 fn foreign(extra: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node-smsc.sh").display().to_string();
     play(&[&["peer", "--count", "200", "--smsc", &script], extra].concat());

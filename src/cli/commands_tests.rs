@@ -140,21 +140,22 @@ fn a_refusal_says_code_detail_and_page() {
 }
 
 #[test]
-fn status_of_the_daemon_is_four_questions() {
+fn status_of_the_daemon_is_five_questions() {
     let told = &[
         (503, r#"{"ready":false,"reasons":["draining"]}"#),
         (200, r#"{"depth":3}"#),
         (200, r#"{"carriers":[]}"#),
+        (200, r#"{"limits":[]}"#),
         (200, r#"{"restored":false}"#),
     ];
     let Ran { exit, out, asked } = ran("status", told);
     assert_eq!(exit, Exit::UNAVAILABLE);
     assert!(out.starts_with("URL is not ready: draining\n\nqueues: 3 ready, - scheduled"), "{out}");
-    assert_eq!(asked, ["GET /readyz", "GET /v1/queues", "GET /v1/carriers", "GET /v1/restored"]);
+    assert_eq!(asked, ["GET /readyz", "GET /v1/queues", "GET /v1/carriers", "GET /v1/limits", "GET /v1/restored"]);
     let Ran { out, .. } = ran("status --json", told);
     assert_eq!(
         out,
-        "{\"carriers\":[],\"queues\":{\"depth\":3},\"ready\":false,\"reasons\":[\"draining\"],\
+        "{\"carriers\":[],\"limits\":[],\"queues\":{\"depth\":3},\"ready\":false,\"reasons\":[\"draining\"],\
                      \"restored\":{\"restored\":false}}\n"
     );
 }

@@ -1,6 +1,7 @@
 //! `stentor status`: the health of a running daemon, or the state of messages.
 //! Knows which calls answer that and how the answers are laid out; the server supplies the words.
 
+use std::cmp::Reverse;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,8 @@ use stentor_core::model::{Quoted, Wall};
 
 /// A carrier that has all its binds still shows its last error for this long, in ms.
 const RECENT_MS: u64 = 300_000;
+/// Most counters of limits that are shown.
+const LIMITS_MAX: usize = 50;
 /// Most messages to a number that are shown.
 const TO_MAX: usize = 100;
 
@@ -34,7 +37,7 @@ pub(super) struct Arguments {
     /// With --to: messages of this tenant; `*`: of all tenants. For admins
     #[arg(long, value_name = "NAME", requires = "to")]
     tenant: Option<String>,
-    /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
+    /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "limits", "restored"}
     #[arg(long)]
     json: bool,
     /// Only ask whether the daemon is ready; needs no key, for health checks
@@ -139,19 +142,21 @@ fn messages(client: &Client, ids: &[String], json: bool, out: &mut dyn Write) ->
 
 fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
     let (told, ready) = asked_if_ready(client)?;
-    let [queues, carriers, restored] =
-        ["queues", "carriers", "restored"].map(|name| asked(client, &format!("/v1/{name}")));
+    let [queues, carriers, limits, restored] =
+        ["queues", "carriers", "limits", "restored"].map(|name| asked(client, &format!("/v1/{name}")));
     if json {
-        let (queues, carriers, restored) = (queues?, carriers?, restored?);
+        let (queues, carriers, limits, restored) = (queues?, carriers?, limits?, restored?);
         let carriers = carriers.get("carriers").unwrap_or(&carriers);
+        let limits = limits.get("limits").unwrap_or(&limits);
         let reasons = told.get("reasons");
-        let all =
-            json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers, "restored": restored});
+        let all = json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers, "limits": limits,
+            "restored": restored});
         writeln!(out, "{all}")?;
     } else {
         tell_readiness(client, &told, ready, out)?;
         write!(out, "{}", queues_shown(&queues?))?;
         write!(out, "{}", carriers_shown(&carriers?, now()))?;
+        write!(out, "{}", limits_shown(&limits?))?;
         write!(out, "{}", restored_shown(&restored?))?;
     }
     Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
@@ -249,6 +254,35 @@ fn last_error(carrier: &Value, now: Wall) -> Option<String> {
     Some(format!("  {}: last error at {at}, {host}: {what}{next}\n", scalar(carrier.get("name"))))
 }
 
+/// The counters of limits. Of very many, those for which most messages wait, and of these the fullest.
+fn limits_shown(limits: &Value) -> String {
+    let mut counters: Vec<&Value> = list(limits, "limits").iter().collect();
+    let number = |counter: &Value, name| counter.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut rest = String::new();
+    if counters.len() > LIMITS_MAX {
+        let part = |counter: &Value| number(counter, "used") * 1_000 / number(counter, "allowed").max(1);
+        counters.sort_by_key(|counter| Reverse((number(counter, "parked"), part(counter))));
+        rest = format!("  and {} more: GET /v1/limits\n", counters.len() - LIMITS_MAX);
+        counters.truncate(LIMITS_MAX);
+    }
+    let rows: Vec<_> = counters
+        .into_iter()
+        .map(|counter| {
+            vec![
+                scalar(counter.get("name")),
+                scalar(counter.get("value")),
+                format!("{}/{}", scalar(counter.get("used")), scalar(counter.get("allowed"))),
+                scalar(counter.get("parked")),
+                scalar(counter.get("wakes_at")),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\nlimits:\n{}{rest}", table(&["NAME", "VALUE", "USED", "PARKED", "WAKES"], &rows))
+}
+
 /// The messages that were unsent in the backup that this installation was restored from, as long as some are left.
 fn restored_shown(restored: &Value) -> String {
     let is_left = |class: &&Value| class.get("messages").and_then(Value::as_u64) != Some(0);
@@ -307,6 +341,27 @@ mod tests {
             north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  down\n  \
             north: last error at T, h:1: bind not answered within 10 s\n";
         assert_eq!(carriers_shown(&json!({"carriers": [carrier]}), Wall(0)), text);
+    }
+
+    #[test]
+    fn limits_are_laid_out_and_of_many_those_that_hold_something_up() {
+        let counter = |name: &str, value: Value, used: u64, parked: u64, wakes: Value| {
+            let allowed = 10;
+            json!({"name": name, "value": value, "used": used, "allowed": allowed, "parked": parked, "wakes_at": wakes})
+        };
+        let two = [counter("all", Value::Null, 3, 0, Value::Null), counter("each", json!("shop"), 10, 7, json!("T"))];
+        let text = "\nlimits:\n  \
+                    NAME  VALUE  USED   PARKED  WAKES\n  \
+                    all   -      3/10   0       -\n  \
+                    each  shop   10/10  7       T\n";
+        assert_eq!(limits_shown(&json!({"limits": two})), text);
+        let many: Vec<Value> =
+            (0..60).map(|at| counter("l", json!(at.to_string()), at % 10, at / 58, Value::Null)).collect();
+        let told = limits_shown(&json!({"limits": many}));
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!((lines.len(), lines[lines.len() - 1]), (54, "  and 10 more: GET /v1/limits"));
+        assert!(lines[3].starts_with("  l     59     9/10") && lines[4].starts_with("  l     58     8/10"), "{told}");
+        assert_eq!(limits_shown(&json!({"limits": []})), "");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
+use stentor_core::limit::{Per, RULES_MAX};
 use stentor_core::model::inboxes::bare;
 use stentor_core::model::nearest;
 
@@ -24,12 +25,14 @@ pub(super) fn check(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     check_names("carrier", config.carriers.iter().map(|carrier| carrier.name.as_str()), spans(&raw.carrier), gather);
     check_names("route", config.routes.iter().map(|route| route.name.as_str()), spans(&raw.route), gather);
     check_names("tenant", config.tenants.iter().map(|tenant| tenant.name.as_str()), spans(&raw.tenant), gather);
+    check_names("limit", config.sending_limits.iter().map(|limit| limit.name.as_str()), spans(&raw.limit), gather);
     check_presence(config, gather);
     check_door(config, raw, gather);
     check_routes(config, raw, gather);
     check_order(config, raw, gather);
     check_keys(config, raw, gather);
     check_numbers(config, raw, gather);
+    check_limits(config, raw, gather);
     check_tests(config, raw, gather);
 }
 
@@ -156,6 +159,33 @@ fn check_numbers(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
                 gather.refuse(&place.span(), format!("all tenants together may have {NUMBERS_MAX} {what}"));
                 return;
             }
+        }
+    }
+}
+
+fn check_limits(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
+    if let Some(first_over) = raw.limit.get(RULES_MAX) {
+        let what = format!("there may be {RULES_MAX} limits: remove this one and those after it");
+        gather.refuse(&first_over.span(), what);
+    }
+    let carriers: Vec<&str> = config.carriers.iter().map(|carrier| carrier.name.as_str()).collect();
+    let tenants: Vec<&str> = config.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+    let shared = config.routes.iter().find(|route| route.carriers.iter().filter(|share| share.weight > 0).count() > 1);
+    for (limit, raw) in config.sending_limits.iter().zip(&raw.limit) {
+        let raw = raw.get_ref();
+        if let Some(typed) = &raw.when.carrier {
+            limit.when.carrier.iter().for_each(|name| check_exists("carrier", name, &carriers, &typed.span(), gather));
+        }
+        if let Some(typed) = &raw.when.tenant {
+            limit.when.tenant.iter().for_each(|name| check_exists("tenant", name, &tenants, &typed.span(), gather));
+        }
+        // A message counts before its carrier is chosen, so its route must leave no choice.
+        let by_condition = raw.when.carrier.as_ref().map(Spanned::span);
+        let by_value = raw.per.as_ref().filter(|_| limit.per == Per::Carrier).map(Spanned::span);
+        if let (Some(route), Some(span)) = (shared, by_condition.or(by_value)) {
+            let what = "has several carriers, and a limit by carrier needs routes with one each: give each carrier a route \
+                        of its own, or use the carrier's `rate`";
+            gather.refuse(&span, format!("route `{}` {what}", route.name));
         }
     }
 }

@@ -87,6 +87,59 @@ pub enum LogPdus {
     Whole,
 }
 
+/// By what a limit counts messages apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitPer {
+    /// All together.
+    All,
+    Tenant,
+    Carrier,
+    /// Known in order to be refused: a carrier has a rate for each bind.
+    Bind,
+    Sender,
+    Country,
+    Tag,
+    /// Known in order to be refused.
+    Recipient,
+}
+
+impl LimitPer {
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Tenant => "tenant",
+            Self::Carrier => "carrier",
+            Self::Bind => "bind",
+            Self::Sender => "sender",
+            Self::Country => "country",
+            Self::Tag => "tag",
+            Self::Recipient => "recipient",
+        }
+    }
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitOf {
+    Parts,
+    Messages,
+    /// Known in order to be refused.
+    Recipients,
+}
+
+/// What happens to a message for which a limit has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitOver {
+    /// It waits.
+    Wait,
+    /// It is refused.
+    Refuse,
+}
+
 /// Format of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

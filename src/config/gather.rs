@@ -13,10 +13,10 @@ use toml::Spanned;
 use super::raw::Optional;
 use super::secret::{Secret, SecretRef};
 use super::source::{Span, WHOLE};
-use super::units::{Bytes, Millis};
+use super::units::{Bytes, Millis, OneOrMany};
 use stentor_core::admission::numbering::{NumberRange, Numbering};
 use stentor_core::admission::{Objection, sender};
-use stentor_core::model::Quoted;
+use stentor_core::model::{Country, Quoted};
 use stentor_smpp::field::BIND_TEXT_BYTES_MAX;
 
 pub(super) const SECOND: u64 = 1_000;
@@ -71,6 +71,11 @@ impl<'c> Numbers<'c> {
         let plan = || Numbering::new(self.country).or_else(|_| Numbering::new(None)).ok();
         let made = || plan().map(|made| made.with_ranges(self.ranges.clone()));
         self.numbering.get_or_init(made).as_ref()
+    }
+
+    /// Whether there is a numbering plan for that country.
+    pub(super) fn has_plan(&self, country: Country) -> bool {
+        self.numbering().is_none_or(|numbering| numbering.has_plan(country))
     }
 }
 
@@ -189,6 +194,21 @@ impl Gather<'_> {
         let value = typed.as_ref()?;
         let read = |text: &str, numbering: &Numbering| sender::read(text, numbering).map(|found| found.to_string());
         Some(self.read_sender(value.get_ref(), &value.span(), read))
+    }
+
+    /// The entries of a condition. An absent list always holds; an empty one is refused, because it could never hold.
+    pub(super) fn list<T: Clone>(&mut self, typed: &Optional<OneOrMany<T>>, key: &str) -> Vec<T> {
+        let Some(list) = typed else { return Vec::new() };
+        if list.get_ref().0.is_empty() {
+            self.refuse(&list.span(), format!("an empty list matches nothing; leave `{key}` out to match everything"));
+        }
+        list.get_ref().0.clone()
+    }
+
+    /// The patterns of a condition on the sender.
+    pub(super) fn sender_patterns(&mut self, typed: &Optional<OneOrMany<String>>, key: &str) -> Vec<String> {
+        let span = typed.as_ref().map(Spanned::span).unwrap_or_default();
+        self.list(typed, key).iter().map(|pattern| self.sender_pattern(pattern, &span)).collect()
     }
 
     /// A pattern for senders in the form used for comparison: a whole sender, or a beginning followed by `*`.

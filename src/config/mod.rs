@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod expectation;
 mod gather;
+mod limit;
 mod message;
 mod raw;
 mod read;
@@ -40,18 +41,20 @@ use stentor_core::delivery::RetryPolicy;
 pub use carrier::{Carrier, CarrierTls, Dialect, Host};
 pub use carrier_tlv::Tlv;
 pub use choice::{
-    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LogFormat,
-    LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
+    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LimitOf,
+    LimitOver, LimitPer, LogFormat, LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};
 pub use expectation::{Decision, Expect, Expectation, Given};
+pub use limit::{Limit, LimitWhen};
 pub use message::{ByClass, Defaults, NumberRange};
 pub use raw::RawConfig;
 pub use route::{Route, Share, When};
 pub use secret::Secret;
 pub use server::{Http, HttpTls, Limits, Log, Node};
 pub use tenant::Tenant;
+pub use units::PerSpan;
 
 use gather::{Gather, Numbers, Secrets};
 use secret::SecretRef;
@@ -82,6 +85,9 @@ pub struct Config {
     /// Empty: no authentication; every client on this machine is tenant 0.
     #[serde(rename = "tenant")]
     pub tenants: Vec<Tenant>,
+    /// How much may be sent of which messages in which time; names are unique.
+    #[serde(rename = "limit")]
+    pub sending_limits: Vec<Limit>,
     /// Routing tests, run by [`Config::failed_tests`].
     #[serde(rename = "test")]
     pub tests: Vec<Expectation>,
@@ -184,6 +190,7 @@ impl Config {
             carriers: raw.carrier.iter().map(|typed| Carrier::meant(typed, gather)).collect(),
             routes: raw.route.iter().map(|typed| Route::meant(typed, gather)).collect(),
             tenants: raw.tenant.iter().map(|typed| Tenant::meant(typed, gather)).collect(),
+            sending_limits: raw.limit.iter().map(|typed| Limit::meant(typed, gather)).collect(),
             tests: raw.test.iter().map(|typed| Expectation::meant(typed, gather, stand)).collect(),
             secret_files: Vec::new(),
         }

@@ -12,11 +12,11 @@ use stentor_core::queue::WEIGHT_MAX;
 use toml::Spanned;
 
 use super::choice::{
-    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LogFormat,
-    LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
+    BindKind, CarrierEncoding, CarrierKind, Class, DefaultAlphabet, DoubtPolicy, ErrorFamily, IdForm, LimitOf,
+    LimitOver, LimitPer, LogFormat, LogLevel, LogPdus, LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 use super::secret::SecretRef;
-use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerPeriod, PerSecond, Permille};
+use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerPeriod, PerSecond, PerSpan, Permille};
 
 /// A key that may be absent, with the place of its value.
 pub(super) type Optional<T> = Option<Spanned<T>>;
@@ -51,6 +51,7 @@ raw! {
         carrier: Vec<Spanned<RawCarrier>>,
         route: Vec<Spanned<RawRoute>>,
         tenant: Vec<Spanned<RawTenant>>,
+        limit: Vec<Spanned<RawLimit>>,
         test: Vec<Spanned<RawTest>>,
     }
 
@@ -274,6 +275,27 @@ raw! {
         classes: Optional<Vec<Spanned<Class>>>,
         shares: Optional<Int<1, 1_000_000>>,
         weight: Optional<Int<1, { WEIGHT_MAX as i64 }>>,
+    }
+
+    /// `[[limit]]`
+    RawLimit {
+        name: Optional<String>,
+        when: RawLimitWhen,
+        per: Optional<LimitPer>,
+        of: Optional<LimitOf>,
+        rate: Optional<PerSpan>,
+        zone: Optional<String>,
+        over: Optional<LimitOver>,
+    }
+
+    /// `when` of a limit.
+    RawLimitWhen {
+        country: Optional<OneOrMany<String>>,
+        class: Optional<OneOrMany<Class>>,
+        tenant: Optional<OneOrMany<String>>,
+        carrier: Optional<OneOrMany<String>>,
+        tag: Optional<OneOrMany<String>>,
+        sender: Optional<OneOrMany<String>>,
     }
 
     /// `[[test]]`

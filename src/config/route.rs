@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::choice::Class;
 use super::gather::Gather;
-use super::raw::{Optional, RawRoute, RawShare, RawWhen};
-use super::units::{Int, OneOrMany};
+use super::raw::{RawRoute, RawShare, RawWhen};
+use super::units::Int;
 use stentor_core::model::Quoted;
 
 /// One route.
@@ -47,11 +47,9 @@ impl When {
     }
 
     fn meant(raw: &RawWhen, gather: &mut Gather<'_>) -> Self {
-        let prefix = list(&raw.prefix, "prefix", gather);
-        let sender = list(&raw.sender, "sender", gather);
-        let span = raw.sender.as_ref().map(Spanned::span).unwrap_or_default();
-        let sender = sender.iter().map(|pattern| gather.sender_pattern(pattern, &span)).collect();
-        let tag = list(&raw.tag, "tag", gather);
+        let prefix = gather.list(&raw.prefix, "prefix");
+        let sender = gather.sender_patterns(&raw.sender, "sender");
+        let tag = gather.list(&raw.tag, "tag");
         if let Some(typed) = &raw.prefix {
             for text in &prefix {
                 let digits = text.strip_prefix('+').unwrap_or(text);
@@ -64,20 +62,11 @@ impl When {
         Self {
             prefix: prefix.iter().map(|text| text.trim_start_matches('+').to_owned()).collect(),
             sender,
-            class: list(&raw.class, "class", gather),
-            tenant: list(&raw.tenant, "tenant", gather),
+            class: gather.list(&raw.class, "class"),
+            tenant: gather.list(&raw.tenant, "tenant"),
             tag,
         }
     }
-}
-
-/// The entries of a condition. An absent list always holds; an empty one is refused, because it could never hold.
-fn list<T: Clone>(typed: &Optional<OneOrMany<T>>, key: &str, gather: &mut Gather<'_>) -> Vec<T> {
-    let Some(list) = typed else { return Vec::new() };
-    if list.get_ref().0.is_empty() {
-        gather.refuse(&list.span(), format!("an empty list matches nothing; leave `{key}` out to match everything"));
-    }
-    list.get_ref().0.clone()
 }
 
 /// A carrier's part in a route.

@@ -10,6 +10,7 @@ use super::choice::ErrorFamily;
 use super::units::{Bytes, Millis};
 use stentor_core::admission::Quota;
 use stentor_core::delivery::{Backoff, RetryPolicy};
+use stentor_core::limit::{Of, Over, Per};
 use stentor_core::link::{Numbering, TonNpi};
 
 pub(super) fn duration<S: Serializer>(millis: &u64, to: S) -> Result<S::Ok, S::Error> {
@@ -47,6 +48,31 @@ pub(super) fn quota<S: Serializer>(quota: &Option<Quota>, to: S) -> Result<S::Ok
         Some(Quota { messages, period }) => to.collect_str(&format_args!("{messages}/{}", period.name())),
         None => to.serialize_none(),
     }
+}
+
+pub(super) fn limit_per<S: Serializer>(per: &Per, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match per {
+        Per::All => "all",
+        Per::Tenant => "tenant",
+        Per::Carrier => "carrier",
+        Per::Sender => "sender",
+        Per::Country => "country",
+        Per::Tag => "tag",
+    })
+}
+
+pub(super) fn limit_of<S: Serializer>(of: &Of, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match of {
+        Of::Parts => "parts",
+        Of::Messages => "messages",
+    })
+}
+
+pub(super) fn limit_over<S: Serializer>(over: &Over, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match over {
+        Over::Wait => "wait",
+        Over::Refuse => "refuse",
+    })
 }
 
 pub(super) fn numbering<S: Serializer>(numbering: &Numbering, to: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! How quantities are written in the file: durations, sizes, rates, quotas, bounded numbers, "auto", one-or-many.
+//! How quantities are written in the file: durations, sizes, rates, quotas, limits, bounded numbers, "auto", one-or-many.
 //!
 //! Knows their text forms, and says what was expected when a value is wrong. Refuses to know which value is sensible for a
 //! key: bounds are in `raw` (numbers) or where a key is resolved.
@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use stentor_core::admission::Quota;
+use stentor_core::limit::Span;
 use stentor_core::model::Period;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
@@ -65,10 +66,12 @@ impl fmt::Display for Bytes {
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, scale) =
         units.iter().find_map(|(unit, scale)| text.strip_suffix(unit).map(|digits| (digits.trim_end(), *scale)))?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(scale)
+    number(digits)?.checked_mul(scale)
+}
+
+/// Decimal digits and nothing else.
+fn number(digits: &str) -> Option<u64> {
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// A rate per sliding second, written as `5000` or `"5000/s"`; from 1 to [`PerSecond::MAX`].
@@ -101,6 +104,61 @@ impl PerPeriod {
         let period = Period::ALL.into_iter().find(|period| period.name() == name)?;
         let messages = number.parse().ok().filter(|messages| *messages > 0)?;
         Some(Self(Quota { messages, period }))
+    }
+}
+
+/// How much may be sent in which time, written as `"500/s"`, `"1 per 10s"`, `"1000 per day"` or `"10000 per month"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerSpan {
+    /// Parts or messages.
+    pub amount: u64,
+    /// A month is one of the calendar; any other time is that long, whenever it begins.
+    pub span: Span,
+}
+
+/// Times of a [`PerSpan`] that have a name, in ms.
+const NAMED_SPANS: [(&str, u64); 8] = [
+    ("s", 1_000),
+    ("second", 1_000),
+    ("m", 60_000),
+    ("minute", 60_000),
+    ("h", 3_600_000),
+    ("hour", 3_600_000),
+    ("d", 86_400_000),
+    ("day", 86_400_000),
+];
+
+impl PerSpan {
+    /// From its text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (amount, span) = text.split_once('/').or_else(|| text.split_once(" per "))?;
+        let (amount, span) = (number(amount.trim_end())?, span.trim());
+        let named = || NAMED_SPANS.into_iter().find(|(name, _)| *name == span).map(|(_, ms)| ms);
+        let span = match span {
+            "month" => Span::Month,
+            _ => Span::Sliding(named().or_else(|| Millis::parse(span).map(|millis| millis.0))?),
+        };
+        Some(Self { amount, span })
+    }
+}
+
+impl fmt::Display for PerSpan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { amount, span } = self;
+        let ms = match span {
+            Span::Month => return write!(out, "{amount} per month"),
+            Span::Sliding(ms) => *ms,
+        };
+        match NAMED_SPANS.into_iter().find(|(_, length)| *length == ms) {
+            Some((name, _)) => write!(out, "{amount}/{name}"),
+            None => write!(out, "{amount} per {}", Millis(ms)),
+        }
+    }
+}
+
+impl Serialize for PerSpan {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -181,6 +239,7 @@ quantity!(Millis, "a duration such as \"250ms\", \"10s\", \"5m\", \"72h\" or \"3
 quantity!(Bytes, "a size such as \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"", no_number);
 quantity!(PerSecond, "a rate from 1 to 1000000 such as 5000 or \"5000/s\"", PerSecond::from_number);
 quantity!(PerPeriod, "a quota such as \"5000/hour\", \"100000/day\" or \"1000000/month\"", no_number);
+quantity!(PerSpan, "a rate such as \"500/s\", \"1 per 10s\", \"1000 per day\" or \"10000 per month\"", no_number);
 
 impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Int<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -331,6 +390,25 @@ mod tests {
         assert_eq!(PerPeriod::parse("7/day"), Some(PerPeriod(Quota { messages: 7, period: Period::Day })));
         for wrong in ["0/day", "7", "7/week", "/day", "-7/day"] {
             assert_eq!(PerPeriod::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_of_limits() {
+        let parse = |text| PerSpan::parse(text).map(|rate| (rate.amount, rate.span, rate.to_string()));
+        for text in ["500/s", "500 per second", "500 / 1s", "500 per s", "500/1000ms"] {
+            assert_eq!(parse(text), Some((500, Span::Sliding(1_000), "500/s".into())), "{text}");
+        }
+        assert_eq!(parse("60/m"), Some((60, Span::Sliding(60_000), "60/m".into())));
+        assert_eq!(parse("7 per 60m"), Some((7, Span::Sliding(3_600_000), "7/h".into())));
+        assert_eq!(parse("1 per 10s"), Some((1, Span::Sliding(10_000), "1 per 10s".into())));
+        assert_eq!(parse("1 per 30d"), Some((1, Span::Sliding(2_592_000_000), "1 per 30d".into())));
+        assert_eq!(parse("9/day"), Some((9, Span::Sliding(86_400_000), "9/d".into())));
+        for text in ["10000 per month", "10000/month"] {
+            assert_eq!(parse(text), Some((10_000, Span::Month, "10000 per month".into())), "{text}");
+        }
+        for wrong in ["", "500", "/s", " per day", "-1/s", "+1/s", "1.5/s", "1/", "1/week", "1 per 2 month", "1/s/s"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
         }
     }
 }

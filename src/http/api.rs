@@ -312,6 +312,7 @@ impl Api {
                 no_query(&asked)?;
                 Ok(written(JSON, |out| self.board.write_carriers(&self.catalog(), out)))
             }
+            What::Limits => self.limits(&asked, caller, &settings.tenants).await,
             What::Backup => self.back_up(&asked).await,
             What::Restored => {
                 no_query(&asked)?;
@@ -365,6 +366,7 @@ impl Api {
             | What::Resolve
             | What::Queues
             | What::Carriers
+            | What::Limits
             | What::Backup
             | What::Restored
             | What::Release => Err(Problem::new(Code::Internal, "a call without its caller")),

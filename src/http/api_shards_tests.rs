@@ -60,6 +60,7 @@ impl Shards {
                 (reply, Reply::Resolved(ids.iter().map(resolved).collect()))
             }
             Ask::Release { reply, .. } => (reply, Reply::Released(2)),
+            Ask::Parked { reply } => (reply, Reply::Parked(limits::parked())),
         }
     }
 

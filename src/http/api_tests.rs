@@ -38,6 +38,8 @@ use stentor_core::{
     store::record::HandsetRecord,
 };
 
+#[path = "api_limits_tests.rs"]
+mod limits;
 #[path = "api_records_tests.rs"]
 mod records;
 #[path = "api_shards_tests.rs"]
@@ -54,11 +56,7 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
     let shards = Rc::new(RefCell::new(Shards::default()));
     let door: Rc<OnceCell<Rc<Door>>> = Rc::default();
     let back = Rc::clone(&door);
-    let send = move |shard, ask| {
-        if full {
-            return Err(ask);
-        }
-        let (to, reply) = shards.borrow_mut().answer(shard, ask);
+    let deliver = Rc::new(move |to: ReplyTo, reply: Reply| {
         let back = Rc::clone(&back);
         executor::spawn(OnPanic::Abort, "shard", async move {
             executor::yield_now().await;
@@ -66,9 +64,23 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
                 door.deliver(to, reply);
             }
         });
+    });
+    let told = Rc::clone(&deliver);
+    let look = move |to| {
+        if !full {
+            told(to, Reply::Limits(limits::seen()));
+        }
+        !full
+    };
+    let send = move |shard, ask| {
+        if full {
+            return Err(ask);
+        }
+        let (to, reply) = shards.borrow_mut().answer(shard, ask);
+        deliver(to, reply);
         Ok(())
     };
-    let made = Door::new(0, Box::new(send));
+    let made = Door::new(0, Box::new(send), Box::new(look));
     assert!(door.set(Rc::clone(&made)).is_ok());
     api_behind(tenants, made)
 }
@@ -88,7 +100,11 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
         shards: SHARDS,
         hash_seed: 7,
         door,
-        catalog: Arc::new(Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() }),
+        catalog: Arc::new(Catalog {
+            routes: RouteTable { routes: vec![route] },
+            limits: Arc::new(limits::table()),
+            ..Catalog::default()
+        }),
         board: Arc::new(StatusBoard::new(3)),
         metrics: Rc::new(|| Box::pin(async { Bytes::from_static(b"# metrics\n") })),
         backup: Some(backups()),
@@ -618,6 +634,7 @@ fn what_shards_have_not_answered_counts_as_memory() {
                 into.borrow_mut().push(ask);
                 Ok(())
             }),
+            Box::new(|_| false),
         );
         let api = api_behind(Vec::new(), door);
         let limits = Limits { memory_bytes_max: SHARED, memory_ms: 200, ..Limits::DEFAULT };

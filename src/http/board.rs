@@ -376,7 +376,7 @@ mod tests {
 
     use super::*;
     use stentor_core::{
-        model::GroupId,
+        model::{GroupId, SetNumber},
         routing::{Condition, Route, RouteTable, Way},
         shard::CatalogCarrier,
     };
@@ -394,11 +394,13 @@ mod tests {
         Catalog { routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], ..Catalog::default() }
     }
 
+    fn lane_of(class: Class, tenant: u32) -> Lane {
+        Lane { class, route: RouteId(2), tenant: TenantId(tenant), set: SetNumber::NONE }
+    }
+
     fn board() -> StatusBoard {
         let board = StatusBoard::new(2);
-        let lane = |class, tenant, depth, at: u64| {
-            (Lane { class, route: RouteId(2), tenant: TenantId(tenant) }, depth, Some(Wall(at)))
-        };
+        let lane = |class, tenant, depth, at: u64| (lane_of(class, tenant), depth, Some(Wall(at)));
         let lanes = lane_statuses(&[lane(Class::Otp, 1, 50, 900), lane(Class::Marketing, 1, 100, 400)]);
         board.put_shard(ShardId(0), ShardStatus { lanes, scheduled: 3, ..ShardStatus::default() });
         let lanes = lane_statuses(&[lane(Class::Marketing, 1, 40, 500), lane(Class::Marketing, 2, 60, 300)]);
@@ -438,8 +440,8 @@ mod tests {
 
     #[test]
     fn of_many_tenants_those_with_the_most_messages_are_shown() {
-        let lane = |tenant| Lane { class: Class::Otp, route: RouteId(2), tenant: TenantId(tenant) };
-        let many: Vec<_> = (0..1_000).map(|tenant| (lane(tenant), u64::from(tenant) + 1, None)).collect();
+        let many: Vec<_> =
+            (0..1_000).map(|tenant| (lane_of(Class::Otp, tenant), u64::from(tenant) + 1, None)).collect();
         let status = lane_statuses(&many).remove(&(Class::Otp, RouteId(2))).expect("a lane");
         assert_eq!((status.all.depth, status.tenants.len()), (500_500, TENANTS_SHOWN_MAX));
         assert_eq!(status.tenants.keys().map(|tenant| tenant.0).min(), Some(950));

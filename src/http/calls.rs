@@ -20,6 +20,7 @@ pub enum What {
     Resolve,
     Queues,
     Carriers,
+    Limits,
     Backup,
     Restored,
     Release,
@@ -426,6 +427,15 @@ pub const CALLS: &[Call] = &[
         summary: "The state of carriers.",
         answers: &[answer(200, "Carriers", "The state at most a second ago.")],
         problems: &[401, 403, 422],
+        ..BARE
+    },
+    Call {
+        path: "/v1/limits",
+        what: What::Limits,
+        scope: Scope::Tenant,
+        summary: "What is used of each limit, and what waits for it. A tenant sees what counts it alone.",
+        answers: &[answer(200, "Limits", "One entry for each counter, in the order of names and values.")],
+        problems: &[401, 403, 422, 500, 503],
         ..BARE
     },
     Call {

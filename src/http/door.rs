@@ -1,4 +1,4 @@
-//! A core's questions to shards, and the requests that wait for the answers.
+//! A core's questions to shards and to the core that counts for limits, and the requests that wait for the answers.
 //!
 //! Knows which request waits under which ticket, and how long to wait for a full mailbox. Does not know what is asked.
 //!
@@ -29,7 +29,10 @@ const TRIES: u32 = 50;
 /// Puts a question into a shard's mailbox, or returns it when the mailbox is full.
 pub type Send = Box<dyn Fn(ShardId, Ask) -> Result<(), Ask>>;
 
-/// The shard's mailbox stayed full: 503 `overloaded`.
+/// Puts the question what was used of all limits into the mailbox of the core that counts; false when the mailbox is full.
+pub type Look = Box<dyn Fn(ReplyTo) -> bool>;
+
+/// The mailbox stayed full: 503 `overloaded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overloaded;
 
@@ -37,6 +40,7 @@ pub struct Overloaded;
 pub struct Door {
     core: u8,
     send: Send,
+    look: Look,
     slots: RefCell<Slots>,
     late: Cell<u64>,
 }
@@ -77,8 +81,8 @@ impl Slot {
 
 impl Door {
     /// The door of `core`.
-    pub fn new(core: u8, send: Send) -> Rc<Self> {
-        Rc::new(Self { core, send, slots: RefCell::default(), late: Cell::new(0) })
+    pub fn new(core: u8, send: Send, look: Look) -> Rc<Self> {
+        Rc::new(Self { core, send, look, slots: RefCell::default(), late: Cell::new(0) })
     }
 
     /// The core that it belongs to.
@@ -119,6 +123,21 @@ impl Door {
         (self.send)(to, ask).map_err(|_| Overloaded)?;
         answer.room = room.cloned();
         Ok(answer)
+    }
+
+    /// Asks what was used of all limits, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: nothing was asked.
+    pub async fn look(self: &Rc<Self>) -> Result<Reply, Overloaded> {
+        let answer = self.open();
+        for _ in 1..TRIES {
+            if (self.look)(answer.reply_to()) {
+                return Ok(answer.await);
+            }
+            executor::sleep(HEARTBEAT).await;
+        }
+        if (self.look)(answer.reply_to()) { Ok(answer.await) } else { Err(Overloaded) }
     }
 
     /// Called by the core's inbox task with what a shard answered to this core.
@@ -249,13 +268,17 @@ mod tests {
     /// A door whose questions end up in a list.
     fn door() -> (Rc<Door>, Rc<RefCell<Vec<ReplyTo>>>) {
         let asked = Rc::new(RefCell::new(Vec::new()));
-        let into = Rc::clone(&asked);
+        let (into, looks) = (Rc::clone(&asked), Rc::clone(&asked));
         let send = move |_, ask| {
             let Ask::Cancel { reply, .. } = ask else { return Err(ask) };
             into.borrow_mut().push(reply);
             Ok(())
         };
-        (Door::new(3, Box::new(send)), asked)
+        let look = move |reply| {
+            looks.borrow_mut().push(reply);
+            true
+        };
+        (Door::new(3, Box::new(send), Box::new(look)), asked)
     }
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -274,6 +297,17 @@ mod tests {
         assert!(poll(first.as_mut()).is_pending());
         assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(Reply::Cancelled(Cancelled::Done))));
         assert_eq!((door.waiting(), door.late()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_used_is_asked_for_without_a_shard() {
+        let (door, asked) = door();
+        let mut looking = pin!(door.look());
+        assert!(poll(looking.as_mut()).is_pending());
+        let ticket = asked.borrow()[0];
+        door.deliver(ticket, Reply::Limits(Vec::new()));
+        assert_eq!(poll(looking.as_mut()), Poll::Ready(Ok(Reply::Limits(Vec::new()))));
+        assert_eq!(door.waiting(), 0);
     }
 
     #[test]

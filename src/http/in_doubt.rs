@@ -389,7 +389,7 @@ pub(super) mod tests {
     use stentor_core::{
         admission::TenantOptions,
         delivery::{Doubts, Lost, LostBind},
-        model::{CarrierId, Lane, RouteId, TenantId},
+        model::{CarrierId, Lane, RouteId, SetNumber, TenantId},
     };
 
     pub(in crate::http) fn found(slot: u16) -> FoundDoubt {
@@ -399,7 +399,7 @@ pub(super) mod tests {
             attempt: 2,
             reference: 0,
             carrier: CarrierId(4),
-            lane: Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId(7) },
+            lane: Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId(7), set: SetNumber::NONE },
             recipient: message.head.to,
             parts: 1,
             sent_at: Wall(1_500),

@@ -5,8 +5,8 @@
 //! Pure, and tested as such: `head` (which request heads are refused), `items` and `typed` (a body → messages as typed;
 //! `unread`: why they cannot be read), `spelling` (as typed → as meant), `ingest` (which asks `admission`, and packs frames),
 //! `query`, `document`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`, `records`, `board`,
-//! `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`,
-//! and [`Door`], which asks shards. Knows no disk and no carrier.
+//! `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup`, `restored` and
+//! `limited`, and [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod access;
 pub mod api;
@@ -26,6 +26,7 @@ pub mod ingest;
 mod inquiry;
 pub mod items;
 pub mod json;
+mod limited;
 pub mod limits;
 pub mod lookup;
 pub mod memory;

@@ -239,6 +239,7 @@ fn schemas(shards: u8) -> Value {
                     "error": reference("LineError")}}}}},
         "Queues": queues(),
         "Carriers": carriers(),
+        "Limits": limits(),
         "Restored": restored(),
         "Release": {"type": "object", "required": ["action"], "additionalProperties": false, "properties": {
             "action": {"type": "string", "enum": DoubtPolicy::ALL.map(DoubtPolicy::name)}, "class": class()}},
@@ -437,6 +438,16 @@ fn carriers() -> Value {
         "receipts": count, "refused": refused, "held_by": {"type": "array", "items": state}, "last_error": last_error,
         "since": moment, "next_try_at": moment}});
     json!({"type": "object", "required": ["carriers"], "properties": {"carriers": {"type": "array", "items": carrier}}})
+}
+
+fn limits() -> Value {
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let entry = json!({"type": "object", "required": ["name", "value", "used", "allowed", "parked", "wakes_at"],
+        "properties": {
+            "name": {"type": "string"}, "value": {"type": ["string", "null"]},
+            "used": count, "allowed": count, "parked": count,
+            "wakes_at": {"type": ["string", "null"], "format": "date-time"}}});
+    json!({"type": "object", "required": ["limits"], "properties": {"limits": {"type": "array", "items": entry}}})
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::http::{
     board::{LinkStatus, ShardStatus, StatusBoard},
     in_doubt,
     inbound::{self, tests::record},
+    limited,
     lookup::{
         self,
         tests::{catalog, delivered},
@@ -96,6 +97,7 @@ fn what_is_written_is_what_is_documented() {
     checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
     checked("Queues", |out| board.write_queues(&catalog(), |_| "shop", Wall(0), out));
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
+    checked("Limits", limited::tests::write_two);
     let reader = ReaderRecord { name: "billing".to_owned(), positions: vec![7], confirmed_at: 1 };
     checked("Readers", |out| readers::write_all(&[reader], 1, out));
     checked("Restored", |out| restored::write(&board, out));

@@ -108,6 +108,8 @@ codes! {
     QueueFull = "queue_full", 503, Yes, "The queue is full";
     QueueShareFull = "queue_share_full", 429, Yes, "Your share of the queue is used up";
     KeyShareFull = "key_share_full", 429, Yes, "Your share of the keys that can be remembered is used up";
+    OverLimit = "over_limit", 429, Yes, "A limit for such messages is used up";
+    LimitsFull = "limits_full", 503, Yes, "No more counters for limits can be kept for now";
     Draining = "draining", 503, Yes, "The server is stopping";
     DiskFull = "disk_full", 503, Yes, "The disk is full";
     Overloaded = "overloaded", 503, Yes, "The server is busy";
@@ -175,6 +177,8 @@ impl From<Refusal> for Code {
             Refusal::DiskFull => Self::DiskFull,
             Refusal::QueueShareFull => Self::QueueShareFull,
             Refusal::KeyShareFull => Self::KeyShareFull,
+            Refusal::OverLimit => Self::OverLimit,
+            Refusal::LimitsFull => Self::LimitsFull,
         }
     }
 }
@@ -213,6 +217,8 @@ impl Flaw {
             | Refusal::QueueShareFull
             | Refusal::Draining
             | Refusal::OverQuota
+            | Refusal::OverLimit
+            | Refusal::LimitsFull
             | Refusal::DiskFull => None,
         };
         Self { field: field.map(Cow::Borrowed), ..Self::whole(code, code.title()) }
@@ -466,6 +472,8 @@ mod tests {
             Refusal::DiskFull,
             Refusal::QueueShareFull,
             Refusal::KeyShareFull,
+            Refusal::OverLimit,
+            Refusal::LimitsFull,
         ] {
             let code = Code::from(refusal);
             let says = (code.text(), code.status(), code.retryable());

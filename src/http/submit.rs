@@ -180,7 +180,9 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
         | Reply::Inbound { .. }
         | Reply::Doubts { .. }
         | Reply::Resolved(_)
-        | Reply::Released(_) => Problem::new(Code::Internal, "a shard answered another question"),
+        | Reply::Released(_)
+        | Reply::Limits(_)
+        | Reply::Parked(_) => Problem::new(Code::Internal, "a shard answered another question"),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 use stentor_core::{
     link::{self, BindId, Disconnect, Link},
     mesh::{Full, Inbox, Sender},
-    model::{LinkId, Mono, ReplyTo, ShardId},
+    model::{LimitId, LinkId, Mono, ReplyTo, ShardId},
     node::{self, Alarm, Host, Node, NodeEvent, Stretch, Wanted},
     shard::{self, Catalog, Reply, Shard},
     store::{WriteBatch, fold::ReaderAt},
@@ -220,6 +220,11 @@ impl Core {
     /// Calls `look` with the link at this index; `None` after the last one.
     pub fn visit_link<R>(&self, place: usize, look: impl FnOnce(LinkId, &mut Link) -> R) -> Option<R> {
         self.state.borrow_mut().node.links().nth(place).map(|(id, link)| look(id, link))
+    }
+
+    /// See [`Node::limits_used`].
+    pub fn limits_used(&self) -> Vec<(LimitId, f64)> {
+        self.state.borrow_mut().node.limits_used(executor::now())
     }
 
     /// A turn after an event from outside the loop. Its batch waits for what other tasks add to it.
@@ -479,7 +484,7 @@ mod tests {
         const MANY: usize = 1_000_000;
         let main = || async {
             let (own, inbox) = mesh::mailbox(4);
-            let door = Door::new(0, Box::new(|_, ask| Err(ask)));
+            let door = Door::new(0, Box::new(|_, ask| Err(ask)), Box::new(|_| false));
             let core = Core::new(0, Node::new(0, 1, Arc::default()), Vec::new(), vec![own], door);
             let push = |event| core.state.borrow_mut().node.push(event);
             (0..MANY).for_each(|_| push(NodeEvent::Disk(DiskRoom::Ample)));

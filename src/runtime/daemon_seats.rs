@@ -4,6 +4,7 @@ use std::{os::fd::OwnedFd, path::Path, rc::Rc, sync::Arc};
 
 use crate::{egress::Dial, host::executor, http::Door};
 use stentor_core::{
+    limit::ToHome,
     link, mesh,
     model::NodeId,
     node::{Node, NodeEvent},
@@ -19,6 +20,9 @@ use super::{
     Seats, Shared, StartError,
 };
 
+/// The core that counts for all limits.
+const HOME: usize = 0;
+
 /// Opens the admin socket, if one is configured: the listening descriptor, and its file.
 pub(super) fn open_admin_socket(path: Option<&Path>) -> Result<Option<(OwnedFd, AdminSocket)>, StartError> {
     let refused = |path: &Path, error| StartError::System(format!("node.admin_socket: {}", path.display()), error);
@@ -27,6 +31,7 @@ pub(super) fn open_admin_socket(path: Option<&Path>) -> Result<Option<(OwnedFd, 
 
 pub(super) fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
     let (senders, map) = (shared.senders.clone(), shared.map);
+    let home = senders[HOME].clone();
     Door::new(
         number,
         Box::new(move |shard, ask| {
@@ -39,6 +44,7 @@ pub(super) fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 ask
             })
         }),
+        Box::new(move |reply| home.try_push(ToCore::Node(NodeEvent::Home(ToHome::Look(reply)))).is_ok()),
     )
 }
 

@@ -62,6 +62,7 @@ pub fn render(
         snapshot.count(Metric::Panics, &[], core.panics);
         snapshot.merge(&core.metrics);
     }
+    limits(&mut snapshot, cores, catalog);
     snapshot.count(Metric::LogDropped, &[], logging::lines_dropped());
     snapshot.gauge(Metric::Uptime, &[], now.mono.0 as f64 / 1e9);
     process(&mut snapshot, figures);
@@ -160,6 +161,24 @@ fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
     }
     for how in Resolution::ALL {
         snapshot.count(Metric::DoubtsResolved, &[how.name()], status.counters.resolved[how.index()]);
+    }
+}
+
+/// Every limit has both series, so that one that counted nothing reads 0.
+fn limits(snapshot: &mut Snapshot, cores: &[CoreSnapshot], catalog: &Catalog) {
+    for rule in &catalog.limits.rules {
+        snapshot.gauge_max(Metric::LimitUsed, &[&rule.name], 0.0);
+        snapshot.gauge(Metric::LimitParked, &[&rule.name], 0.0);
+    }
+    let name = |id| catalog.limits.get(id).map(|rule| rule.name.as_str());
+    for core in cores {
+        for (name, used) in core.limits.iter().filter_map(|(id, used)| Some((name(*id)?, *used))) {
+            snapshot.gauge_max(Metric::LimitUsed, &[name], used);
+        }
+        let parked = core.shards.iter().flat_map(|(_, status)| &status.parked);
+        for (name, messages) in parked.filter_map(|(id, messages)| Some((name(*id)?, *messages))) {
+            snapshot.gauge(Metric::LimitParked, &[name], messages as f64);
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The text as a scraper reads it.
 
-use std::{io::Write, process};
+use std::{io::Write, process, sync::Arc};
 
 use super::*;
 use stentor_core::{
-    model::{CarrierId, GroupId, LinkId, Mono},
+    limit::{LimitTable, Of, Over, Per, Rule, Span, When},
+    model::{CarrierId, GroupId, LimitId, LinkId, Mono},
     shard::CatalogCarrier,
 };
 
@@ -17,6 +18,7 @@ fn shard_status() -> shard::Status {
     status.counters.in_doubt = 2;
     status.counters.resolved[Resolution::LateAnswer.index()] = 5;
     status.ledger.insert((CarrierId(1), Class::Otp, Unanswered::Crashed), 3);
+    status.parked = vec![(LimitId(2), 21), (LimitId(9), 22)];
     for us in [900, 1_000, 250_000] {
         status.measures.accept_to_submit_us.record(us);
     }
@@ -59,6 +61,7 @@ fn cores() -> Vec<CoreSnapshot> {
     let core = |number: u8| CoreSnapshot {
         shards: vec![(ShardId(number), shard_status())],
         links: vec![link(number)],
+        limits: if number == 0 { vec![(LimitId(2), 0.25), (LimitId(9), 1.0)] } else { Vec::new() },
         metrics: measured.clone(),
         ..CoreSnapshot::default()
     };
@@ -66,6 +69,11 @@ fn cores() -> Vec<CoreSnapshot> {
 }
 
 const NOW: Now = Now { mono: Mono(90_500_000_000), wall: Wall(1_800_000_000_000) };
+
+fn rule(id: u16, name: &str) -> Rule {
+    let (when, span, over) = (When::default(), Span::Month, Over::Wait);
+    Rule { id: LimitId(id), name: name.to_owned(), when, per: Per::All, of: Of::Parts, amount: 1, span, over }
+}
 
 fn text() -> String {
     let board = StatusBoard::new(2);
@@ -77,7 +85,8 @@ fn text() -> String {
         home: None,
         ..CatalogCarrier::default()
     };
-    let catalog = Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() };
+    let limits = Arc::new(LimitTable { rules: vec![rule(1, "idle"), rule(2, "spring")] });
+    let catalog = Catalog { version: 3, carriers: vec![carrier], limits, ..Catalog::default() };
     let ends = [("http.tls".to_owned(), 1_924_992_000)];
     render(&cores(), &board, &catalog, &Figures::look(), &ends, NOW)
 }
@@ -108,6 +117,10 @@ fn cores_are_added_up_under_their_names() {
     has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"0x00000400\"} 2");
     has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"other\"} 2");
     has("stentor_http_requests_total{status=\"2xx\"} 2");
+    has("stentor_limit_used_ratio{limit=\"spring\"} 0.25");
+    has("stentor_limit_used_ratio{limit=\"idle\"} 0.0");
+    has("stentor_limit_parked_messages{limit=\"spring\"} 42.0");
+    has("stentor_limit_parked_messages{limit=\"idle\"} 0.0");
     has("stentor_http_connections 10.0");
     has("stentor_http_deadlines_total{deadline=\"idle\"} 0");
 }

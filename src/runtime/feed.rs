@@ -12,7 +12,7 @@ use crate::http::{LinkError, LinkStatus, Server, ShardStatus, StatusBoard, lane_
 use stentor_core::{
     link::{self, smpp::leg::LegState},
     metrics::{self, Metrics},
-    model::{LinkId, Now, ShardId},
+    model::{LimitId, LinkId, Now, ShardId},
     shard::{self, Catalog},
 };
 
@@ -28,6 +28,8 @@ pub struct CoreSnapshot {
     pub shards: Vec<(ShardId, shard::Status)>,
     /// Its links: name, state, counters.
     pub links: Vec<(LinkId, String, link::Status, link::Counters)>,
+    /// How much of each limit is used, from 0 to 1; only the core that counts says so.
+    pub limits: Vec<(LimitId, f64)>,
     /// The metrics of its HTTP server.
     pub metrics: metrics::Snapshot,
     /// Panics that ended a task but not the process.
@@ -95,7 +97,8 @@ pub async fn run(
 ) {
     loop {
         let now = executor::now();
-        let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
+        let (panics, limits) = (executor::panics_survived(), core.limits_used());
+        let mut snapshot = CoreSnapshot { panics, limits, ..CoreSnapshot::default() };
         metrics.borrow().fill(&mut snapshot.metrics);
         exposition::door(&mut snapshot.metrics, server.open(), &server.counters(), &server.memory());
         names.iter().for_each(|names| exposition::names(&mut snapshot.metrics, names.counters()));

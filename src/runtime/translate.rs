@@ -8,6 +8,8 @@
 mod carrier;
 #[path = "translate_expectations.rs"]
 mod expectations;
+#[path = "translate_limits.rs"]
+mod limits;
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread};
 
@@ -47,16 +49,20 @@ pub fn names(config: &Config) -> Names {
         carriers: config.carriers.iter().map(|carrier| carrier.name.clone()).collect(),
         groups: config.carriers.iter().map(|carrier| carrier.group.clone()).collect(),
         tenants: config.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
+        limits: config.sending_limits.iter().map(|limit| limit.name.clone()).collect(),
     }
 }
 
-/// Routes and carriers as shards see them. The version is control's, which grows with every configuration that is applied.
+/// Routes, carriers and limits as shards see them. The version is control's, which grows with every configuration that is applied.
 pub fn catalog(config: &Config, control: &Entries, map: ShardMap) -> Catalog {
+    let limits = limits::table(config, control);
     Catalog {
         version: control.version(),
         routes: RouteTable { routes: config.routes.iter().map(|route| self::route(route, control)).collect() },
         carriers: config.carriers.iter().map(|typed| carrier::in_catalog(typed, control, map)).collect(),
         shard_cores: (0..map.shards()).map(|shard| map.core_of(ShardId(shard)).0).collect(),
+        numbering: limits::countries(config, &limits),
+        limits: Arc::new(limits),
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn book(config: &Config) -> Entries {
         carriers: used(&["c", "d"]),
         groups: used(&["g", "h", "i"]),
         tenants: used(&["t", "u", "v", "w"]),
+        limits: Vec::new(),
     };
     Entries::tried(&[before, names(config)]).expect("room for them")
 }

@@ -4,6 +4,7 @@
 use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::config::Config;
+use stentor_core::limit::Per;
 
 use super::{certificates, disk};
 
@@ -29,12 +30,12 @@ impl fmt::Display for Warning {
 
 /// All warnings about a valid configuration. Looks at the files that it names.
 pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
-    [of_doors(config), of_files(config, now_s), of_carriers(config)].concat()
+    [of_doors(config), of_files(config, now_s), of_carriers(config), of_limits(config)].concat()
 }
 
 /// The warnings for which no file is read.
 pub fn of_text(config: &Config) -> Vec<Warning> {
-    [of_doors(config), of_carriers(config)].concat()
+    [of_doors(config), of_carriers(config), of_limits(config)].concat()
 }
 
 fn of_doors(config: &Config) -> Vec<Warning> {
@@ -73,6 +74,13 @@ fn of_carriers(config: &Config) -> Vec<Warning> {
         }
     }
     found
+}
+
+fn of_limits(config: &Config) -> Vec<Warning> {
+    let alike = |per| per == Per::Tenant && config.tenants.is_empty();
+    let what = "without a [[tenant]] all messages belong to the same one: this counts like \"all\"";
+    let odd = config.sending_limits.iter().filter(|limit| alike(limit.per));
+    odd.map(|limit| Warning { path: format!("limit.{}.per", limit.name), what: what.to_owned() }).collect()
 }
 
 fn of_files(config: &Config, now_s: i64) -> Vec<Warning> {
@@ -172,6 +180,14 @@ mod tests {
         let reference = include_str!("../../config/stentor.toml");
         let known = reference.matches("\"not-a-secret-").count();
         assert_eq!(EXAMPLE_KEYS.iter().filter(|key| reference.contains(*key)).count(), known, "all of the examples");
+    }
+
+    #[test]
+    fn a_limit_for_each_of_no_tenants_is_told() {
+        let limit = |per: &str| format!("[[limit]]\nname = \"x\"\nrate = \"1/s\"\nper = \"{per}\"\n{CARRIER}");
+        let what = "limit.x.per: without a [[tenant]] all messages belong to the same one: this counts like \"all\"";
+        assert_eq!(told(&limit("tenant"), 0o644), [what]);
+        assert_eq!(told(&limit("sender"), 0o644), [""; 0]);
     }
 
     #[test]

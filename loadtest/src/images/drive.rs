@@ -99,7 +99,7 @@ pub(super) fn catalog() -> Arc<Catalog> {
         ..CatalogCarrier::default()
     };
     let routes = RouteTable { routes: vec![route] };
-    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
+    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE], ..Catalog::default() })
 }
 
 /// A node whose one shard is recovered from its store.

@@ -19,6 +19,7 @@ use super::roster::{Role, Roster};
 use crate::http;
 use crate::send::report::Report;
 use crate::smsc::Started;
+use crate::smsc::arrivals::Arrived;
 use crate::smsc::stats::Stats;
 
 /// How long a process may take to be ready, and a query to be answered.
@@ -217,20 +218,27 @@ impl Ground {
         Ok(())
     }
 
+    /// Changes Stentor's configuration; a running Stentor reads it again only when it is told to.
+    pub(crate) fn change_config(&mut self, change: impl FnOnce(String) -> String) -> Result<(), String> {
+        let read = std::fs::read_to_string(&self.config);
+        let config = read.map_err(|error| format!("{}: {error}", self.config.display()))?;
+        let carrier = self.options.carrier.clone();
+        self.use_config(&change(config), &carrier)
+    }
+
     /// Adds so many tenants to Stentor's configuration; 0: none, and no authentication. Generators use the tenants in
     /// turn for their requests; all other requests are made as the first tenant, which may see everything.
     pub(crate) fn use_tenants(&mut self, tenants: u32) -> Result<(), String> {
         if tenants == 0 {
             return Ok(());
         }
-        let read = std::fs::read_to_string(&self.config);
-        let mut config = read.map_err(|error| format!("{}: {error}", self.config.display()))?;
-        for number in 0..tenants {
-            let admin = if number == 0 { "admin_keys = [\"key-of-administrator\"]\n" } else { "" };
-            config += &format!("\n[[tenant]]\nname = \"t{number}\"\nkeys = [\"{}\"]\n{admin}", key_of(number));
-        }
-        let carrier = self.options.carrier.clone();
-        self.use_config(&config, &carrier)?;
+        self.change_config(|mut config| {
+            for number in 0..tenants {
+                let admin = if number == 0 { "admin_keys = [\"key-of-administrator\"]\n" } else { "" };
+                config += &format!("\n[[tenant]]\nname = \"t{number}\"\nkeys = [\"{}\"]\n{admin}", key_of(number));
+            }
+            config
+        })?;
         let (file, keys) =
             (self.path().join("keys"), (0..tenants).map(|number| key_of(number) + "\n").collect::<String>());
         std::fs::write(&file, keys).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -503,6 +511,11 @@ impl Smsc {
         self.ask(&format!("/repeated?limit={limit}"))
     }
 
+    /// When each part arrived, from the arrival of that number on; empty when there are no more, or without `--arrivals`.
+    pub(crate) fn arrivals(&self, from: usize) -> Result<Vec<Arrived>, String> {
+        self.ask(&format!("/arrivals?from={from}"))
+    }
+
     /// Changes some settings of its behaviour.
     pub(crate) fn behave(&self, knobs: &str) -> Result<(), String> {
         self.tell("/behaviour", knobs)
@@ -556,7 +569,7 @@ fn this_program() -> Result<PathBuf, String> {
 }
 
 /// The key of a tenant of [`Ground::use_tenants`].
-fn key_of(tenant: u32) -> String {
+pub(super) fn key_of(tenant: u32) -> String {
     format!("key-of-tenant-{tenant:06}")
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod ground;
 mod guard;
 mod hostile;
 mod letters;
+mod limits;
 mod means;
 pub(crate) mod million;
 mod overload;
@@ -50,6 +51,8 @@ pub(crate) enum Scenario {
     Fault(fault::Options),
     /// Clients with and without a key and a carrier try to crash, stop or fill the daemon, while another tenant goes on sending
     Hostile(hostile::Options),
+    /// Limits of every kind, many messages that wait for many counters, and kills while limits are spent
+    Limits(limits::Options),
     /// Several times as much is offered as the carrier takes
     Overload(overload::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
@@ -74,6 +77,7 @@ pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
         Scenario::Hostile(options) => (hostile::play(options)?, &options.ground),
+        Scenario::Limits(options) => (limits::play(options)?, &options.ground),
         Scenario::Overload(options) => (overload::play(options)?, &options.ground),
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),

@@ -61,7 +61,7 @@ struct Problem {
 }
 
 /// Reads the answer to a batch of `lines` lines.
-pub(super) fn read(response: &Response<'_>, lines: u64) -> Verdicts {
+pub(crate) fn read(response: &Response<'_>, lines: u64) -> Verdicts {
     let body = response.body;
     if (200..300).contains(&response.status) {
         let read = read_summary(body).or_else(|| read_results(body));

@@ -1,6 +1,6 @@
 //! `loadtest send`: offers messages to Stentor over HTTP, in an open loop at a fixed rate or as fast as they are answered.
 
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod batch;
 mod progress;
 pub(crate) mod report;

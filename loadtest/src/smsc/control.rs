@@ -23,6 +23,8 @@ pub(super) enum Request {
     Missing { upto: u64, limit: usize },
     /// `GET /repeated?limit=N`: serials that came more than once.
     Repeated { limit: usize },
+    /// `GET /arrivals?from=N`: when each part arrived, from that number on.
+    Arrivals { from: usize },
     /// `GET /behaviour`
     Behaviour,
     /// `POST /behaviour`: the given settings change, the others stay.
@@ -102,6 +104,7 @@ fn parse(method: &str, target: &str, body: &[u8]) -> Result<Request, String> {
         ("GET", "/stats") => Ok(Request::Stats { expect: parameter("expect") }),
         ("GET", "/missing") => Ok(Request::Missing { upto: parameter("upto").ok_or("upto is needed")?, limit }),
         ("GET", "/repeated") => Ok(Request::Repeated { limit }),
+        ("GET", "/arrivals") => Ok(Request::Arrivals { from: parameter("from").unwrap_or(0) as usize }),
         ("GET", "/behaviour") => Ok(Request::Behaviour),
         ("POST", "/behaviour") => {
             serde_json::from_slice(body).map(Request::ChangeBehaviour).map_err(|error| error.to_string())
@@ -124,6 +127,7 @@ mod tests {
     #[test]
     fn calls_are_told_apart() {
         assert_eq!(parse("GET", "/stats", b""), Ok(Request::Stats { expect: None }));
+        assert_eq!(parse("GET", "/arrivals?from=9", b""), Ok(Request::Arrivals { from: 9 }));
         assert_eq!(parse("GET", "/stats?expect=7", b""), Ok(Request::Stats { expect: Some(7) }));
         assert_eq!(parse("GET", "/missing?upto=9&limit=2", b""), Ok(Request::Missing { upto: 9, limit: 2 }));
         assert_eq!(

@@ -1,6 +1,7 @@
 //! `loadtest smsc`: a carrier over TCP with real binds, windows, receipts and faults; [`stentor_core::sim::carrier`]
 //! makes the decisions, and the report is JSON.
 
+pub(crate) mod arrivals;
 mod connection;
 mod control;
 mod pace;
@@ -81,6 +82,9 @@ pub(crate) struct Options {
     /// Report the ages of messages to this recipient and higher ones apart from all others
     #[arg(long, value_name = "NUMBER")]
     watched_from: Option<u64>,
+    /// Keep when each part arrived, for `GET /arrivals`
+    #[arg(long)]
+    arrivals: bool,
     /// Write the final report to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -131,7 +135,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
 impl Options {
     const fn watch(&self) -> tally::Watch {
-        tally::Watch { order: self.order, from: self.watched_from }
+        tally::Watch { order: self.order, from: self.watched_from, arrivals: self.arrivals }
     }
 
     fn read_behaviour(&self) -> Result<Behaviour, String> {

@@ -8,6 +8,7 @@ use stentor_core::model::time::{Mono, Wall};
 use stentor_core::sim::carrier::{Behaviour, FakeCarrier, Fate, Reaction, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
 use stentor_smpp::time_format::SmppTime;
 
+use super::arrivals::Arrivals;
 use super::connection::{Bound, Connection, Role};
 use super::queries::{End, Ends};
 use super::receipts::{ConnectionId, OwnedAddress, Receipt};
@@ -88,6 +89,7 @@ pub(super) enum Next {
 pub(super) struct Desk {
     pub carrier: FakeCarrier,
     pub tally: Tally,
+    pub arrivals: Arrivals,
     pub wheel: Wheel<Later>,
     pub accounts: Vec<Account>,
     pub submits: SubmitStats,
@@ -105,6 +107,7 @@ impl Desk {
         Self {
             carrier: FakeCarrier::new(behaviour, seed),
             tally: Tally::new(watch),
+            arrivals: Arrivals::new(watch.arrivals),
             wheel: Wheel::new(0),
             accounts: Vec::new(),
             submits: SubmitStats::default(),
@@ -250,7 +253,9 @@ impl Desk {
         let answer = self.carrier.handle_submit(&seen, Mono(at.mono_ns));
         if answer.taken.is_some() {
             self.submits.taken += 1;
-            self.tally.record_taken(read_digits(submit.destination.digits).unwrap_or(0), submit.text, at.wall_us);
+            let recipient = read_digits(submit.destination.digits).unwrap_or(0);
+            self.tally.record_taken(recipient, submit.text, at.wall_us);
+            self.arrivals.note(recipient, at.wall_us);
         }
         let submitted = Wall(at.wall_us / 1_000);
         let due_ms = |after_us: u64| at.mono_ms() + after_us.div_ceil(1_000);
@@ -406,6 +411,7 @@ impl Desk {
     /// Forgets messages, pending receipts and counts; connections and ids continue.
     pub(super) fn reset(&mut self, watch: Watch) {
         self.tally = Tally::new(watch);
+        self.arrivals = Arrivals::new(watch.arrivals);
         self.wheel.clear();
         self.accounts.iter_mut().for_each(|account| account.orphans.clear());
         self.submits = SubmitStats::default();

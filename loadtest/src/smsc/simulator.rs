@@ -27,6 +27,8 @@ const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 /// The longest sleep: a signal that arrives directly before a sleep is noticed after it.
 const SLEEP_MAX_MS: u64 = 100;
+/// The longest sleep if arrivals are kept: the instant of an arrival is known as exactly as this.
+const SLEEP_PRECISE_MS: u64 = 1;
 /// A client with this many unread bytes gets no more receipts until it reads.
 const UNSENT_MAX: usize = 1 << 20;
 /// Closed binds whose counts are kept.
@@ -56,6 +58,10 @@ pub(super) struct Simulator {
     pace: Pace,
     /// When every socket was last known to be empty.
     drained_ns: u64,
+    /// When the present poll was called, and the one before the last round that left every socket empty: what arrives was not
+    /// there yet at that time, even if this thread was held up after a poll.
+    polled_ns: u64,
+    emptied_ns: u64,
     is_paused: bool,
     due: Vec<Later>,
     next_receiver: usize,
@@ -80,6 +86,8 @@ impl Simulator {
             closed_binds: Vec::new(),
             pace: Pace::default(),
             drained_ns: 0,
+            polled_ns: 0,
+            emptied_ns: 0,
             is_paused: false,
             due: Vec::new(),
             next_receiver: 0,
@@ -100,6 +108,7 @@ impl Simulator {
     pub(super) fn run(&mut self, stop: &AtomicBool, commands: &Receiver<Command>) -> io::Result<()> {
         let mut events = Events::with_capacity(1_024);
         while !stop.load(Ordering::Relaxed) {
+            self.polled_ns = self.now().mono_ns;
             match self.poll.poll(&mut events, Some(self.sleep())) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -135,7 +144,8 @@ impl Simulator {
         }
         let now_ns = self.now().mono_ns;
         let due_ns = self.desk.wheel.next_ms().map(|ms| (ms * 1_000_000).saturating_sub(now_ns));
-        let longest = Duration::from_millis(SLEEP_MAX_MS);
+        let longest = if self.settings.watch.arrivals { SLEEP_PRECISE_MS } else { SLEEP_MAX_MS };
+        let longest = Duration::from_millis(longest);
         if self.is_paused { longest } else { due_ns.map_or(longest, |ns| Duration::from_nanos(ns).min(longest)) }
     }
 
@@ -180,7 +190,7 @@ impl Simulator {
             self.put_back(index, connection, next);
         }
         if read_all {
-            self.drained_ns = begun_ns;
+            (self.drained_ns, self.emptied_ns) = (begun_ns, self.polled_ns);
         }
         self.play_due();
         for index in 0..self.connections.len() {
@@ -194,6 +204,7 @@ impl Simulator {
         let reading = connection.stream.fill();
         connection.is_ready = reading == Reading::More;
         let at = self.now();
+        self.desk.arrivals.begin(self.started_wall_us + self.emptied_ns / 1_000);
         let (parts, next) = self.desk.handle_input(connection, at);
         if parts > 0 {
             let arrival = Arrival { after_ns: self.drained_ns, until_ns: at.mono_ns, parts };
@@ -281,6 +292,9 @@ impl Simulator {
             Request::Stats { expect } => json(self.stats(expect)),
             Request::Missing { upto, limit } => Ok(self.desk.tally.list_missing(upto, limit).into()),
             Request::Repeated { limit } => Ok(self.desk.tally.list_repeated(limit).into()),
+            Request::Arrivals { from } => {
+                serde_json::to_value(self.desk.arrivals.page(from)).map_err(|error| error.to_string())
+            }
             Request::Behaviour => serde_json::to_value(self.desk.carrier.behaviour()).map_err(|e| e.to_string()),
             Request::ChangeBehaviour(change) => {
                 let behaviour = overlay(self.desk.carrier.behaviour(), change)?;

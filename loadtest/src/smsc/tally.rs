@@ -19,6 +19,8 @@ pub(super) struct Watch {
     pub order: bool,
     /// The ages of messages to this recipient and higher ones, apart from all others.
     pub from: Option<u64>,
+    /// When each part arrived.
+    pub arrivals: bool,
 }
 
 /// The counts of one run.
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn tells_missing_repeated_and_overtaken_apart() {
-        let mut tally = Tally::new(Watch { order: true, from: None });
+        let mut tally = Tally::new(Watch { order: true, ..Watch::default() });
         for (recipient, serial) in [(1, 0), (1, 4), (1, 2), (2, 3), (1, 4), (1, 4)] {
             book(&mut tally, recipient, serial);
         }

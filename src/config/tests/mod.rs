@@ -1,6 +1,7 @@
 //! The configuration as a whole: text and environment in, resolved values or problems out.
 
 mod broken;
+mod limits;
 mod overlay;
 mod reference;
 mod reload;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use rlibphonenumber::{PhoneNumber, PhoneNumberUtil, Region};
 
-use crate::model::{Msisdn, Quoted};
+use crate::model::{Country, Msisdn, Quoted};
 
 #[path = "numbering_table.rs"]
 mod table;
@@ -212,7 +212,7 @@ const MACHINES: [NumberRange; 6] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCountry(pub String);
 
-/// Reads numbers. Each core has its own: the library keeps compiled patterns.
+/// Reads numbers. The doors of each core have their own: the library keeps compiled patterns.
 pub struct Numbering {
     home: Option<Region>,
     ranges: Vec<NumberRange>,
@@ -224,6 +224,15 @@ impl fmt::Debug for Numbering {
         out.debug_struct("Numbering").field("home", &self.home).finish_non_exhaustive()
     }
 }
+
+/// The library's tables are the same everywhere.
+impl PartialEq for Numbering {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.home, &self.ranges) == (&other.home, &other.ranges)
+    }
+}
+
+impl Eq for Numbering {}
 
 /// A number as typed: its digits, and how many there are, including leading zeros.
 #[derive(Clone, Copy, Debug)]
@@ -275,11 +284,15 @@ impl Numbering {
 
     /// Whether the number belongs to one of these countries (ISO 3166).
     pub fn is_in(&self, number: Msisdn, countries: &[String]) -> bool {
+        self.country(number).is_some_and(|own| countries.iter().any(|country| country == own.code()))
+    }
+
+    /// The country of the number; `None` if it belongs to no country, such as one of a satellite network.
+    pub fn country(&self, number: Msisdn) -> Option<Country> {
         let digits = count_digits(number.number());
-        let Some(plan) = plan_of(number.number(), digits) else { return false };
-        let is_main = || countries.iter().any(|country| country == plan.region());
+        let plan = plan_of(number.number(), digits)?;
         if !plan.shared {
-            return is_main();
+            return Country::new(plan.region());
         }
         let national = digits - plan.code_digits();
         let rest = number.number() % POWERS[national];
@@ -292,9 +305,15 @@ impl Numbering {
             ..PhoneNumber::default()
         };
         match self.library.get_region_for_number(&split) {
-            Some(region) => countries.iter().any(|country| country == region.as_region_str().as_str()),
-            None => is_main(),
+            Some(region) => Country::new(region.as_region_str().as_str()),
+            None => Country::new(plan.region()),
         }
+    }
+
+    /// Whether there is a numbering plan for that country.
+    pub fn has_plan(&self, country: Country) -> bool {
+        let region = Region::from_code(country.code()).ok();
+        region.is_some_and(|region| self.library.get_country_code_for_region(region).is_some())
     }
 
     fn international(&self, number: u64, digits: usize) -> Result<Msisdn, NumberError> {

@@ -170,6 +170,14 @@ fn a_number_belongs_to_its_country() {
     assert!(is_in("+14165550143", &["CA"]) && !is_in("+14165550143", &["US"]));
     assert!(is_in("+77011234567", &["KZ"]) && !is_in("+77011234567", &["RU"]));
     assert!(!is_in("+88216123456789", &["DE"]));
+    let country = |typed: &str| {
+        let found = numbering.country(numbering.parse(typed).expect("number"));
+        found.map(|country| country.code().to_owned())
+    };
+    let found = ["+4915112345678", "+12025550143", "+14165550143", "+77011234567", "+88216123456789"].map(country);
+    assert_eq!(found.each_ref().map(Option::as_deref), [Some("DE"), Some("US"), Some("CA"), Some("KZ"), None]);
+    let has_plan = |code: &str| numbering.has_plan(Country::new(code).expect("two letters"));
+    assert_eq!(["DE", "KZ", "XQ"].map(has_plan), [true, true, false]);
 }
 
 #[test]

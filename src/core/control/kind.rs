@@ -21,15 +21,17 @@ pub enum Kind {
     Configuration = 5,
     /// For each tenant: how far each of its readers of records has come.
     Readers = 6,
+    /// A limit: its name and number.
+    Limit = 7,
 }
 
 impl Kind {
     /// How many kinds there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// All kinds, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Route, Self::Carrier, Self::Group, Self::Tenant, Self::Configuration, Self::Readers];
+        [Self::Route, Self::Carrier, Self::Group, Self::Tenant, Self::Configuration, Self::Readers, Self::Limit];
 
     /// Its number on disk.
     pub const fn code(self) -> u8 {
@@ -49,7 +51,7 @@ impl Kind {
     /// Whether its entries are names with numbers. Such entries are never removed.
     pub const fn is_numbered(self) -> bool {
         match self {
-            Self::Route | Self::Carrier | Self::Group | Self::Tenant => true,
+            Self::Route | Self::Carrier | Self::Group | Self::Tenant | Self::Limit => true,
             Self::Configuration | Self::Readers => false,
         }
     }
@@ -63,6 +65,7 @@ impl Kind {
             Self::Tenant => "tenants",
             Self::Configuration => "configurations",
             Self::Readers => "readers of tenants",
+            Self::Limit => "limits",
         }
     }
 }
@@ -102,7 +105,7 @@ impl Default for Bounds {
     fn default() -> Self {
         let names = Bound { entries: NUMBERS_MAX, bytes: 4 << 20 };
         let kinds = Kind::ALL.map(|kind| match kind {
-            Kind::Route | Kind::Carrier | Kind::Group | Kind::Tenant => names,
+            Kind::Route | Kind::Carrier | Kind::Group | Kind::Tenant | Kind::Limit => names,
             Kind::Configuration => Bound { entries: 16, bytes: 64 << 10 },
             Kind::Readers => Bound { entries: 4_096, bytes: 4 << 20 },
         });

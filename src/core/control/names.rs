@@ -20,6 +20,8 @@ pub struct Names {
     pub groups: Vec<String>,
     /// Tenants.
     pub tenants: Vec<String>,
+    /// Limits.
+    pub limits: Vec<String>,
 }
 
 impl Names {
@@ -30,6 +32,7 @@ impl Names {
             (Kind::Carrier, &self.carriers),
             (Kind::Group, &self.groups),
             (Kind::Tenant, &self.tenants),
+            (Kind::Limit, &self.limits),
         ];
         let change = |kind, name: &String| Change::Number { kind, name: name.clone() };
         kinds.into_iter().flat_map(|(kind, names)| names.iter().map(move |name| change(kind, name))).collect()
@@ -62,6 +65,11 @@ impl Entries {
     /// The tenant's number, from 1; 0 is the nameless one.
     pub fn tenant(&self, name: &str) -> Option<u32> {
         self.number(Kind::Tenant, name).map(u32::from)
+    }
+
+    /// The limit's number, from 1.
+    pub fn limit(&self, name: &str) -> Option<u16> {
+        self.number(Kind::Limit, name)
     }
 
     /// The numbers that an installation gives if it has used only these names, one list after the other. Nothing is

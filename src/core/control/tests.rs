@@ -132,6 +132,8 @@ fn a_number_once_given_stays() {
     let entries = bench.control.published();
     assert_eq!(["a", "b", "c", "d"].map(|name| entries.route(name)), [Some(1), Some(2), Some(3), None]);
     assert_eq!((entries.tenant("a"), entries.tenant("b"), entries.version()), (Some(1), None, 3));
+    assert_eq!(bench.settle(Names { limits: vec!["a".into()], ..Names::default() }.changes()), Ok(4));
+    assert_eq!(bench.control.published().limit("a"), Some(1));
     for change in [put("k", "v"), remove("k")] {
         let wrong = match change {
             Change::Put { key, value, .. } => Change::Put { kind: Kind::Route, key, value },

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Msisdn, Segment, Wall, map};
+use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Mono, Msisdn, Segment, SetNumber, Wall, map};
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
 use super::doubt::{Doubts, InDoubt, part_reference};
@@ -43,6 +43,28 @@ pub struct OpenAttempt {
     pub lost_on: Option<u16>,
     /// The carrier took a part, but there was no room to remember which. A further attempt would send that part twice.
     pub unnoted: bool,
+    /// What it has of the permits of its set of counters, in this process.
+    pub permit: Permit,
+}
+
+/// What an attempt was given of the permits of its set of counters, and what it has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// It was given by the home of the counters. False for an attempt that was found at a start.
+    pub given: bool,
+    /// Parts written, wholly or in part.
+    pub written: u8,
+    /// When the last of them was written.
+    pub at: Mono,
+}
+
+/// An attempt of a message that counts on limits has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedPermit {
+    pub set: SetNumber,
+    /// Number of parts, as counted at ingest.
+    pub parts: u8,
+    pub permit: Permit,
 }
 
 /// The gravest outcome among the parts so far; the variants are in the order of gravity.
@@ -99,6 +121,8 @@ pub struct Attempts {
     /// [`Self::forget_once_in_doubt`] drops it.
     open_to: Option<Map<Msisdn, u32>>,
     hash_seed: u64,
+    /// Attempts of messages that count on limits and that have ended since this was last emptied.
+    pub ended: Vec<EndedPermit>,
 }
 
 impl Attempts {
@@ -106,6 +130,7 @@ impl Attempts {
     pub fn new(hash_seed: u64, progress_bytes_max: usize, once_max: usize) -> Self {
         Self {
             open_to: None,
+            ended: Vec::new(),
             hash_seed,
             open: map(hash_seed),
             doubts: BTreeMap::new(),
@@ -126,6 +151,14 @@ impl Attempts {
         }
         if let Some(before) = self.open.insert(address, attempt) {
             self.note_closed(before.recipient);
+            self.note_ended(&before);
+        }
+    }
+
+    fn note_ended(&mut self, attempt: &OpenAttempt) {
+        if attempt.lane.set != SetNumber::NONE {
+            let ended = EndedPermit { set: attempt.lane.set, parts: attempt.parts, permit: attempt.permit };
+            self.ended.push(ended);
         }
     }
 
@@ -178,6 +211,7 @@ impl Attempts {
     pub fn remove(&mut self, address: Address) -> Option<OpenAttempt> {
         let removed = self.open.remove(&address)?;
         self.note_closed(removed.recipient);
+        self.note_ended(&removed);
         Some(removed)
     }
 
@@ -201,6 +235,13 @@ impl Attempts {
             return None;
         }
         open.outcomes = open.outcomes.saturating_add(1);
+        let is_unsent = matches!(outcome.answer, Answer::NotWritten(_) | Answer::Unencodable);
+        // What the carrier throttled was written all the same.
+        let is_written = !is_unsent || outcome.written_at != Mono(0);
+        if is_written && open.lane.set != SetNumber::NONE {
+            open.permit.written = open.permit.written.saturating_add(1);
+            open.permit.at = open.permit.at.max(outcome.written_at);
+        }
         if matches!(outcome.answer, Answer::Unanswered(_)) {
             open.lost_on = Some(outcome.bind);
         }
@@ -322,7 +363,7 @@ mod tests {
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),
-            lane: Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0) },
+            lane: Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0), set: SetNumber::NONE },
             recipient: Msisdn::default(),
             parts: 1,
             at: Wall(1),
@@ -333,6 +374,7 @@ mod tests {
             answered: false,
             lost_on: None,
             unnoted: false,
+            permit: Permit::default(),
         }
     }
 

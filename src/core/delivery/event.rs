@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::{
     Address, CarrierError, CarrierId, Coding, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState,
-    RouteId, TenantId, Wall,
+    RouteId, SetNumber, TenantId, Wall,
 };
 use crate::traffic::{NotWritten, Unanswered};
 
@@ -98,6 +98,8 @@ pub enum Happened {
     NoReceipt,
     /// Its route was removed, and it now waits in the lane of this one.
     Rerouted { route: RouteId },
+    /// The limits have changed, and it now waits with the messages of this set of counters.
+    Regrouped { set: SetNumber },
 }
 
 /// The kinds of events, without details.
@@ -123,11 +125,12 @@ pub enum EventKind {
     Resolved,
     NoReceipt,
     Rerouted,
+    Regrouped,
 }
 
 impl EventKind {
     /// Every kind. A test fails if the list lacks one.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Due,
         Self::Attempt,
         Self::PartAccepted,
@@ -148,6 +151,7 @@ impl EventKind {
         Self::Resolved,
         Self::NoReceipt,
         Self::Rerouted,
+        Self::Regrouped,
     ];
 
     /// The kinds that end a message. Only notes ([`Self::Late`], for example) can follow.
@@ -184,6 +188,7 @@ impl EventKind {
             Self::Resolved => "resolved",
             Self::NoReceipt => "no_receipt",
             Self::Rerouted => "rerouted",
+            Self::Regrouped => "limits_changed",
         }
     }
 
@@ -322,6 +327,7 @@ impl Happened {
             Self::Resolved { .. } => EventKind::Resolved,
             Self::NoReceipt => EventKind::NoReceipt,
             Self::Rerouted { .. } => EventKind::Rerouted,
+            Self::Regrouped { .. } => EventKind::Regrouped,
         }
     }
 
@@ -373,6 +379,7 @@ impl Happened {
             Self::Resolved { by } => (18, Detail::Number(by as u32)),
             Self::NoReceipt => (20, Detail::Number(0)),
             Self::Rerouted { route } => (21, Detail::Number(route.0.into())),
+            Self::Regrouped { set } => (22, Detail::Number(set.0)),
         }
     }
 
@@ -418,6 +425,7 @@ impl Happened {
             18 => Resolution::from_index(low).map(|by| Self::Resolved { by }),
             20 => Some(Self::NoReceipt),
             21 => Some(Self::Rerouted { route: RouteId(u16::try_from(detail()?).ok()?) }),
+            22 => Some(Self::Regrouped { set: SetNumber(detail()?) }),
             _ => None,
         }
     }
@@ -525,7 +533,7 @@ mod tests {
         let unknown = |origin, text, number| error(ErrorFamily::Unknown, origin, text, number);
         let refused = error(ErrorFamily::Permanent, ErrorOrigin::Receipt, "ABSENT_S", 0x0403_0201);
         let dead = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
-        let golden: [(Happened, &[u8]); 25] = [
+        let golden: [(Happened, &[u8]); 26] = [
             (Happened::Due { from_backup: false }, &[1]),
             (Happened::Due { from_backup: true }, &[1, 1]),
             (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, &[2, 7, 5, 4]),
@@ -557,6 +565,7 @@ mod tests {
             (Happened::Resolved { by: Resolution::LateAnswer }, &[18, 1]),
             (Happened::NoReceipt, &[20]),
             (Happened::Rerouted { route: RouteId(0x203) }, &[21, 3, 2]),
+            (Happened::Regrouped { set: SetNumber(0x1_0203) }, &[22, 3, 2, 1]),
         ];
         for (happened, bytes) in golden {
             assert_eq!((happened.pack().bytes(), Happened::unpack(bytes)), (bytes, Ok(happened)));

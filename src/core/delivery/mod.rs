@@ -11,7 +11,7 @@ pub mod retention;
 pub mod samples;
 pub mod view;
 
-pub use attempt::{Attempts, OpenAttempt};
+pub use attempt::{Attempts, EndedPermit, OpenAttempt, Permit};
 pub use doubt::{DoubtFilter, Doubts, InDoubt, Lost, LostBind, Resolution};
 pub use event::{Event, EventKind, Happened};
 pub use once::OnceInDoubt;

@@ -2,7 +2,7 @@
 
 use crate::model::{
     CarrierError, CarrierId, Coding, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, Prng, ReceiptState,
-    RouteId, TenantId,
+    RouteId, SetNumber, TenantId,
 };
 use crate::traffic::{NotWritten, Unanswered};
 
@@ -52,6 +52,7 @@ pub fn samples() -> Vec<Happened> {
             Happened::PartDelivered { part: low },
             Happened::Cancelled { place_of: TenantId(n) },
             Happened::Rerouted { route: RouteId(n as u16) },
+            Happened::Regrouped { set: SetNumber(n) },
         ]);
         samples.extend(Unanswered::ALL.into_iter().flat_map(lost).map(|lost| Happened::InDoubt { lost }));
         samples.extend(errors(n).flat_map(|error| {

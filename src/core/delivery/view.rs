@@ -1,7 +1,7 @@
 //! The meaning of events: the state of a message and its timeline. Events get their meaning only here: the API, expiry, the
 //! retention of segments and the simulator's oracle all use this file.
 
-use crate::model::{CarrierError, CarrierId, Coding, DeadLetterReason, Head, MessageState, RouteId, Wall};
+use crate::model::{CarrierError, CarrierId, Coding, DeadLetterReason, Head, MessageState, RouteId, SetNumber, Wall};
 
 use super::event::{Event, EventKind, Happened};
 
@@ -17,6 +17,8 @@ pub struct MessageView {
     pub parts_delivered: u32,
     /// The route to which it was moved when its own was removed; `None`: it still has its own.
     pub route: Option<RouteId>,
+    /// Its set of counters, if that is not the one with which it was accepted.
+    pub set: Option<SetNumber>,
     /// Carrier of the last attempt.
     pub carrier: Option<CarrierId>,
     /// The encoding in which the carrier took it; unknown before the carrier has taken all parts.
@@ -88,7 +90,8 @@ impl Happened {
             | Self::PartDelivered { .. }
             | Self::Intermediate { .. }
             | Self::Late { .. }
-            | Self::Rerouted { .. } => None,
+            | Self::Rerouted { .. }
+            | Self::Regrouped { .. } => None,
             Self::Delivered { .. } => Some(MessageState::Delivered),
             Self::Undelivered { .. } => Some(MessageState::Undelivered),
             Self::Expired { .. } => Some(MessageState::Expired),
@@ -159,6 +162,7 @@ impl MessageView {
             }
             Happened::Dead { reason, .. } => self.reason = Some(reason),
             Happened::Rerouted { route } => self.route = Some(route),
+            Happened::Regrouped { set } => self.set = Some(set),
             Happened::Due { .. }
             | Happened::InDoubt { .. }
             | Happened::Resent { .. }
@@ -181,7 +185,9 @@ impl TimelineEntry {
         let name = |key, name| Some((key, Fact::Name(name)));
         let said = |error| ("error", Fact::Error(error));
         let facts = match self.what {
-            Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt => [None; 3],
+            Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt | Happened::Regrouped { .. } => {
+                [None; 3]
+            }
             Happened::Rerouted { route } => [Some(("route", Fact::Route(route))), None, None],
             Happened::Attempt { carrier, attempt } => {
                 [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]

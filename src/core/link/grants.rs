@@ -28,7 +28,7 @@
 //! 2. Bulk places out (without standing ones) + bulk prepared ≤ bound; with the standing ones, ≤ bound + [`standing_max`]. Both
 //!    as the bound was when they were granted.
 //! 3. Urgent places out (without standing ones) + urgent prepared ≤ free slots, and ≤ tokens, as these were at the grant. The
-//!    next token of a punctual limit counts as one that is there.
+//!    next two tokens of a punctual limit count as if they were there.
 //! 4. Demanded places of a class are granted only up to its share ([`Ceilings::shares`]), those out and its prepared messages
 //!    counted.
 

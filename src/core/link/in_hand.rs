@@ -34,6 +34,8 @@ pub struct InHand {
     pub sender: Tail,
     /// When the most recent of its parts was sent.
     pub sent_at: Mono,
+    /// When a part was written that the carrier then throttled; 0 if none was.
+    pub throttled_at: Mono,
     /// A part was refused, so no more parts are sent.
     pub stopped: bool,
     pub parts: Parts,
@@ -67,6 +69,7 @@ impl InHand {
             position: Position::default(),
             sender: Tail::NONE,
             sent_at: Mono(0),
+            throttled_at: Mono(0),
             stopped: false,
             parts,
         }

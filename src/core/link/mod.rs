@@ -65,6 +65,9 @@ pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi
 pub use queries::QueryOptions;
 pub use status::{BindStatus, Counters, LinkState, Status};
 
+/// How many tokens of a punctual limit that are still to come urgent messages are granted against.
+const PUNCTUAL_AHEAD: u32 = 2;
+
 /// The link to one carrier. Lives on one core.
 #[derive(Debug)]
 pub struct Link {
@@ -277,8 +280,9 @@ impl Link {
 
     fn decide_grants(&mut self, now: Now) {
         let bound = self.prepared_max();
-        // Tokens of a punctual limit come singly and are used at once, so an urgent message is granted against the next one.
-        let ahead = u32::from(self.flow.is_punctual(now.mono));
+        // Tokens of a punctual limit come singly and are used at once, so urgent messages are granted against the next ones: two,
+        // for the second is on its way, which takes a commit, while the first waits for its token.
+        let ahead = if self.flow.is_punctual(now.mono) { PUNCTUAL_AHEAD } else { 0 };
         let room = Room {
             bound: if bound > 1 && self.buggify.at(Point::RoomForOne) { 1 } else { bound },
             slots: self.free_slots(|bind| !self.trials.is_at(bind)),

@@ -93,7 +93,8 @@ metrics! {
          loop";
     Refused = "stentor_messages_refused_total", Counter, ["code"],
         "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, \
-         disk_full. queue_share_full and key_share_full: one tenant sends more than its share while little is left";
+         disk_full. queue_share_full and key_share_full: one tenant sends more than its share while little is left. \
+         limits_full: a limit counts by a value of which there are too many";
     Submitted = "stentor_messages_submitted_total", Counter, [],
         "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and \
          queues grow";
@@ -118,6 +119,12 @@ metrics! {
     Scheduled = "stentor_scheduled_messages", Gauge, ["shard"],
         "Messages that wait for their send_at, a backoff or until a doubt is settled. Healthy: what you scheduled; watch \
          for growth";
+    LimitUsed = "stentor_limit_used_ratio", Gauge, ["limit"],
+        "Part of the limit that is used, 0 to 1; of several counters, that of the fullest one. Healthy: below 1; at 1 \
+         messages wait or are refused (GET /v1/limits), so watch stentor_limit_parked_messages";
+    LimitParked = "stentor_limit_parked_messages", Gauge, ["limit"],
+        "Messages under the limit that wait for room, at this limit or at another one that they are under. Healthy: what \
+         you expect; ever growing: more comes in than the limits let pass, and messages expire";
     Open = "stentor_attempts_open", Gauge, ["shard"],
         "Attempts without an outcome. Healthy: at most windows and prepared places of all links";
     Doubts = "stentor_in_doubt_messages", Gauge, ["carrier", "class", "reason"],

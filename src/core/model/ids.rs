@@ -53,6 +53,36 @@ pub struct GroupId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u16);
 
+/// A limit by the number that control has given to its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitId(pub u16);
+
+/// A set of counters of limits, by its number in its shard: all messages of a set count on the same counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetNumber(pub u32);
+
+impl SetNumber {
+    /// The set of messages that were judged while there was no limit.
+    pub const NONE: Self = Self(0);
+}
+
+/// A country by its ISO 3166 code of two letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// The country with that code; `None` if it is not two capital letters.
+    pub fn new(code: &str) -> Option<Self> {
+        let letters: [u8; 2] = code.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
+    }
+
+    /// Its code.
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// One owner of binds to a carrier. A carrier with a rate limit has exactly one (`home` 0 of it, on one core); a
 /// carrier without one may have a link on every core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +93,7 @@ pub struct LinkId {
     pub core: u8,
 }
 
-/// Class × route × tenant: messages of one lane are taken in order.
+/// Class × route × tenant × set of counters: messages of one lane are taken in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     /// Traffic class.
@@ -72,6 +102,8 @@ pub struct Lane {
     pub route: RouteId,
     /// Whose messages they are; [`TenantId::SHARED`] stands for several tenants.
     pub tenant: TenantId,
+    /// The counters of limits on which they count.
+    pub set: SetNumber,
 }
 
 /// The place of a message in its shard: segment (40 bits) and slot (16 bits). Ordered by segment, then slot: an older

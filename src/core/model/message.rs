@@ -3,7 +3,7 @@
 
 use super::class::Class;
 use super::content::Encoding;
-use super::ids::{RouteId, TenantId};
+use super::ids::{Lane, RouteId, SetNumber, TenantId};
 use super::msisdn::Msisdn;
 use super::time::Wall;
 
@@ -27,6 +27,8 @@ pub struct Head {
     pub parts: u8,
     /// The routing rule that was chosen for it.
     pub route: RouteId,
+    /// The counters of limits on which it counts; set by the shard that accepts it.
+    pub set: SetNumber,
     /// When the shard accepted it; 0 before that.
     pub accepted_at: Wall,
     /// Do not send before this time; 0 = send at once.
@@ -37,6 +39,13 @@ pub struct Head {
     pub content_at: u32,
     /// Length of its encoded content, bytes.
     pub content_len: u32,
+}
+
+impl Head {
+    /// The lane of a message that was never moved to another.
+    pub const fn lane(&self) -> Lane {
+        Lane { class: self.class, route: self.route, tenant: self.tenant, set: self.set }
+    }
 }
 
 /// An idempotency fingerprint: 16 bytes of keyed hash over (tenant, recipient, key) and 8 of the content's.

@@ -33,7 +33,9 @@ pub use carrier_error::{CarrierError, ErrorFamily, ErrorOrigin, ErrorText};
 pub use class::Class;
 pub use content::{Coding, Content, Encoding, NotContent};
 pub use disk::DiskRoom;
-pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId, Whose};
+pub use ids::{
+    Address, CarrierId, Country, GroupId, Lane, LimitId, LinkId, NodeId, RouteId, SetNumber, ShardId, TenantId, Whose,
+};
 pub use inboxes::Inboxes;
 pub use invariant::holds;
 pub use invariant::{Broken, Sound, WALKED_MAX};

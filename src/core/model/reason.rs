@@ -25,6 +25,10 @@ pub enum Refusal {
     QueueShareFull = 8,
     /// The tenant: it uses more than its share of the window of fingerprints.
     KeyShareFull = 9,
+    /// The client: a limit of the configuration has no room, and it refuses what is over it.
+    OverLimit = 10,
+    /// Stentor: the shard has no number left for another set of counters of limits.
+    LimitsFull = 11,
 }
 
 impl Refusal {
@@ -41,16 +45,18 @@ impl Refusal {
             Self::DiskFull => "disk_full",
             Self::QueueShareFull => "queue_share_full",
             Self::KeyShareFull => "key_share_full",
+            Self::OverLimit => "over_limit",
+            Self::LimitsFull => "limits_full",
         }
     }
 
     /// HTTP status if a whole request ends with it: 429 = the tenant's quota, 503 = a limit of this installation.
     pub const fn status(self) -> u16 {
         match self {
-            Self::QueueFull | Self::KeyWindowFull | Self::Draining | Self::DiskFull => 503,
+            Self::QueueFull | Self::KeyWindowFull | Self::Draining | Self::DiskFull | Self::LimitsFull => 503,
             Self::KeyReused => 409,
             Self::AlreadyExpired | Self::NoRoute => 422,
-            Self::OverQuota | Self::QueueShareFull | Self::KeyShareFull => 429,
+            Self::OverQuota | Self::QueueShareFull | Self::KeyShareFull | Self::OverLimit => 429,
         }
     }
 
@@ -80,11 +86,13 @@ pub enum DeadLetterReason {
     Unreadable = 7,
     /// Its session was lost too often while no other message was on it.
     InDoubtExhausted = 8,
+    /// A limit that was set after it was accepted can never let it pass: it has more parts than the limit allows in all.
+    OverLimit = 9,
 }
 
 impl DeadLetterReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AttemptsExhausted,
         Self::InDoubtDropped,
         Self::CarrierRejected,
@@ -93,6 +101,7 @@ impl DeadLetterReason {
         Self::ExpiredHere,
         Self::Unreadable,
         Self::InDoubtExhausted,
+        Self::OverLimit,
     ];
 
     /// The stable code of the API.
@@ -106,6 +115,7 @@ impl DeadLetterReason {
             Self::ExpiredHere => "expired",
             Self::Unreadable => "unreadable",
             Self::InDoubtExhausted => "in_doubt_exhausted",
+            Self::OverLimit => "over_limit",
         }
     }
 
@@ -120,7 +130,8 @@ impl DeadLetterReason {
             6 => Some(Self::ExpiredHere),
             7 => Some(Self::Unreadable),
             8 => Some(Self::InDoubtExhausted),
-            0 | 9.. => None,
+            9 => Some(Self::OverLimit),
+            0 | 10.. => None,
         }
     }
 }

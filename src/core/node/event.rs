@@ -1,5 +1,6 @@
 //! The interface of a node: the events that it is given, and the [`Host`] that carries out what it asks for.
 
+use crate::limit::ToHome;
 use crate::link::{self, BindId, LinkEvent, hosts::Way};
 use crate::model::{DiskRoom, LinkId, ReplyTo, ShardId};
 use crate::shard::{Maintenance, Reply, ShardEvent};
@@ -12,6 +13,8 @@ pub enum NodeEvent {
     Shard(ShardId, ShardEvent),
     /// An event for one of its links.
     Link(LinkId, LinkEvent),
+    /// Mail for the home of the counters of limits, which is on core 0.
+    Home(ToHome),
     /// A shard's reply to one of the doors of this core.
     Reply(ReplyTo, Reply),
     /// The room on the disk has changed.

@@ -21,8 +21,9 @@ pub mod world;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::limit::{Home, ToHome};
 use crate::link::{self, BindId, Disconnect, Link, LinkEffect, LinkEvent};
-use crate::model::{DiskRoom, LinkId, Mono, Now, ReplyTo, ShardId, Sound};
+use crate::model::{DiskRoom, LimitId, LinkId, Mono, Now, ReplyTo, ShardId, Sound};
 use crate::shard::{self, Catalog, Effect, Reply, Shard, ShardEvent};
 use crate::store::Recovery;
 use crate::store::fold::ReaderAt;
@@ -52,6 +53,8 @@ pub struct Node {
     core: u8,
     catalog: Arc<Catalog>,
     shards: Vec<(ShardId, Shard)>,
+    /// The home of the counters of limits; on core 0 alone.
+    home: Option<Home>,
     /// The index of a link never changes.
     links: Vec<(LinkId, Link)>,
     /// Mail to be delivered: what this core sent to itself, and what was pushed. What a late turn leaves is delivered
@@ -67,9 +70,12 @@ pub struct Node {
 impl Node {
     /// A node without shards and links; `cores` is the number of nodes.
     pub fn new(core: u8, cores: usize, catalog: Arc<Catalog>) -> Self {
+        let shards = (0..=u8::MAX).map(ShardId).take(catalog.shard_cores.len());
+        let home = (core == 0).then(|| Home::new(shards, Arc::clone(&catalog.limits)));
         Self {
             core,
             catalog,
+            home,
             shards: Vec::new(),
             links: Vec::new(),
             mail: VecDeque::new(),
@@ -104,6 +110,9 @@ impl Node {
     /// A new catalog is in force.
     pub fn handle_catalog(&mut self, catalog: &Arc<Catalog>, now: Now) {
         self.catalog = Arc::clone(catalog);
+        if let Some(home) = &mut self.home {
+            home.set_rules(&catalog.limits, now);
+        }
         self.tell_shards(|| ShardEvent::Catalog(Arc::clone(catalog)), now);
     }
 
@@ -172,6 +181,7 @@ impl Node {
         self.handle_timeouts(now);
         loop {
             self.dispatch(now, host);
+            self.tell_given(host);
             let takes_batches = host.takes_batches(self.mail.is_empty());
             for at in 0..self.shards.len() {
                 self.turn_shard(at, takes_batches, host);
@@ -196,10 +206,14 @@ impl Node {
     /// The first invariant that is broken.
     pub fn check(&self) -> Sound {
         self.shards.iter().try_for_each(|(_, shard)| shard.check())?;
+        self.home.iter().try_for_each(Home::check)?;
         self.links.iter().try_for_each(|(_, link)| link.check())
     }
 
     fn handle_timeouts(&mut self, now: Now) {
+        if let Some(home) = &mut self.home {
+            home.handle_timeout(now);
+        }
         for (_, shard) in &mut self.shards {
             if shard.poll_timeout().is_some_and(|at| at <= now.mono) {
                 shard.handle_timeout(now);
@@ -225,6 +239,7 @@ impl Node {
                     None => host.alarm(Alarm::Misrouted(NodeEvent::Link(id, event))),
                 },
                 NodeEvent::Reply(to, reply) => host.reply(to, reply),
+                NodeEvent::Home(mail) => self.handle_home(mail, now, host),
                 NodeEvent::Disk(room) => {
                     self.disk = room;
                     self.tell_shards(|| ShardEvent::Disk(room), now);
@@ -249,6 +264,30 @@ impl Node {
                 return;
             }
         }
+    }
+
+    fn handle_home(&mut self, mail: ToHome, now: Now, host: &mut impl Host) {
+        match (&mut self.home, mail) {
+            (Some(home), ToHome::Look(to)) => {
+                let seen = home.look(now);
+                self.reply(to, Reply::Limits(seen), host);
+            }
+            (Some(home), mail) => home.handle(mail, now),
+            (None, mail) => host.alarm(Alarm::Misrouted(NodeEvent::Home(mail))),
+        }
+    }
+
+    /// Sends the home's permits to their shards.
+    fn tell_given(&mut self, host: &mut impl Host) {
+        while let Some((shard, given)) = self.home.as_mut().and_then(Home::poll_given) {
+            let core = self.catalog.core_of(shard);
+            self.send(core, NodeEvent::Shard(shard, ShardEvent::Given(given)), host);
+        }
+    }
+
+    /// How much of each limit is used: the largest share among its counters. Empty on a core that is not the home's.
+    pub fn limits_used(&mut self, now: Now) -> Vec<(LimitId, f64)> {
+        self.home.as_mut().map(|home| home.used(now)).unwrap_or_default()
     }
 
     fn tell_shards(&mut self, event: impl Fn() -> ShardEvent, now: Now) {
@@ -276,6 +315,7 @@ impl Node {
                 Effect::Link(link, traffic) => {
                     self.send(link.core, NodeEvent::Link(link, LinkEvent::Traffic(traffic)), host);
                 }
+                Effect::Home(mail) => self.send(0, NodeEvent::Home(mail), host),
                 Effect::Maintain(work) => host.errand(id, Errand::Maintain(work)),
                 Effect::Alarm(what) => host.alarm(Alarm::Shard(id, what)),
                 Effect::Note(what) => host.alarm(Alarm::Note(id, what)),
@@ -294,8 +334,7 @@ impl Node {
                 LinkEffect::ResumeRead { bind } => host.connection(at, bind, Wanted::Resume),
                 LinkEffect::ToShard { shard, traffic } => {
                     // Mail for a shard that the catalog does not know goes to core 0, which reports it as misrouted.
-                    let core = self.catalog.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
-                    self.send(core, NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)), host);
+                    self.send(self.catalog.core_of(shard), NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)), host);
                 }
                 LinkEffect::Alarm(alarm) => host.alarm(Alarm::Link(self.links[at].1.name(), alarm)),
             }
@@ -339,7 +378,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Mono> {
         let shards = self.shards.iter().filter_map(|(_, shard)| shard.poll_timeout());
         let links = self.links.iter().filter_map(|(_, link)| link.poll_timeout());
-        shards.chain(links).chain(self.retry_at).min()
+        let home = self.home.as_ref().and_then(Home::poll_timeout);
+        shards.chain(links).chain(home).chain(self.retry_at).min()
     }
 
     /// Items of mail that wait for the next turn.

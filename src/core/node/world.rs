@@ -42,6 +42,8 @@ pub struct World<S: Backend, T> {
     pub unused: u32,
     /// What the operator was told; `None`: an alarm that is no [`Alarm::Note`] fails the test.
     pub alarms: Option<Vec<String>>,
+    /// The home of the counters of limits: the shard's node is not that of core 0.
+    pub home: Home,
     of: PhantomData<T>,
 }
 
@@ -57,13 +59,14 @@ pub fn catalog(link: LinkId, group: GroupId) -> Arc<Catalog> {
         ..CatalogCarrier::default()
     };
     let routes = RouteTable { routes: vec![route] };
-    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
+    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE], ..Catalog::default() })
 }
 
 impl<S: Backend, T> World<S, T> {
     /// Recovers the shard from the store.
     pub fn start(store: S, options: Options, catalog: Arc<Catalog>, now: Now) -> Self {
         let mut world = Self {
+            home: Home::new([options.shard], Arc::clone(&catalog.limits)),
             node: Node::new(CORE, usize::from(CORE) + 1, catalog),
             answerer: Answerer::new(store.reader()),
             store,
@@ -92,6 +95,7 @@ impl<S: Backend, T> World<S, T> {
         let catalog = Arc::clone(&self.node.catalog);
         let found = recover(&self.store.reader()).expect("sound");
         (self.answerer, self.options) = (Answerer::new(self.store.reader()), options.clone());
+        self.home = Home::new([options.shard], Arc::clone(&catalog.limits));
         self.node = Node::new(CORE, usize::from(CORE) + 1, catalog);
         self.node.seat_shard(options, 8, found, self.now);
         self.settle();
@@ -126,7 +130,12 @@ impl<S: Backend, T> World<S, T> {
     pub fn turn(&mut self) {
         // The node is taken out, because the world is its host.
         let mut node = std::mem::replace(&mut self.node, Node::new(CORE, 0, Arc::default()));
-        assert!(node.turn(self.now, self), "a turn is never late here");
+        loop {
+            assert!(node.turn(self.now, self), "a turn is never late here");
+            self.home.handle_timeout(self.now);
+            let Some((shard, given)) = self.home.poll_given() else { break };
+            node.push(NodeEvent::Shard(shard, ShardEvent::Given(given)));
+        }
         self.node = node;
     }
 
@@ -172,7 +181,7 @@ impl<S: Backend, T> World<S, T> {
             for work in std::mem::take(&mut self.works) {
                 self.maintain(work);
             }
-            let is_due = self.node.poll_timeout().is_some_and(|at| at <= self.now.mono);
+            let is_due = self.next_at().is_some_and(|at| at <= self.now.mono);
             if self.batch.is_none() && !is_due {
                 return;
             }
@@ -184,7 +193,7 @@ impl<S: Backend, T> World<S, T> {
     pub fn pass(&mut self, ms: u64) {
         let end = self.now.after_ns(ms * 1_000_000);
         loop {
-            let next = self.node.poll_timeout().filter(|at| *at <= end.mono);
+            let next = self.next_at().filter(|at| *at <= end.mono);
             let at = next.unwrap_or(end.mono).max(self.now.mono);
             self.now = self.now.after_ns(at.0 - self.now.mono.0);
             self.settle();
@@ -192,6 +201,10 @@ impl<S: Backend, T> World<S, T> {
                 return;
             }
         }
+    }
+
+    fn next_at(&self) -> Option<Mono> {
+        self.node.poll_timeout().into_iter().chain(self.home.poll_timeout()).min()
     }
 
     /// Makes a checkpoint.
@@ -230,6 +243,7 @@ impl<S: Backend, T> Host for World<S, T> {
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Verdicts(batch))) => self.verdicts.extend(batch.verdicts),
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Queries(batch))) => self.queries.push(batch),
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Demand(_))) => {}
+            NodeEvent::Home(mail) => self.home.handle(mail, self.now),
             other => panic!("{other:?}"),
         }
         None

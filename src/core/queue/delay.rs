@@ -176,13 +176,13 @@ impl DelayQueue {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Address, Class, Lane, RouteId, TenantId};
+    use crate::model::{Address, Class, Lane, RouteId, SetNumber, TenantId};
     use crate::queue::InsertReason;
 
     use super::*;
 
     fn entry(slot: u16) -> DueEntry {
-        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3) };
+        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3), set: SetNumber::NONE };
         DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
     }
 

@@ -106,9 +106,10 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SetNumber;
 
     const fn lane(route: u16, tenant: u32) -> Lane {
-        Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(tenant) }
+        Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(tenant), set: SetNumber::NONE }
     }
 
     #[test]

@@ -24,14 +24,15 @@
 //! 7. A list keeps the sum of its fifos' messages, so that reading it needs no walk through them. The sums by class and
 //!    route, and of all lists, are those of the lists.
 //! 8. A list knows what is to be taken from it next; its tenant waits in the groups of its route exactly as long as one
-//!    of its lists there has something. A fifo whose window runs low is among those that are read next.
+//!    of its lists there has something, and the gate of the list's set of counters is open (`gates.rs`). A fifo whose window runs low is among those that are read next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, TenantId, WALKED_MAX, Wall, holds};
+use crate::model::{Address, Class, Lane, RouteId, Segment, SetNumber, Sound, TenantId, WALKED_MAX, Wall, holds};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
+use super::gates::{Gate, Gates};
 use super::groups::{GroupNumber, Groups};
 use super::list::{FifoName, Generation, ListKind, ListNumber, ListTable};
 
@@ -66,7 +67,7 @@ pub struct Part {
 }
 
 /// The order in which fifos' first messages are taken: by generation, by kind, by age.
-type Turn = (Generation, u8, Address);
+pub(super) type Turn = (Generation, u8, Address);
 
 /// The fifos of a list that are in memory.
 #[derive(Clone, Debug)]
@@ -144,6 +145,8 @@ pub struct Lanes {
     lists: BTreeMap<ListNumber, List>,
     groups: Groups,
     sums: Sums,
+    /// The lists of messages that count on limits.
+    gates: Gates,
     /// By class: what happens to restored messages.
     unsent: [Unsent; Class::COUNT],
     /// By part: entries whose messages have ended, minus entries passed over whose messages have not been ended yet.
@@ -167,6 +170,8 @@ pub struct Lanes {
 struct Sums {
     /// By class and route: messages of the present generation, and of all earlier ones.
     waiting: BTreeMap<(Class, RouteId), [u64; 2]>,
+    /// Those of them that no link may take, since the gate of their set is not open.
+    kept: BTreeMap<(Class, RouteId), [u64; 2]>,
     entries: u64,
     /// Fifos that have messages.
     fifos: usize,
@@ -194,6 +199,7 @@ impl Lanes {
         }
         let sums = self.sum();
         holds!(7, self.sums == sums, "{sums:?}, and {:?} are counted", self.sums);
+        self.check_gates()?;
         // A window that holds something is looked at when something is taken from it.
         let is_empty = |(_, fifo): &(FifoName, &Fifo)| fifo.in_window() == 0 && fifo.is_low(self.share);
         let is_noted = |name: &FifoName| self.low[self.lane(name.list).class.index()].contains(name);
@@ -206,7 +212,9 @@ impl Lanes {
     fn check_groups(&self) -> Sound {
         for (group, routes) in self.groups.iter() {
             for class in Class::ALL {
+                let is_open = |list: &List| self.gates.gate(list.lane.set) == Gate::Open;
                 let own = self.lists.values().filter(|list| list.lane.class == class && list.next.is_some());
+                let own = own.filter(|list| is_open(list));
                 let has: BTreeSet<TenantId> =
                     own.filter(|list| routes.contains(&list.lane.route)).map(|list| list.lane.tenant).collect();
                 let wait: BTreeSet<TenantId> =
@@ -220,9 +228,13 @@ impl Lanes {
     fn sum(&self) -> Sums {
         let mut sums = Sums::default();
         for (number, list) in &self.lists {
-            let Lane { class, route, .. } = list.lane;
+            let Lane { class, route, set, .. } = list.lane;
             let waiting = sums.waiting.entry((class, route)).or_default();
             (waiting[0], waiting[1]) = (waiting[0] + list.waiting[0], waiting[1] + list.waiting[1]);
+            if self.gates.gate(set) != Gate::Open {
+                let kept = sums.kept.entry((class, route)).or_default();
+                (kept[0], kept[1]) = (kept[0] + list.waiting[0], kept[1] + list.waiting[1]);
+            }
             sums.entries += list.waiting[0] + list.waiting[1];
             sums.fifos += list.fifos.iter().filter(|(_, fifo)| fifo.waiting() > 0).count();
             if list.waiting[1] > 0 {
@@ -230,6 +242,7 @@ impl Lanes {
             }
         }
         sums.waiting.retain(|_, waiting| *waiting != [0; 2]);
+        sums.kept.retain(|_, kept| *kept != [0; 2]);
         sums
     }
 
@@ -241,6 +254,7 @@ impl Lanes {
             lists: BTreeMap::new(),
             groups: Groups::default(),
             sums: Sums::default(),
+            gates: Gates::default(),
             unsent: [Unsent::default(); Class::COUNT],
             ended: BTreeMap::new(),
             ended_total: 0,
@@ -256,7 +270,8 @@ impl Lanes {
     pub fn regroup(&mut self, sets: &[Vec<RouteId>]) -> Vec<GroupNumber> {
         let (numbers, has_changed) = self.groups.set(sets);
         if has_changed {
-            self.lists.values().filter(|list| list.next.is_some()).for_each(|list| self.groups.wait(list.lane));
+            let is_open = |list: &&List| list.next.is_some() && self.gates.gate(list.lane.set) == Gate::Open;
+            self.lists.values().filter(is_open).for_each(|list| self.groups.wait(list.lane));
         }
         numbers
     }
@@ -269,6 +284,11 @@ impl Lanes {
     /// Lists that were used for the first time since the last call: the next batch must record them.
     pub fn take_new_lists(&mut self) -> Vec<(ListNumber, Lane)> {
         self.table.take_new()
+    }
+
+    /// How many lists were ever used.
+    pub const fn lists(&self) -> usize {
+        self.table.count()
     }
 
     /// The lane of a list; its tenant is [`TenantId::SHARED`] if the list is for several.
@@ -455,8 +475,11 @@ impl Lanes {
     /// passes over them.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
         let sent = self.is_sent(class);
-        let own = routes.iter().filter_map(|route| self.sums.waiting.get(&(class, *route)));
-        own.map(|waiting| waiting[0] + if sent { waiting[1] } else { 0 }).sum()
+        let of = |sums: &BTreeMap<(Class, RouteId), [u64; 2]>| {
+            let own = routes.iter().filter_map(|route| sums.get(&(class, *route)));
+            own.map(|waiting| waiting[0] + if sent { waiting[1] } else { 0 }).sum::<u64>()
+        };
+        of(&self.sums.waiting) - of(&self.sums.kept)
     }
 
     fn sums_of(&self, class: Class) -> impl Iterator<Item = [u64; 2]> {
@@ -499,34 +522,6 @@ impl Lanes {
         let is_gone = |part: &Part| !self.lists.contains_key(&part.list);
         let gone = self.passed_early().filter(is_gone).map(|part| (self.lane(part.list), self.depth(part, 0), None));
         self.lists.iter().map(of_list).chain(gone).filter(|(_, depth, _)| *depth > 0).collect()
-    }
-
-    /// Takes the next message of a class for a group. It is of the tenant whose turn it is, and of that tenant's lists
-    /// on the group's routes: restored ones first, then those given back, then the oldest in memory. `weight`: of a
-    /// tenant.
-    pub fn take(
-        &mut self,
-        class: Class,
-        group: GroupNumber,
-        weight: impl FnOnce(TenantId) -> u32,
-    ) -> Option<(FifoName, Taken)> {
-        let tenant = self.groups.turns(group, class)?.first()?;
-        let list = |route: &RouteId| self.lists.get(&self.table.known(Lane { class, route: *route, tenant })?);
-        let own = self.groups.routes(group).iter().filter_map(list).filter_map(|list| list.next);
-        let (_, name) = own.min_by_key(|(turn, _)| *turn)?;
-        let parts = self.peek(name).and_then(|(segment, slot)| segment.head(slot)).map_or(1, |head| head.parts);
-        self.groups.serve(group, class, tenant, parts.into(), weight(tenant));
-        Some((name, self.take_from(name)?))
-    }
-
-    /// Takes the next message of a list whose lane has an unknown route; nothing that is withheld.
-    pub fn take_stray(&mut self, is_known: impl Fn(RouteId) -> bool) -> Option<(FifoName, Taken)> {
-        if self.sums.waiting.keys().all(|(_, route)| is_known(*route)) {
-            return None;
-        }
-        let strays = self.lists.values().filter(|list| !is_known(list.lane.route));
-        let name = strays.filter_map(|list| list.next).min()?.1;
-        Some((name, self.take_from(name)?))
     }
 
     /// The next read that a fifo needs, if everything up to and with commit `durable` is on disk: of the most urgent
@@ -610,8 +605,12 @@ impl Lanes {
         if before != after {
             let generation = usize::from(name.generation < present);
             list.waiting[generation] = list.waiting[generation] + after - before;
-            let restored = list.waiting[1];
-            self.count(name, lane, (before, after), restored);
+            let waiting = list.waiting;
+            self.count(name, lane, (before, after), waiting[1]);
+            if lane.set != SetNumber::NONE {
+                let after_all = waiting[0] + waiting[1];
+                self.gates.count(lane.set, name.list, after_all + before - after, after_all);
+            }
         }
         self.look_again(name.list);
         result
@@ -626,6 +625,13 @@ impl Lanes {
         waiting[generation] = waiting[generation] + after - before;
         if *waiting == [0; 2] {
             sums.waiting.remove(&(lane.class, lane.route));
+        }
+        if self.gates.gate(lane.set) != Gate::Open {
+            let kept = sums.kept.entry((lane.class, lane.route)).or_default();
+            kept[generation] = kept[generation] + after - before;
+            if *kept == [0; 2] {
+                sums.kept.remove(&(lane.class, lane.route));
+            }
         }
         if generation == 1 && restored > 0 {
             sums.restored.insert((lane.class, name.list));
@@ -645,14 +651,21 @@ impl Lanes {
         let Some(list) = self.lists.get_mut(&number) else { return };
         let lane = list.lane;
         let next = list.find_next(present, unsent[lane.class.index()] == Unsent::Sent);
-        let had = std::mem::replace(&mut list.next, next).is_some();
-        match (had, next.is_some()) {
+        let before = std::mem::replace(&mut list.next, next);
+        let is_open = self.gates.moved(lane, before, next);
+        self.tell_groups(lane, is_open && before.is_some(), is_open && next.is_some());
+    }
+
+    fn tell_groups(&mut self, lane: Lane, had: bool, has: bool) {
+        match (had, has) {
             (false, true) => self.groups.wait(lane),
             (true, false) => {
-                let (table, lists) = (&self.table, &self.lists);
+                let (table, lists, gates) = (&self.table, &self.lists, &self.gates);
+                let is_open = gates.gate(SetNumber::NONE) == Gate::Open;
                 let has = |route: &RouteId| {
-                    let number = table.known(Lane { route: *route, ..lane });
-                    number.and_then(|number| lists.get(&number)).is_some_and(|list| list.next.is_some())
+                    let lane = Lane { route: *route, set: SetNumber::NONE, ..lane };
+                    let own = table.known(lane).filter(|_| is_open).and_then(|number| lists.get(&number));
+                    own.is_some_and(|list| list.next.is_some()) || gates.next(lane).is_some()
                 };
                 self.groups.leave(lane, |routes| routes.iter().any(has));
             }
@@ -666,6 +679,9 @@ impl Lanes {
 const fn less(entries: u64, ended: i64) -> u64 {
     entries.saturating_add_signed(ended.saturating_neg())
 }
+
+#[path = "lanes_gates.rs"]
+mod gated;
 
 #[cfg(test)]
 #[path = "lanes_tests.rs"]

@@ -12,13 +12,13 @@ fn lane(route: u16) -> Lane {
 }
 
 fn lane_of(route: u16, tenant: u32) -> Lane {
-    Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(tenant) }
+    Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(tenant), set: SetNumber::NONE }
 }
 
 /// Takes the next message for a link with these routes.
 fn take(lanes: &mut Lanes, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
     let group = lanes.regroup(&[routes.to_vec()])[0];
-    let taken = lanes.take(Class::Otp, group, |tenant| if tenant == TenantId(9) { 3 } else { 1 });
+    let taken = lanes.take(Class::Otp, group, |tenant| if tenant == TenantId(9) { 3 } else { 1 }, |_, _| true);
     assert_eq!(lanes.check(), Ok(()));
     taken
 }
@@ -401,7 +401,7 @@ fn a_million_parts_are_shared_by_weight() {
             reads += 1;
         }
         messages += 1;
-        let (name, taken) = lanes.take(Class::Otp, group, weight).expect("all have more");
+        let (name, taken) = lanes.take(Class::Otp, group, weight, |_, _| true).expect("all have more");
         let parts = u64::from(taken.segment.head(taken.slot).expect("a head").parts);
         got[lanes.lane(name.list).tenant.0 as usize] += parts;
         sum += parts;

@@ -15,8 +15,11 @@ use crate::model::{Class, Lane, Sound, TenantId, WALKED_MAX, holds};
 
 /// Most lists of one shard for single tenants.
 pub const OWN_LISTS_MAX: usize = 1 << 16;
-/// Most lists of one shard: these, and one for each class and each number that a route can have.
-pub const LISTS_MAX: usize = OWN_LISTS_MAX + (Class::COUNT << u16::BITS);
+/// Most lists of one shard: these, and one for each class, each number that a route can have and, as far as there are numbers left,
+/// each set of counters.
+pub const LISTS_MAX: usize = 1 << 20;
+
+const _: () = assert!(OWN_LISTS_MAX + (Class::COUNT << u16::BITS) < LISTS_MAX / 2);
 
 /// The number of a list in its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,12 +187,12 @@ impl ListTable {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::RouteId;
+    use crate::model::{RouteId, SetNumber};
 
     use super::*;
 
     fn of(class: Class, route: u16) -> Lane {
-        Lane { class, route: RouteId(route), tenant: TenantId(1) }
+        Lane { class, route: RouteId(route), tenant: TenantId(1), set: SetNumber::NONE }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod delay;
 pub mod fifo;
+pub mod gates;
 pub mod groups;
 pub mod lanes;
 pub mod list;
@@ -12,6 +13,7 @@ pub mod turns;
 
 pub use delay::{DelayQueue, ERAS_MAX, Era};
 pub use fifo::{Chunk, Fifo, Position, Taken};
+pub use gates::Gate;
 pub use groups::GroupNumber;
 pub use lanes::{Lanes, Part, Unsent};
 pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, OWN_LISTS_MAX};

@@ -280,12 +280,12 @@ impl ScheduledQueue {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Class, RouteId, TenantId};
+    use crate::model::{Class, RouteId, SetNumber, TenantId};
 
     use super::*;
 
     fn entry(slot: u16) -> DueEntry {
-        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3) };
+        let lane = Lane { class: Class::Marketing, route: RouteId(1), tenant: TenantId(3), set: SetNumber::NONE };
         DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
     }
 

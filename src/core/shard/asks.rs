@@ -8,6 +8,7 @@ use crate::store::{ReadRequest, StoreError, StoredMessage};
 use super::Shard;
 use super::event::{Ask, Cancelled, DoubtAction, Lookup, Reply, Resolved};
 use super::lookups::{Listing, Pending};
+use super::permits::Permits;
 use super::shown::{self, shown};
 
 impl Shard {
@@ -15,7 +16,11 @@ impl Shard {
         let Self { turn, intake, pull, ledger, lookups, folding, handsets, .. } = self;
         let events_from = folding.events_from();
         match ask {
-            Ask::Submit(frame) => intake.submit(turn, |turn| pull.queued(turn), frame),
+            Ask::Submit(frame) => intake.submit(turn, pull, frame),
+            Ask::Parked { reply } => {
+                let parked = Permits::parked(turn, &pull.lanes);
+                turn.reply(reply, Reply::Parked(parked));
+            }
             Ask::Claim { reply, tenant, print, is_paid } => intake.claim(turn, reply, tenant, print, is_paid),
             Ask::Lookup { reply, whose, ids } => lookups.lookup(turn, events_from, reply, whose, ids),
             Ask::Cancel { reply, tenant, id } => lookups.cancel(turn, events_from, reply, tenant, id),
@@ -101,7 +106,7 @@ impl Shard {
         if cancelled == Cancelled::Done && is_in_list {
             let route = stored.view.route.unwrap_or(stored.head.route);
             let by_store = Listing {
-                lane: Lane { class: stored.head.class, route, tenant: stored.head.tenant },
+                lane: Lane { route, set: stored.view.set.unwrap_or(stored.head.set), ..stored.head.lane() },
                 restored: was_restored,
             };
             let Listing { lane, restored } = entered.unwrap_or(by_store);

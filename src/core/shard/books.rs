@@ -142,7 +142,8 @@ impl Books {
             Happened::Due { .. }
             | Happened::Intermediate { .. }
             | Happened::Late { .. }
-            | Happened::Rerouted { .. } => Closed::default(),
+            | Happened::Rerouted { .. }
+            | Happened::Regrouped { .. } => Closed::default(),
             Happened::PartAccepted { part, parts } => {
                 self.part_accepted(address, (part, parts), at, counters);
                 Closed::default()

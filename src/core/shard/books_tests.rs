@@ -29,6 +29,7 @@ impl Replayed {
     /// A turn was decided; `known` is what its shard knows now.
     pub(in crate::shard) fn turn(&mut self, turn: &TurnRecord, known: &Books) {
         self.books.replay(turn, &mut self.counters);
+        self.books.attempts.ended.clear();
         known.assert_replayed_as(&self.books);
         // At the bound, what is kept depends on what else there is.
         if self.counters.parts_forgotten + self.counters.parts_unnoted == 0 {
@@ -94,6 +95,7 @@ impl World {
             class: 1,
             attempt,
             parts: 2,
+            set: 0,
         };
         self.books.begin_again(&note, Wall(1));
     }

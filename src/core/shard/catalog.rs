@@ -1,5 +1,9 @@
 //! Routes and carriers as every core sees them: immutable, versioned, replaced as a whole.
 
+use std::sync::Arc;
+
+use crate::admission::numbering::Numbering;
+use crate::limit::LimitTable;
 use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
 use crate::routing::RouteTable;
 use stentor_smpp::coding::DefaultAlphabet;
@@ -16,6 +20,10 @@ pub struct Catalog {
     pub carriers: Vec<CatalogCarrier>,
     /// The core of each shard, by shard number.
     pub shard_cores: Vec<u8>,
+    /// All limits.
+    pub limits: Arc<LimitTable>,
+    /// Finds the country of a recipient; only if there are limits.
+    pub numbering: Option<Arc<Numbering>>,
 }
 
 /// A carrier as shards need it.

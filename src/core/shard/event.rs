@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
+use crate::limit::{Counter, Given, Seen, ToHome};
 use crate::model::{
     Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Msisdn, Refusal, ReplyTo, TenantId, Wall, Whose,
 };
@@ -30,6 +31,8 @@ pub enum ShardEvent {
     RunWritten(RunId),
     /// So many damaged segments were found and set aside.
     Quarantined(u64),
+    /// The home of the counters of limits gives permits.
+    Given(Given),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
     /// How far the readers of this shard's records have come.
@@ -70,6 +73,8 @@ pub enum Ask {
     /// The operator decides about the messages that were unsent in the backup from which this shard was restored; of one class,
     /// or of all.
     Release { reply: ReplyTo, class: Option<Class>, policy: DoubtPolicy },
+    /// How many messages wait for room of a limit.
+    Parked { reply: ReplyTo },
 }
 
 /// What the operator may do with a message in doubt.
@@ -104,6 +109,10 @@ pub enum Reply {
     Resolved(Vec<Resolved>),
     /// The decision of `Ask::Release` concerns so many messages.
     Released(u64),
+    /// The state of the counters of limits, ascending. Given by their home, not by a shard.
+    Limits(Vec<Seen>),
+    /// Messages that wait for room of a limit, by counter, ascending; one that waits for several is under each.
+    Parked(Vec<(Counter, u64)>),
     /// The store could not answer because of damage; the operator is told as well.
     Unreadable,
 }
@@ -204,6 +213,8 @@ pub enum Effect {
     Reply(ReplyTo, Reply),
     /// Tell a link.
     Link(LinkId, ToLink),
+    /// Tell the home of the counters of limits.
+    Home(ToHome),
     /// Tell the maintenance thread.
     Maintain(Maintenance),
     /// Tell the operator.

@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{
-    Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, Sound, TenantId, WALKED_MAX, Wall, holds,
+    Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, SetNumber, Sound, TenantId, WALKED_MAX, Wall, holds,
 };
 use crate::queue::{DelayQueue, DueEntry, InsertReason, ScheduledQueue};
 use crate::store::book::Book;
@@ -479,7 +479,7 @@ impl Alarms {
 /// Puts an alarm into the delay queue until `at`. `last`: the last message of its segment.
 fn put_off(turn: &mut Turn, last: Address, class: Class, at: Wall) {
     let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
-    let lane = Lane { class, route: RouteId(0), tenant: TenantId::default() };
+    let lane = Lane { class, route: RouteId(0), tenant: TenantId::default(), set: SetNumber::NONE };
     let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
     turn.put_off(at, entry);
 }
@@ -549,7 +549,7 @@ mod tests {
     fn what_comes_due_where_there_is_no_room_waits_in_the_delay_queue() {
         let (mut alarms, mut turn) = (Alarms::default(), turn());
         (1..=OVERDUE_MAX as u64).for_each(|segment| alarms.keep(Address::new(segment, 0), 1));
-        let lane = Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId::default() };
+        let lane = Lane { class: Class::Otp, route: RouteId(0), tenant: TenantId::default(), set: SetNumber::NONE };
         let address = Address::new(OVERDUE_MAX as u64 + 1, 0);
         let entry = DueEntry { address, lane, reason: InsertReason::Expiry };
         alarms.handle_due(&mut turn, &entry);

@@ -45,7 +45,13 @@ fn catalog() -> Arc<Catalog> {
         home: Some(0),
         ..CatalogCarrier::default()
     };
-    Arc::new(Catalog { version: 1, routes: RouteTable { routes }, carriers: vec![carrier], shard_cores: vec![0] })
+    Arc::new(Catalog {
+        version: 1,
+        routes: RouteTable { routes },
+        carriers: vec![carrier],
+        shard_cores: vec![0],
+        ..Catalog::default()
+    })
 }
 
 fn world(options: Options) -> World {

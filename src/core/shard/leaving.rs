@@ -2,7 +2,7 @@
 //!
 //! This file knows what that changes in the books; the lists themselves are in `pull.rs`.
 
-use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Gravest};
+use crate::delivery::{Happened, InDoubt, OpenAttempt, Permit, Resolution, attempt::Gravest};
 use crate::model::{Address, Content, DeadLetterReason, Head, Lane, LinkId, MessageState};
 use crate::queue::Taken;
 use crate::routing::Question;
@@ -14,6 +14,7 @@ use super::event::{Cancelled, FoundMessage};
 use super::ledger::Ledger;
 use super::notes::attempt_note;
 use super::restored::{self, unsent_doubt};
+use super::sets::SETS_MAX;
 use super::turn::Turn;
 
 /// Whether a message that was just taken from a list must not be sent.
@@ -134,6 +135,7 @@ impl Ledger {
             answered: false,
             lost_on: None,
             unnoted: false,
+            permit: Permit { given: true, ..Permit::default() },
         };
         let trial = doubts.trial();
         turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
@@ -143,8 +145,21 @@ impl Ledger {
         Begun::Submit(Submit { address, attempt, reference, head, arena, answered, cut, trial, weight })
     }
 
-    /// Finds a new lane for a message just taken from the list of a route that is gone, by the present routing rules.
-    pub(super) fn reroute(&mut self, turn: &mut Turn, taken: &Taken, is_over: bool, is_restored: bool) -> Rerouted {
+    /// A message moves from one lane to another.
+    fn moves(&mut self, turn: &mut Turn, address: Address, from: Lane, to: Lane) {
+        if to.route != from.route {
+            turn.counters.rerouted += 1;
+            self.happens(turn, address, Happened::Rerouted { route: to.route });
+        }
+        if to.set != from.set {
+            self.happens(turn, address, Happened::Regrouped { set: to.set });
+        }
+    }
+
+    /// Finds a new lane for a message just taken from the list of a route that is gone, or of a set of counters that was made under
+    /// other rules: by the present rules.
+    pub(super) fn reroute(&mut self, turn: &mut Turn, taken: &Taken, is_over: bool, source: Source) -> Rerouted {
+        let is_restored = source.is_restored;
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
         let passed = self.pass_over(turn, address, head.as_ref(), is_over, is_restored);
@@ -158,17 +173,27 @@ impl Ledger {
         };
         let content = Content::decode(taken.segment.content(&head)).unwrap_or_default();
         let question = Question::of(&head, &content.from, content.tags);
-        if let Some(route) = turn.catalog.routes.find(&question).map(|route| route.id) {
-            turn.counters.rerouted += 1;
-            self.happens(turn, address, Happened::Rerouted { route });
-            return Rerouted::To(Lane { class: head.class, route, tenant: head.tenant });
+        let known = turn.catalog.routes.get(source.lane.route).map(|route| route.id);
+        let route = known.or_else(|| turn.catalog.routes.find(&question).map(|route| route.id));
+        let mut reason = DeadLetterReason::NoRoute;
+        if let Some(route) = route {
+            let head = Head { route, ..head };
+            let content = taken.segment.content(&head);
+            match turn.sets.judge(&head, content, &turn.catalog, 2 * SETS_MAX) {
+                Ok(set) => {
+                    let lane = Lane { route, set, ..head.lane() };
+                    self.moves(turn, address, source.lane, lane);
+                    return Rerouted::To(lane);
+                }
+                Err(_) => reason = DeadLetterReason::OverLimit,
+            }
         }
         waits_no_more(turn, address, Some(&head));
         if is_restored {
             self.begin_restored(turn, address);
         }
-        turn.counters.unroutable += 1;
-        self.die(turn, address, DeadLetterReason::NoRoute);
+        turn.counters.unroutable += u64::from(reason == DeadLetterReason::NoRoute);
+        self.die(turn, address, reason);
         Rerouted::Not(Passed::No)
     }
 

@@ -112,6 +112,11 @@ impl Links {
         self.slot(id, || catalog.routes.over(id.carrier)).is_bound = is_bound;
     }
 
+    /// Whether a link could take a message of that route now.
+    pub(super) fn may_send(&self, route: RouteId) -> bool {
+        self.slots.iter().any(|slot| slot.is_bound && slot.routes.contains(&route))
+    }
+
     /// Checks the invariants.
     ///
     /// # Errors
@@ -219,7 +224,8 @@ mod tests {
         let carrier =
             CatalogCarrier { id: CARRIER, name: "north".into(), group: GroupId(1), ..CatalogCarrier::default() };
         let routes = RouteTable { routes: vec![route] };
-        let catalog = Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![1] };
+        let catalog =
+            Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![1], ..Catalog::default() };
         let mut links = Links::default();
         links.handle_catalog(&catalog, 1, catalog.links_of(crate::model::ShardId(0)));
         assert!(links.choose().is_empty());

@@ -25,6 +25,7 @@
 //! | `OutcomesLeft` | outcomes that were too many for one turn |
 //! | `Folding` | up to which commit events are folded |
 //! | `Rerouting` | how many rerouted messages the operator has been told of |
+//! | `Permits` | permits of limits, and what was used of them |
 //!
 //! Invariants:
 //! 1. An effect that reveals a decision leaves only after the batch that holds the decision is durable
@@ -65,6 +66,9 @@ mod notes;
 pub mod options;
 mod orphans;
 mod outcomes;
+mod permits;
+#[cfg(test)]
+mod permits_tests;
 mod pull;
 mod receipt_epoch;
 mod receipts;
@@ -76,6 +80,7 @@ mod rerouting_tests;
 mod restored;
 mod retained;
 mod sealing;
+mod sets;
 #[cfg(test)]
 mod shares_tests;
 mod shown;
@@ -84,6 +89,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod uses;
 mod whereabouts;
 
 use std::collections::BTreeMap;
@@ -114,6 +120,7 @@ use joining::Joining;
 use ledger::Ledger;
 use lookups::{Listing, Lookups};
 use outcomes::OutcomesLeft;
+use permits::Permits;
 use pull::Pull;
 use receipts::Receipts;
 use rerouting::Rerouting;
@@ -141,6 +148,7 @@ pub struct Shard {
     outcomes_left: OutcomesLeft,
     folding: Folding,
     rerouting: Rerouting,
+    permits: Permits,
     #[cfg(test)]
     replayed: books::tests::Replayed,
 }
@@ -163,6 +171,7 @@ impl Shard {
             outcomes_left: OutcomesLeft::default(),
             folding: Folding::new(found.checkpoint.commit),
             rerouting: Rerouting::default(),
+            permits: Permits::default(),
             #[cfg(test)]
             replayed: books::tests::Replayed::from(&ledger.books),
             ledger,
@@ -179,7 +188,13 @@ impl Shard {
     /// memory knows of it: alarms and doubts do, a message that waits for its next try does not.
     fn follow_clock(&mut self, now: Now) {
         let was = self.turn.now.wall;
+        let ahead_ms = self.turn.ahead_ms;
         self.turn.follow(now);
+        let jumped_ms = self.turn.ahead_ms - ahead_ms;
+        if jumped_ms != 0 {
+            self.permits.clock_jumped(jumped_ms);
+            self.folding.want();
+        }
         if now.wall.after_ms(CLOCK_STEP_MS) < was {
             let eras = self.pull.scheduled.eras();
             self.alarms.handle_clock_back(&mut self.turn, was, eras.map(|(_, queue)| queue));
@@ -197,15 +212,20 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.handle_receipts(&batch),
             ShardEvent::Traffic(ToShard::Bound(bound)) => {
                 self.pull.handle_bound(&mut self.turn, bound);
+                self.permits.look_again(&self.pull.lanes);
                 self.asked.handle_bound(&mut self.turn, bound);
             }
             ShardEvent::Committed(upto) => self.handle_committed(upto),
             ShardEvent::Found(found) => self.handle_found(found),
             ShardEvent::RunWritten(run) => self.receipts.handle_run_written(&mut self.turn, run),
             ShardEvent::Quarantined(segments) => self.turn.counters.quarantined += segments,
+            ShardEvent::Given(given) => self.permits.handle_given(&mut self.turn, &mut self.pull.lanes, given),
             ShardEvent::Catalog(catalog) => {
                 self.receipts.handle_catalog(&catalog);
+                let has_changed = self.turn.sets.set_rules(&catalog.limits);
                 self.pull.handle_catalog(&mut self.turn, catalog);
+                self.permits.handle_rules(&mut self.turn, &mut self.pull.lanes, has_changed);
+                self.permits.look_again(&self.pull.lanes);
                 self.settle_ledger_by_parked();
                 self.look_again();
             }
@@ -295,6 +315,7 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         self.follow_clock(now);
         self.look_again();
+        self.permits.expire(&mut self.turn, &mut self.pull.lanes);
         for _ in 0..DUE_PER_TURN_MAX {
             let Some((entry, tick)) = self.pull.take_due(&mut self.turn) else { break };
             match entry.reason {
@@ -339,6 +360,7 @@ impl Shard {
         self.turn.measures.commit_messages.record(self.turn.gathering.messages() as u64);
         let mut batch = self.turn.gathering.finish(self.turn.now.wall, self.ledger.last_reference());
         batch.lists = self.pull.lanes.take_new_lists();
+        batch.sets = self.turn.sets.take_new();
         batch.extra.extend(submit::waiting_record(&mut self.turn));
         #[cfg(test)]
         self.replayed.turn(&batch.turn, &self.ledger.books);
@@ -374,7 +396,8 @@ impl Shard {
             return Some(self.turn.now.mono);
         }
         let due = self.pull.scheduled.next_at().map(|at| self.turn.now.mono_at(at));
-        due.into_iter().chain(self.alarms.next_at(self.turn.now, self.turn.draining)).min()
+        let alarm = self.alarms.next_at(self.turn.now, self.turn.draining);
+        due.into_iter().chain(alarm).chain(self.permits.next_at()).min()
     }
 
     /// Whether nothing is under way: no attempt at a link, no batch at the store, no effect still to leave, no frame or outcome
@@ -403,6 +426,8 @@ impl Shard {
         self.ledger.check(&self.turn, &self.pull.scheduled)?;
         self.receipts.check()?;
         self.asked.check(self.turn.options.bounds.asked_max)?;
+        self.turn.sets.check()?;
+        self.permits.check(&self.pull.lanes)?;
         self.joining.check()?;
         self.alarms.check(&self.turn, &self.pull.scheduled, self.expiries())?;
         self.check_places()
@@ -498,6 +523,7 @@ impl Shard {
             handsets: self.handsets.kept(),
             handsets_incomplete: self.joining.waiting().0,
             held_by: self.ledger.hold(&self.turn, Class::Marketing),
+            parked: Permits::parked_by_rule(&self.turn, &self.pull.lanes),
             oldest,
             counters: self.turn.counters,
             measures: self.turn.measures.clone(),

@@ -17,6 +17,7 @@ use super::heard::{Heard, Judged, Probe, Told, Unknown};
 use super::leaving::{Begun, Passed, Rerouted, Source};
 use super::lookups::Listing;
 use super::outcomes::{Expected, OutcomesLeft, Then};
+use super::pull::Pull;
 use super::receipts::Receipts;
 
 /// Entries at the heads of lists that one turn passes over at most.
@@ -332,7 +333,7 @@ impl Shard {
     /// Admits frames that waited and have room now.
     pub(super) fn admit_waiting(&mut self) {
         let Self { turn, intake, pull, .. } = self;
-        intake.admit_waiting(turn, |turn| pull.queued(turn));
+        intake.admit_waiting(turn, pull);
     }
 
     /// Ends the turn: what became ready enters its fifos, grants are used, and links are told what still waits.
@@ -345,7 +346,9 @@ impl Shard {
             asked.say_again(&mut turn.gathering.batch().receipts, is_known);
         }
         self.reroute();
+        self.begin_sets();
         self.pull.place_ready(&mut self.turn);
+        self.turn.sets.entered();
         self.alarms.settle(&mut self.turn);
         self.pull.place_due(&mut self.turn);
         // After `place_due`: an alarm that a visit has set again is in no queue before.
@@ -356,6 +359,7 @@ impl Shard {
         self.pass_ended();
         let queued = self.pull.queued(&self.turn);
         self.turn.places.heal(queued);
+        self.tend_permits();
         for at in 0..self.pull.links() {
             if self.outcomes_left.is_empty() {
                 self.use_grants(at);
@@ -363,8 +367,32 @@ impl Shard {
             let held = Class::ALL.map(|class| self.ledger.hold(&self.turn, class).is_some());
             self.pull.demand(&mut self.turn, at, held);
         }
+        self.tend_permits();
         debug_assert_eq!(self.pull.out(), self.ledger.books.attempts.open_count() as u64, "attempts are out at links");
         self.settle_moved();
+    }
+
+    /// Sets of counters that are new get their gates before their messages enter lists.
+    fn begin_sets(&mut self) {
+        let Self { turn, pull, permits, .. } = self;
+        for set in turn.sets.unrecorded() {
+            if !turn.sets.is_stale(set) {
+                permits.begin(turn, &mut pull.lanes, set);
+            }
+        }
+    }
+
+    /// Attempts that have ended have used their permits, or give them back.
+    pub(super) fn end_permits(&mut self, at: Wall) {
+        let ended = std::mem::take(&mut self.ledger.books.attempts.ended);
+        self.permits.end(&self.turn, ended, at);
+    }
+
+    fn tend_permits(&mut self) {
+        self.end_permits(self.turn.now.wall);
+        let Self { turn, pull, permits, .. } = self;
+        let Pull { links, lanes, .. } = pull;
+        permits.tend(turn, lanes, |lanes, set| lanes.routes_of(set).any(|route| links.may_send(route)));
     }
 
     fn use_grants(&mut self, at: usize) {
@@ -390,13 +418,17 @@ impl Shard {
             && self.ledger.hold(&self.turn, class).is_none()
             && self.ledger.may_attempt(&mut self.turn, class)
         {
-            let Some((name, taken)) = self.pull.take(&mut self.turn, at, class) else { break };
+            let Some((name, taken)) = self.pull.take(&mut self.turn, &mut self.permits, at, class) else { break };
             let is_over = self.is_over(&taken);
             let lanes = &self.pull.lanes;
             let source = Source { lane: lanes.lane(name.list), is_restored: lanes.is_restored(name.generation) };
             match self.ledger.begin(&mut self.turn, link, source, &taken, is_over) {
                 Begun::Submit(submit) => submits.push(submit),
-                Begun::Not(passed) => self.passed(name, passed),
+                Begun::Not(passed) => {
+                    let parts = taken.segment.head(taken.slot).map_or(1, |head| head.parts);
+                    self.permits.put_back(&self.turn, source.lane.set, parts);
+                    self.passed(name, passed);
+                }
             }
         }
         submits
@@ -417,7 +449,8 @@ impl Shard {
         }
     }
 
-    /// Moves messages out of lanes whose routes are gone, for whatever reason they wait there: as many as one turn may.
+    /// Moves messages out of lanes whose routes are gone or whose limits have changed, for whatever reason they wait there: as many
+    /// as one turn may.
     fn reroute(&mut self) {
         // Before the first catalog no route is known. A stopping shard has no time for it; the next start does it.
         if self.turn.catalog.version == 0 || self.turn.draining {
@@ -429,7 +462,8 @@ impl Shard {
             let is_over = self.is_over(&taken);
             let restored = self.pull.lanes.is_restored(name.generation);
             is_through = false;
-            match self.ledger.reroute(&mut self.turn, &taken, is_over, restored) {
+            let source = Source { lane: self.pull.lanes.lane(name.list), is_restored: restored };
+            match self.ledger.reroute(&mut self.turn, &taken, is_over, source) {
                 Rerouted::To(lane) => {
                     let address = taken.segment.address(taken.slot);
                     let place = Place::Due { lane, restored };

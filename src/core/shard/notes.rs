@@ -1,7 +1,7 @@
 //! Turns what a shard knows into the records of checkpoints and turns, and back.
 
-use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Progress, attempt::Gravest};
-use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
+use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Permit, Progress, attempt::Gravest};
+use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, SetNumber, TenantId, Wall};
 use crate::queue::{Fifo, FifoName, Position};
 use crate::store::batch::fifo_code;
 use crate::store::book::OpenNote;
@@ -24,6 +24,7 @@ pub(super) fn attempt_note(address: Address, open: &OpenAttempt) -> AttemptNote 
         class: open.lane.class as u8,
         attempt: open.attempt,
         parts: open.parts,
+        set: open.lane.set.0,
     }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
         class: doubt.lane.class as u8,
         attempt: doubt.attempt,
         parts: doubt.parts,
+        set: doubt.lane.set.0,
     };
     DoubtNote {
         attempt,
@@ -71,12 +73,13 @@ pub(super) fn progress_note(address: Address, progress: &Progress) -> ProgressNo
 
 /// An attempt as it was recorded; `None` if its record makes no sense.
 pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
+    let (class, tenant) = (Class::from_index(note.class)?, TenantId(note.tenant));
     Some(OpenAttempt {
         attempt: note.attempt,
         doubts: Doubts::default(),
         reference: note.reference,
         carrier: CarrierId(note.carrier),
-        lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route), tenant: TenantId(note.tenant) },
+        lane: Lane { class, route: RouteId(note.route), tenant, set: SetNumber(note.set) },
         recipient: Msisdn::from_number(note.recipient)?,
         parts: note.parts,
         at,
@@ -87,6 +90,7 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
         answered: false,
         lost_on: None,
         unnoted: false,
+        permit: Permit::default(),
     })
 }
 

@@ -22,6 +22,7 @@ use super::event::Effect;
 use super::gathering::Place;
 use super::links::{LinkSlot, Links};
 use super::notes::fifo_note;
+use super::permits::Permits;
 use super::turn::Turn;
 
 /// What the simulator now and then reads at most, as if windows were full: a few messages.
@@ -30,7 +31,7 @@ const SMALL_READ_BYTES: usize = 2 << 10;
 /// Lists, delay queue and links of a shard.
 #[derive(Debug)]
 pub(super) struct Pull {
-    links: Links,
+    pub links: Links,
     pub lanes: Lanes,
     pub scheduled: DelayQueue,
 }
@@ -302,9 +303,16 @@ impl Pull {
     }
 
     /// Takes the next message for a link.
-    pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
+    pub(super) fn take(
+        &mut self,
+        turn: &mut Turn,
+        permits: &mut Permits,
+        at: usize,
+        class: Class,
+    ) -> Option<(FifoName, Taken)> {
         let weight = |tenant| turn.options.weight_of(tenant);
-        let (name, taken) = self.lanes.take(class, self.links.at(at).group, weight)?;
+        let has_permit = |set, parts| permits.take(turn, set, parts);
+        let (name, taken) = self.lanes.take(class, self.links.at(at).group, weight, has_permit)?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }

@@ -24,6 +24,7 @@ impl Shard {
         self.pull.recover(&found.checkpoint);
         self.alarms = Alarms::recover(&found.checkpoint, &found.book);
         self.ledger.recover(&found.checkpoint, &found.book);
+        self.permits.recover(&found.book.uses);
         self.receipts.recover(&found.checkpoint);
         self.handsets = Handsets::recover(&found.checkpoint);
         self.notices = Retained::recover(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
@@ -64,6 +65,7 @@ impl Shard {
         self.alarms.replay(commit, record, self.turn.next_segment);
         self.handsets.replay(commit, record.handsets);
         self.ledger.replay(record, &mut self.turn.counters);
+        self.end_permits(Wall(record.wall));
         self.pull.replay(commit, record)
     }
 
@@ -107,6 +109,7 @@ impl Shard {
             self.ledger.hold_again(&mut self.turn);
         }
         self.ledger.reconcile(&mut self.turn);
+        self.end_permits(self.turn.now.wall);
     }
 
     /// Takes a checkpoint after that batch.
@@ -128,7 +131,8 @@ impl Shard {
     }
 
     fn snapshot(&mut self, seq: CommitSeq) -> Snapshot {
-        let Self { turn, intake, pull, ledger, receipts, handsets, notices, alarms, folding, .. } = self;
+        self.end_permits(self.turn.now.wall);
+        let Self { turn, intake, pull, ledger, receipts, handsets, notices, alarms, folding, permits, .. } = self;
         pull.forget_remainders(!alarms.is_empty());
         folding.through = pull.lanes.retire(turn.options.swept_per_checkpoint);
         let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
@@ -136,6 +140,7 @@ impl Shard {
         let mut snapshot = Snapshot { checkpoint, ..Snapshot::default() };
         ledger.note(turn, &mut snapshot);
         alarms.note(&mut snapshot);
+        snapshot.book.uses = permits.note(turn);
         let checkpoint = &mut snapshot.checkpoint;
         pull.note(checkpoint);
         receipts.note(checkpoint);

@@ -40,7 +40,13 @@ fn catalog(route: RouteId) -> Arc<Catalog> {
         ..CatalogCarrier::default()
     };
     let version = u64::from(route.0);
-    Arc::new(Catalog { version, routes: RouteTable { routes }, carriers: vec![carrier], shard_cores: vec![0] })
+    Arc::new(Catalog {
+        version,
+        routes: RouteTable { routes },
+        carriers: vec![carrier],
+        shard_cores: vec![0],
+        ..Catalog::default()
+    })
 }
 
 fn options() -> Options {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{CarrierId, Class, Lane, TenantId, Wall};
+use crate::model::{CarrierId, Class, Lane, LimitId, TenantId, Wall};
 use crate::traffic::Unanswered;
 
 use super::counters::{Counters, Measures};
@@ -38,6 +38,8 @@ pub struct Status {
     pub handsets_incomplete: u64,
     /// Why nothing is sent from here; `None` if something may be sent. Judged for bulk classes.
     pub held_by: Option<Hold>,
+    /// Messages that wait for room of a limit, by limit.
+    pub parked: Vec<(LimitId, u64)>,
     /// When the oldest message at the head of a list was accepted; `None` if no head is in memory.
     pub oldest: Option<Wall>,
     /// What was counted since the start.

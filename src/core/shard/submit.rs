@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::admission::{Allowance, Gate, KeyWindow, Known, Moment, Seen};
 use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
-use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId, Wall};
-use crate::queue::{DueEntry, InsertReason};
+use crate::model::{Address, Frame, Head, KeyPrint, MessageId, Point, Refusal, ReplyTo, SetNumber, TenantId, Wall};
+use crate::queue::{DueEntry, InsertReason, LISTS_MAX};
 use crate::store::key::Key;
 use crate::store::record::{CheckpointRecord, KeysRecord, WaitingRecord, encode};
 use crate::store::{Op, WriteBatch};
@@ -14,6 +14,8 @@ use super::counters::Counters;
 use super::event::{Claimed, LineResult, Reply};
 use super::gathering::Place;
 use super::options::Options;
+use super::pull::Pull;
+use super::sets::SETS_MAX;
 use super::turn::Turn;
 
 /// Most messages of a frame that need not wait behind frames of large requests.
@@ -50,18 +52,18 @@ impl Intake {
 
     /// Admits a frame now, or with the next batch if this one is full. A small frame that is all of its request does not wait
     /// behind frames of large requests, and may be added to a full batch.
-    pub(super) fn submit(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64, frame: Frame) {
+    pub(super) fn submit(&mut self, turn: &mut Turn, pull: &Pull, frame: Frame) {
         let waits = !self.waiting_frames.is_empty() && !passes(&frame);
         if waits || !has_room_for(turn, &frame) {
             self.waiting_frames.push_back(frame);
             return;
         }
-        self.admit_frame(turn, queued, frame);
+        self.admit_frame(turn, pull, frame);
     }
 
     /// Admits frames that waited and have room now: a quarter of a turn in one call, since a whole one takes long; the rest at
-    /// the next call, for which `Shard::poll_timeout` asks. `queued`: how many messages wait.
-    pub(super) fn admit_waiting(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64) {
+    /// the next call, for which `Shard::poll_timeout` asks.
+    pub(super) fn admit_waiting(&mut self, turn: &mut Turn, pull: &Pull) {
         let messages = turn.gathering.messages() + TURN_MESSAGES_MAX / 4;
         let bytes = turn.gathering.bytes() + TURN_BYTES_MAX / 4;
         while turn.gathering.messages() < messages
@@ -72,7 +74,7 @@ impl Intake {
                 self.waiting_frames.push_front(frame);
                 return;
             }
-            self.admit_frame(turn, &queued, frame);
+            self.admit_frame(turn, pull, frame);
         }
     }
 
@@ -83,7 +85,7 @@ impl Intake {
             .is_some_and(|frame| turn.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame)))
     }
 
-    fn admit_frame(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64, frame: Frame) {
+    fn admit_frame(&mut self, turn: &mut Turn, pull: &Pull, frame: Frame) {
         let mut allowance = Allowance::default();
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
@@ -95,7 +97,7 @@ impl Intake {
             let result = match print.and_then(|print| self.keys.look(print, turn.moment())) {
                 Some(seen) => known(turn, seen.into()),
                 None if paid == 0 => refuse(turn, Refusal::OverQuota),
-                None => self.admit(turn, &queued, head, print, content, &mut allowance),
+                None => self.admit(turn, pull, head, print, content, &mut allowance),
             };
             paid -= u32::from(matches!(result, LineResult::Accepted(_)));
             results.push(result);
@@ -108,7 +110,7 @@ impl Intake {
     fn admit(
         &mut self,
         turn: &mut Turn,
-        queued: impl Fn(&Turn) -> u64,
+        pull: &Pull,
         head: &Head,
         print: Option<KeyPrint>,
         content: &[u8],
@@ -116,12 +118,16 @@ impl Intake {
     ) -> LineResult {
         if !allowance.is_of(head.tenant) {
             allowance.close(&mut turn.places);
-            let taken = queued(turn);
+            let taken = pull.queued(turn);
             *allowance = Allowance::of(head.tenant, &mut turn.places, taken);
         }
         if let Some(refusal) = gate(turn).refusal(head, allowance) {
             return refuse(turn, refusal);
         }
+        let set = match counted(turn, pull, head, content) {
+            Ok(set) => set,
+            Err(refusal) => return refuse(turn, refusal),
+        };
         if turn.gathering.is_building() && turn.buggify.at(Point::SegmentFull) {
             turn.gathering.close_segment();
         }
@@ -136,7 +142,7 @@ impl Intake {
             }
         }
         allowance.take();
-        let head = Head { accepted_at: turn.now.wall, ..*head };
+        let head = Head { accepted_at: turn.now.wall, set, ..*head };
         let address = turn.gathering.admit(head, content, &mut turn.next_segment);
         turn.whereabouts.admitted(address);
         place(turn, &head, address);
@@ -226,6 +232,16 @@ const fn gate(turn: &Turn) -> Gate {
     Gate { now: turn.now.wall, is_draining: turn.draining, disk: turn.disk }
 }
 
+/// The set of counters on which a new message counts.
+fn counted(turn: &mut Turn, pull: &Pull, head: &Head, content: &[u8]) -> Result<SetNumber, Refusal> {
+    let is_full = pull.lanes.lists() >= LISTS_MAX / 2;
+    let sets_max = if is_full { 0 } else { SETS_MAX };
+    let set = turn.sets.judge(head, content, &turn.catalog, sets_max)?;
+    let is_put_off = head.send_at > turn.now.wall;
+    let is_admitted = is_put_off || turn.sets.admits(set, || pull.lanes.waiting_of(set), turn.options.shards);
+    if is_admitted { Ok(set) } else { Err(Refusal::OverLimit) }
+}
+
 fn known(turn: &mut Turn, known: Known) -> LineResult {
     match known {
         Known::Before(first, at) => {
@@ -244,7 +260,7 @@ fn refuse(turn: &mut Turn, refusal: Refusal) -> LineResult {
 }
 
 fn place(turn: &mut Turn, head: &Head, address: Address) {
-    let lane = Lane { class: head.class, route: head.route, tenant: head.tenant };
+    let lane = head.lane();
     if head.send_at > turn.now.wall {
         let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
         turn.put_off(head.send_at, entry);

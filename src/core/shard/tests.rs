@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{
     CarrierError, CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn,
-    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Whose,
+    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, SetNumber, Tail, TenantId, Whose,
 };
 use crate::node::world::catalog;
 use crate::queue::{Chunk, DueEntry, FifoName, InsertReason, ListKind, SlotRuns, Tick};
@@ -48,6 +48,7 @@ impl Bench {
             flash: false,
             parts: 1,
             route: RouteId(1),
+            set: SetNumber::NONE,
             accepted_at: Wall(0),
             send_at: Wall(0),
             expires_at: now().wall.after_ms(60_000),
@@ -143,7 +144,7 @@ fn now() -> Now {
 fn breaking_invariant_3_loses_a_message_or_has_it_twice() {
     let mut bench = Bench::new();
     let address = bench.accepted().address();
-    let lane = Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0) };
+    let lane = Lane { class: Class::Otp, route: RouteId(1), tenant: TenantId(0), set: SetNumber::NONE };
     let number = |shard: &Shard| shard.check().expect_err("a breach").number;
     assert_eq!(bench.shard().check(), Ok(()));
     // It is taken from its list, and no place is recorded for it.

@@ -24,6 +24,7 @@ use super::event::{Effect, Reply};
 use super::gathering::Gathering;
 use super::options::Options;
 use super::restored::Restored;
+use super::sets::Sets;
 use super::whereabouts::Whereabouts;
 
 /// Steps of the wall clock that are smaller are ignored, ms.
@@ -34,6 +35,8 @@ pub(super) const CLOCK_STEP_MS: u64 = 1_000;
 pub(super) struct Turn {
     pub options: Options,
     pub catalog: Arc<Catalog>,
+    /// The sets of counters on which messages count.
+    pub sets: Sets,
     /// How far the readers of this shard's records have come.
     pub readers: Vec<ReaderAt>,
     /// What is to be done with messages that were unsent when a backup was made.
@@ -87,6 +90,7 @@ impl Turn {
         let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
         Self {
             catalog: Arc::default(),
+            sets: Sets::recorded(found.sets.clone()),
             readers: Vec::new(),
             restored: Restored::default(),
             now,
@@ -226,7 +230,8 @@ fn tells_of_a_decision(effect: &Effect) -> bool {
         Effect::Reply(..) | Effect::Maintain(_) | Effect::Link(_, ToLink::Queries(_)) => true,
         Effect::Link(_, ToLink::Submits(batch)) => !batch.submits.is_empty(),
         Effect::Link(_, ToLink::Verdicts(batch)) => batch.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Kept),
-        Effect::Link(_, ToLink::Demand(_)) | Effect::Alarm(_) | Effect::Note(_) => false,
+        // The home lives no longer than this process.
+        Effect::Link(_, ToLink::Demand(_)) | Effect::Home(_) | Effect::Alarm(_) | Effect::Note(_) => false,
     }
 }
 

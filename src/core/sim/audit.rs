@@ -59,10 +59,15 @@ impl Oracle {
         self.judge_pace(plan);
     }
 
-    /// Judges a message that retention has removed by its last seen state, if that state was final.
+    /// Judges a message that retention has removed by its last seen state, if that state was final. One that was seen when its time
+    /// was over, and before its shard had ended it, is not judged.
     fn judge_last(&mut self, plan: &Plan, number: u32, tally: &mut Tally) {
         let truth = &self.truths[number as usize];
-        let Some(last) = truth.last.clone().filter(|last| last.view.is_final()) else { return };
+        let has_ended = |last: &FoundMessage| {
+            let was_ended = last.view.timeline.iter().any(|entry| entry.what.is_final());
+            last.view.is_final() && (was_ended || last.view.state != MessageState::Expired)
+        };
+        let Some(last) = truth.last.clone().filter(|last| has_ended(last)) else { return };
         self.judge_end(plan, number, &last, tally);
     }
 
@@ -177,7 +182,8 @@ impl Oracle {
             | Happened::Dead { .. }
             | Happened::Resolved { .. }
             | Happened::NoReceipt
-            | Happened::Rerouted { .. } => None,
+            | Happened::Rerouted { .. }
+            | Happened::Regrouped { .. } => None,
         }
     }
 
@@ -279,6 +285,7 @@ impl Oracle {
                         | EventKind::InDoubt
                         | EventKind::Cancelled
                         | EventKind::Rerouted
+                        | EventKind::Regrouped
                 )
             });
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
@@ -369,6 +376,9 @@ fn undue(plan: &Plan, found: &FoundMessage) -> Option<&'static str> {
         DeadLetterReason::NoRoute => (!plan.may_lose_routes()).then_some("its route exists"),
         // Simulated disks do not flip bits.
         DeadLetterReason::Unreadable => Some("nothing is damaged"),
-        DeadLetterReason::CarrierRejected | DeadLetterReason::Unencodable | DeadLetterReason::ExpiredHere => None,
+        DeadLetterReason::CarrierRejected
+        | DeadLetterReason::Unencodable
+        | DeadLetterReason::ExpiredHere
+        | DeadLetterReason::OverLimit => None,
     }
 }

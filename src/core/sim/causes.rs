@@ -7,7 +7,6 @@ use crate::shard::FoundMessage;
 use super::carrier::Fate;
 use super::oracle::{Oracle, Truth};
 use super::plan::Plan;
-use super::stage::WALL_JUMP_MAX_MS;
 
 /// The statuses with which the fake carriers refuse (SMPP 3.4 §5.1.3): permanently, and temporarily.
 const FOR_GOOD: u32 = 0x0B;
@@ -37,7 +36,7 @@ impl Oracle {
             }
             Happened::Expired { error: None } => {
                 // It is not known by which setting of the wall clock the end was recorded.
-                let at = end.at.after_ms(WALL_JUMP_MAX_MS * u64::from(plan.wall_jumps));
+                let at = end.at.after_ms(plan.wall_jumped_ms());
                 (at < truth.intent.head.expires_at).then(|| "it had not expired".to_owned())
             }
             Happened::Dead { reason: DeadLetterReason::AttemptsExhausted, .. } => {
@@ -45,6 +44,9 @@ impl Oracle {
                 let attempts = count(EventKind::Attempt).saturating_sub(count(EventKind::Returned));
                 let least = usize::from(self.reloads.attempts_least);
                 (attempts < least).then(|| format!("{attempts} attempts were made, and its class wants {least}"))
+            }
+            Happened::Dead { reason: DeadLetterReason::OverLimit, .. } => {
+                (!self.may_never_pass(&truth.intent)).then(|| "no limit in parts keeps it from being sent".to_owned())
             }
             _ => None,
         }

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::mesh::ShardMap;
 use crate::model::prng::mix;
 use crate::model::{
-    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, Prng, ReplyTo, SenderId, ShardId, TenantId, Wall, Whose,
+    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, Prng, ReplyTo, SenderId, SetNumber, ShardId, TenantId,
+    Wall, Whose,
 };
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
 
 use super::agenda::{MS, SECOND};
 use super::contract::route_id;
 use super::happening::Happening;
+use super::limits;
 use super::oracle::{Intent, Question};
 use super::part::body;
 use super::plan::{Lives, Plan, pick};
@@ -149,12 +151,11 @@ impl Clients {
         }
     }
 
-    fn intent(&mut self, tenant: TenantId, plan: &Plan, stage: &mut Stage) -> Intent {
-        let (wall, left_ms) = (stage.wall(), plan.chaos_ns.saturating_sub(stage.now_ns()) / MS);
+    /// Draws a text; gives it with the number of its parts.
+    fn text(plan: &Plan, stage: &mut Stage) -> (String, u8) {
         let chance = &mut stage.chance;
-        let number = RECIPIENT_BASE + chance.below(u64::from(plan.recipients));
-        let class = *pick(chance, &plan.classes);
         let characters = match plan.kind.lives {
+            None if plan.kind.limits.is_some() => limits::characters(chance),
             Some(lives) if chance.chance(lives.long_ppm) => chance.between(161, 700) as usize,
             Some(_) => chance.between(8, 150) as usize,
             None => match chance.below(10) {
@@ -163,11 +164,22 @@ impl Clients {
             },
         };
         let ucs2 = chance.chance(100_000);
+        let characters = if plan.kind.limits.is_some() && ucs2 { limits::wide(characters) } else { characters };
         let text = body(stage.oracle.next_message(), characters, ucs2);
         let parts = parts_of(text.chars().count(), ucs2);
         if parts > 1 {
             stage.tally.add(Count::Multipart);
         }
+        (text, parts)
+    }
+
+    fn intent(&mut self, tenant: TenantId, plan: &Plan, stage: &mut Stage) -> Intent {
+        let (wall, left_ms) = (stage.wall(), plan.chaos_ns.saturating_sub(stage.now_ns()) / MS);
+        let number = RECIPIENT_BASE + stage.chance.below(u64::from(plan.recipients));
+        let number = if plan.kind.limits.is_some() { limits::recipient(number) } else { number };
+        let class = *pick(&mut stage.chance, &plan.classes);
+        let (text, parts) = Self::text(plan, stage);
+        let chance = &mut stage.chance;
         let route = chance.below(u64::from(plan.routes())) as usize;
         let (send_at, lasts_ms) = match plan.kind.lives {
             Some(lives) => lives.draw(wall, left_ms, chance),
@@ -179,8 +191,9 @@ impl Clients {
             }
         };
         let mut content = Vec::new();
-        let from = SenderId::parse(Intent::SENDER).unwrap_or_default();
-        Content { from, body: text.as_bytes(), ..Content::default() }.encode(&mut content);
+        let (from, tags) = if plan.kind.limits.is_some() { limits::looks(chance) } else { (Intent::SENDER, "") };
+        let from = SenderId::parse(from).unwrap_or_default();
+        Content { from, body: text.as_bytes(), tags, ..Content::default() }.encode(&mut content);
         let head = Head {
             to: Msisdn::from_number(number).unwrap_or_default(),
             tenant,
@@ -190,6 +203,7 @@ impl Clients {
             flash: chance.chance(50_000),
             parts,
             route: route_id(route),
+            set: SetNumber::NONE,
             accepted_at: Wall(0),
             send_at,
             expires_at: send_at.max(wall).after_ms(lasts_ms),
@@ -351,6 +365,8 @@ impl Clients {
             | Reply::Inbound { .. }
             | Reply::Resolved(_)
             | Reply::Released(_)
+            | Reply::Limits(_)
+            | Reply::Parked(_)
             | Reply::Unreadable => {}
         }
     }

@@ -1,7 +1,10 @@
 //! Turns the plan into what the real code is told: the catalog and the settings of shards and links. A mutant's wrong
 //! setting is applied here; the oracle uses the plan.
 
+use std::sync::Arc;
+
 use crate::delivery::DoubtPolicy;
+use crate::limit::LimitTable;
 use crate::link::{Account, Options as LinkOptions};
 use crate::mesh::ShardMap;
 use crate::model::{CarrierId, Class, GroupId, LinkId, Mono, RouteId, ShardId};
@@ -57,6 +60,8 @@ pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
             })
             .collect(),
         shard_cores: (0..plan.shards).map(|shard| map.core_of(ShardId(shard)).0).collect(),
+        limits: Arc::new(LimitTable { rules: plan.limits().to_vec() }),
+        numbering: None,
     }
 }
 

@@ -13,6 +13,7 @@ use super::contract;
 use super::disk::Platter;
 use super::faulty::{Faults, Operation};
 use super::happening::{Happening, Inside};
+use super::limits;
 use super::mutants::Mutant;
 use super::oracle::Invariant;
 use super::phase::{Phase, Phases};
@@ -194,6 +195,7 @@ fn names(plan: &Plan) -> Names {
         carriers: all.carriers.iter().map(|carrier| carrier.name.clone()).collect(),
         groups: all.carriers.iter().map(|carrier| format!("g{}", carrier.group.0)).collect(),
         tenants: Vec::new(),
+        limits: limits::names(plan),
     }
 }
 
@@ -209,6 +211,11 @@ pub fn judge_catalog(entries: &Entries, plan: &Plan, stage: &mut Stage) {
     if let Some(carrier) = strange {
         let number = entries.carrier(&carrier.name);
         expect(Err(format!("carrier {} has number {number:?}, and is used as {}", carrier.name, carrier.id.0)), stage);
+    }
+    let strange = catalog.limits.rules.iter().find(|rule| entries.limit(&rule.name) != Some(rule.id.0));
+    if let Some(rule) = strange {
+        let number = entries.limit(&rule.name);
+        expect(Err(format!("limit {} has number {number:?}, and is used as {}", rule.name, rule.id.0)), stage);
     }
 }
 

@@ -188,7 +188,8 @@ impl Disk {
         if stage.is_mutant(Mutant::LoseLists) {
             batch.lists.clear();
         }
-        stage.oracle.begun(ShardId(self.at as u8), &batch.turn.attempts);
+        let now_ns = stage.now_ns();
+        stage.oracle.begun(ShardId(self.at as u8), &batch.turn.attempts, now_ns);
         let mut ops = batch.into_ops();
         if stage.is_mutant(Mutant::LoseBatch) && self.batches % 16 == 9 {
             ops = vec![Op::Put { space: Space::DeadLetter, key: b"lost".to_vec(), value: Vec::new() }];

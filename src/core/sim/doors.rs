@@ -112,13 +112,15 @@ impl Doors {
 /// What a client writes; the draft borrows from it.
 struct Wanted {
     to: String,
+    from: String,
     key: Option<String>,
 }
 
 impl Wanted {
     fn of(intent: &Intent) -> Self {
         let to = format!("+{}", intent.head.to.number());
-        Self { to, key: intent.key.map(|(key, _)| format!("{key:x}")) }
+        let from = Content::decode(&intent.content).unwrap_or_default().from.to_string();
+        Self { to, from, key: intent.key.map(|(key, _)| format!("{key:x}")) }
     }
 
     fn draft<'m>(&'m self, intent: &'m Intent) -> Draft<'m> {
@@ -126,7 +128,8 @@ impl Wanted {
         let content = Content::decode(&intent.content).unwrap_or_default();
         Draft {
             to: Some(&self.to),
-            from: Some(Intent::SENDER),
+            from: Some(&self.from),
+            tags: content.tags,
             body: std::str::from_utf8(content.body).ok().map(Body::Text),
             class: Some(head.class),
             key: self.key.as_deref(),

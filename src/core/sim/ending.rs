@@ -50,6 +50,7 @@ impl World {
     /// At any time, and whichever carriers are away: a message that has ended, or expired a while ago, holds no place.
     pub(super) fn patrol(&mut self) {
         self.stage.agenda.after(PATROL_NS, Happening::Patrol);
+        self.note_parked();
         let quiet_since_ns = self.started_ns.max(self.troubled_until_ns);
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
         let was_ahead = self.stage.wall() < self.stage.ahead_until.after_ms(EXPIRY_MS);
@@ -63,6 +64,7 @@ impl World {
 
     pub(super) fn look(&mut self) {
         self.judge_waiting();
+        self.note_parked();
         let plan = &self.plan;
         let unrest = match self.process.as_mut() {
             None => Some("the process is down".to_owned()),

@@ -153,6 +153,7 @@ fn number(entries: &Entries, kind: Kind, name: &str) -> Option<u16> {
         Kind::Carrier => entries.carrier(name),
         Kind::Group => entries.group(name),
         Kind::Tenant => entries.tenant(name).and_then(|number| u16::try_from(number).ok()),
+        Kind::Limit => entries.limit(name),
         Kind::Configuration | Kind::Readers => None,
     }
 }

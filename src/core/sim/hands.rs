@@ -37,6 +37,7 @@ impl Oracle {
     /// From now on `plan` is in force.
     pub fn reloaded(&mut self, before: &Plan, plan: &Plan, now_ns: u64) {
         let options = &plan.shard;
+        self.limited.set_rules(plan.limits(), now_ns);
         self.reloads.attempts_least = self.reloads.attempts_least.min(options.retry.transient.attempts_max);
         self.reloads.policies_changed |= before.shard.doubt != options.doubt;
         // A refusal may be told later than it was decided, and by shares that have changed since.

@@ -404,6 +404,9 @@ impl Plan {
             ..carrier
         });
         let kind = KindPlan { used_percent: Some(60), ..KindPlan::default() };
+        // A small bound of unanswered attempts would keep the rate from being used.
+        let Bounds { unanswered_max, unanswered_urgent_max, .. } = Bounds::DEFAULT;
+        let bounds = Bounds { unanswered_max, unanswered_urgent_max, ..usual.shard.bounds };
         Self {
             carriers: carriers.collect(),
             messages: 150 + 8 * rate,
@@ -414,7 +417,13 @@ impl Plan {
             late_ppm: 0,
             reply_lost_ppm: 0,
             tenants: Vec::new(),
-            shard: ShardOptions { buggify_ppm: 0, queue_messages_max: 1_000_000, keys_max: 1_000_000, ..usual.shard },
+            shard: ShardOptions {
+                buggify_ppm: 0,
+                queue_messages_max: 1_000_000,
+                keys_max: 1_000_000,
+                bounds,
+                ..usual.shard
+            },
             kind,
             ..usual
         }

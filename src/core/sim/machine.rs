@@ -71,6 +71,8 @@ impl Mailboxes {
 #[derive(Debug, Default)]
 pub struct Tampering {
     batches: u64,
+    /// How often permits were asked for.
+    asks: u64,
     /// The id of the last receipt, which a mutant gives to another message.
     last_id: Vec<u8>,
 }
@@ -190,6 +192,17 @@ impl Host for Machine<'_> {
                 note!(self.stage, "to shard {}: {}", shard.0, summary_to_shard(&traffic));
                 let arrives = self.tamper(shard, &mut traffic);
                 arrives.then_some(NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)))
+            }
+            NodeEvent::Shard(shard, ShardEvent::Given(given)) => {
+                note!(self.stage, "to shard {}: {given:?}", shard.0);
+                if self.stage.is_mutant(Mutant::GiveTwice) {
+                    self.forged.push((core, NodeEvent::Shard(shard, ShardEvent::Given(given))));
+                }
+                Some(NodeEvent::Shard(shard, ShardEvent::Given(given)))
+            }
+            NodeEvent::Home(mail) => {
+                note!(self.stage, "to the limits' home: {mail:?}");
+                sabotage::report(mail, &mut self.tampering.asks, self.stage.mutant).map(NodeEvent::Home)
             }
             other => Some(other),
         }

@@ -4,7 +4,7 @@
 //! run, to the last byte.
 //!
 //! - [`simulator::run`] is the entry point: it takes a seed and gives a report or the first broken promise.
-//! - [`plan`] is what a seed decides, [`kinds`] are special kinds of worlds, [`world`] runs a plan, [`troubles`] are
+//! - [`plan`] is what a seed decides, [`kinds`] and [`limits`] are special kinds of worlds, [`world`] runs a plan, [`troubles`] are
 //!   the faults in it, [`ending`] is how it comes to rest; [`stage`] is the state that all of them share.
 //! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what a node can use in a
 //!   turn; [`faulty`] plans which disk operations fail, [`phase`] names where in its turn a process dies.
@@ -13,8 +13,8 @@
 //!   control over a disk of its own.
 //! - [`operator`] makes and restores backups, and decides about unsent messages; [`tending`] is what else an operator
 //!   does, and days that pass.
-//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`crowd`], [`causes`], [`refusals`],
-//!   [`restored`] and [`audit`] check what must be true; [`mutants`] are bugs that they must find, and [`sabotage`]
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`crowd`], [`limited`], [`causes`],
+//!   [`refusals`], [`restored`] and [`audit`] check what must be true; [`mutants`] are bugs that they must find, and [`sabotage`]
 //!   applies them.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] proves that every fault fired and every place in the
 //!   turn was hit.
@@ -37,6 +37,8 @@ pub mod hands;
 pub mod handsets;
 pub mod happening;
 pub mod kinds;
+pub mod limited;
+pub mod limits;
 pub mod machine;
 pub mod mutants;
 pub mod network;
@@ -69,8 +71,8 @@ mod tests;
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
 pub use simulator::{
-    Failure, Report, SimOptions, run, run_crowded, run_culprit, run_day, run_ids_given_again, run_large, run_queried,
-    run_silent, run_strict, run_tardy, run_tended, run_weeks,
+    Failure, Report, SimOptions, run, run_crowded, run_culprit, run_day, run_ids_given_again, run_large, run_limited,
+    run_queried, run_silent, run_strict, run_tardy, run_tended, run_weeks,
 };
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

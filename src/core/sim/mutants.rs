@@ -104,11 +104,19 @@ pub enum Mutant {
     ForgetRetired,
     /// A start forgets which parts of a message a carrier has, where that is older than the time for which receipts are awaited.
     ForgetProgress,
+    /// A start forgets what was used of limits before it.
+    ForgetUsed,
+    /// What attempts have used of limits is reported as unused.
+    ReportUnused,
+    /// Permits are given twice.
+    GiveTwice,
+    /// A shard that waits for permits is forgotten.
+    ForgetAsk,
 }
 
 impl Mutant {
     /// All mutants.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 54] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -159,5 +167,9 @@ impl Mutant {
         Self::HalveKeys,
         Self::ForgetRetired,
         Self::ForgetProgress,
+        Self::ForgetUsed,
+        Self::ReportUnused,
+        Self::GiveTwice,
+        Self::ForgetAsk,
     ];
 }

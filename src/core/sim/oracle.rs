@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, Happened, TimelineEntry};
 use crate::model::{
-    Address, Class, Head, Lane, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall,
+    Address, Class, Head, Lane, MessageId, MessageState, Refusal, ReplyTo, RouteId, SetNumber, ShardId, TenantId, Wall,
 };
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options, Reply};
 use crate::store::record::AttemptNote;
@@ -17,6 +17,7 @@ use super::entries::EntriesSeen;
 use super::hands::Reloads;
 use super::handsets::{HandsetsSeen, PartSent};
 use super::happening::ConnId;
+use super::limited::Limited;
 use super::part::PartSeen;
 use super::quotas::Quotas;
 use super::tally::Tally;
@@ -35,6 +36,8 @@ pub enum Invariant {
     DoubtsBounded,
     /// Never more parts in a second than the contract says.
     Rate,
+    /// Never more within a limit's span than it allows.
+    Limits,
     /// Never more submits without an answer than the contract says.
     Window,
     /// First submits of one tenant, recipient and class go in the order of acknowledgement.
@@ -164,6 +167,8 @@ pub(super) struct Truth {
     pub taken_before: usize,
     /// Parts taken between a backup and its restore.
     pub elsewhere: Vec<TakenPart>,
+    /// The set of counters with which it was accepted.
+    pub set: SetNumber,
 }
 
 impl Truth {
@@ -194,6 +199,7 @@ impl Truth {
             may_repeat: false,
             taken_before: 0,
             elsewhere: Vec::new(),
+            set: SetNumber::NONE,
         }
     }
 }
@@ -278,6 +284,8 @@ pub struct Oracle {
     stranded_looks: u32,
     /// What tenants have submitted.
     pub quotas: Quotas,
+    /// What counts for limits.
+    pub limited: Limited,
     /// The newest connection at the time of the last restore.
     pub(super) conns_before: ConnId,
     /// What reloads have changed.
@@ -493,7 +501,8 @@ impl Oracle {
     }
 
     /// A shard records that attempts begin: one that it does not hand over before a crash is in doubt afterwards.
-    pub fn begun(&mut self, shard: ShardId, attempts: &[AttemptNote]) {
+    pub fn begun(&mut self, shard: ShardId, attempts: &[AttemptNote], now_ns: u64) {
+        self.limited.begun(shard, attempts, now_ns);
         for attempt in attempts {
             self.handed.entry((shard, Address::from_packed(attempt.address))).or_default();
         }
@@ -503,6 +512,7 @@ impl Oracle {
     pub fn handed_over(&mut self, shard: ShardId, submit: &Submit) {
         let at = (shard, submit.address);
         *self.handed.entry(at).or_default() += 1;
+        self.limited.handed_over(shard, submit);
         if let Some(message) = self.ids.get(&at).filter(|message| self.truths[**message as usize].cancelled) {
             self.break_at(Invariant::Cancelled, format!("message {message} is handed over although cancelled"));
         }
@@ -597,10 +607,11 @@ impl Oracle {
         let Some(truth) = self.truths.get_mut(message as usize) else {
             return self.break_at(Invariant::Answers, format!("there is no message {message}"));
         };
-        let Head { accepted_at, content_at, content_len, .. } = found.head;
+        let Head { accepted_at, content_at, content_len, set, .. } = found.head;
+        truth.set = set;
         // A message that was due before it reached its door is due at once.
         let send_at = if found.head.send_at == Wall(0) { Wall(0) } else { truth.intent.head.send_at };
-        let intended = Head { accepted_at, send_at, content_at, content_len, ..truth.intent.head };
+        let intended = Head { accepted_at, send_at, content_at, content_len, set, ..truth.intent.head };
         if found.head != intended || found.content != truth.intent.content {
             let what = format!("message {message} is found as {found:?}");
             return self.break_at(Invariant::NothingLost, what);
@@ -646,10 +657,10 @@ impl Oracle {
         }
     }
 
-    /// The lane in which messages of one recipient must keep their order, by recipient, class, route and tenant.
+    /// The lane in which messages of one recipient must keep their order, by recipient, class, route, tenant and limits.
     pub(super) fn lane_of(&self, message: u32) -> (u64, Lane) {
-        let head = &self.truths[message as usize].intent.head;
-        (head.to.number(), Lane { class: head.class, route: head.route, tenant: head.tenant })
+        let Truth { set, ref intent, .. } = self.truths[message as usize];
+        (intent.head.to.number(), Lane { set, ..intent.head.lane() })
     }
 }
 

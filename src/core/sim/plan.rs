@@ -13,7 +13,9 @@ use stentor_smpp::split::Splitting;
 use super::agenda::{Latency, MS, SECOND, US};
 use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
 use super::clients::RECIPIENT_BASE;
+use super::limits::LimitPlan;
 use super::spelling::Spelling;
+use super::stage::WALL_JUMP_MAX_MS;
 
 /// The plan of a world.
 #[derive(Clone, Debug)]
@@ -136,6 +138,10 @@ pub struct KindPlan {
     pub crowded: bool,
     /// How much of a carrier's rate is used at least while there is enough to send, per cent.
     pub used_percent: Option<u64>,
+    /// The largest jump of the wall clock, ms.
+    pub wall_jump_max_ms: u64,
+    /// Limits by rules.
+    pub limits: Option<LimitPlan>,
 }
 
 impl Default for KindPlan {
@@ -156,6 +162,8 @@ impl Default for KindPlan {
             settled_by_query: false,
             crowded: false,
             used_percent: None,
+            wall_jump_max_ms: WALL_JUMP_MAX_MS,
+            limits: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::control::{Change, Entries};
 use crate::delivery::DoubtPolicy;
+use crate::limit::Span;
 use crate::link::{BindId, Disconnect, LinkEvent};
 use crate::mesh::ShardMap;
 use crate::model::{DiskRoom, Lane, LinkId, Mono, RouteId, ShardId, TenantId};
@@ -90,6 +91,8 @@ impl Process {
     pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
         stage.oracle.crowd.start(stage.now_ns());
+        let is_unsure = stage.oracle.limited.started(stage.wall(), stage.now_ns());
+        stage.tally.add_many(Count::ClockSetWhileDown, u64::from(is_unsure));
         let control = ControlHost::start(life, platters.control, plan, stage);
         let left_out = plan.left_out(stage.now_ns());
         stage.tally.add_many(Count::LeftOut, u64::from(left_out.is_some()));
@@ -272,6 +275,11 @@ impl Process {
             tenants.into_iter().map(|(tenant, waiting)| (id, tenant, waiting)).collect::<Vec<_>>()
         };
         self.shards().flat_map(of).collect()
+    }
+
+    /// Messages that wait because of a limit, counted once for each.
+    pub fn parked(&self) -> u64 {
+        self.shards().flat_map(|(_, shard)| shard.status().parked).map(|(_, parked)| parked).sum()
     }
 
     /// Runs turns of a node until it has nothing more to do now.
@@ -589,6 +597,9 @@ impl Process {
         if !self.is_posted() {
             return Some(format!("mail: {:?}", self.mailboxes));
         }
+        if let Some(what) = self.limits_held(plan, stage) {
+            return Some(what);
+        }
         for (id, link) in self.seats.iter_mut().flat_map(|seat| seat.node.links()) {
             let status = link.status(stage.now().mono);
             if status.outstanding + status.prepared > 0 {
@@ -596,6 +607,16 @@ impl Process {
             }
         }
         None
+    }
+}
+
+impl Process {
+    /// A limit of which something is used although everything has left its span: permits that were not given back.
+    fn limits_held(&mut self, plan: &Plan, stage: &Stage) -> Option<String> {
+        let slides = |id| plan.limits().iter().any(|rule| rule.id == id && rule.span != Span::Month);
+        let used: Vec<_> = self.seats.iter_mut().flat_map(|seat| seat.node.limits_used(stage.now())).collect();
+        let held = used.into_iter().find(|(id, used)| *used > 0.0 && slides(*id));
+        held.map(|(id, used)| format!("{used} of {id:?} is used or given"))
     }
 }
 
@@ -624,7 +645,9 @@ fn catalog(plan: &Plan, left_out: Option<usize>, control: &ControlHost, stage: &
         Some(carrier) => contract::leave_out(catalog, carrier),
         None => catalog,
     };
-    Catalog { version: control.published().version(), ..catalog }
+    // Countries are found out only for limits.
+    let numbering = stage.numbering.clone().filter(|_| !catalog.limits.is_empty());
+    Catalog { version: control.published().version(), numbering, ..catalog }
 }
 
 /// The length of something's debug output.

@@ -22,6 +22,12 @@ impl Oracle {
             // key a shard is not even asked.
             Refusal::OverQuota => key.is_some() && self.quotas.has_quota(self.tenant_of(message)),
             Refusal::NoRoute => self.reloads.may_lose_routes,
+            Refusal::OverLimit => {
+                tally.add(Count::OverLimit);
+                self.may_be_over_limit(message)
+            }
+            // There are more numbers for sets of counters than messages in any world.
+            Refusal::LimitsFull => false,
         };
         if !sound {
             self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
@@ -70,6 +76,8 @@ impl Oracle {
             | Refusal::Draining
             | Refusal::NoRoute
             | Refusal::OverQuota
+            | Refusal::OverLimit
+            | Refusal::LimitsFull
             | Refusal::DiskFull => return,
         };
         if matches!(refusal, Refusal::QueueShareFull | Refusal::KeyShareFull) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
+use crate::limit::{ToHome, Units};
 use crate::model::{Wall, Whose};
 use crate::node::Errand;
 use crate::shard::{Ask, Options as ShardOptions};
@@ -93,6 +94,20 @@ pub fn lend(mut ask: Ask, question: &Question, stage: &Stage) -> Ask {
         _ => {}
     }
     ask
+}
+
+/// Changes what shards report to the home of limits; `None`: it does not arrive.
+pub fn report(mut mail: ToHome, asks: &mut u64, mutant: Option<Mutant>) -> Option<ToHome> {
+    *asks += u64::from(matches!(mail, ToHome::Ask(_)));
+    match (&mut mail, mutant) {
+        (ToHome::Hello { used, .. }, Some(Mutant::ForgetUsed)) => used.clear(),
+        (ToHome::Settled(settled), Some(Mutant::ReportUnused)) => {
+            settled.iter_mut().for_each(|ended| ended.used = Units::default());
+        }
+        (ToHome::Ask(_), Some(Mutant::ForgetAsk)) if *asks % 4 == 3 => return None,
+        _ => {}
+    }
+    Some(mail)
 }
 
 /// Changes a request to the reader thread.

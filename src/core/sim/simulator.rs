@@ -161,6 +161,14 @@ pub fn run_crowded(seed: u64, options: &SimOptions) -> Result<Report, Box<Failur
     of_kind(seed, Plan::crowded, "sim_crowded", options)
 }
 
+/// Runs a world with limits by rules ([`Plan::limited`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_limited(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::limited, "sim_limited", options)
+}
+
 /// Runs a world of that many messages ([`Plan::large`]) to its end.
 ///
 /// # Errors

@@ -1,6 +1,9 @@
 //! State that the whole simulated world shares: the agenda, random numbers, both clocks, the trace, the oracle and the
 //! tally. Knows none of the actors.
 
+use std::sync::Arc;
+
+use crate::admission::numbering::Numbering;
 use crate::model::{LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::shard::Reply;
 
@@ -14,7 +17,7 @@ use super::trace::Trace;
 /// The wall clock when the world begins: 2026-11-21 05:21:52 UTC.
 pub const WALL_BASE_MS: u64 = 1_795_238_512_000;
 
-/// Largest jump of the wall clock, ms.
+/// Largest jump of the wall clock in usual worlds, ms.
 pub(super) const WALL_JUMP_MAX_MS: u64 = 300_000;
 
 /// Notes a line in the stage's trace.
@@ -53,6 +56,8 @@ pub struct Stage {
     pub calm: bool,
     /// The bug that is built in.
     pub mutant: Option<Mutant>,
+    /// Finds out the countries of recipients.
+    pub numbering: Option<Arc<Numbering>>,
     wall_shift_ms: i64,
     mono_shift_ns: u64,
     /// The greatest time that the wall clock ever showed.
@@ -78,6 +83,7 @@ impl Stage {
             replies_under_way: 0,
             calm: false,
             mutant,
+            numbering: None,
             wall_shift_ms: 0,
             mono_shift_ns: SECOND,
             wall_max: Wall(0),
@@ -110,12 +116,22 @@ impl Stage {
         self.mono_shift_ns = SECOND + self.chance.below(1_000 * SECOND);
     }
 
-    /// The wall clock is set, forwards (true) or backwards.
-    pub const fn jump_wall(&mut self) -> bool {
+    /// The wall clock shows that when the world begins.
+    pub const fn begin_at(&mut self, wall: Wall) {
+        self.wall_shift_ms = wall.0 as i64 - WALL_BASE_MS as i64;
+    }
+
+    /// The wall clock is put right: it does not show less than it ever did.
+    pub const fn right_wall(&mut self) {
+        self.wall_shift_ms += self.wall_max.0.saturating_sub(self.wall().0) as i64;
+    }
+
+    /// The wall clock is set by at most `most_ms`, forwards (true) or backwards.
+    pub const fn jump_wall(&mut self, most_ms: u64) -> bool {
         if self.wall().0 > self.wall_max.0 {
             self.wall_max = self.wall();
         }
-        let by = self.chance.between(1, WALL_JUMP_MAX_MS) as i64;
+        let by = self.chance.between(1, most_ms) as i64;
         let forward = self.chance.chance(500_000);
         if !forward && self.wall().0 > self.ahead_until.0 {
             self.ahead_until = self.wall();
@@ -145,6 +161,8 @@ impl Stage {
                 self.tally.add(Count::Outlived);
             }
             self.oracle.wrote(carrier, &part, self.wall_max);
+            let now = (at_ns, self.wall());
+            self.oracle.counts(carrier, &part, now, &mut self.tally);
         }
     }
 

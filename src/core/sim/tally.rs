@@ -191,6 +191,22 @@ pub enum Count {
     LeftOut,
     /// Messages first sent when retention had already passed since they were admitted.
     Outlived,
+    /// Parts that made a counter hold as much as its limit allows.
+    LimitsReached,
+    /// Messages that were seen waiting because of a limit.
+    Parked,
+    /// Messages refused because of a limit.
+    OverLimit,
+    /// Reloads that changed limits.
+    LimitsChanged,
+    /// Worlds whose limits stayed in force to the end.
+    LimitsKept,
+    /// Worlds whose limits were raised or removed at the end.
+    LimitsLifted,
+    /// Starts before which the wall clock had been set while there was no process.
+    ClockSetWhileDown,
+    /// Worlds in which a limit was reached and messages waited for it.
+    LimitsBit,
 }
 
 /// A count for each of these.
@@ -209,7 +225,7 @@ impl Default for Tally {
 
 impl Count {
     /// All counts.
-    pub const ALL: [Self; 90] = [
+    pub const ALL: [Self; 98] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -300,6 +316,14 @@ impl Count {
         Self::Leaps,
         Self::LeftOut,
         Self::Outlived,
+        Self::LimitsReached,
+        Self::Parked,
+        Self::OverLimit,
+        Self::LimitsChanged,
+        Self::LimitsKept,
+        Self::LimitsLifted,
+        Self::ClockSetWhileDown,
+        Self::LimitsBit,
     ];
 
     /// What must happen in worlds with a busy operator, or with a carrier that enforces spacing.
@@ -320,6 +344,18 @@ impl Count {
     /// What must happen in worlds that last for weeks.
     pub const WEEKS: [Self; 6] =
         [Self::Reloads, Self::DecidedByHand, Self::WentAway, Self::Leaps, Self::LeftOut, Self::Outlived];
+
+    /// What must happen in worlds with limits.
+    pub const LIMITED: [Self; 8] = [
+        Self::LimitsReached,
+        Self::Parked,
+        Self::OverLimit,
+        Self::LimitsChanged,
+        Self::LimitsKept,
+        Self::LimitsLifted,
+        Self::ClockSetWhileDown,
+        Self::LimitsBit,
+    ];
 }
 
 impl Tally {
@@ -364,7 +400,7 @@ impl Tally {
 
     /// What usual worlds should show but never happened.
     pub fn missing(&self) -> Vec<Count> {
-        let kinds = [&Count::TENDED[..], &Count::QUERIED, &Count::WEEKS];
+        let kinds = [&Count::TENDED[..], &Count::QUERIED, &Count::WEEKS, &Count::LIMITED];
         let is_of_a_kind = |what: &Count| kinds.iter().any(|kind| kind.contains(what));
         self.missing_of(&Count::ALL).into_iter().filter(|what| !is_of_a_kind(what)).collect()
     }

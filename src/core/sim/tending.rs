@@ -10,6 +10,7 @@ use stentor_smpp::split::Splitting;
 
 use super::agenda::{MS, SECOND};
 use super::happening::{Happening, Special};
+use super::limits;
 use super::operator::Operator;
 use super::oracle::Question;
 use super::plan::{Plan, pick};
@@ -74,7 +75,9 @@ impl World {
         }
         let before = self.plan.clone();
         for _ in 0..self.stage.kind_chance.between(1, 3) {
-            change(&mut self.plan, &mut self.stage);
+            if !limits::change(&mut self.plan, &mut self.stage) {
+                change(&mut self.plan, &mut self.stage);
+            }
         }
         self.stage.tally.add(Count::Reloads);
         let now_ns = self.stage.now_ns();

@@ -91,6 +91,9 @@ fn sim_seeds() {
     }
 }
 
+/// Number of worlds with limits.
+const LIMITED: u64 = 150;
+
 /// Number of worlds whose carrier gives ids out again.
 const GIVEN_AGAIN: u64 = 100;
 
@@ -146,6 +149,16 @@ fn sim_strict() {
 #[test]
 fn sim_crowded() {
     special(60, run_crowded);
+}
+
+#[test]
+fn sim_limited() {
+    let tally = special(LIMITED, run_limited);
+    let missing = tally.missing_of(&Count::LIMITED);
+    let is_one = asked_for("STENTOR_SIM_SEED").is_some();
+    assert!(is_one || missing.is_empty(), "never happened: {missing:?}");
+    let (bit, worlds) = (tally.of(Count::LimitsBit), asked_for("STENTOR_SIM_KIND_SEEDS").unwrap_or(LIMITED));
+    assert!(is_one || bit * 2 >= worlds, "limits were reached, and messages waited for them, in {bit} worlds only");
 }
 
 /// Messages of the large world.
@@ -228,6 +241,7 @@ const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box
         Mutant::ForgetTrials => run_culprit,
         Mutant::CeilingIgnored | Mutant::ForgetTenants => run_crowded,
         Mutant::IgnoreTenant => run_tended,
+        Mutant::ForgetUsed | Mutant::ReportUnused | Mutant::GiveTwice | Mutant::ForgetAsk => run_limited,
         Mutant::HalveKeys | Mutant::ForgetRetired | Mutant::ForgetProgress => run_weeks,
         _ => run,
     }

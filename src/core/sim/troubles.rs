@@ -60,6 +60,7 @@ impl World {
             note!(self.stage, "the process stalls for {ns} ns");
             self.stage.tally.add(Count::Stalls);
             self.stalled_until_ns = self.stage.now_ns() + ns;
+            self.stage.oracle.limited.stalls(self.stage.now_ns(), self.stalled_until_ns);
             self.troubled_until_ns = self.troubled_until_ns.max(self.stalled_until_ns);
         }
     }
@@ -126,7 +127,9 @@ impl World {
         if self.stage.calm {
             return;
         }
-        let forward = self.stage.jump_wall();
+        let before = self.stage.wall();
+        let forward = self.stage.jump_wall(self.plan.kind.wall_jump_max_ms);
+        self.clock_is_set(before);
         self.troubled_until_ns = self.troubled_until_ns.max(self.stage.now_ns());
         self.stage.tally.add(if forward { Count::WallForward } else { Count::WallBackward });
         note!(self.stage, "the wall clock jumps to {:?}", self.stage.wall());
@@ -157,6 +160,7 @@ impl World {
         self.stage.calm = true;
         self.calm_since = self.stage.now_ns();
         self.carriers.calm_down();
+        self.right_clock();
         self.have_room(DiskRoom::Ample);
         self.aim = None;
         if let Some(process) = self.process.as_mut() {
@@ -173,6 +177,7 @@ impl World {
         if self.plan.kind.tended > 0 {
             (0..self.plan.carriers.len()).for_each(|carrier| self.resume(carrier));
         }
+        self.lift_limits();
         self.stage.agenda.after(SECOND, Happening::Look);
     }
 }

@@ -1,6 +1,8 @@
 //! The simulated world: all its actors, and its events, one after the other, until everything has come to rest and has
 //! been judged. Decides faults; the plan says how many.
 
+use std::sync::Arc;
+
 use crate::admission::numbering::Numbering;
 use crate::model::{DiskRoom, Prng, ShardId};
 use crate::shard::{Ask, Reply};
@@ -16,6 +18,7 @@ use super::ending::Ending;
 use super::faulty::{Fault, Faults, Operation};
 use super::handsets;
 use super::happening::Happening;
+use super::limits;
 use super::mutants::Mutant;
 use super::network::Network;
 use super::operator::Operator;
@@ -56,7 +59,7 @@ pub struct World {
     pub(super) carriers: Carriers,
     pub(super) clients: Clients,
     pub(super) doors: Doors,
-    pub(super) numbering: Numbering,
+    pub(super) numbering: Arc<Numbering>,
     pub(super) operator: Operator,
     pub(super) crashes_left: u32,
     /// The phase in which the process is to crash, and until when that is awaited.
@@ -97,9 +100,11 @@ impl World {
         stage.oracle.crowd = Crowd::new(&plan);
         note!(stage, "{plan:?}");
         let numbering = match Numbering::new(None) {
-            Ok(numbering) => numbering,
+            Ok(numbering) => Arc::new(numbering),
             Err(unknown) => unreachable!("no country is asked for: {unknown:?}"),
         };
+        stage.numbering = Some(Arc::clone(&numbering));
+        limits::begin(&plan, &mut stage);
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };
         let disks = Platters { shards: (0..plan.shards).map(platter).collect(), control: platter(0) };
         let mut world = Self {
@@ -268,6 +273,8 @@ impl World {
                     | Reply::Records { .. }
                     | Reply::Inbound { .. }
                     | Reply::Resolved(_)
+                    | Reply::Limits(_)
+                    | Reply::Parked(_)
                     | Reply::Unreadable => {}
                 }
                 self.doors.settle(to, &reply, stage);
@@ -373,6 +380,7 @@ impl World {
         self.stage.oracle.process_died();
         let downtime = self.plan.downtime.draw(&mut self.stage.chance);
         self.stage.agenda.after(downtime, Happening::Start);
+        self.may_set_clock(downtime);
     }
 
     fn stop(&mut self) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::admission::Moment;
-use crate::model::{Address, KeyPrint, Lane, Segment, TenantId};
+use crate::limit::CounterSet;
+use crate::model::{Address, KeyPrint, Lane, Segment, SetNumber, TenantId};
 use crate::queue::{DueEntry, Era, FifoName, Generation, ListKind, ListNumber, SlotRuns, Tick};
 
 use super::backend::Op;
@@ -11,7 +12,7 @@ use super::book::Snapshot;
 use super::key::Key;
 use super::record::{
     DueRecord, FifoCode, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord,
-    ReadyRecord, ReceiptsRecord, TurnRecord, encode,
+    ReadyRecord, ReceiptsRecord, SetRecord, TurnRecord, encode,
 };
 use super::segment;
 
@@ -35,6 +36,8 @@ pub struct WriteBatch {
     pub segments: Vec<Arc<Segment>>,
     /// Lists that are used for the first time.
     pub lists: Vec<(ListNumber, Lane)>,
+    /// Sets of counters that are used for the first time.
+    pub sets: Vec<(SetNumber, CounterSet)>,
     /// Messages that became ready, by fifo: segment numbers and slots.
     pub ready: Vec<(FifoName, Vec<(u64, SlotRuns)>)>,
     /// What the turn decided.
@@ -102,6 +105,9 @@ impl WriteBatch {
         for (number, of) in self.lists {
             put(Key::List(number), encode(&ListRecord::from(of)));
         }
+        for (number, set) in self.sets {
+            put(Key::Set(number), encode(&SetRecord::of(&set)));
+        }
         for (name, parts) in self.ready {
             let record = ReadyRecord(parts.into_iter().map(|(number, runs)| (number, runs.0)).collect());
             put(Key::Ready(name, commit), encode(&record));
@@ -109,7 +115,7 @@ impl WriteBatch {
         for ((era, tick), entries) in self.due {
             let code = |entry: &DueEntry| {
                 let DueEntry { address, lane, reason } = entry;
-                (address.packed(), lane.class as u8, lane.route.0, lane.tenant.0, *reason as u8)
+                (address.packed(), lane.class as u8, lane.route.0, lane.tenant.0, lane.set.0, *reason as u8)
             };
             put(Key::Due(era, tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
         }

@@ -11,13 +11,13 @@ use bincode::{Decode, Encode};
 
 use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
-use super::record::{AlarmNote, AttemptNote, CheckpointRecord, DoubtNote, ProgressNote, Record, decode};
+use super::record::{AlarmNote, AttemptNote, CheckpointRecord, DoubtNote, ProgressNote, Record, UsesNote, decode};
 
 /// Size of a page, bytes, give or take one entry.
 const PAGE_BYTES: usize = 64 << 10;
 /// Bytes of an entry of each list.
-const OPEN_BYTES: usize = 38;
-const DOUBT_BYTES: usize = 59;
+const OPEN_BYTES: usize = 42;
+const DOUBT_BYTES: usize = 63;
 const CANCELLED_BYTES: usize = 12;
 const TRIED_BYTES: usize = 10;
 const ONCE_BYTES: usize = 24;
@@ -51,6 +51,8 @@ pub struct Book {
     pub once_in_doubt: Vec<(u64, u64, u64)>,
     /// Alarms of expiry that are in memory.
     pub alarms: Vec<AlarmNote>,
+    /// What was used of counters of limits, ascending by counter.
+    pub uses: Vec<UsesNote>,
 }
 
 /// An attempt without an outcome.
@@ -92,9 +94,13 @@ pub enum PageRecord {
     OnceInDoubt(Vec<(u64, u64, u64)>),
     /// Of [`Book::alarms`].
     Alarms(Vec<AlarmNote>),
+    /// Of [`Book::uses`].
+    Uses(Vec<UsesNote>),
 }
 
-impl Record for PageRecord {}
+impl Record for PageRecord {
+    const VERSION: u8 = 2;
+}
 
 impl Book {
     /// The whole book, in pages.
@@ -107,6 +113,7 @@ impl Book {
         cut(self.tried, &mut pages, PageRecord::Tried, |_| TRIED_BYTES);
         cut(self.once_in_doubt, &mut pages, PageRecord::OnceInDoubt, |_| ONCE_BYTES);
         cut(self.alarms, &mut pages, PageRecord::Alarms, |_| ALARM_BYTES);
+        cut(self.uses, &mut pages, PageRecord::Uses, UsesNote::bytes);
         pages
     }
 
@@ -119,6 +126,7 @@ impl Book {
             PageRecord::Tried(entries) => self.tried.extend(entries),
             PageRecord::OnceInDoubt(entries) => self.once_in_doubt.extend(entries),
             PageRecord::Alarms(entries) => self.alarms.extend(entries),
+            PageRecord::Uses(entries) => self.uses.extend(entries),
         }
     }
 }
@@ -166,7 +174,7 @@ pub fn read<R: Reader>(reader: &R, commit: u64, pages: u32) -> Result<Book, Stor
 mod tests {
     use super::super::backend::{Backend, Op};
     use super::super::memory::{Drops, MemoryStore};
-    use super::super::record::encode;
+    use super::super::record::{CounterCode, encode};
     use super::super::record_event::tests::LOST;
     use super::*;
 
@@ -181,6 +189,7 @@ mod tests {
             class: 7,
             attempt: 8,
             parts: 9,
+            set: 10,
         }
     }
 
@@ -196,6 +205,7 @@ mod tests {
             doubts: 1,
         };
         let progress = |address| ProgressNote { address, accepted: vec![1, 2], ..ProgressNote::default() };
+        let uses = |at| UsesNote { counter: CounterCode(1, 5, vec![65]), uses: vec![(at, 2, 3)] };
         Book {
             open: all().map(|address| OpenNote { attempt: attempt(address), at: 1, doubts: 2 }).collect(),
             doubts: all().map(doubt).collect(),
@@ -204,6 +214,7 @@ mod tests {
             tried: all().map(|address| TriedNote { address, attempts: 1, doubts: 2 }).collect(),
             once_in_doubt: all().map(|since| (1, 2, since)).collect(),
             alarms: all().map(|segment| AlarmNote { segment, at: 2, messages: 3, class: 4 }).collect(),
+            uses: all().map(uses).collect(),
         }
     }
 
@@ -255,7 +266,8 @@ mod tests {
         let bytes = |entries| book(entries).pages().iter().map(|page| encode(page).len()).collect::<Vec<_>>();
         let each: Vec<_> = bytes(2).iter().zip(bytes(1)).map(|(two, one)| two - one).collect();
         let progress = ProgressNote { accepted: vec![1, 2], ..ProgressNote::default() }.bytes();
-        let lists = [OPEN_BYTES, DOUBT_BYTES, progress, CANCELLED_BYTES, TRIED_BYTES, ONCE_BYTES, ALARM_BYTES];
+        let uses = UsesNote { counter: CounterCode(1, 5, vec![65]), uses: vec![(1, 2, 3)] }.bytes();
+        let lists = [OPEN_BYTES, DOUBT_BYTES, progress, CANCELLED_BYTES, TRIED_BYTES, ONCE_BYTES, ALARM_BYTES, uses];
         assert_eq!(each, lists);
     }
 
@@ -263,10 +275,9 @@ mod tests {
     fn golden_bytes_of_pages() {
         let hex = |page| data_encoding::HEXLOWER.encode(&encode(&page));
         let tried = PageRecord::Tried(vec![TriedNote { address: 1, attempts: 2, doubts: 3 }]);
-        assert_eq!(hex(tried), "0104000000010000000000000001000000000000000203");
+        assert_eq!(hex(tried), "0204000000010000000000000001000000000000000203");
         let open = PageRecord::Open(vec![OpenNote { attempt: attempt(1), at: 10, doubts: 11 }]);
-        let expected =
-            "0100000000010000000000000001000000000000000200000000000000030000000400050006000708090a000000000000000b";
+        let expected = "0200000000010000000000000001000000000000000200000000000000030000000400050006000708090a0000000a000000000000000b";
         assert_eq!(hex(open), expected);
     }
 }

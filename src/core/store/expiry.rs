@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::delivery::Happened;
-use crate::model::{Class, Lane, MessageState, RouteId, Segment, TenantId, Wall};
+use crate::model::{Class, Lane, MessageState, RouteId, Segment, SetNumber, TenantId, Wall};
 
 use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
@@ -96,6 +96,8 @@ struct Slot {
     taken_at: Option<Wall>,
     /// The route of the lane in which it waits, if that is not its own route.
     route: Option<RouteId>,
+    /// Its set of counters, if that is not the one with which it was accepted.
+    set: Option<SetNumber>,
     /// It is settled.
     is_over: bool,
     /// It has left the lists of unsent messages since its shard was restored.
@@ -109,8 +111,10 @@ impl Slot {
         }
         self.state = what.leads_to().or(self.state);
         self.is_over = what.settles();
-        if let Happened::Rerouted { route } = what {
-            self.route = Some(route);
+        match what {
+            Happened::Rerouted { route } => self.route = Some(route),
+            Happened::Regrouped { set } => self.set = Some(set),
+            _ => {}
         }
         if what.leads_to() == Some(MessageState::Submitted) {
             self.taken_at = Some(at);
@@ -150,7 +154,8 @@ impl Stands {
     pub fn judge(&self, segment: &Segment, visit: &Visit) -> Visited {
         let mut visited = Visited { messages: segment.heads.len() as u32, ..Visited::nothing(segment.number) };
         for (at, head) in segment.heads.iter().enumerate() {
-            let Slot { state, taken_at, route, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
+            let Slot { state, taken_at, route, set, is_over, released } =
+                self.slots.get(at).copied().unwrap_or_default();
             if is_over {
                 continue;
             }
@@ -173,7 +178,7 @@ impl Stands {
             let now = if place == Some(Place::AtCarrier) { visit.now } else { visit.now_of(segment.number) };
             match place.filter(|_| expires_at <= now) {
                 Some(place) => {
-                    let lane = Lane { class: head.class, route: route.unwrap_or(head.route), tenant: head.tenant };
+                    let lane = Lane { route: route.unwrap_or(head.route), set: set.unwrap_or(head.set), ..head.lane() };
                     visited.overdue.push(Overdue { slot: at as u16, lane, tenant: head.tenant, expires_at, place });
                 }
                 None => {

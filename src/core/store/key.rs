@@ -4,12 +4,15 @@
 //! new one to its test, raise the format version of the directory if an older daemon must not open it, and describe the
 //! change in `docs/STORAGE.md`.
 
+use crate::model::SetNumber;
 use crate::queue::{Era, FifoName, Generation, ListKind, ListNumber};
 
 use super::backend::Space;
 
 /// The first bytes of a list's key in `meta`.
 const LIST_PREFIX: &[u8; 5] = b"list\0";
+/// The first bytes of the key of a set of counters in `meta`.
+const SET_PREFIX: &[u8; 4] = b"set\0";
 
 /// A key, and the record stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub enum Key {
     Waiting,
     /// `meta`: what a list is for. Lives for ever.
     List(ListNumber),
+    /// `meta`: a set of counters. Lives for ever.
+    Set(SetNumber),
 }
 
 impl Key {
@@ -69,7 +74,9 @@ impl Key {
             Self::Page(..) => Space::Book,
             Self::Handset(..) => Space::Handset,
             Self::Joining(..) => Space::Joining,
-            Self::Checkpoint | Self::Control | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
+            Self::Checkpoint | Self::Control | Self::Restored | Self::Waiting | Self::List(_) | Self::Set(_) => {
+                Space::Meta
+            }
         }
     }
 
@@ -98,6 +105,7 @@ impl Key {
             Self::Restored => b"restored".to_vec(),
             Self::Waiting => b"waiting".to_vec(),
             Self::List(number) => [&LIST_PREFIX[..], &number.0.to_be_bytes()].concat(),
+            Self::Set(number) => [&SET_PREFIX[..], &number.0.to_be_bytes()].concat(),
         }
     }
 
@@ -124,6 +132,17 @@ impl Key {
     pub fn list(bytes: &[u8]) -> Option<ListNumber> {
         let number = bytes.strip_prefix(LIST_PREFIX)?.try_into().ok()?;
         Some(ListNumber(u32::from_be_bytes(number)))
+    }
+
+    /// Reads the key of a set of counters back.
+    pub fn set(bytes: &[u8]) -> Option<SetNumber> {
+        let number = bytes.strip_prefix(SET_PREFIX)?.try_into().ok()?;
+        Some(SetNumber(u32::from_be_bytes(number)))
+    }
+
+    /// The bounds, first inclusive and last exclusive, between which the keys of all sets of counters lie.
+    pub fn set_bounds() -> (Vec<u8>, Vec<u8>) {
+        (SET_PREFIX.to_vec(), [&SET_PREFIX[..], &[u8::MAX; 5]].concat())
     }
 
     /// The bounds, first inclusive and last exclusive, between which the keys of all lists lie.
@@ -163,6 +182,10 @@ mod tests {
         assert_eq!(list.bytes(), b"list\0\0\0\x01\x02");
         assert_eq!(Key::list(&list.bytes()), Some(ListNumber(258)));
         assert_eq!([&b"list\0\0\0\x01"[..], b"waiting"].map(Key::list), [None; 2]);
+        let set = Key::Set(SetNumber(258));
+        assert_eq!((set.bytes().as_slice(), Key::set(&set.bytes())), (&b"set\0\0\0\x01\x02"[..], Some(SetNumber(258))));
+        let (first, end) = Key::set_bounds();
+        assert!(Key::Set(SetNumber(0)).bytes() >= first && Key::Set(SetNumber(u32::MAX)).bytes() < end);
         let (first, end) = Key::list_bounds();
         assert!(Key::List(ListNumber(0)).bytes() >= first && Key::List(ListNumber(u32::MAX)).bytes() < end);
     }

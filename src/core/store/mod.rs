@@ -19,6 +19,7 @@ pub mod record;
 mod record_event;
 mod record_handset;
 mod record_list;
+mod record_set;
 pub mod recovery;
 pub mod restored;
 pub mod run;

@@ -16,7 +16,8 @@ use bytes::Bytes;
 
 use crate::delivery::{Event, Happened, Retention};
 use crate::model::{
-    Address, Agreement, CarrierId, Class, Head, Lane, Msisdn, Numbers, RouteId, Segment, TenantId, Wall, Whose,
+    Address, Agreement, CarrierId, Class, Head, Lane, Msisdn, Numbers, RouteId, Segment, SetNumber, TenantId, Wall,
+    Whose,
 };
 use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Position, SlotRuns, Tick};
 
@@ -26,7 +27,9 @@ use super::expiry::{self, Stands, Visit, Visited};
 use super::fold::{self, Folded, ReaderAt, UnreadCount};
 use super::key::Key;
 use super::receipt_run;
-use super::record::{DecodeError, DueRecord, HandsetRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
+use super::record::{
+    DecodeError, DueCode, DueRecord, HandsetRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode,
+};
 use super::segment;
 
 pub use walk::{Step, Walk};
@@ -525,8 +528,8 @@ fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {
 }
 
 /// One entry of a due record, as read back.
-pub fn due_entry((address, class, route, tenant, reason): (u64, u8, u16, u32, u8)) -> Option<DueEntry> {
+pub fn due_entry((address, class, route, tenant, set, reason): DueCode) -> Option<DueEntry> {
     let (address, tenant) = (Address::from_packed(address), TenantId(tenant));
-    let lane = Lane { class: Class::from_index(class)?, route: RouteId(route), tenant };
+    let lane = Lane { class: Class::from_index(class)?, route: RouteId(route), tenant, set: SetNumber(set) };
     Some(DueEntry { address, lane, reason: InsertReason::from_index(reason)? })
 }

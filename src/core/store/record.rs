@@ -11,7 +11,8 @@ use crate::model::{Agreement, CarrierError, Numbers, Tail};
 
 pub use super::record_event::{EventNote, StatedEvent};
 pub use super::record_handset::{HandsetRecord, JoiningRecord, PartRecord};
-pub use super::record_list::{FifoCode, FifoNote, ListRecord, ReadyRecord, TakenNote};
+pub use super::record_list::{DueCode, DueRecord, FifoCode, FifoNote, ListRecord, ReadyRecord, TakenNote};
+pub use super::record_set::{CounterCode, SetRecord, UsesNote};
 
 /// Larger than any record: a length above this is refused before memory is reserved for it.
 const RECORD_BYTES_MAX: usize = 1 << 30;
@@ -74,12 +75,8 @@ pub(super) fn decode_body<R: Decode<()>>(bytes: &[u8]) -> Result<R, DecodeError>
     Ok(record)
 }
 
-impl Record for DueRecord {
-    const VERSION: u8 = 2;
-}
-
 impl Record for TurnRecord {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 }
 
 impl Record for CheckpointRecord {
@@ -206,11 +203,9 @@ pub struct AttemptNote {
     pub attempt: u8,
     /// Number of parts, as counted at ingest.
     pub parts: u8,
+    /// Set of counters of its lane.
+    pub set: u32,
 }
-
-/// `due`: entries of the delay queue: packed address, class, route, tenant, reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct DueRecord(pub Vec<(u64, u8, u16, u32, u8)>);
 
 /// `win`: receipts that are waited for since this commit, and receipts that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -579,8 +574,8 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_what_waits() {
-        let due = DueRecord(vec![(1, 2, 3, 5, 4)]);
-        assert_eq!(hex(encode(&due)), "0201000000000000000100000000000000".to_owned() + "0203000500000004");
+        let due = DueRecord(vec![(1, 2, 3, 5, 6, 4)]);
+        assert_eq!(hex(encode(&due)), "0301000000000000000100000000000000".to_owned() + "020300050000000600000004");
         let waiting = WaitingRecord(vec![(3, 4)]);
         assert_eq!(hex(encode(&waiting)), "010100000000000000030000000400000000000000");
     }

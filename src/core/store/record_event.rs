@@ -205,9 +205,11 @@ pub(super) mod tests {
             class: 7,
             attempt: 8,
             parts: 9,
+            set: 15,
         };
         let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: LOST, decided_at: 13, vouched: true, doubts: 14 };
-        let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
+        let expected = "010100000000000000020000000000000003000000040005000600070809\
+                        0f0000000a000000000000000b000000000000\
                         00090000000d00000000000000010e";
         let hex = data_encoding::HEXLOWER.encode(&encode(&note));
         assert_eq!(hex, expected);
@@ -230,7 +232,7 @@ pub(super) mod tests {
             ..TurnRecord::default()
         };
         let none = "0000000000000000";
-        let expected = "05".to_owned()
+        let expected = "06".to_owned()
             + "0100000000000000"
             + "0100000000000000020000000000000003000000040000000000000001"
             + none
@@ -250,7 +252,7 @@ pub(super) mod tests {
         let bytes = encode(&turn);
         let hex = data_encoding::HEXLOWER.encode(&bytes);
         assert_eq!(hex, expected);
-        for version in [1, 2, 3, 4] {
+        for version in [1, 2, 3, 4, 5] {
             let other = [&[version][..], &bytes[1..]].concat();
             assert!(decode::<TurnRecord>(&other).is_err(), "version {version}");
         }

@@ -1,13 +1,19 @@
-//! Records of lists: what a list is for, the messages in it, and how far it was taken.
+//! Records of lists: what a list is for, the messages in it, and how far it was taken; and of the delay queue.
 
 use bincode::{Decode, Encode};
 
-use crate::model::{Class, Lane, RouteId, TenantId};
+use crate::model::{Class, Lane, RouteId, SetNumber, TenantId};
 
 use super::record::Record;
 
-impl Record for ListRecord {}
+impl Record for ListRecord {
+    const VERSION: u8 = 2;
+}
 impl Record for ReadyRecord {}
+
+impl Record for DueRecord {
+    const VERSION: u8 = 3;
+}
 
 /// A fifo's name: list, generation, kind.
 pub type FifoCode = (u32, u8, u8);
@@ -15,29 +21,36 @@ pub type FifoCode = (u32, u8, u8);
 /// `meta`: what a list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ListRecord {
-    /// Messages of a lane: class, route, and the tenant (`None`: all tenants).
-    Lane(u8, u16, Option<u32>),
+    /// Messages of a lane: class, route, the tenant (`None`: all tenants), and the set of counters.
+    Lane(u8, u16, Option<u32>, u32),
 }
 
 impl ListRecord {
     /// The list in the shard's own type; `None` if the record is damaged.
     pub fn of(self) -> Option<Lane> {
-        let Self::Lane(class, route, tenant) = self;
+        let Self::Lane(class, route, tenant, set) = self;
         let tenant = tenant.map_or(TenantId::SHARED, TenantId);
-        Some(Lane { class: Class::from_index(class)?, route: RouteId(route), tenant })
+        Some(Lane { class: Class::from_index(class)?, route: RouteId(route), tenant, set: SetNumber(set) })
     }
 }
 
 impl From<Lane> for ListRecord {
     fn from(of: Lane) -> Self {
         let tenant = (of.tenant != TenantId::SHARED).then_some(of.tenant.0);
-        Self::Lane(of.class as u8, of.route.0, tenant)
+        Self::Lane(of.class as u8, of.route.0, tenant, of.set.0)
     }
 }
 
 /// `ready`: segment numbers with runs of slots, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ReadyRecord(pub Vec<(u64, Vec<(u16, u16)>)>);
+
+/// An entry of the delay queue: packed address, class, route, tenant, set of counters, reason.
+pub type DueCode = (u64, u8, u16, u32, u32, u8);
+
+/// `due`: entries of the delay queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DueRecord(pub Vec<DueCode>);
 
 /// A fifo's head after a turn that moved it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -81,13 +94,13 @@ mod tests {
     fn golden_bytes_of_lists() {
         let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
         assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
-        let of = |tenant| Lane { class: Class::Otp, route: RouteId(3), tenant };
+        let of = |tenant| Lane { class: Class::Otp, route: RouteId(3), tenant, set: SetNumber(5) };
         for (tenant, expected) in
-            [(TenantId::SHARED, "010000000001030000"), (TenantId(4), "01000000000103000104000000")]
+            [(TenantId::SHARED, "02000000000103000005000000"), (TenantId(4), "0200000000010300010400000005000000")]
         {
             assert_eq!(hex(encode(&ListRecord::from(of(tenant)))), expected);
             assert_eq!(ListRecord::from(of(tenant)).of(), Some(of(tenant)));
         }
-        assert_eq!(ListRecord::Lane(9, 1, None).of(), None, "no such class");
+        assert_eq!(ListRecord::Lane(9, 1, None, 0).of(), None, "no such class");
     }
 }

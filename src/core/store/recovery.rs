@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use crate::model::Lane;
+use crate::limit::CounterSet;
+use crate::model::{Lane, SetNumber};
 use crate::queue::{Generation, LISTS_MAX, ListNumber};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
@@ -13,7 +14,7 @@ use super::book::{self, Book};
 use super::key::Key;
 use super::record::{
     CheckpointRecord, DecodeError, FifoCode, InboundRecord, JoiningRecord, KeysRecord, ListRecord, ReceiptsRecord,
-    Record, RestoredRecord, TurnRecord, WaitingRecord, decode,
+    Record, RestoredRecord, SetRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::run;
 
@@ -28,6 +29,8 @@ pub struct Recovery {
     pub turns: Vec<(u64, TurnRecord)>,
     /// What lists are for, by number.
     pub lists: Vec<Lane>,
+    /// Sets of counters, from number 1.
+    pub sets: Vec<CounterSet>,
     /// Receipts that are waited for and receipts that came, in the order of commits.
     pub receipts: Vec<(u64, ReceiptsRecord)>,
     /// Fingerprints, in the order of commits.
@@ -69,6 +72,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let restored = restored(reader)?;
     let present = Generation(restored.as_ref().map_or(0, |record| record.generation));
     let lists = lists(reader)?;
+    let sets = sets(reader)?;
     check_fifos(&checkpoint, &turns, lists.len(), present)?;
     let receipts = records(reader, Space::Receipt, checkpoint.receipts_from)?;
     let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
@@ -82,6 +86,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
         book,
         turns,
         lists,
+        sets,
         receipts,
         keys,
         orphans,
@@ -133,6 +138,23 @@ fn lists<R: Reader>(reader: &R) -> Result<Vec<Lane>, StoreError> {
         match of.filter(|_| Key::list(key) == Some(number) && found.len() < LISTS_MAX) {
             Some(of) => found.push(of),
             None => failure = Some(StoreError::Damaged(format!("list {}: missing or unreadable", number.0))),
+        }
+        if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+/// Numbers of sets have no gap, because the batch that first uses a set records it.
+fn sets<R: Reader>(reader: &R) -> Result<Vec<CounterSet>, StoreError> {
+    let mut found = Vec::new();
+    let mut failure = None;
+    let (from, to) = Key::set_bounds();
+    reader.range(Space::Meta, &from, &to, usize::MAX, &mut |key, value| {
+        let number = SetNumber(found.len() as u32 + 1);
+        let set = decode::<SetRecord>(value).ok().and_then(|record| record.set());
+        match set.filter(|_| Key::set(key) == Some(number)) {
+            Some(set) => found.push(set),
+            None => failure = Some(StoreError::Damaged(format!("set {}: missing or unreadable", number.0))),
         }
         if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -253,7 +275,7 @@ mod tests {
     }
 
     fn of(route: u16) -> Lane {
-        Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(0) }
+        Lane { class: Class::Otp, route: RouteId(route), tenant: TenantId(0), set: SetNumber::NONE }
     }
 
     fn recovered(ops: Vec<Op>) -> Result<Vec<Lane>, StoreError> {
@@ -267,7 +289,7 @@ mod tests {
         let list = |number, route| put(Key::List(ListNumber(number)), encode(&ListRecord::from(of(route))));
         assert!(recovered(vec![list(0, 7), list(1, 5), list(256, 6)]).is_err(), "a gap");
         assert_eq!(recovered(vec![list(0, 7), list(1, 5)]), Ok(vec![of(7), of(5)]));
-        let unknown_class = put(Key::List(ListNumber(0)), encode(&ListRecord::Lane(9, 1, None)));
+        let unknown_class = put(Key::List(ListNumber(0)), encode(&ListRecord::Lane(9, 1, None, 0)));
         assert!(recovered(vec![unknown_class]).is_err());
     }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::model::{Class, Encoding, Head, Msisdn, RouteId, Segment, TenantId, Wall};
+use crate::model::{Class, Encoding, Head, Msisdn, RouteId, Segment, SetNumber, TenantId, Wall};
 
 use super::record::{BINCODE, DecodeError};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const CODEC_LZ4: u8 = 1;
 /// No encryption: every block of format 1 has this key id.
 const KEY_ID_NONE: u32 = 0;
@@ -26,6 +26,7 @@ struct HeadV1 {
     tenant: u32,
     content_at: u32,
     content_len: u32,
+    set: u32,
     route: u16,
     class: u8,
     encoding: u8,
@@ -34,7 +35,7 @@ struct HeadV1 {
 }
 
 /// Bytes of a [`HeadV1`]; all its integers have a fixed size.
-const HEAD_BYTES: usize = 3 * 4 + 4 * 8 + 2 + 4;
+const HEAD_BYTES: usize = 4 * 8 + 4 * 4 + 2 + 4;
 /// lz4 expands one byte to at most this many (each further byte of a length adds up to 255).
 const LZ4_RATIO_MAX: u64 = 255;
 
@@ -51,6 +52,7 @@ impl From<&Head> for HeadV1 {
             tenant: head.tenant.0,
             content_at: head.content_at,
             content_len: head.content_len,
+            set: head.set.0,
             route: head.route.0,
             class: head.class as u8,
             encoding: head.encoding as u8,
@@ -71,6 +73,7 @@ impl HeadV1 {
             flash: self.flags & FLAG_FLASH != 0,
             parts: self.parts,
             route: RouteId(self.route),
+            set: SetNumber(self.set),
             accepted_at: Wall(self.accepted_at),
             send_at: Wall(self.send_at),
             expires_at: Wall(self.expires_at),
@@ -101,7 +104,7 @@ impl Urgency {
 /// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, number of messages,
 /// bytes of the heads, bytes of heads and arena, checksum over all of these and the block; then the compressed block.
 pub fn encode(segment: &Segment) -> Vec<u8> {
-    let mut raw = Vec::with_capacity(segment.heads.len() * 54 + segment.arena.len());
+    let mut raw = Vec::with_capacity(segment.heads.len() * HEAD_BYTES + segment.arena.len());
     for head in &segment.heads {
         let written = bincode::encode_into_std_write(HeadV1::from(head), &mut raw, BINCODE);
         debug_assert!(written.is_ok(), "writing to memory does not fail");
@@ -253,16 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_version_2() {
+    fn golden_bytes_of_version_3() {
         let bytes = encode(&Segment { number: 5, arena: Arc::new(b"abc".to_vec()), ..Segment::default() });
         let hex = data_encoding::HEXLOWER.encode(&bytes);
         assert_eq!(
             hex,
             concat!(
-                "0201000000000500000000000000",
+                "0301000000000500000000000000",
                 "ffffffffffffffff03",
                 "000000000000000003000000",
-                "268e380a0468de39",
+                "2208e11189b0239b",
                 "30616263"
             )
         );

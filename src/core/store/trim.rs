@@ -35,7 +35,8 @@ fn trimmed(slot: &[StatedEvent]) -> Vec<StatedEvent> {
     drop_oldest(&mut kept, |what| matches!(what, Happened::Intermediate { .. } | Happened::Late { .. }));
     kept = without_returns(&kept);
     // An event that decides the state, or what retention does with it, has its effect wherever it is in the history.
-    drop_oldest(&mut kept, |what| !what.is_sent() && !matches!(what, Happened::Rerouted { .. }));
+    let moves = |what| matches!(what, Happened::Rerouted { .. } | Happened::Regrouped { .. });
+    drop_oldest(&mut kept, |what| !what.is_sent() && !moves(what));
     kept
 }
 

@@ -139,6 +139,7 @@ impl Link {
         let PartToken { index, part } = response.token;
         let flying = self.prepared.is_flying(index);
         let Some(in_hand) = self.in_hand(index) else { return };
+        in_hand.throttled_at = Mono(response.queued_at_ns);
         in_hand.parts.handle_thrown_back(part);
         let end = match obstacle {
             _ if in_hand.is_expired(now.wall) => Some(NotWritten::Expired),
@@ -171,7 +172,7 @@ impl Link {
             return;
         }
         let (answer, written_at) = match end {
-            End::NotWritten(why) => (Answer::NotWritten(why), Mono(0)),
+            End::NotWritten(why) => (Answer::NotWritten(why), in_hand.throttled_at),
             End::Unanswered(why) => (Answer::Unanswered(why), in_hand.sent_at),
         };
         in_hand.parts.handle_settled(part, matches!(end, End::Unanswered(_)));
@@ -193,8 +194,9 @@ impl Link {
     /// Reports the unsent parts of a message as not written. The message must be in no queue; it is removed as soon as no part
     /// of it is under way.
     pub(in crate::link) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
-        while let Some(part) = self.prepared.get_mut(index).and_then(InHand::take_unsent) {
-            self.conclude(index, part, Answer::NotWritten(why), Mono(0), &[]);
+        let unsent = |in_hand: &mut InHand| Some((in_hand.take_unsent()?, in_hand.throttled_at));
+        while let Some((part, throttled_at)) = self.prepared.get_mut(index).and_then(unsent) {
+            self.conclude(index, part, Answer::NotWritten(why), throttled_at, &[]);
         }
         self.prepared.fly(index);
         self.finish(index);
