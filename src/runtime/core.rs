@@ -227,6 +227,13 @@ impl Core {
         self.state.borrow_mut().node.limits_used(executor::now())
     }
 
+    /// See [`Node::is_clock_set`].
+    pub fn follow_clock(self: &Rc<Self>) {
+        if self.state.borrow().node.is_clock_set(executor::now()) {
+            self.turn();
+        }
+    }
+
     /// A turn after an event from outside the loop. Its batch waits for what other tasks add to it.
     fn turn(self: &Rc<Self>) {
         self.turn_as(false);

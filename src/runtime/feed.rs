@@ -96,6 +96,8 @@ pub async fn run(
     names: Option<Resolver>,
 ) {
     loop {
+        // A core that has nothing to do learns here that the wall clock was set.
+        core.follow_clock();
         let now = executor::now();
         let (panics, limits) = (executor::panics_survived(), core.limits_used());
         let mut snapshot = CoreSnapshot { panics, limits, ..CoreSnapshot::default() };

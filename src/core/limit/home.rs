@@ -22,13 +22,14 @@ use crate::model::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::model::{LimitId, Mono, Now, Period, ReplyTo, SetNumber, ShardId, Sound, Wall, holds};
 
 use super::rule::{Counter, LimitTable, Of, Rule, Span, Units};
-use super::sliding::GUARD_NS;
 use super::window::Window;
 
 /// A span is counted in this many slots, so an even stream of uses reaches this part of the amount less.
 const SLOTS: u64 = 256;
 /// The shortest slot, ns.
 const SLOT_NS_MIN: u64 = 1_000_000;
+/// A use may be dated too early by some of this (`link/smpp/writes.rs`), and the way to a carrier may shorten a span by the rest.
+const GUARD_NS: u64 = 3_000_000;
 /// The slots of a month, ms: months begin at full hours.
 const HOUR_MS: u64 = 3_600_000;
 /// Instants are counted from here, ns, so that uses from before the machine started have one.
@@ -37,8 +38,9 @@ const EPOCH_NS: u64 = 1 << 62;
 /// From a shard to the home.
 #[derive(Clone, Debug)]
 pub enum ToHome {
-    /// What the shard had used when it started, by counter: when, and how much.
-    Hello { shard: ShardId, used: Vec<(Counter, Vec<(Wall, Units)>)> },
+    /// What the shard had used when it started, by counter: when, and how much. `said`: the time on the clock of these; it may be
+    /// set before the home hears of it.
+    Hello { shard: ShardId, said: Now, used: Vec<(Counter, Vec<(Wall, Units)>)> },
     /// The shard wants permits.
     Ask(Asked),
     /// The shard wants none any more, and gives back what it has.
@@ -232,7 +234,7 @@ impl Home {
     /// Takes in one item of mail, except [`ToHome::Look`], which is answered by [`Home::look`].
     pub fn handle(&mut self, mail: ToHome, now: Now) {
         match mail {
-            ToHome::Hello { shard, used } => self.handle_hello(shard, used, now),
+            ToHome::Hello { shard, said, used } => self.handle_hello(shard, said, used, now),
             ToHome::Ask(asked) => {
                 let key = (asked.shard, asked.set);
                 self.forget_ask(key);
@@ -258,7 +260,7 @@ impl Home {
         }
     }
 
-    fn handle_hello(&mut self, shard: ShardId, used: Vec<(Counter, Vec<(Wall, Units)>)>, now: Now) {
+    fn handle_hello(&mut self, shard: ShardId, said: Now, used: Vec<(Counter, Vec<(Wall, Units)>)>, now: Now) {
         if !self.silent.remove(&shard) {
             return;
         }
@@ -266,7 +268,8 @@ impl Home {
             let number = self.number(&counter);
             for (at, units) in uses {
                 // A use that lies ahead was written under a clock that was wrong: it counts from now.
-                self.meters[number].add(now.wall.since(at).saturating_mul(1_000_000), units, now);
+                let ago_ns = said.wall.since(at).saturating_mul(1_000_000).saturating_add(now.mono.since(said.mono));
+                self.meters[number].add(ago_ns, units, now);
             }
         }
         if self.silent.is_empty() {

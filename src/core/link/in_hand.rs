@@ -32,8 +32,6 @@ pub struct InHand {
     pub position: Position,
     /// Last digits of the sender's number; set when the message is planned.
     pub sender: Tail,
-    /// When the most recent of its parts was sent.
-    pub sent_at: Mono,
     /// When a part was written that the carrier then throttled; 0 if none was.
     pub throttled_at: Mono,
     /// A part was refused, so no more parts are sent.
@@ -68,7 +66,6 @@ impl InHand {
             era: 0,
             position: Position::default(),
             sender: Tail::NONE,
-            sent_at: Mono(0),
             throttled_at: Mono(0),
             stopped: false,
             parts,

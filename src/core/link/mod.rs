@@ -218,6 +218,7 @@ impl Link {
         self.inquiries.check(self.legs.iter().map(|leg| (leg.inquiries, leg.inquiry_bytes)))?;
         self.check_trials()?;
         self.flow.check()?;
+        self.legs.iter().try_for_each(|leg| leg.writes.check())?;
         self.legs.iter().filter_map(|leg| leg.limit.as_ref()).try_for_each(SlidingLimit::check)
     }
 

@@ -11,6 +11,9 @@ pub struct Mono(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);
 
+/// Steps of the wall clock that are smaller are ignored, ms.
+pub const CLOCK_STEP_MS: u64 = 1_000;
+
 /// One reading of both clocks, taken once per turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -50,6 +53,13 @@ impl Wall {
 }
 
 impl Now {
+    /// By how much the wall clock was set since `before`, ms; 0 for less than [`CLOCK_STEP_MS`].
+    pub const fn jumped_ms(self, before: Self) -> i64 {
+        let passed_ms = (self.mono.since(before.mono) / 1_000_000) as i64;
+        let jumped_ms = (self.wall.0.wrapping_sub(before.wall.0) as i64).saturating_sub(passed_ms);
+        if jumped_ms.unsigned_abs() < CLOCK_STEP_MS { 0 } else { jumped_ms }
+    }
+
     /// Both clocks moved forward together by that many nanoseconds.
     pub const fn after_ns(self, ns: u64) -> Self {
         Self { mono: self.mono.after_ns(ns), wall: self.wall.after_ms(ns / 1_000_000) }

@@ -65,6 +65,8 @@ pub struct Node {
     retry_at: Option<Mono>,
     disk: DiskRoom,
     stretch: Stretch,
+    /// The time at the last turn.
+    clocks: Option<Now>,
 }
 
 impl Node {
@@ -83,6 +85,7 @@ impl Node {
             retry_at: None,
             disk: DiskRoom::Ample,
             stretch: Stretch::Serving,
+            clocks: None,
         }
     }
 
@@ -210,7 +213,16 @@ impl Node {
         self.links.iter().try_for_each(|(_, link)| link.check())
     }
 
+    /// Whether the wall clock was set since the last turn. Then a turn is wanted: shards record it, also those with nothing to do.
+    pub fn is_clock_set(&self, now: Now) -> bool {
+        self.clocks.is_some_and(|before| now.jumped_ms(before) != 0)
+    }
+
     fn handle_timeouts(&mut self, now: Now) {
+        if self.is_clock_set(now) {
+            self.shards.iter_mut().for_each(|(_, shard)| shard.handle_timeout(now));
+        }
+        self.clocks = Some(now);
         if let Some(home) = &mut self.home {
             home.handle_timeout(now);
         }

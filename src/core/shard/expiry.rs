@@ -6,9 +6,9 @@
 //!
 //! Invariants:
 //! 1. A segment of which something is not settled has an alarm, in memory or in the delay queue, not later than the earliest
-//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So an expired message that is met in a list is
-//!    passed over and forgotten: the visit ends it, or has done so. Nothing is remembered for each message, however many are in
-//!    lists that no link takes from.
+//!    expiry of what is unsent, and the earliest end of a wait for a receipt, unless the clock went back so often that the delay
+//!    queue has no era for it. So an expired message that is met in a list is passed over and forgotten: the visit ends it, or
+//!    has done so. Nothing is remembered for each message, however many are in lists that no link takes from.
 //! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
 //! 3. A message that was ended is never sent, even if the clock went back since: [`Alarms::is_over`].
 //! 4. Memory holds at most [`OVERDUE_MAX`] alarms that have come from the delay queue; further ones wait there.
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::model::{
     Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, SetNumber, Sound, TenantId, WALKED_MAX, Wall, holds,
 };
-use crate::queue::{DelayQueue, DueEntry, InsertReason, ScheduledQueue};
+use crate::queue::{DelayQueue, DueEntry, ERAS_MAX, InsertReason, ScheduledQueue};
 use crate::store::book::Book;
 use crate::store::expiry::{Overdue, Place, Visit, Visited};
 use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
@@ -265,11 +265,13 @@ impl Alarms {
             return Ok(());
         }
         let put_off = queue.eras().flat_map(|(_, queue)| queue.entries()).chain(turn.gathering.due());
+        // An alarm that finds no era of the clock waits longer than it should.
+        let is_any_time = queue.eras().count() >= ERAS_MAX;
         let mut late_to = Vec::new();
         for (tick, entry) in put_off.filter(|(_, entry)| entry.reason == InsertReason::Expiry) {
             let segment = entry.address.segment();
             late_to.push((segment, tick.wall()));
-            if unsettled.get(&segment).is_some_and(|expires_at| is_in_time(tick.wall(), *expires_at)) {
+            if unsettled.get(&segment).is_some_and(|expires_at| is_any_time || is_in_time(tick.wall(), *expires_at)) {
                 unsettled.remove(&segment);
             }
         }

@@ -95,6 +95,7 @@ mod whereabouts;
 use std::collections::BTreeMap;
 
 use crate::delivery::{Happened, InDoubt};
+use crate::model::time::CLOCK_STEP_MS;
 use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, WALKED_MAX, Wall, holds};
 use crate::queue::{Fifo, Generation, InsertReason};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
@@ -126,7 +127,7 @@ use receipts::Receipts;
 use rerouting::Rerouting;
 use retained::Retained;
 use submit::Intake;
-use turn::{CLOCK_STEP_MS, Turn};
+use turn::Turn;
 
 /// At most so many entries of the delay queue are moved in one turn; the rest follow in the next turns.
 const DUE_PER_TURN_MAX: usize = 8_192;

@@ -105,7 +105,7 @@ impl Permits {
                 let own = self.ended.entry(set).or_default();
                 own.given.add(Units::message(parts));
                 own.used.add(used);
-                own.at = if was_written { turn.now.mono } else { own.at };
+                own.at = own.at.max(if was_written { permit.at } else { own.at });
             }
         }
     }
@@ -126,7 +126,7 @@ impl Permits {
         if is_first {
             let used =
                 self.uses.iter().map(|(counter, own)| (counter.clone(), own.iter().copied().collect())).collect();
-            turn.prompt.push_back(Effect::Home(ToHome::Hello { shard: turn.options.shard, used }));
+            turn.prompt.push_back(Effect::Home(ToHome::Hello { shard: turn.options.shard, said: turn.now, used }));
         }
     }
 

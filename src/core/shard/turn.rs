@@ -27,9 +27,6 @@ use super::restored::Restored;
 use super::sets::Sets;
 use super::whereabouts::Whereabouts;
 
-/// Steps of the wall clock that are smaller are ignored, ms.
-pub(super) const CLOCK_STEP_MS: u64 = 1_000;
-
 /// The state that all machines of a shard share.
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -128,11 +125,7 @@ impl Turn {
     /// Sets the time. If the wall clock has gone more or less far than the monotonic clock, it has jumped by the difference.
     pub(super) fn follow(&mut self, now: Now) {
         let was = std::mem::replace(&mut self.now, now);
-        let passed_ms = (now.mono.since(was.mono) / 1_000_000) as i64;
-        let jumped_ms = (now.wall.0.wrapping_sub(was.wall.0) as i64).saturating_sub(passed_ms);
-        if jumped_ms.unsigned_abs() >= CLOCK_STEP_MS {
-            self.ahead_ms = self.ahead_ms.saturating_add(jumped_ms);
-        }
+        self.ahead_ms = self.ahead_ms.saturating_add(now.jumped_ms(was));
     }
 
     /// The present time on the clock without jumps, for everything that has an age.

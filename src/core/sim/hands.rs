@@ -2,17 +2,18 @@
 //! are told, of reloads, and of contracts with a carrier that enforces the spacing of parts.
 
 use crate::delivery::{EventKind, Happened, Resolution, TimelineEntry};
+use crate::limit::Span;
 use crate::model::{MessageId, MessageState, ShardId, TenantId, Wall};
 use crate::shard::{Cancelled, FoundMessage, Lookup, Options, Resolved};
 
-use super::agenda::SECOND;
+use super::agenda::{MS, SECOND};
 use super::oracle::{Invariant, Oracle, TakenPart, Truth};
 use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
 
 /// From so many parts on, a carrier's pace is judged.
-const PACE_PARTS_MIN: usize = 60;
+pub(super) const PACE_PARTS_MIN: usize = 60;
 
 /// What reloads have changed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,22 +135,29 @@ impl Oracle {
         truth.taken.iter().any(heard)
     }
 
-    /// A carrier that enforces spacing takes a part.
+    /// A carrier that enforces spacing takes a part, or the first part of a message that counts on limits is written.
     pub fn note_pace(&mut self, carrier: usize, at_ns: u64) {
         self.paces.entry(carrier).or_default().push(at_ns);
     }
 
-    /// The rate of a carrier that enforces spacing is used up, apart from the beginning and the end.
+    /// The rate of a carrier that enforces spacing, or a limit, is used up, apart from the beginning and the end.
     pub(super) fn judge_pace(&mut self, plan: &Plan) {
         let Some(percent) = plan.kind.used_percent else { return };
         for (carrier, instants) in std::mem::take(&mut self.paces) {
+            let rate = plan.carriers[carrier].rate.map(|rate| (u64::from(rate), SECOND));
+            let limit = plan.limits().first().and_then(|rule| match rule.span {
+                Span::Sliding(ms) => Some((rule.amount, ms * MS)),
+                Span::Month => None,
+            });
             let parts = instants.len();
-            let Some(rate) = plan.carriers[carrier].rate.filter(|_| parts >= PACE_PARTS_MIN) else { continue };
-            let (from, to) = (parts / 4, parts * 3 / 4);
+            let Some((amount, span_ns)) = rate.or(limit).filter(|_| parts >= PACE_PARTS_MIN) else { continue };
+            // What a limit lets through comes in bursts: the first of one is compared with the first of another.
+            let burst = if rate.is_some() { 1 } else { amount as usize };
+            let (from, to) = (parts / 4 / burst * burst, parts * 3 / 4 / burst * burst);
             let took_ns = instants[to] - instants[from];
-            let could = took_ns * u64::from(rate) / SECOND;
+            let could = took_ns * amount / span_ns;
             if (to - from) as u64 * 100 < could * percent {
-                let what = format!("carrier {carrier} took {} parts where it takes {could}", to - from);
+                let what = format!("carrier {carrier} took {} parts where it may take {could}", to - from);
                 self.break_at(Invariant::Used, what);
             }
         }

@@ -323,6 +323,9 @@ impl Oracle {
         let facts = Facts::of(&truth.intent, Some(carrier_id(carrier)));
         let Some(told) = limited.wrote((number, part.part), &facts, now) else { return };
         tally.add_many(Count::LimitsReached, u64::from(told.full));
+        if part.part == 1 {
+            self.note_pace(carrier, now.0);
+        }
         if let Some(what) = told.over {
             self.break_at(Invariant::Limits, what);
         }

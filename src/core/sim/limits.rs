@@ -5,10 +5,12 @@ use crate::limit::{Of, Over, Per, Rule, Span, When};
 use crate::model::{CarrierId, Class, Country, LimitId, Prng, TenantId, Wall};
 use crate::shard::{Bounds, Options as ShardOptions};
 
-use super::agenda::{MS, SECOND};
+use super::agenda::{Latency, MS, SECOND};
+use super::carrier::{Behaviour, Delay};
 use super::clients::RECIPIENT_BASE;
+use super::hands::PACE_PARTS_MIN;
 use super::happening::Happening;
-use super::plan::{CarrierPlan, KindPlan, Plan, pick};
+use super::plan::{CarrierPlan, DiskPlan, KindPlan, Lives, Plan, pick};
 use super::stage::{Stage, WALL_BASE_MS, note};
 use super::tally::Count;
 use super::world::World;
@@ -21,8 +23,9 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// The beginning of December 2026, UTC: the first month that begins after the usual beginning of a world.
 const DECEMBER_MS: u64 = 1_796_083_200_000;
-/// Rules stay in force in the calm if everything can be sent within this time, ms.
+/// [`LimitPlan::drain_ms`] of usual and of small worlds.
 const DRAIN_MS: u64 = 3 * HOUR_MS;
+const BRIEF_DRAIN_MS: u64 = 60_000;
 /// How often the wall clock is set while there is no process.
 const SETS_MAX: u32 = 4;
 /// Longer than a slow socket takes to accept bytes, ms.
@@ -55,6 +58,8 @@ pub struct LimitPlan {
     begins: Wall,
     /// How often the wall clock may still be set while there is no process.
     sets_left: u32,
+    /// Rules stay in force in the calm if everything can be sent within this time, ms.
+    drain_ms: u64,
 }
 
 impl LimitPlan {
@@ -69,8 +74,18 @@ impl LimitPlan {
             stays: chance.chance(700_000),
             raised: chance.chance(500_000),
             sets_left: SETS_MAX,
+            drain_ms: DRAIN_MS,
             begins: Wall(if is_late { DECEMBER_MS - before_ms } else { WALL_BASE_MS }),
         }
+    }
+
+    /// The same for few messages.
+    fn brief(mut self) -> Self {
+        for rule in &mut self.rules {
+            let least = if rule.of == Of::Parts { PARTS_MAX.min(rule.amount) } else { 1 };
+            rule.amount = (rule.amount / 3).max(least);
+        }
+        Self { drain_ms: BRIEF_DRAIN_MS, ..self }
     }
 
     /// Whether so many messages can be sent in time under the present rules, however they are distributed.
@@ -78,9 +93,9 @@ impl LimitPlan {
         let parts = u64::from(messages) * PARTS_MAX;
         let takes_ms = |rule: &Rule| match rule.span {
             Span::Sliding(ms) => parts.div_ceil(rule.amount) * ms,
-            Span::Month => DRAIN_MS,
+            Span::Month => self.drain_ms,
         };
-        self.rules.iter().map(takes_ms).sum::<u64>() < DRAIN_MS
+        self.rules.iter().map(takes_ms).sum::<u64>() < self.drain_ms
     }
 
     /// Makes the rules let everything through.
@@ -97,7 +112,10 @@ impl Plan {
     /// Limits of all kinds in a usual world: rules that overlap, clocks that are set, processes that die, reloads that change the
     /// rules.
     pub fn limited(prng: &mut Prng) -> Self {
-        let usual = Self::draw(prng);
+        Self::under_limits(Self::draw(prng), prng)
+    }
+
+    fn under_limits(usual: Self, prng: &mut Prng) -> Self {
         let cores = prng.between(1, 2) as u8;
         let most_s = *pick(prng, &[60, 200, 600]);
         let chaos_ns = prng.between(20, most_s) * SECOND;
@@ -154,6 +172,95 @@ impl Plan {
             ..usual
         }
         .spelled()
+    }
+
+    /// The same in a small world, of which a million can be run: few messages over one carrier, in seconds.
+    pub fn limited_briefly(prng: &mut Prng) -> Self {
+        let mut usual = Self::draw(prng);
+        usual.carriers.truncate(1);
+        usual.carriers.iter_mut().for_each(|carrier| carrier.binds = carrier.binds.min(2));
+        let usual = Self::under_limits(usual, prng);
+        let most_s = *pick(prng, &[2, 4, 12]);
+        Self {
+            shards: prng.between(u64::from(usual.cores), 2) as u8,
+            messages: prng.between(6, 30) as u32,
+            recipients: prng.between(2, 12) as u32,
+            chaos_ns: prng.between(1, most_s) * SECOND,
+            crashes_max: prng.between(0, 2) as u32,
+            stops_max: prng.between(0, 1) as u32,
+            wall_jumps: prng.between(0, 2) as u32,
+            kind: KindPlan {
+                reloads: prng.between(0, 2) as u32,
+                look_ns: 60 * SECOND,
+                limits: usual.kind.limits.map(LimitPlan::brief),
+                ..usual.kind
+            },
+            ..usual
+        }
+    }
+
+    /// One limit for all messages, more messages than it lets through at once, and nothing that fails: it is used up.
+    pub fn limited_and_well(prng: &mut Prng) -> Self {
+        let usual = Self::strict(prng);
+        let (amount, ms) = *pick(prng, &[(1, 1_000), (7, 1_000), (30, 1_000), (12, 2_500), (1, 10_000), (40, 10_000)]);
+        let rule = Rule {
+            id: LimitId(1),
+            name: "l1".into(),
+            when: When::default(),
+            per: Per::All,
+            of: Of::Messages,
+            amount,
+            span: Span::Sliding(ms),
+            over: Over::Wait,
+        };
+        let limits = LimitPlan {
+            rules: vec![rule],
+            by_carrier: false,
+            stays: true,
+            raised: false,
+            begins: Wall(WALL_BASE_MS),
+            sets_left: 0,
+            drain_ms: DAY_MS,
+        };
+        let even = |latency: Latency| Latency { slow_ppm: 0, ..latency };
+        let answers = |carrier: CarrierPlan| CarrierPlan {
+            rate: None,
+            bind_rate: None,
+            is_strict: false,
+            behaviour: Behaviour {
+                response_delay: Delay { min_us: 5_000, max_us: prng.between(20, 400) * 1_000 },
+                receipt_delay: Delay { min_us: 100_000, max_us: 2_000_000 },
+                ..Behaviour::default()
+            },
+            ..carrier
+        };
+        Self {
+            carriers: usual.carriers.into_iter().map(answers).collect(),
+            disk: DiskPlan {
+                commit: even(usual.disk.commit),
+                told: even(usual.disk.told),
+                errand: even(usual.disk.errand),
+                ..usual.disk
+            },
+            // Mail between cores takes as long as on a machine that is not starved.
+            mailbox: Latency { min_ns: 1_000, max_ns: 50_000, slow_ppm: 0, slow_ns: 0 },
+            mailbox_places: 64,
+            // Twice as many spans as are judged.
+            messages: (amount * 50).max(PACE_PARTS_MIN as u64) as u32,
+            shard: ShardOptions {
+                key_window_ms: 60 * DAY_MS,
+                receipt_wait_ms: 60 * DAY_MS,
+                retention_ms: 60 * DAY_MS,
+                ..usual.shard
+            },
+            kind: KindPlan {
+                lives: Some(Lives { scheduled_ppm: 0, ahead_max_ms: 1_000, lasts_max_ms: DAY_MS, long_ppm: 1_000_000 }),
+                used_percent: Some(98),
+                limits: Some(limits),
+                ..usual.kind
+            },
+            ..usual
+        }
     }
 
     /// The rules in force.

@@ -72,7 +72,7 @@ pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
 pub use simulator::{
     Failure, Report, SimOptions, run, run_crowded, run_culprit, run_day, run_ids_given_again, run_large, run_limited,
-    run_queried, run_silent, run_strict, run_tardy, run_tended, run_weeks,
+    run_limited_and_well, run_limited_briefly, run_queried, run_silent, run_strict, run_tardy, run_tended, run_weeks,
 };
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

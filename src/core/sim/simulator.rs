@@ -169,6 +169,22 @@ pub fn run_limited(seed: u64, options: &SimOptions) -> Result<Report, Box<Failur
     of_kind(seed, Plan::limited, "sim_limited", options)
 }
 
+/// Runs the small world with limits of a seed ([`Plan::limited_briefly`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_limited_briefly(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::limited_briefly, "sim_limited_briefly", options)
+}
+
+/// Runs a world whose limit is used up ([`Plan::limited_and_well`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_limited_and_well(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::limited_and_well, "sim_limited_and_well", options)
+}
+
 /// Runs a world of that many messages ([`Plan::large`]) to its end.
 ///
 /// # Errors

@@ -93,6 +93,10 @@ fn sim_seeds() {
 
 /// Number of worlds with limits.
 const LIMITED: u64 = 150;
+/// Small worlds with limits.
+const BRIEF: u64 = 2_000;
+/// The tallies of so many worlds are kept at once.
+const SEEDS_AT_ONCE: u64 = 10_000;
 
 /// Number of worlds whose carrier gives ids out again.
 const GIVEN_AGAIN: u64 = 100;
@@ -161,6 +165,20 @@ fn sim_limited() {
     assert!(is_one || bit * 2 >= worlds, "limits were reached, and messages waited for them, in {bit} worlds only");
 }
 
+#[test]
+fn sim_limited_and_well() {
+    special(20, run_limited_and_well);
+}
+
+/// A small world takes a millisecond or two, so a million of them can be run.
+#[test]
+fn sim_limited_briefly() {
+    let seeds = asked_for("STENTOR_SIM_BRIEF_SEEDS").unwrap_or(BRIEF);
+    let tally = worlds(seeds, run_limited_briefly);
+    let (reached, is_one) = (tally.of(Count::LimitsReached), asked_for("STENTOR_SIM_SEED").is_some());
+    assert!(is_one || reached * 2 >= seeds, "limits were reached {reached} times only");
+}
+
 /// Messages of the large world.
 const LARGE: u64 = 20_000;
 
@@ -176,9 +194,13 @@ fn sim_large() {
 
 /// Runs so many worlds of a kind, or the one seed that was asked for: none may fail.
 fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
+    worlds(asked_for("STENTOR_SIM_KIND_SEEDS").unwrap_or(usual), run)
+}
+
+/// Runs so many worlds of a kind; see [`special`].
+fn worlds(seeds: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
     let options = SimOptions { lines_max, ..SimOptions::default() };
-    let seeds = asked_for("STENTOR_SIM_KIND_SEEDS").unwrap_or(usual);
     let from = asked_for("STENTOR_SIM_FROM").unwrap_or(1);
     let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((from, seeds), |seed| (seed, 1));
     let world = |seed| match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
@@ -186,12 +208,21 @@ fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>
         Ok(Err(failure)) => Err(failure.to_string()),
         Err(_) => Err(format!("seed {seed} panics")),
     };
-    let results = on_every_core(from, seeds, world);
-    let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
-    failures.iter().take(TOLD).for_each(|failure| println!("{failure}\n"));
-    assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
-    let mut tally = Tally::default();
-    results.iter().flatten().for_each(|one| tally.merge(one));
+    let (mut tally, mut failed) = (Tally::default(), 0);
+    for first in (from..from + seeds).step_by(SEEDS_AT_ONCE as usize) {
+        for result in on_every_core(first, SEEDS_AT_ONCE.min(from + seeds - first), world) {
+            match result {
+                Ok(one) => tally.merge(&one),
+                Err(failure) => {
+                    failed += 1;
+                    if failed <= TOLD {
+                        println!("{failure}\n");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(failed, 0, "of {seeds} seeds failed");
     println!("{tally}");
     tally
 }

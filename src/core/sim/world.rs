@@ -445,7 +445,9 @@ impl World {
     fn configure(&mut self) {
         let stage = &mut self.stage;
         let Some(process) = self.process.as_mut().filter(|process| !process.is_ending()) else { return };
-        if !stage.calm && stage.control_chance.chance(50_000) {
+        // Where it is judged how much of a rate is used, no process ends.
+        let may_fail = !stage.calm && self.plan.kind.used_percent.is_none();
+        if may_fail && stage.control_chance.chance(50_000) {
             let operation =
                 [Operation::Write, Operation::Sync, Operation::Open][stage.control_chance.below(3) as usize];
             process.control().faults.push(Fault { operation, after: 0, until_ns: None });

@@ -212,8 +212,8 @@ pub struct Outcome {
     pub answer: Answer,
     /// Number of the bind on which it was written; without meaning if it was never written.
     pub bind: u16,
-    /// When the submit was written, for limits and to measure the latency from acceptance to submit; 0 if it was never written. Of a
-    /// part that was not written at last: when it, or another part of the message, was written and throttled.
+    /// By when the socket had taken the submit, for limits and to measure the latency from acceptance to submit; 0 if it was never
+    /// written. Of a part that was not written at last: when it, or another part of the message, was written and throttled.
     pub written_at: Mono,
     /// Last digits of the sender's number; none if the sender is not a number, or the message was never planned.
     pub sender: Tail,

@@ -34,14 +34,18 @@ impl Link {
         if let Some(leg) = self.leg(bind) {
             leg.noise.handle_traffic();
         }
+        let queued_at = Mono(response.queued_at_ns);
+        let written_at = self.leg(bind).map_or(queued_at, |leg| leg.written_at(queued_at, now.mono));
         if response.late {
             self.counters.late_responses += 1;
-            return self.handle_late(bind, response);
+            return self.handle_late(bind, response, written_at);
         }
         match self.refusal(response) {
-            None => self.handle_accepted(response),
-            Some(CarrierError { family: ErrorFamily::Throttle, .. }) => self.handle_throttled(bind, response, now),
-            Some(error) => self.handle_refused(bind, response, error, now),
+            None => self.handle_accepted(response, written_at),
+            Some(CarrierError { family: ErrorFamily::Throttle, .. }) => {
+                self.handle_throttled(bind, response, written_at, now);
+            }
+            Some(error) => self.handle_refused(bind, response, error, written_at, now),
         }
     }
 
@@ -55,7 +59,7 @@ impl Link {
     }
 
     /// The answer to a part that was given up before. The shard is told; windows, rate and breaker do not change.
-    fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>) {
+    fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>, written_at: Mono) {
         let refusal = self.refusal(response);
         let Some(leg) = self.leg(bind) else { return };
         // Only parts that ran into the response time-out are kept in `missed`; all others have their final outcome.
@@ -67,15 +71,14 @@ impl Link {
             self.ids.insert(id_key(self.id_seed(), id), shard);
         }
         let answer = refusal.map_or(Answer::Accepted(Span::default()), Answer::Refused);
-        let (part, written_at) = (token.part, Mono(response.queued_at_ns));
+        let part = token.part;
         let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at, sender, coding };
         self.outbox.push_outcome(shard, outcome, id);
     }
 
-    fn handle_accepted(&mut self, response: &Response<'_, PartToken>) {
-        let written_at = Mono(response.queued_at_ns);
+    fn handle_accepted(&mut self, response: &Response<'_, PartToken>, written_at: Mono) {
         self.counters.accepted += 1;
-        self.flow.handle_accepted(written_at);
+        self.flow.handle_accepted(Mono(response.queued_at_ns));
         self.close_breaker(Breaker::handle_accepted);
         let PartToken { index, part } = response.token;
         let Some(in_hand) = self.in_hand(index) else { return };
@@ -89,7 +92,14 @@ impl Link {
         self.finish(index);
     }
 
-    fn handle_refused(&mut self, bind: BindId, response: &Response<'_, PartToken>, error: CarrierError, now: Now) {
+    fn handle_refused(
+        &mut self,
+        bind: BindId,
+        response: &Response<'_, PartToken>,
+        error: CarrierError,
+        written_at: Mono,
+        now: Now,
+    ) {
         let status = response.status.0;
         self.counters.refused += 1;
         self.counters.count_status(status);
@@ -97,7 +107,7 @@ impl Link {
         if let Some(in_hand) = self.in_hand(index) {
             in_hand.stopped = true;
             in_hand.parts.handle_settled(part, false);
-            self.conclude(index, part, Answer::Refused(error), Mono(response.queued_at_ns), &[]);
+            self.conclude(index, part, Answer::Refused(error), written_at, &[]);
             self.prepared.pull_out(index);
             self.answer_unsent(index, NotWritten::SiblingRefused);
         }
@@ -129,7 +139,7 @@ impl Link {
 
     /// The carrier throttled: the part goes back ahead of its followers. This consumes no attempt; the part is tried again until
     /// the message expires, unless the link cannot send or another part was refused.
-    fn handle_throttled(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
+    fn handle_throttled(&mut self, bind: BindId, response: &Response<'_, PartToken>, written_at: Mono, now: Now) {
         self.counters.throttled += 1;
         self.close_breaker(Breaker::handle_other);
         self.counters.count_status(response.status.0);
@@ -139,7 +149,7 @@ impl Link {
         let PartToken { index, part } = response.token;
         let flying = self.prepared.is_flying(index);
         let Some(in_hand) = self.in_hand(index) else { return };
-        in_hand.throttled_at = Mono(response.queued_at_ns);
+        in_hand.throttled_at = written_at;
         in_hand.parts.handle_thrown_back(part);
         let end = match obstacle {
             _ if in_hand.is_expired(now.wall) => Some(NotWritten::Expired),
@@ -158,8 +168,8 @@ impl Link {
         }
     }
 
-    /// A submit ended without a response.
-    pub(in crate::link) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
+    /// A submit ended without a response. If it was written, then by now.
+    pub(in crate::link) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End, now: Now) {
         let PartToken { index, part } = token;
         let flying = self.prepared.is_flying(index);
         let Some(in_hand) = self.in_hand(index) else { return };
@@ -173,7 +183,7 @@ impl Link {
         }
         let (answer, written_at) = match end {
             End::NotWritten(why) => (Answer::NotWritten(why), in_hand.throttled_at),
-            End::Unanswered(why) => (Answer::Unanswered(why), in_hand.sent_at),
+            End::Unanswered(why) => (Answer::Unanswered(why), now.mono),
         };
         in_hand.parts.handle_settled(part, matches!(end, End::Unanswered(_)));
         self.conclude(index, part, answer, written_at, &[]);

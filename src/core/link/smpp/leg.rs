@@ -12,6 +12,7 @@ use super::super::hosts::{HostChoice, Way};
 use super::super::noise::Noise;
 use super::super::options::Options;
 use super::super::prepared::Index;
+use super::writes::Writes;
 
 /// The token that a session keeps with a submit: which part of which message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +155,8 @@ pub struct Leg {
     unreported: u64,
     /// Parts whose bytes the owner has taken.
     taken: Flight,
+    /// When late ones of them were written.
+    pub writes: Writes,
     /// Parts whose bytes are still in the session.
     queued: Flight,
 }
@@ -189,6 +192,7 @@ impl Leg {
             writing: false,
             unreported: 0,
             taken: Flight::default(),
+            writes: Writes::default(),
             queued: Flight::default(),
         }
     }
@@ -210,7 +214,7 @@ impl Leg {
         self.generation = self.generation.wrapping_add(1);
         self.state = LegState::Binding;
         (self.writing, self.unreported, self.give_up) = (false, 0, false);
-        (self.taken, self.queued) = (Flight::default(), Flight::default());
+        (self.taken, self.queued, self.writes) = (Flight::default(), Flight::default(), Writes::default());
         (self.blame, self.parting, self.noise) = (None, false, Noise::default());
         (self.read_paused, self.queries_out) = (false, 0);
         self.missed.clear();
@@ -333,6 +337,12 @@ impl Leg {
         self.take_late(now)
     }
 
+    /// When a part was written that was queued at `queued`; now, if that is not known yet.
+    pub fn written_at(&self, queued: Mono, now: Mono) -> Mono {
+        let is_under_way = |flight: &Flight| flight.parts > 0 && flight.since <= queued;
+        if is_under_way(&self.taken) || is_under_way(&self.queued) { now } else { self.writes.written_at(queued) }
+    }
+
     /// The connection has ended: bytes that its socket was given may have been sent at any time until now. Returns the same as
     /// [`Self::handle_written`].
     pub fn handle_gone(&mut self, now: Mono) -> u32 {
@@ -342,6 +352,9 @@ impl Leg {
 
     fn take_late(&mut self, now: Mono) -> u32 {
         let taken = std::mem::take(&mut self.taken);
+        if taken.parts > 0 {
+            self.writes.handle_written(taken.since, now);
+        }
         if taken.parts > 0 && now.since(taken.since) > LATE_NS { taken.parts } else { 0 }
     }
 

@@ -15,3 +15,4 @@ pub(super) mod sending;
 pub(super) mod sessions;
 pub(super) mod spelling;
 pub(super) mod unread;
+mod writes;

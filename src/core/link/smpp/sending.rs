@@ -235,7 +235,6 @@ impl Link {
                 if !in_hand.parts.is_behind(number) {
                     in_hand.position = position;
                 }
-                in_hand.sent_at = now.mono;
                 in_hand.parts.handle_sent(number, planned.parts());
                 Sent::Yes
             }

@@ -140,12 +140,12 @@ impl Link {
             // `Unanswered` and not `NotWritten`, whatever the fate: a stalled socket may still take bytes that wait for it.
             Event::ResponseTimeout { token: Word::Part(token), .. } => {
                 self.miss(bind, token);
-                self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
+                self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout), now);
                 self.lose(bind, SessionLoss::ResponseTimeout);
             }
             Event::Unresolved { token: Word::Part(token), fate, .. } => {
                 let unanswered = if self.stopped { Unanswered::Stopped } else { Unanswered::ConnectionLost };
-                self.handle_end(bind, token, self.end_of(fate, unanswered));
+                self.handle_end(bind, token, self.end_of(fate, unanswered), now);
             }
             Event::Deliver { sequence, message, .. } => self.handle_deliver(bind, sequence, &message, now),
             Event::Data { sequence, message, .. } => self.handle_data(bind, sequence, &message, now),
@@ -154,7 +154,7 @@ impl Link {
                 self.tell_malformed(bind, &error, body, now);
                 match token {
                     Some(Word::Part(token)) => {
-                        self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
+                        self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout), now);
                     }
                     Some(Word::Query(number)) => self.handle_query_open(bind, number, now),
                     None => self.handle_noise(bind, now),

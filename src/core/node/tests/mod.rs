@@ -145,3 +145,17 @@ fn mail_for_who_is_not_here_is_told() {
     settle(&mut node, &mut ground, now(0));
     assert_eq!(ground.misrouted, 2);
 }
+
+#[test]
+fn a_shard_that_has_nothing_to_do_records_that_the_clock_was_set() {
+    let (mut node, mut ground) = (node(), Ground::default());
+    node.push(submit(0, 1));
+    settle(&mut node, &mut ground, now(0));
+    assert!(!node.is_clock_set(now(5_000)));
+    let set = Now { wall: Wall(now(5_000).wall.0 + 86_400_000), ..now(5_000) };
+    assert!(node.is_clock_set(set));
+    let wants = |node: &Node| node.shards().all(|(_, shard)| shard.checkpoint_pending());
+    assert!(!wants(&node));
+    node.turn(set, &mut ground);
+    assert!(wants(&node) && !node.is_clock_set(set.after_ns(5_000_000_000)));
+}
