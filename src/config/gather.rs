@@ -96,6 +96,11 @@ impl Gather<'_> {
         default
     }
 
+    /// As [`Self::millis`], if anything is written.
+    pub(super) fn millis_if_any(&mut self, typed: &Optional<Millis>, range: RangeInclusive<u64>) -> Option<u64> {
+        typed.is_some().then(|| self.millis(typed, *range.start(), range))
+    }
+
     /// A size in bytes within `range`.
     pub(super) fn bytes(&mut self, typed: &Optional<Bytes>, default: u64, range: RangeInclusive<u64>) -> u64 {
         let Some(value) = typed else { return default };

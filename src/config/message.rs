@@ -160,28 +160,114 @@ impl Defaults {
     }
 }
 
-/// How often and how soon a refused part is tried again, by error class.
-pub(super) fn retry(raw: &RawRetry, gather: &mut Gather<'_>) -> RetryPolicy {
-    RetryPolicy {
-        transient: backoff(&raw.transient, (5, 10 * SECOND, 10 * MINUTE), gather),
-        session: backoff(&raw.session, (10, SECOND, MINUTE), gather),
-        credential: backoff(&raw.credential, (20, MINUTE, 30 * MINUTE), gather),
-        our_bug: backoff(&raw.our_bug, (2, MINUTE, 10 * MINUTE), gather),
-        unknown: backoff(&raw.unknown, (3, 30 * SECOND, 10 * MINUTE), gather),
+/// How often and how soon a refused part is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Retry {
+    /// By error class.
+    #[serde(flatten, serialize_with = "shown::retry")]
+    pub by_error: RetryPolicy,
+    /// After temporary and unknown errors, by class of message.
+    #[serde(flatten)]
+    pub by_class: ByClass<ClassRetry>,
+}
+
+/// What differs for a class of messages; `None`: as for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClassRetry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts_max: Option<u8>,
+    #[serde(
+        rename = "backoff_min",
+        serialize_with = "shown::duration_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub backoff_min_ms: Option<u64>,
+    #[serde(
+        rename = "backoff_max",
+        serialize_with = "shown::duration_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub backoff_max_ms: Option<u64>,
+    #[serde(rename = "jitter", serialize_with = "shown::share_if_any", skip_serializing_if = "Option::is_none")]
+    pub jitter_permille: Option<u16>,
+}
+
+impl Retry {
+    pub(super) fn meant(raw: &RawRetry, gather: &mut Gather<'_>) -> Self {
+        let default = RetryPolicy::default();
+        let by_error = RetryPolicy {
+            transient: backoff(&raw.transient, default.transient, gather),
+            session: backoff(&raw.session, default.session, gather),
+            credential: backoff(&raw.credential, default.credential, gather),
+            our_bug: backoff(&raw.our_bug, default.our_bug, gather),
+            unknown: backoff(&raw.unknown, default.unknown, gather),
+        };
+        // A password is of no use any more when the usual pauses are over.
+        let soon = (Some(2 * SECOND), Some(30 * SECOND));
+        let by_class = ByClass {
+            emergency: ClassRetry::meant(&raw.emergency, (None, None), &by_error, gather),
+            otp: ClassRetry::meant(&raw.otp, soon, &by_error, gather),
+            transactional: ClassRetry::meant(&raw.transactional, (None, None), &by_error, gather),
+            marketing: ClassRetry::meant(&raw.marketing, (None, None), &by_error, gather),
+        };
+        Self { by_error, by_class }
+    }
+
+    /// What holds for a class of messages.
+    pub fn of(&self, class: Class) -> RetryPolicy {
+        let own = self.by_class.of(class);
+        let RetryPolicy { transient, unknown, .. } = self.by_error;
+        RetryPolicy { transient: own.over(transient), unknown: own.over(unknown), ..self.by_error }
     }
 }
 
-fn backoff(raw: &RawRetryPolicy, default: (i64, u64, u64), gather: &mut Gather<'_>) -> Backoff {
-    let (attempts_max, backoff_min, backoff_max) = default;
-    let policy = Backoff {
-        attempts_max: or(&raw.attempts_max, Int(attempts_max)).get(),
-        backoff_min_ms: gather.millis(&raw.backoff_min, backoff_min, 100..=DAY),
-        backoff_max_ms: gather.millis(&raw.backoff_max, backoff_max, 100..=7 * DAY),
-        jitter_permille: raw.jitter.as_ref().map_or(Permille(200), |share| *share.get_ref()).0,
-    };
+impl ClassRetry {
+    fn meant(
+        raw: &RawRetryPolicy,
+        (backoff_min, backoff_max): (Option<u64>, Option<u64>),
+        all: &RetryPolicy,
+        gather: &mut Gather<'_>,
+    ) -> Self {
+        let written = raw.backoff_min.is_some() || raw.backoff_max.is_some();
+        let own = Self {
+            attempts_max: raw.attempts_max.as_ref().map(|most| most.get_ref().get()),
+            backoff_min_ms: gather.millis_if_any(&raw.backoff_min, 100..=DAY).or(backoff_min),
+            backoff_max_ms: gather.millis_if_any(&raw.backoff_max, 100..=7 * DAY).or(backoff_max),
+            jitter_permille: raw.jitter.as_ref().map(|share| share.get_ref().0),
+        };
+        let wrong = [all.transient, all.unknown].map(|of_all| own.over(of_all));
+        let wrong = wrong.into_iter().find(|policy| policy.backoff_min_ms > policy.backoff_max_ms);
+        if let Some(policy) = wrong.filter(|_| written) {
+            in_order(raw, policy, gather);
+        }
+        own
+    }
+
+    fn over(self, all: Backoff) -> Backoff {
+        Backoff {
+            attempts_max: self.attempts_max.unwrap_or(all.attempts_max),
+            backoff_min_ms: self.backoff_min_ms.unwrap_or(all.backoff_min_ms),
+            backoff_max_ms: self.backoff_max_ms.unwrap_or(all.backoff_max_ms),
+            jitter_permille: self.jitter_permille.unwrap_or(all.jitter_permille),
+        }
+    }
+}
+
+fn in_order(raw: &RawRetryPolicy, policy: Backoff, gather: &mut Gather<'_>) {
     gather.in_order(
         (&raw.backoff_min, policy.backoff_min_ms, "backoff_min"),
         (&raw.backoff_max, policy.backoff_max_ms, "backoff_max"),
     );
+}
+
+/// `default`: for what is not written.
+fn backoff(raw: &RawRetryPolicy, default: Backoff, gather: &mut Gather<'_>) -> Backoff {
+    let policy = Backoff {
+        attempts_max: or(&raw.attempts_max, Int(i64::from(default.attempts_max))).get(),
+        backoff_min_ms: gather.millis(&raw.backoff_min, default.backoff_min_ms, 100..=DAY),
+        backoff_max_ms: gather.millis(&raw.backoff_max, default.backoff_max_ms, 100..=7 * DAY),
+        jitter_permille: raw.jitter.as_ref().map_or(Permille(default.jitter_permille), |share| *share.get_ref()).0,
+    };
+    in_order(raw, policy, gather);
     policy
 }

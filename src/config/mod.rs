@@ -36,7 +36,6 @@ mod units;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stentor_core::delivery::RetryPolicy;
 
 pub use carrier::{Carrier, CarrierTls, Dialect, Host};
 pub use carrier_tlv::Tlv;
@@ -48,7 +47,7 @@ pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};
 pub use expectation::{Decision, Expect, Expectation, Given};
 pub use limit::{Limit, LimitWhen};
-pub use message::{ByClass, Defaults, NumberRange};
+pub use message::{ByClass, Defaults, NumberRange, Retry};
 pub use raw::RawConfig;
 pub use route::{Route, Share, When};
 pub use secret::Secret;
@@ -72,8 +71,7 @@ pub struct Config {
     /// Upper bounds of what the process holds.
     pub limits: Limits,
     /// How often and how soon a refused part is tried again.
-    #[serde(serialize_with = "shown::retry")]
-    pub retry: RetryPolicy,
+    pub retry: Retry,
     /// What is logged, and how.
     pub log: Log,
     /// At least one; names are unique.
@@ -185,7 +183,7 @@ impl Config {
             http: Http::meant(&raw.http, gather),
             defaults: Defaults::meant(&raw.defaults, gather),
             limits: Limits::meant(&raw.limits, gather),
-            retry: message::retry(&raw.retry, gather),
+            retry: Retry::meant(&raw.retry, gather),
             log: Log::meant(&raw.log),
             carriers: raw.carrier.iter().map(|typed| Carrier::meant(typed, gather)).collect(),
             routes: raw.route.iter().map(|typed| Route::meant(typed, gather)).collect(),

@@ -138,13 +138,17 @@ raw! {
         disk_floor: Optional<Bytes>,
     }
 
-    /// `[retry]`: one policy per error class that is retried.
+    /// `[retry]`: one policy per error class that is retried, and what differs for a class of messages.
     RawRetry {
         transient: RawRetryPolicy,
         session: RawRetryPolicy,
         credential: RawRetryPolicy,
         our_bug: RawRetryPolicy,
         unknown: RawRetryPolicy,
+        emergency: RawRetryPolicy,
+        otp: RawRetryPolicy,
+        transactional: RawRetryPolicy,
+        marketing: RawRetryPolicy,
     }
 
     /// `[retry.transient]` and the other tables of `[retry]`.

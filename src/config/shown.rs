@@ -35,6 +35,14 @@ pub(super) fn auto<S: Serializer>(number: &Option<u16>, to: S) -> Result<S::Ok, 
     }
 }
 
+pub(super) fn duration_if_any<S: Serializer>(millis: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    millis.map(Millis).serialize(to)
+}
+
+pub(super) fn share_if_any<S: Serializer>(permille: &Option<u16>, to: S) -> Result<S::Ok, S::Error> {
+    permille.map(|permille| f64::from(permille) / 1e3).serialize(to)
+}
+
 pub(super) fn share<S: Serializer>(permille: &u16, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(f64::from(*permille) / 1e3)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use stentor_core::admission::Quota;
 use stentor_core::control::Entries;
-use stentor_core::delivery::{Backoff, DoubtPolicy};
+use stentor_core::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use stentor_core::model::Msisdn;
 use stentor_core::model::Period;
 use stentor_core::routing::Question;
@@ -163,7 +163,7 @@ fn each_error_class_keeps_its_policy() {
     let classes = ["transient", "session", "credential", "our_bug", "unknown"];
     let lines: Vec<String> = classes.iter().zip(1..).map(|(class, n)| format!("{class} = {}", policy(n))).collect();
     let config = config(&format!("[retry]\n{}", lines.join("\n")));
-    let retry = shard_options(&config, &book(&config), ShardId(0), 1).retry;
+    let [retry, ..] = shard_options(&config, &book(&config), ShardId(0), 1).retry;
     let expected = |n: u16| Backoff {
         attempts_max: n as u8,
         backoff_min_ms: u64::from(n) * 1_000,
@@ -172,6 +172,24 @@ fn each_error_class_keeps_its_policy() {
     };
     let found = [retry.transient, retry.session, retry.credential, retry.our_bug, retry.unknown];
     assert_eq!(found, [1, 2, 3, 4, 5].map(expected));
+}
+
+#[test]
+fn a_class_of_messages_keeps_what_differs_for_it() {
+    let retry = |lines: &str| {
+        let config = config(&format!("[retry]\n{lines}"));
+        shard_options(&config, &book(&config), ShardId(0), 1).retry
+    };
+    let general = RetryPolicy::default();
+    let pauses = |backoff: Backoff| (backoff.attempts_max, backoff.backoff_min_ms, backoff.backoff_max_ms);
+    let usual = retry("");
+    assert_eq!([usual[0], usual[2], usual[3]], [general; 3]);
+    assert_eq!((pauses(usual[1].transient), pauses(usual[1].unknown)), ((5, 2_000, 30_000), (3, 2_000, 30_000)));
+    assert_eq!((usual[1].session, usual[1].credential), (general.session, general.credential));
+    let own = retry("transient = { backoff_min = \"1s\" }\nmarketing = { attempts_max = 2, jitter = 0.5 }");
+    let found = own.map(|policy| pauses(policy.transient));
+    assert_eq!(found, [(5, 1_000, 600_000), (5, 2_000, 30_000), (5, 1_000, 600_000), (2, 1_000, 600_000)]);
+    assert_eq!((pauses(own[3].unknown), own[3].unknown.jitter_permille), ((2, 30_000, 600_000), 500));
 }
 
 #[test]

@@ -217,6 +217,13 @@ fn values_out_of_bounds() {
             "t.toml:4:15: retry.unknown.backoff_max: `backoff_min` (30s) is longer than `backoff_max` (1s): lower `backoff_min` or raise `backoff_max`",
         ],
     );
+    check(
+        "[retry.otp]\nbackoff_min = \"1m\"\n[retry.marketing]\nattempts_max = 0\n",
+        &[
+            "t.toml:2:15: retry.otp.backoff_min: `backoff_min` (1m) is longer than `backoff_max` (30s): lower `backoff_min` or raise `backoff_max`",
+            "t.toml:4:16: retry.marketing.attempts_max: invalid value: integer `0`, expected a whole number from 1 to 100",
+        ],
+    );
 }
 
 #[test]

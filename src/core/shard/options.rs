@@ -42,7 +42,7 @@ pub struct Options {
     /// What each class does with a message in doubt.
     pub doubt: [DoubtPolicy; Class::COUNT],
     /// When and how often refused messages are tried again.
-    pub retry: RetryPolicy,
+    pub retry: [RetryPolicy; Class::COUNT],
     /// How long the history of settled messages is kept, ms.
     pub retention_ms: u64,
     /// Events since the last checkpoint that make the next one due.
@@ -82,7 +82,7 @@ impl Default for Options {
             in_doubt_wait_ms: 10_000,
             doubts_max: crate::delivery::policy::DOUBTS_MAX,
             doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
-            retry: RetryPolicy::default(),
+            retry: [RetryPolicy::default(); Class::COUNT],
             retention_ms: 72 * 3_600_000,
             fold_events: crate::model::limits::FOLD_DELTAS,
             swept_per_checkpoint: 1,

@@ -227,7 +227,8 @@ impl Ledger {
 
     fn after_refusal(&mut self, turn: &mut Turn, address: Address, lane: Lane, refused: Refused, expires_at: Wall) {
         let error = refused.error;
-        match turn.options.retry.after_refusal(refused, turn.now.wall, expires_at, &mut turn.chance) {
+        let policy = &turn.options.retry[lane.class.index()];
+        match policy.after_refusal(refused, turn.now.wall, expires_at, &mut turn.chance) {
             Disposition::RetryAt(at) => {
                 turn.counters.retried += 1;
                 self.happens(turn, address, Happened::Refused { error });

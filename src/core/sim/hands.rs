@@ -28,10 +28,14 @@ pub struct Reloads {
 
 impl Reloads {
     /// No reload yet.
-    pub const fn new(options: &Options) -> Self {
-        let attempts_least = options.retry.transient.attempts_max;
-        Self { attempts_least, policies_changed: false, may_lose_routes: false }
+    pub fn new(options: &Options) -> Self {
+        Self { attempts_least: attempts_least(options), policies_changed: false, may_lose_routes: false }
     }
+}
+
+/// After how many attempts a message of the least patient class is given up.
+fn attempts_least(options: &Options) -> u8 {
+    options.retry.iter().map(|policy| policy.transient.attempts_max).min().unwrap_or_default()
 }
 
 impl Oracle {
@@ -39,7 +43,7 @@ impl Oracle {
     pub fn reloaded(&mut self, before: &Plan, plan: &Plan, now_ns: u64) {
         let options = &plan.shard;
         self.limited.set_rules(plan.limits(), now_ns);
-        self.reloads.attempts_least = self.reloads.attempts_least.min(options.retry.transient.attempts_max);
+        self.reloads.attempts_least = self.reloads.attempts_least.min(attempts_least(options));
         self.reloads.policies_changed |= before.shard.doubt != options.doubt;
         // A refusal may be told later than it was decided, and by shares that have changed since.
         if before.shard.tenants != options.tenants {

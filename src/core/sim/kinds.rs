@@ -310,7 +310,7 @@ impl Plan {
         let shard = ShardOptions {
             tenants: vec![(TenantId(1), 1), (TenantId(2), 2)],
             doubt: Class::ALL.map(|_| *pick(prng, &policies)),
-            retry: RetryPolicy::uniform(backoff),
+            retry: [RetryPolicy::uniform(backoff); Class::COUNT],
             in_doubt_wait_ms: prng.between(200, HOUR_MS),
             receipts_max: prng.between(2, 60) as usize,
             fold_events: prng.between(10, 60) as usize,

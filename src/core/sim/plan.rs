@@ -533,11 +533,13 @@ fn shard_options(prng: &mut Prng) -> ShardOptions {
         receipts_max: if prng.chance(500_000) { prng.between(2, 60) as usize } else { 1_000_000 },
         in_doubt_wait_ms: prng.between(200, 10_000),
         doubt,
-        retry: RetryPolicy::uniform(Backoff {
-            attempts_max: prng.between(1, 8) as u8,
-            backoff_min_ms: prng.between(50, 2_000),
-            backoff_max_ms: prng.between(1_000, 10_000),
-            jitter_permille: prng.between(0, 500) as u16,
+        retry: Class::ALL.map(|_| {
+            RetryPolicy::uniform(Backoff {
+                attempts_max: prng.between(1, 8) as u8,
+                backoff_min_ms: prng.between(50, 2_000),
+                backoff_max_ms: prng.between(1_000, 10_000),
+                jitter_permille: prng.between(0, 500) as u16,
+            })
         }),
         fold_events: if prng.chance(700_000) { prng.between(10, 400) as usize } else { 256 * 1024 },
         swept_per_checkpoint: 16,

@@ -197,7 +197,7 @@ fn change(plan: &mut Plan, stage: &mut Stage) {
         }
         6 => {
             let attempts_max = chance.between(1, 12) as u8;
-            let retry = &mut plan.shard.retry;
+            let retry = &mut plan.shard.retry[pick(chance, &Class::ALL).index()];
             for backoff in [
                 &mut retry.transient,
                 &mut retry.session,
