@@ -136,6 +136,14 @@ raw! {
         key_window: Optional<Millis>,
         memory: Optional<Bytes>,
         disk_floor: Optional<Bytes>,
+        class_wait: RawClassWait,
+    }
+
+    /// `[limits.class_wait]`
+    RawClassWait {
+        otp: Optional<Millis>,
+        transactional: Optional<Millis>,
+        marketing: Optional<Millis>,
     }
 
     /// `[retry]`: one policy per error class that is retried, and what differs for a class of messages.

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use toml::Spanned;
 
-use super::choice::{LogFormat, LogLevel, LogRequests, NodeIo};
+use super::choice::{Class, LogFormat, LogLevel, LogRequests, NodeIo};
 use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
-use super::raw::{Optional, RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
+use super::raw::{Optional, RawClassWait, RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
 use super::shown;
 use super::source::{Span, WHOLE};
-use super::units::{Auto, Int, OneOrMany};
+use super::units::{Auto, Int, Millis, OneOrMany};
 use stentor_core::model::Quoted;
 
 /// Identity, data directory, shards and cores.
@@ -207,6 +207,33 @@ pub struct Limits {
     /// derived from the number of shards and the size of the file system.
     #[serde(rename = "disk_floor", serialize_with = "shown::size_if_any")]
     pub disk_floor_bytes: Option<u64>,
+    /// A new message that is expected to wait longer is refused with 503 `queue_slow`, by class.
+    pub class_wait: ClassWait,
+}
+
+/// How long a message may be expected to wait, by class; `None`: any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClassWait {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otp: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactional: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marketing: Option<Millis>,
+}
+
+impl ClassWait {
+    /// That of one class, ms.
+    pub fn of(&self, class: Class) -> Option<u64> {
+        let typed = match class {
+            // What is most urgent is never refused for that.
+            Class::Emergency => None,
+            Class::Otp => self.otp,
+            Class::Transactional => self.transactional,
+            Class::Marketing => self.marketing,
+        };
+        typed.map(|millis| millis.0)
+    }
 }
 
 /// The shortest time for which a key may be remembered: a client that retries the next morning must not send twice.
@@ -221,6 +248,11 @@ impl Limits {
             key_window_ms: gather.millis(&raw.key_window, KEY_WINDOW_MIN, KEY_WINDOW_MIN..=30 * DAY),
             memory_bytes: gather.bytes(&raw.memory, 512 * MIB, 64 * MIB..=1024 * GIB),
             disk_floor_bytes: raw.disk_floor.is_some().then(|| gather.bytes(&raw.disk_floor, GIB, MIB..=1024 * GIB)),
+            class_wait: {
+                let mut of = |typed| gather.millis_if_any(typed, SECOND..=14 * DAY).map(Millis);
+                let RawClassWait { otp, transactional, marketing } = &raw.class_wait;
+                ClassWait { otp: of(otp), transactional: of(transactional), marketing: of(marketing) }
+            },
         };
         if let Some(typed) = &raw.queue_per_shard
             && typed.get_ref().get::<u64>() > limits.queue_messages_max

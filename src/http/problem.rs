@@ -110,6 +110,7 @@ codes! {
     KeyShareFull = "key_share_full", 429, Yes, "Your share of the keys that can be remembered is used up";
     OverLimit = "over_limit", 429, Yes, "A limit for such messages is used up";
     LimitsFull = "limits_full", 503, Yes, "No more counters for limits can be kept for now";
+    QueueSlow = "queue_slow", 503, Yes, "The message would have to wait too long";
     Draining = "draining", 503, Yes, "The server is stopping";
     DiskFull = "disk_full", 503, Yes, "The disk is full";
     Overloaded = "overloaded", 503, Yes, "The server is busy";
@@ -179,6 +180,7 @@ impl From<Refusal> for Code {
             Refusal::KeyShareFull => Self::KeyShareFull,
             Refusal::OverLimit => Self::OverLimit,
             Refusal::LimitsFull => Self::LimitsFull,
+            Refusal::QueueSlow => Self::QueueSlow,
         }
     }
 }
@@ -219,6 +221,7 @@ impl Flaw {
             | Refusal::OverQuota
             | Refusal::OverLimit
             | Refusal::LimitsFull
+            | Refusal::QueueSlow
             | Refusal::DiskFull => None,
         };
         Self { field: field.map(Cow::Borrowed), ..Self::whole(code, code.title()) }
@@ -461,20 +464,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_the_same_on_both_floors() {
-        for refusal in [
-            Refusal::QueueFull,
-            Refusal::KeyWindowFull,
-            Refusal::KeyReused,
-            Refusal::AlreadyExpired,
-            Refusal::Draining,
-            Refusal::NoRoute,
-            Refusal::OverQuota,
-            Refusal::DiskFull,
-            Refusal::QueueShareFull,
-            Refusal::KeyShareFull,
-            Refusal::OverLimit,
-            Refusal::LimitsFull,
-        ] {
+        for refusal in Refusal::ALL {
             let code = Code::from(refusal);
             let says = (code.text(), code.status(), code.retryable());
             assert_eq!(says, (refusal.code(), refusal.status(), refusal.retryable()));

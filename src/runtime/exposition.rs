@@ -19,7 +19,7 @@ use stentor_core::{
     delivery::{EventKind, Resolution},
     link::{self, LinkState, smpp::leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
-    model::{Class, Now, ShardId, Wall},
+    model::{Class, Now, Refusal, ShardId, Wall},
     shard::{self, Catalog},
     traffic::Unanswered,
 };
@@ -89,7 +89,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         snapshot.count(Metric::Accepted, &[class.name()], counters.accepted[class.index()]);
         snapshot.gauge(Metric::QueueDepth, &[class.name(), &number], status.waiting[class.index()] as f64);
     }
-    for (refusal, count) in shard::Counters::REFUSALS.into_iter().zip(counters.refused) {
+    for (refusal, count) in Refusal::ALL.into_iter().zip(counters.refused) {
         snapshot.count(Metric::Refused, &[refusal.code()], count);
     }
     for (kind, count) in EventKind::FINALS.into_iter().zip(counters.finals) {

@@ -112,6 +112,7 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         in_doubt_wait_ms: defaults.in_doubt_wait_ms,
         doubts_max: defaults.doubts_max,
         doubt: Class::ALL.map(|class| defaults.in_doubt.of(class)),
+        class_wait_ms: Class::ALL.map(|class| limits.class_wait.of(class).unwrap_or(0)),
         retry: Class::ALL.map(|class| config.retry.of(class)),
         retention_ms: defaults.retention_ms,
         bounds: shard::Bounds::shared_by(shards),

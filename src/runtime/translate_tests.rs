@@ -193,6 +193,17 @@ fn a_class_of_messages_keeps_what_differs_for_it() {
 }
 
 #[test]
+fn each_class_keeps_its_longest_wait() {
+    let wait = |lines: &str| {
+        let config = config(&format!("[limits]\n{lines}"));
+        shard_options(&config, &book(&config), ShardId(0), 1).class_wait_ms
+    };
+    assert_eq!(wait(""), [0; 4]);
+    let all = "class_wait = { otp = \"1m\", transactional = \"2m\", marketing = \"3m\" }";
+    assert_eq!(wait(all), [0, 60_000, 120_000, 180_000]);
+}
+
+#[test]
 fn the_door_keeps_its_limits_apart() {
     let config = config(
         "[node]\ncores = 4\n[limits]\nmemory = \"64MiB\"\n[http]\nbody_max = \"1MiB\"\ninflate_ratio_max = 7\n\

@@ -218,6 +218,13 @@ fn values_out_of_bounds() {
         ],
     );
     check(
+        "[limits.class_wait]\notp = \"20d\"\nemergency = \"1m\"\n",
+        &[
+            "t.toml:2:7: limits.class_wait.otp: 20d is out of range: write a value from 1s to 14d",
+            "t.toml:3:1: limits.class_wait.emergency: unknown key here; it belongs in [retry]",
+        ],
+    );
+    check(
         "[retry.otp]\nbackoff_min = \"1m\"\n[retry.marketing]\nattempts_max = 0\n",
         &[
             "t.toml:2:15: retry.otp.backoff_min: `backoff_min` (1m) is longer than `backoff_max` (30s): lower `backoff_min` or raise `backoff_max`",

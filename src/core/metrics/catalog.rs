@@ -94,7 +94,8 @@ metrics! {
     Refused = "stentor_messages_refused_total", Counter, ["code"],
         "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, \
          disk_full. queue_share_full and key_share_full: one tenant sends more than its share while little is left. \
-         limits_full: a limit counts by a value of which there are too many";
+         limits_full: a limit counts by a value of which there are too many. queue_slow: a class gets less through than it is \
+         sent";
     Submitted = "stentor_messages_submitted_total", Counter, [],
         "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and \
          queues grow";

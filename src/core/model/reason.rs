@@ -29,9 +29,28 @@ pub enum Refusal {
     OverLimit = 10,
     /// Stentor: the shard has no number left for another set of counters of limits.
     LimitsFull = 11,
+    /// Stentor: the message would wait longer than its class may.
+    QueueSlow = 12,
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::QueueFull,
+        Self::KeyWindowFull,
+        Self::KeyReused,
+        Self::AlreadyExpired,
+        Self::Draining,
+        Self::NoRoute,
+        Self::OverQuota,
+        Self::DiskFull,
+        Self::QueueShareFull,
+        Self::KeyShareFull,
+        Self::OverLimit,
+        Self::LimitsFull,
+        Self::QueueSlow,
+    ];
+
     /// The stable code of the API.
     pub const fn code(self) -> &'static str {
         match self {
@@ -47,13 +66,19 @@ impl Refusal {
             Self::KeyShareFull => "key_share_full",
             Self::OverLimit => "over_limit",
             Self::LimitsFull => "limits_full",
+            Self::QueueSlow => "queue_slow",
         }
     }
 
     /// HTTP status if a whole request ends with it: 429 = the tenant's quota, 503 = a limit of this installation.
     pub const fn status(self) -> u16 {
         match self {
-            Self::QueueFull | Self::KeyWindowFull | Self::Draining | Self::DiskFull | Self::LimitsFull => 503,
+            Self::QueueFull
+            | Self::KeyWindowFull
+            | Self::Draining
+            | Self::DiskFull
+            | Self::LimitsFull
+            | Self::QueueSlow => 503,
             Self::KeyReused => 409,
             Self::AlreadyExpired | Self::NoRoute => 422,
             Self::OverQuota | Self::QueueShareFull | Self::KeyShareFull | Self::OverLimit => 429,

@@ -487,6 +487,18 @@ impl Lanes {
         self.sums.waiting.range(edges).map(|(_, waiting)| *waiting)
     }
 
+    /// The list in which a new message of that lane would wait, if it was ever used, and how many messages wait there.
+    pub fn waiting_before(&self, lane: Lane) -> Option<(ListNumber, u64)> {
+        let shared = Lane { tenant: TenantId::SHARED, ..lane };
+        let number = self.table.known(lane).or_else(|| self.table.known(shared))?;
+        Some((number, self.waiting_in(number)))
+    }
+
+    /// How many messages of the present generation wait in a list.
+    pub fn waiting_in(&self, number: ListNumber) -> u64 {
+        self.lists.get(&number).map_or(0, |list| list.waiting[0])
+    }
+
     /// Entries of all lists, including those of messages that have ended.
     pub const fn entries_total(&self) -> u64 {
         self.sums.entries

@@ -11,8 +11,8 @@ pub struct Counters {
     pub accepted: [u64; Class::COUNT],
     /// Lines that repeated an idempotency key.
     pub duplicates: u64,
-    /// Lines refused, in the order of [`Counters::REFUSALS`].
-    pub refused: [u64; Counters::REFUSALS.len()],
+    /// Lines refused, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
     /// Attempts begun.
     pub attempts: u64,
     /// Messages that a carrier took in full.
@@ -77,20 +77,4 @@ pub struct Measures {
     pub commit_us: Distribution,
     /// Messages admitted by each batch.
     pub commit_messages: Distribution,
-}
-
-impl Counters {
-    /// The refusals that [`Counters::refused`] counts.
-    pub const REFUSALS: [Refusal; 10] = [
-        Refusal::QueueFull,
-        Refusal::KeyWindowFull,
-        Refusal::KeyReused,
-        Refusal::AlreadyExpired,
-        Refusal::Draining,
-        Refusal::NoRoute,
-        Refusal::OverQuota,
-        Refusal::DiskFull,
-        Refusal::QueueShareFull,
-        Refusal::KeyShareFull,
-    ];
 }

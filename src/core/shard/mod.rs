@@ -293,10 +293,13 @@ impl Shard {
     /// start, and stays as it was.
     fn handle_options(&mut self, options: Options) {
         let Options { queue_messages_max, tenants, inboxes, in_doubt_wait_ms, doubts_max, .. } = options;
-        let Options { doubt, retry, retention_ms, weights, .. } = options;
+        let Options { doubt, retry, class_wait_ms, retention_ms, weights, .. } = options;
         self.turn.places.share_out(queue_messages_max, &tenants);
         self.intake.share_out(&tenants);
         let known = &self.turn.options;
+        if class_wait_ms != known.class_wait_ms {
+            self.pull.forget_paces();
+        }
         self.turn.options = Options {
             queue_messages_max,
             tenants,
@@ -306,6 +309,7 @@ impl Shard {
             doubts_max,
             doubt,
             retry,
+            class_wait_ms,
             retention_ms,
             ..*known
         };

@@ -43,6 +43,8 @@ pub struct Options {
     pub doubt: [DoubtPolicy; Class::COUNT],
     /// When and how often refused messages are tried again.
     pub retry: [RetryPolicy; Class::COUNT],
+    /// By class: a new message that is expected to wait longer is refused, ms; 0: none is.
+    pub class_wait_ms: [u64; Class::COUNT],
     /// How long the history of settled messages is kept, ms.
     pub retention_ms: u64,
     /// Events since the last checkpoint that make the next one due.
@@ -83,6 +85,7 @@ impl Default for Options {
             doubts_max: crate::delivery::policy::DOUBTS_MAX,
             doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
             retry: [RetryPolicy::default(); Class::COUNT],
+            class_wait_ms: [0; Class::COUNT],
             retention_ms: 72 * 3_600_000,
             fold_events: crate::model::limits::FOLD_DELTAS,
             swept_per_checkpoint: 1,

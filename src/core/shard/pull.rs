@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::delivery::OpenAttempt;
 use crate::model::{Address, Class, Lane, LinkId, Msisdn, Point, Sound};
 use crate::queue::{
-    Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, Part,
-    Position, ScheduledQueue, Taken, Tick,
+    Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, Paces,
+    Part, Position, ScheduledQueue, Taken, Tick,
 };
 use crate::store::ReadRequest;
 use crate::store::batch::{fifo_code, fifo_name};
@@ -34,12 +34,15 @@ pub(super) struct Pull {
     pub links: Links,
     pub lanes: Lanes,
     pub scheduled: DelayQueue,
+    /// How fast messages leave, of classes whose wait is bounded.
+    paces: Paces,
 }
 
 impl Pull {
     /// Starts with all lists that were ever used. `present`: how often the shard was restored from a backup.
     pub(super) fn new(present: Generation, lists: Vec<Lane>) -> Self {
-        Self { links: Links::default(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
+        let (links, lanes) = (Links::default(), Lanes::new(present, lists));
+        Self { links, lanes, scheduled: DelayQueue::default(), paces: Paces::default() }
     }
 
     /// Checks the invariants of links, lists and the delay queue.
@@ -49,6 +52,7 @@ impl Pull {
     pub(super) fn check(&self) -> Sound {
         self.links.check()?;
         self.lanes.check()?;
+        self.paces.check()?;
         self.scheduled.check()
     }
 
@@ -138,6 +142,9 @@ impl Pull {
                 .collect();
             let is_left_on_disk = !chunks.is_empty() && turn.buggify.at(Point::WindowFull);
             let chunks = if is_left_on_disk { Vec::new() } else { chunks };
+            if turn.options.class_wait_ms[self.lanes.lane(name.list).class.index()] > 0 {
+                self.paces.enter(name.list, self.lanes.waiting_in(name.list), turn.now.mono);
+            }
             self.lanes.append(name, commit, messages, chunks);
             let batch = turn.gathering.batch();
             batch.ready.push((name, records));
@@ -314,7 +321,27 @@ impl Pull {
         let has_permit = |set, parts| permits.take(turn, set, parts);
         let (name, taken) = self.lanes.take(class, self.links.at(at).group, weight, has_permit)?;
         turn.gathering.taken(name, taken.head);
+        if turn.options.class_wait_ms[class.index()] > 0 {
+            self.paces.leave(name.list, self.lanes.waiting_in(name.list), turn.now.mono);
+        }
         Some((name, taken))
+    }
+
+    /// Whether a new message of that lane is expected to wait longer than its class may.
+    pub(super) fn is_too_slow(&self, turn: &Turn, lane: Lane) -> bool {
+        let most_ms = turn.options.class_wait_ms[lane.class.index()];
+        if most_ms == 0 {
+            return false;
+        }
+        let before = self.lanes.waiting_before(lane);
+        before.is_some_and(|(list, waiting)| {
+            self.paces.wait_ns(list, waiting, turn.now.mono) > most_ms.saturating_mul(1_000_000)
+        })
+    }
+
+    /// Bounds of waits are new: what was measured for others is forgotten.
+    pub(super) fn forget_paces(&mut self) {
+        self.paces.clear();
     }
 
     /// Takes the next message that waits for a route that is gone.

@@ -142,7 +142,7 @@ fn a_tenant_that_fills_the_queue_leaves_the_last_tenth_to_the_others() {
     assert_eq!(world.waiting(), [30, 0], "they take turns");
     assert_eq!(world.taken(A, 100), (6, Some(Refusal::QueueShareFull)), "up to the last tenth once more");
     assert_eq!(world.taken(B, 1), (1, None));
-    let at = |refusal| Counters::REFUSALS.iter().position(|known| *known == refusal).expect("counted");
+    let at = |refusal| Refusal::ALL.iter().position(|known| *known == refusal).expect("counted");
     assert_eq!(world.shard().status().counters.refused[at(Refusal::QueueShareFull)], 64 + 94);
 }
 
@@ -340,4 +340,31 @@ fn who_cancels_what_is_not_his_learns_nothing_and_takes_nothing_from_its_owner()
     assert_eq!((world.cancel(B, leaves), world.cancel(A, leaves)), (Unknown, TooLate), "it is under way");
     let forged = MessageId::new(Wall(1), leaves.node(), leaves.shard(), leaves.address());
     assert_eq!(world.cancel(A, forged), Unknown, "no message has this id, which differs only in its time");
+}
+
+/// A wait is bounded by class, and judged by the messages of the same tenant.
+#[test]
+fn what_would_wait_too_long_is_refused_and_only_that() {
+    let mut world = World::new(&EQUAL);
+    let options = Options { class_wait_ms: [0, 20_000, 0, 0], ..options(&EQUAL) };
+    world.handle(ShardEvent::Reconfigure(Box::new(options)));
+    assert_eq!(world.taken(A, 20), (20, None), "nothing is known of the list");
+    world.pass(15_000);
+    assert_eq!(world.taken(A, 1), (1, None), "for 15 s none has left");
+    world.pass(6_000);
+    let slow = (0, Some(Refusal::QueueSlow));
+    assert_eq!(world.taken(A, 1), slow);
+    assert_eq!((world.taken(B, 1), count(&world.submit_of(Class::Marketing, A, 1, 0))), ((1, None), (1, None)));
+    assert_eq!(count(&world.submit(A, 1, 60_000)), (1, None), "it is not ready before");
+    // Of A and B, in turn: one in four seconds.
+    for _ in 0..4 {
+        world.pass(2_000);
+        world.grant_of(Class::Otp, 1, false);
+    }
+    assert_eq!(world.taken(A, 1), slow, "17 wait, each for more than a second");
+    (0..16).for_each(|_| {
+        world.pass(500);
+        world.grant_of(Class::Otp, 1, false);
+    });
+    assert_eq!(world.taken(A, 1), (1, None), "few wait");
 }

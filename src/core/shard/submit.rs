@@ -10,7 +10,6 @@ use crate::store::key::Key;
 use crate::store::record::{CheckpointRecord, KeysRecord, WaitingRecord, encode};
 use crate::store::{Op, WriteBatch};
 
-use super::counters::Counters;
 use super::event::{Claimed, LineResult, Reply};
 use super::gathering::Place;
 use super::options::Options;
@@ -232,14 +231,21 @@ const fn gate(turn: &Turn) -> Gate {
     Gate { now: turn.now.wall, is_draining: turn.draining, disk: turn.disk }
 }
 
-/// The set of counters on which a new message counts.
+/// The set of counters on which a new message counts, if it need not wait too long there.
 fn counted(turn: &mut Turn, pull: &Pull, head: &Head, content: &[u8]) -> Result<SetNumber, Refusal> {
     let is_full = pull.lanes.lists() >= LISTS_MAX / 2;
     let sets_max = if is_full { 0 } else { SETS_MAX };
     let set = turn.sets.judge(head, content, &turn.catalog, sets_max)?;
-    let is_put_off = head.send_at > turn.now.wall;
-    let is_admitted = is_put_off || turn.sets.admits(set, || pull.lanes.waiting_of(set), turn.options.shards);
-    if is_admitted { Ok(set) } else { Err(Refusal::OverLimit) }
+    if head.send_at > turn.now.wall {
+        return Ok(set);
+    }
+    if !turn.sets.admits(set, || pull.lanes.waiting_of(set), turn.options.shards) {
+        return Err(Refusal::OverLimit);
+    }
+    if pull.is_too_slow(turn, Head { set, ..*head }.lane()) {
+        return Err(Refusal::QueueSlow);
+    }
+    Ok(set)
 }
 
 fn known(turn: &mut Turn, known: Known) -> LineResult {
@@ -253,7 +259,7 @@ fn known(turn: &mut Turn, known: Known) -> LineResult {
 }
 
 fn refuse(turn: &mut Turn, refusal: Refusal) -> LineResult {
-    if let Some(at) = Counters::REFUSALS.iter().position(|known| *known == refusal) {
+    if let Some(at) = Refusal::ALL.iter().position(|known| *known == refusal) {
         turn.counters.refused[at] += 1;
     }
     LineResult::Refused(refusal)

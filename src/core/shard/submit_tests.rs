@@ -106,7 +106,7 @@ fn a_full_disk_refuses_what_is_new_until_there_is_room() {
     world.handle(ShardEvent::Disk(DiskRoom::Low));
     assert_eq!(world.submitted(), LineResult::Refused(full));
     assert_eq!(world.claimed(1, 2), Claimed::Refused(full));
-    let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
+    let at = Refusal::ALL.iter().position(|known| *known == full).expect("counted");
     assert_eq!(world.shard().status().counters.refused[at], 1);
     world.handle(ShardEvent::Disk(DiskRoom::Ample));
     assert!(matches!(world.submitted(), LineResult::Accepted(_)));

@@ -236,6 +236,8 @@ pub struct Oracle {
     pub broken: Option<Violation>,
     /// The disk was short of room at some time: messages may be refused for that reason.
     pub was_short: bool,
+    /// By class: how long a new message may be expected to wait, ms; 0: any time.
+    pub(super) class_wait_ms: [u64; Class::COUNT],
     /// What was seen on the wire.
     pub wire: Wire,
     /// What waits at links.
@@ -301,7 +303,8 @@ impl Oracle {
     /// An oracle for carriers with these rates, and shards with these limits.
     pub fn new(rates: Vec<[Option<u32>; 2]>, shard: &Options) -> Self {
         let limits = (shard.queue_messages_max, shard.keys_max as u64, shard.tenants.clone());
-        Self { wire: Wire::new(rates), limits, reloads: Reloads::new(shard), ..Self::default() }
+        let class_wait_ms = shard.class_wait_ms;
+        Self { wire: Wire::new(rates), limits, class_wait_ms, reloads: Reloads::new(shard), ..Self::default() }
     }
 
     /// Records a broken promise; only the first one counts.

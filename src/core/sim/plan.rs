@@ -562,6 +562,16 @@ fn latency(prng: &mut Prng, min_ns: u64, max_ns: u64, slow_ns: u64) -> Latency {
     Latency { min_ns, max_ns: max_ns.max(min_ns), slow_ppm, slow_ns }
 }
 
+impl Plan {
+    /// In some worlds new messages are refused that would wait too long.
+    pub fn bound_waits(&mut self, prng: &mut Prng) {
+        if prng.chance(200_000) {
+            let most = |class| if class == Class::Emergency { 0 } else { prng.between(500, 20_000) };
+            self.shard.class_wait_ms = Class::ALL.map(most);
+        }
+    }
+}
+
 /// One element of the list, which must not be empty.
 pub fn pick<'a, T>(prng: &mut Prng, from: &'a [T]) -> &'a T {
     &from[prng.below(from.len() as u64) as usize]

@@ -28,6 +28,10 @@ impl Oracle {
             }
             // There are more numbers for sets of counters than messages in any world.
             Refusal::LimitsFull => false,
+            Refusal::QueueSlow => {
+                tally.add(Count::QueueSlow);
+                self.may_be_slow(message)
+            }
         };
         if !sound {
             self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
@@ -35,6 +39,19 @@ impl Oracle {
         if self.truths[message as usize].id.is_some() {
             self.break_at(Invariant::Keys, format!("message {message} was taken, and is now refused: {refusal:?}"));
         }
+    }
+
+    /// Whether other messages of its class and tenant, which may have come to its list before it, may wait.
+    fn may_be_slow(&self, message: u32) -> bool {
+        let own = &self.truths[message as usize].intent;
+        let (class, tenant) = (own.head.class, own.head.tenant);
+        let is_before = |truth: &Truth| {
+            let intent = &truth.intent;
+            (intent.shard, intent.head.class, intent.head.tenant) == (own.shard, class, tenant)
+        };
+        let mut others =
+            self.truths.iter().enumerate().filter(|(at, truth)| *at != message as usize && is_before(truth));
+        self.class_wait_ms[class.index()] > 0 && others.any(|(_, truth)| !truth.state.is_final())
     }
 
     /// A refusal says that something is full: then as much may really be in it, as far as can be seen from outside.
@@ -78,6 +95,7 @@ impl Oracle {
             | Refusal::OverQuota
             | Refusal::OverLimit
             | Refusal::LimitsFull
+            | Refusal::QueueSlow
             | Refusal::DiskFull => return,
         };
         if matches!(refusal, Refusal::QueueShareFull | Refusal::KeyShareFull) {

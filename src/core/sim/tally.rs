@@ -207,6 +207,8 @@ pub enum Count {
     ClockSetWhileDown,
     /// Worlds in which a limit was reached and messages waited for it.
     LimitsBit,
+    /// Messages refused because they would wait too long.
+    QueueSlow,
 }
 
 /// A count for each of these.
@@ -225,7 +227,7 @@ impl Default for Tally {
 
 impl Count {
     /// All counts.
-    pub const ALL: [Self; 98] = [
+    pub const ALL: [Self; 99] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -324,6 +326,7 @@ impl Count {
         Self::LimitsLifted,
         Self::ClockSetWhileDown,
         Self::LimitsBit,
+        Self::QueueSlow,
     ];
 
     /// What must happen in worlds with a busy operator, or with a carrier that enforces spacing.

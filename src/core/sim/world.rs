@@ -84,7 +84,9 @@ impl World {
     pub fn new(seed: u64, options: &SimOptions) -> Self {
         let mut chance = Prng::new(seed);
         let mut plan = Plan::draw(&mut chance);
-        handsets::plan(&mut plan, &mut Prng::new(!seed));
+        let mut more = Prng::new(!seed);
+        handsets::plan(&mut plan, &mut more);
+        plan.bound_waits(&mut more);
         Self::of(plan, chance, options)
     }
 
