@@ -14,14 +14,12 @@ use super::raw::{Optional, RawLimit, RawLimitWhen};
 use super::shown;
 use super::units::{Millis, OneOrMany, PerSpan};
 use stentor_core::limit::{Of, Over, Per, Span};
-use stentor_core::model::{Country, Quoted};
+use stentor_core::model::{Country, Quoted, Zone, nearest};
 
 /// Times in which a limit may count, ms. Each use is remembered for as long.
 const SPANS: RangeInclusive<u64> = SECOND..=31 * DAY;
 /// The largest amount: more than any machine could send in a month.
 const AMOUNT_MAX: u64 = 1_000_000_000_000;
-/// The only calendar that there is.
-const ZONE: &str = "UTC";
 
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,8 +36,9 @@ pub struct Limit {
     pub of: Of,
     /// How much in which time, for each value of `per`.
     pub rate: PerSpan,
-    /// The zone of the calendar by which months are counted.
-    pub zone: String,
+    /// The zone of the calendar by which months are counted; also in `rate`, if it is by the month.
+    #[serde(serialize_with = "shown::zone")]
+    pub zone: Zone,
     /// What happens to a message for which there is no room.
     #[serde(serialize_with = "shown::limit_over")]
     pub over: Over,
@@ -67,17 +66,20 @@ impl Limit {
         let (raw, table) = (typed.get_ref(), typed.span());
         let name = gather.name(&raw.name, &table);
         // In the place of a rate that is missing, which was reported.
-        let rate = PerSpan { amount: 1, span: Span::Month };
-        let rate = gather.required(&raw.rate, &table, "rate").map_or(rate, |typed| *typed.get_ref());
+        let rate = PerSpan { amount: 1, span: Span::Month(Zone::UTC) };
+        let mut rate = gather.required(&raw.rate, &table, "rate").map_or(rate, |typed| *typed.get_ref());
         check_rate(&raw.rate, gather);
-        check_zone(&raw.zone, gather);
+        let zone = zone(&raw.zone, rate.span, gather);
+        if let Span::Month(of) = &mut rate.span {
+            *of = zone;
+        }
         Self {
             name,
             when: LimitWhen::meant(&raw.when, gather),
             per: per(&raw.per, gather),
             of: of(&raw.of, gather),
             rate,
-            zone: ZONE.to_owned(),
+            zone,
             over: match raw.over.as_ref().map(Spanned::get_ref) {
                 Some(LimitOver::Wait) | None => Over::Wait,
                 Some(LimitOver::Refuse) => Over::Refuse,
@@ -154,13 +156,25 @@ fn check_rate(typed: &Optional<PerSpan>, gather: &mut Gather<'_>) {
             let what = format!("{} is out of range: write a time from {least} to {most}, or \"month\"", Millis(ms));
             gather.refuse(&typed.span(), what);
         }
-        Span::Sliding(_) | Span::Month => {}
+        Span::Sliding(_) | Span::Month(_) => {}
     }
 }
 
-fn check_zone(typed: &Optional<String>, gather: &mut Gather<'_>) {
-    if let Some(typed) = typed.as_ref().filter(|typed| typed.get_ref() != ZONE) {
-        let what = format!("is not supported in this version: write \"{ZONE}\" or omit it");
-        gather.refuse(&typed.span(), format!("{} {what}", Quoted(typed.get_ref())));
+/// A zone that would change nothing is refused: whoever names one expects days of the calendar.
+fn zone(typed: &Optional<String>, span: Span, gather: &mut Gather<'_>) -> Zone {
+    let Some(typed) = typed else { return Zone::UTC };
+    let (name, at) = (typed.get_ref(), typed.span());
+    let Some(zone) = Zone::parse(name) else {
+        let mut what = format!("{} is not a time zone: write an IANA name such as \"Europe/Berlin\"", Quoted(name));
+        if let Some(meant) = nearest(name, Zone::names()) {
+            what.push_str(&format!("; did you mean {}?", Quoted(meant)));
+        }
+        gather.refuse(&at, what);
+        return Zone::UTC;
+    };
+    if zone != Zone::UTC && matches!(span, Span::Sliding(_)) {
+        let what = "is for a rate \"per month\" only: in any other time, a day too, the limit holds whenever it begins";
+        gather.refuse(&at, format!("{} {what}", Quoted(name)));
     }
+    zone
 }

@@ -12,6 +12,7 @@ use stentor_core::admission::Quota;
 use stentor_core::delivery::{Backoff, RetryPolicy};
 use stentor_core::limit::{Of, Over, Per};
 use stentor_core::link::{Numbering, TonNpi};
+use stentor_core::model::Zone;
 
 pub(super) fn duration<S: Serializer>(millis: &u64, to: S) -> Result<S::Ok, S::Error> {
     Millis(*millis).serialize(to)
@@ -81,6 +82,10 @@ pub(super) fn limit_over<S: Serializer>(over: &Over, to: S) -> Result<S::Ok, S::
         Over::Wait => "wait",
         Over::Refuse => "refuse",
     })
+}
+
+pub(super) fn zone<S: Serializer>(zone: &Zone, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(zone.name())
 }
 
 pub(super) fn numbering<S: Serializer>(numbering: &Numbering, to: S) -> Result<S::Ok, S::Error> {

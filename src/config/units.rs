@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use stentor_core::admission::Quota;
 use stentor_core::limit::Span;
-use stentor_core::model::Period;
+use stentor_core::model::{Period, Zone};
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
@@ -112,7 +112,7 @@ impl PerPeriod {
 pub struct PerSpan {
     /// Parts or messages.
     pub amount: u64,
-    /// A month is one of the calendar; any other time is that long, whenever it begins.
+    /// A month is one of the calendar, which the text does not name: UTC. Any other time is that long, whenever it begins.
     pub span: Span,
 }
 
@@ -135,7 +135,7 @@ impl PerSpan {
         let (amount, span) = (number(amount.trim_end())?, span.trim());
         let named = || NAMED_SPANS.into_iter().find(|(name, _)| *name == span).map(|(_, ms)| ms);
         let span = match span {
-            "month" => Span::Month,
+            "month" => Span::Month(Zone::UTC),
             _ => Span::Sliding(named().or_else(|| Millis::parse(span).map(|millis| millis.0))?),
         };
         Some(Self { amount, span })
@@ -146,7 +146,7 @@ impl fmt::Display for PerSpan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { amount, span } = self;
         let ms = match span {
-            Span::Month => return write!(out, "{amount} per month"),
+            Span::Month(_) => return write!(out, "{amount} per month"),
             Span::Sliding(ms) => *ms,
         };
         match NAMED_SPANS.into_iter().find(|(_, length)| *length == ms) {
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(parse("1 per 30d"), Some((1, Span::Sliding(2_592_000_000), "1 per 30d".into())));
         assert_eq!(parse("9/day"), Some((9, Span::Sliding(86_400_000), "9/d".into())));
         for text in ["10000 per month", "10000/month"] {
-            assert_eq!(parse(text), Some((10_000, Span::Month, "10000 per month".into())), "{text}");
+            assert_eq!(parse(text), Some((10_000, Span::Month(Zone::UTC), "10000 per month".into())), "{text}");
         }
         for wrong in ["", "500", "/s", " per day", "-1/s", "+1/s", "1.5/s", "1/", "1/week", "1 per 2 month", "1/s/s"] {
             assert_eq!(parse(wrong), None, "{wrong}");

@@ -3,13 +3,13 @@
 use super::*;
 use stentor_core::{
     limit::{self, Counter, LimitTable, Of, Over, Per, Rule, Span, Value, When},
-    model::{LimitId, SenderId},
+    model::{LimitId, SenderId, Zone},
 };
 
 /// A limit for all, one for each tenant and one for each sender.
 pub(super) fn table() -> LimitTable {
     let rule = |id, name: &str, per, amount| {
-        let (of, span, over) = (Of::Messages, Span::Month, Over::Wait);
+        let (of, span, over) = (Of::Messages, Span::Month(Zone::UTC), Over::Wait);
         Rule { id: LimitId(id), name: name.to_owned(), when: When::default(), per, of, amount, span, over }
     };
     let rules =

@@ -5,7 +5,7 @@ use std::{io::Write, process, sync::Arc};
 use super::*;
 use stentor_core::{
     limit::{LimitTable, Of, Over, Per, Rule, Span, When},
-    model::{CarrierId, GroupId, LimitId, LinkId, Mono},
+    model::{CarrierId, GroupId, LimitId, LinkId, Mono, Zone},
     shard::CatalogCarrier,
 };
 
@@ -71,7 +71,7 @@ fn cores() -> Vec<CoreSnapshot> {
 const NOW: Now = Now { mono: Mono(90_500_000_000), wall: Wall(1_800_000_000_000) };
 
 fn rule(id: u16, name: &str) -> Rule {
-    let (when, span, over) = (When::default(), Span::Month, Over::Wait);
+    let (when, span, over) = (When::default(), Span::Month(Zone::UTC), Over::Wait);
     Rule { id: LimitId(id), name: name.to_owned(), when, per: Per::All, of: Of::Parts, amount: 1, span, over }
 }
 

@@ -53,7 +53,7 @@ mod tests {
         control::Names,
         limit::{Of, Over, Span},
         mesh::ShardMap,
-        model::{CarrierId, Class, Msisdn, TenantId},
+        model::{CarrierId, Class, Msisdn, TenantId, Zone},
     };
 
     const LIMITS: &str = r#"
@@ -66,6 +66,7 @@ when = { country = ["DE", "AT"], class = "marketing", tenant = "shop", tag = ["a
 per = "sender"
 of = "messages"
 rate = "10000 per month"
+zone = "Asia/Kathmandu"
 over = "refuse"
 "#;
 
@@ -101,7 +102,7 @@ over = "refuse"
         };
         assert_eq!((campaigns.id, &campaigns.when), (LimitId(3), &when));
         assert_eq!((campaigns.per, campaigns.of, campaigns.over), (Per::Sender, Of::Messages, Over::Refuse));
-        assert_eq!((campaigns.amount, campaigns.span), (10_000, Span::Month));
+        assert_eq!((campaigns.amount, Some(campaigns.span)), (10_000, Zone::parse("Asia/Kathmandu").map(Span::Month)));
         let numbering = catalog.numbering.as_ref().expect("a limit asks for the country");
         let to = Msisdn::from_number(4_915_112_345_678).expect("a number");
         assert_eq!(numbering.country(to), Country::new("DE"));
@@ -127,8 +128,8 @@ over = "refuse"
             when: config::LimitWhen { carrier: vec!["b".to_owned()], ..config::LimitWhen::default() },
             per: Per::Carrier,
             of: Of::Parts,
-            rate: config::PerSpan { amount: 1, span: Span::Month },
-            zone: "UTC".to_owned(),
+            rate: config::PerSpan { amount: 1, span: Span::Month(Zone::UTC) },
+            zone: Zone::UTC,
             over: Over::Wait,
         };
         let named = Names { carriers: vec!["a".to_owned(), "b".to_owned()], ..Names::default() };

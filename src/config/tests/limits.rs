@@ -3,7 +3,7 @@
 use super::super::{Limit, LimitWhen, diff};
 use super::{LEAST, parse, with};
 use stentor_core::limit::{Of, Over, Per, Span};
-use stentor_core::model::Class;
+use stentor_core::model::{Class, Zone};
 
 /// Checks the problems of the smallest file with a limit of these lines in front of it, from line 3 on.
 fn check(lines: &str, expected: &[&str]) {
@@ -21,11 +21,11 @@ fn a_limit_has_defaults_and_conditions() {
     let least = read("rate = \"500/s\"");
     assert_eq!((least.name.as_str(), &least.when), ("x", &LimitWhen::default()));
     assert_eq!((least.per, least.of, least.over), (Per::All, Of::Parts, Over::Wait));
-    assert_eq!((least.rate.amount, least.rate.span, least.zone.as_str()), (500, Span::Sliding(1_000), "UTC"));
+    assert_eq!((least.rate.amount, least.rate.span, least.zone), (500, Span::Sliding(1_000), Zone::UTC));
     let when =
         "{ country = [\"DE\", \"AT\"], class = \"marketing\", carrier = \"one\", tag = \"t\", sender = \"+49 151*\" }";
     let full = read(&format!(
-        "when = {when}\nper = \"sender\"\nof = \"messages\"\nrate = \"10000 per month\"\nzone = \"UTC\"\nover = \"refuse\""
+        "when = {when}\nper = \"sender\"\nof = \"messages\"\nrate = \"10000 per month\"\nzone = \"Europe/Berlin\"\nover = \"refuse\""
     ));
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
     let expected = LimitWhen {
@@ -38,7 +38,10 @@ fn a_limit_has_defaults_and_conditions() {
     };
     assert_eq!(full.when, expected, "a sender is written as it is sent");
     assert_eq!((full.per, full.of, full.over), (Per::Sender, Of::Messages, Over::Refuse));
-    assert_eq!((full.rate.amount, full.rate.span), (10_000, Span::Month));
+    assert_eq!((full.rate.amount, full.rate.span), (10_000, Span::Month(full.zone)));
+    assert_eq!(serde_json::to_value(&full).expect("it is shown")["zone"], "Europe/Berlin");
+    assert_eq!(read("rate = \"1 per month\"").rate.span, Span::Month(Zone::UTC));
+    assert_eq!(read("rate = \"1/d\"\nzone = \"UTC\"").zone, Zone::UTC);
 }
 
 #[test]
@@ -57,7 +60,8 @@ fn what_a_limit_cannot_do_is_refused() {
         &[
             "t.toml:4:7: limit.x.per: \"bind\" is not supported: use `bind_rate` of the carrier",
             "t.toml:5:6: limit.x.of: \"recipients\" is not supported in this version: count \"messages\" or \"parts\"",
-            "t.toml:6:8: limit.x.zone: \"Europe/Berlin\" is not supported in this version: write \"UTC\" or omit it",
+            "t.toml:6:8: limit.x.zone: \"Europe/Berlin\" is for a rate \"per month\" only: in any other time, a day too, the limit \
+             holds whenever it begins",
         ],
     );
     check(
@@ -67,6 +71,20 @@ fn what_a_limit_cannot_do_is_refused() {
             "t.toml:5:8: limit.x.over: \"drop\" is not one of wait, refuse",
         ],
     );
+}
+
+#[test]
+fn a_zone_that_is_unknown_is_refused() {
+    let what = "is not a time zone: write an IANA name such as \"Europe/Berlin\"";
+    for (zone, meant) in [
+        ("Europe/Berln", "; did you mean \"Europe/Berlin\"?"),
+        ("europe/berlin", "; did you mean \"Europe/Berlin\"?"),
+        ("Middle-earth/Rivendell", ""),
+        ("+01:00", ""),
+    ] {
+        let expected = format!("t.toml:4:8: limit.x.zone: \"{zone}\" {what}{meant}");
+        check(&format!("rate = \"1 per month\"\nzone = \"{zone}\""), &[&expected]);
+    }
 }
 
 #[test]

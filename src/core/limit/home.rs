@@ -18,8 +18,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::model::calendar::{DAY_MS, civil_from_days, days_from_civil};
-use crate::model::{LimitId, Mono, Now, Period, ReplyTo, SetNumber, ShardId, Sound, Wall, holds};
+use crate::model::zone::QUARTER_MS;
+use crate::model::{LimitId, Mono, Now, ReplyTo, SetNumber, ShardId, Sound, Wall, holds};
 
 use super::rule::{Counter, LimitTable, Of, Rule, Span, Units};
 use super::window::Window;
@@ -30,8 +30,6 @@ const SLOTS: u64 = 256;
 const SLOT_NS_MIN: u64 = 1_000_000;
 /// A use may be dated too early by some of this (`link/smpp/writes.rs`), and the way to a carrier may shorten a span by the rest.
 const GUARD_NS: u64 = 3_000_000;
-/// The slots of a month, ms: months begin at full hours.
-const HOUR_MS: u64 = 3_600_000;
 /// Instants are counted from here, ns, so that uses from before the machine started have one.
 const EPOCH_NS: u64 = 1 << 62;
 
@@ -148,7 +146,7 @@ impl Meter {
     /// gone holds until the shards know it: what they ask for under it may count under another.
     fn set_rule(&mut self, rule: Option<&Rule>) {
         let Some(&Rule { of, amount, span, .. }) = rule else { return };
-        if (self.span == Span::Month) != (span == Span::Month) {
+        if matches!(self.span, Span::Month(_)) != matches!(span, Span::Month(_)) {
             self.window.clear();
         }
         (self.of, self.amount, self.span) = (of, amount, span);
@@ -160,7 +158,8 @@ impl Meter {
                 let slot = (ms * 1_000_000 / SLOTS).max(SLOT_NS_MIN);
                 self.window.add((EPOCH_NS + now.mono.0).saturating_sub(ago_ns), units, slot);
             }
-            Span::Month => self.window.add(now.wall.0.saturating_sub(ago_ns / 1_000_000), units, HOUR_MS),
+            // In every zone months begin at a full quarter of an hour.
+            Span::Month(_) => self.window.add(now.wall.0.saturating_sub(ago_ns / 1_000_000), units, QUARTER_MS),
         }
         self.expire(now);
     }
@@ -168,7 +167,7 @@ impl Meter {
     fn expire(&mut self, now: Now) {
         let horizon = match self.span {
             Span::Sliding(ms) => (EPOCH_NS + now.mono.0).saturating_sub(ms * 1_000_000 + GUARD_NS),
-            Span::Month => month_began(now.wall),
+            Span::Month(zone) => zone.month(now.wall).began.0,
         };
         self.window.expire(horizon);
     }
@@ -192,17 +191,11 @@ impl Meter {
             match self.span {
                 _ if lacks > 0 => {}
                 Span::Sliding(ms) => return Some(Mono((end + ms * 1_000_000 + GUARD_NS).saturating_sub(EPOCH_NS))),
-                Span::Month => return Some(now.mono_at(Period::Month.of(now.wall).1)),
+                Span::Month(zone) => return Some(now.mono_at(zone.month(now.wall).ends)),
             }
         }
         None
     }
-}
-
-/// The beginning of the month, ms.
-fn month_began(now: Wall) -> u64 {
-    let (year, month, _) = civil_from_days((now.0 / DAY_MS) as i64);
-    days_from_civil(year, month, 1).max(0) as u64 * DAY_MS
 }
 
 /// What a rule of that unit gives of `units`, if it has that much room.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limit::{Over, Per, Value, When};
-use crate::model::LimitId;
+use crate::model::{LimitId, Zone};
 
 const SECOND: u64 = 1_000_000_000;
 const A: ShardId = ShardId(0);
@@ -169,7 +169,7 @@ fn an_ask_gives_back_what_is_left_and_replaces_the_one_before() {
 
 #[test]
 fn a_month_begins_anew_by_the_calendar() {
-    let mut world = World::new(&[rule(1, Of::Messages, 3, Span::Month)]);
+    let mut world = World::new(&[rule(1, Of::Messages, 3, Span::Month(Zone::UTC))]);
     let new_year = Wall(1_704_067_200_000);
     world.now = Now { wall: Wall(new_year.0 - 3_000), ..world.now };
     world.tell(ask(A, &[1], units(9, 9), 1));
@@ -178,6 +178,27 @@ fn a_month_begins_anew_by_the_calendar() {
     world.tell(ask(A, &[1], units(9, 9), 1));
     assert_eq!(world.wakes(), Some(3_000));
     assert_eq!((world.now.wall, world.given()), (new_year, vec![(A, units(3, 765))]));
+}
+
+#[test]
+fn a_month_begins_at_midnight_of_its_zone() {
+    // The first of October and of November, 2026, in Berlin: between them the clock is turned back.
+    let (october, november) = (Wall(1_790_805_600_000), Wall(1_793_487_600_000));
+    let zone = Zone::parse("Europe/Berlin").expect("a zone");
+    let mut world = World::new(&[rule(1, Of::Messages, 3, Span::Month(zone))]);
+    world.now = Now { wall: Wall(october.0 - 1), ..world.now };
+    world.tell(ask(A, &[1], units(1, 1), 1));
+    assert_eq!(world.given(), [(A, units(1, 255))]);
+    world.tell(settled(&[1], units(1, 255), units(1, 1), world.now));
+    world.now = Now { wall: october, ..world.now };
+    world.tell(ask(A, &[1], units(9, 9), 1));
+    assert_eq!(world.given(), [(A, units(3, 765))], "what was sent in September does not count");
+    world.tell(settled(&[1], units(3, 765), units(3, 3), world.now));
+    world.tell(ask(A, &[1], units(9, 9), 1));
+    let wakes_in_ms: Vec<_> = world.home.look(world.now).into_iter().map(|seen| seen.wakes_in_ms).collect();
+    assert_eq!(wakes_in_ms, [Some(november.0 - october.0)]);
+    world.wakes();
+    assert_eq!((world.now.wall, world.given()), (november, vec![(A, units(3, 765))]));
 }
 
 #[test]

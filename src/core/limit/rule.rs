@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{CarrierId, Class, Country, LimitId, Msisdn, SenderId, TenantId};
+use crate::model::{CarrierId, Class, Country, LimitId, Msisdn, SenderId, TenantId, Zone};
 
 /// Most rules of a configuration.
 pub const RULES_MAX: usize = 1_000;
@@ -39,8 +39,8 @@ pub enum Of {
 pub enum Span {
     /// Any interval of that length, ms.
     Sliding(u64),
-    /// A month of the calendar, UTC.
-    Month,
+    /// A month of the calendar in that zone.
+    Month(Zone),
 }
 
 /// What happens to a message that finds a counter spent.

@@ -1,5 +1,5 @@
 //! The calendar (proleptic Gregorian, UTC): days and their dates, and the periods that quotas count in. Reads no clock
-//! and knows no time zone.
+//! and knows no time zone (`zone.rs`).
 
 use super::time::Wall;
 

@@ -26,6 +26,7 @@ pub mod segment;
 pub mod sender;
 pub mod state;
 pub mod time;
+pub mod zone;
 
 pub use buggify::{Buggify, Point};
 pub use calendar::Period;
@@ -54,3 +55,4 @@ pub use segment::Segment;
 pub use sender::SenderId;
 pub use state::MessageState;
 pub use time::{Mono, Now, Wall};
+pub use zone::Zone;

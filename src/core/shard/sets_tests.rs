@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limit::{Of, Over, Per, Rule, Span, Value, When};
-use crate::model::{Class, Msisdn, SenderId, TenantId};
+use crate::model::{Class, Msisdn, SenderId, TenantId, Zone};
 
 fn rule(id: u16, per: Per, over: Over) -> Rule {
     let (when, of, span) = (When::default(), Of::Parts, Span::Sliding(1_000));
@@ -47,7 +47,7 @@ fn sets_are_stale_under_other_rules_and_fit_again_under_the_same() {
     let mut sets = Sets::recorded(Vec::new());
     sets.set_rules(&one);
     let set = judged(&mut sets, 1, "", 1).expect("a set");
-    let faster = table(vec![Rule { amount: 900, span: Span::Month, ..rule(1, Per::All, Over::Wait) }]);
+    let faster = table(vec![Rule { amount: 900, span: Span::Month(Zone::UTC), ..rule(1, Per::All, Over::Wait) }]);
     let least = table(vec![Rule { amount: 800, ..rule(1, Per::All, Over::Wait) }]);
     assert!(sets.set_rules(&faster) && !sets.set_rules(&least), "only what one message may have counts");
     for (rules, stale) in

@@ -13,8 +13,8 @@ use crate::model::Wall;
 pub(super) const USES_MAX: usize = 96;
 /// Uses closer together than this share an entry, ms.
 const MERGED_MS: u64 = 20;
-/// No limit looks further back, ms: 31 days.
-pub(super) const KEPT_MS: u64 = 31 * 86_400_000;
+/// No limit looks further back, ms: 31 days, and the hours by which a month is longer when its zone turns the clock back.
+pub(super) const KEPT_MS: u64 = 32 * 86_400_000;
 
 /// What was used, by counter; see the top of this file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

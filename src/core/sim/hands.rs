@@ -151,7 +151,7 @@ impl Oracle {
             let rate = plan.carriers[carrier].rate.map(|rate| (u64::from(rate), SECOND));
             let limit = plan.limits().first().and_then(|rule| match rule.span {
                 Span::Sliding(ms) => Some((rule.amount, ms * MS)),
-                Span::Month => None,
+                Span::Month(_) => None,
             });
             let parts = instants.len();
             let Some((amount, span_ns)) = rate.or(limit).filter(|_| parts >= PACE_PARTS_MIN) else { continue };

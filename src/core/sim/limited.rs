@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::limit::{Of, Over, Per, Rule, Span, Value, When};
 use crate::model::calendar::{DAY_MS, civil_from_days};
-use crate::model::{Address, CarrierId, Content, Country, Head, SenderId, ShardId, Wall};
+use crate::model::{Address, CarrierId, Content, Country, Head, SenderId, ShardId, Wall, Zone};
 use crate::store::record::AttemptNote;
 use crate::traffic::Submit;
 
@@ -30,6 +30,25 @@ const PERMITS_NS: u64 = 1_500 * MS;
 
 /// How long a process has time to record that the clock was set.
 const RECORDED_NS: u64 = 30_000 * MS;
+
+/// The zones of these worlds, and by how many minutes their clocks are ahead of UTC from November to February, when worlds are.
+pub(super) const ZONES: [(&str, i64); 6] = [
+    ("UTC", 0),
+    ("Europe/Berlin", 60),
+    ("Asia/Kathmandu", 345),
+    ("America/St_Johns", -210),
+    ("America/New_York", -300),
+    ("Pacific/Kiritimati", 840),
+];
+
+/// By how many minutes the clocks of that zone are ahead.
+pub(super) fn zone_minutes(zone: Zone) -> i64 {
+    ZONES[zone_at(zone)].1
+}
+
+fn zone_at(zone: Zone) -> usize {
+    ZONES.iter().position(|(name, _)| *name == zone.name()).unwrap_or(0)
+}
 
 /// What counts 1: message, attempt, and the part, or 0 for a rule in messages.
 type Written = (u32, u32, u8);
@@ -63,7 +82,7 @@ struct Attempt {
     batch: u64,
 }
 
-/// What months the wall clock showed.
+/// What months the wall clock showed in one zone.
 #[derive(Debug, Default)]
 struct Months {
     now: i64,
@@ -82,7 +101,8 @@ pub struct Limited {
     batches: BTreeMap<ShardId, u64>,
     begun: BTreeMap<(ShardId, Address), u64>,
     attempts: BTreeMap<u32, Attempt>,
-    months: Months,
+    /// By place in [`ZONES`].
+    months: [Months; ZONES.len()],
     /// The wall clock was set, and no process has started since; or when it was set last under a process, ns.
     set_while_down: bool,
     set_at_ns: Option<u64>,
@@ -160,8 +180,9 @@ impl Counted {
 }
 
 impl Months {
-    fn show(&mut self, wall: Wall) {
-        let (year, month, _) = civil_from_days((wall.0 / DAY_MS) as i64);
+    fn show(&mut self, wall: Wall, ahead_minutes: i64) {
+        let shown = wall.0.saturating_add_signed(ahead_minutes * 60_000);
+        let (year, month, _) = civil_from_days((shown / DAY_MS) as i64);
         let before = std::mem::replace(&mut self.now, year * 12 + month);
         self.turned_back |= self.now < before;
         self.seen.insert(self.now);
@@ -238,10 +259,16 @@ impl Limited {
             }
         }
         if is_unsure {
-            self.months = Months::default();
+            self.months = Default::default();
         }
-        self.months.show(wall);
+        self.show(wall);
         is_unsure
+    }
+
+    fn show(&mut self, wall: Wall) {
+        for (months, (_, ahead_minutes)) in self.months.iter_mut().zip(ZONES) {
+            months.show(wall, ahead_minutes);
+        }
     }
 
     /// The process stalls: permits that it has may be used when it goes on.
@@ -253,8 +280,8 @@ impl Limited {
 
     /// The wall clock was set.
     pub fn clock_is_set(&mut self, (before, after): (Wall, Wall), is_down: bool, now_ns: u64) {
-        self.months.show(before);
-        self.months.show(after);
+        self.show(before);
+        self.show(after);
         if before != after && is_down {
             self.set_while_down = true;
         } else if before != after {
@@ -279,7 +306,7 @@ impl Limited {
     /// A part of a message is written. Gives what it did to its counters.
     fn wrote(&mut self, (message, part): (u32, u8), facts: &Facts<'_>, now: (u64, Wall)) -> Option<Told> {
         let Attempt { number, shard, batch } = *self.attempts.get(&message)?;
-        self.months.show(now.1);
+        self.show(now.1);
         let mut told = Told { full: false, over: None };
         for Version { rule, from, counters, .. } in &mut self.versions {
             if from.get(&shard).is_some_and(|from| batch < *from) {
@@ -290,7 +317,7 @@ impl Limited {
                 let counted = counters.entry(value.clone()).or_default();
                 let (count, times) = match rule.span {
                     Span::Sliding(ms) => (counted.within(written, now.0, ms * MS), 1),
-                    Span::Month => counted.within_month(written, &self.months),
+                    Span::Month(zone) => counted.within_month(written, &self.months[zone_at(zone)]),
                 };
                 told.full |= count >= rule.amount * times;
                 if count > rule.amount * times {
@@ -403,12 +430,25 @@ mod tests {
 
     #[test]
     fn months_are_those_of_the_calendar() {
-        let mut seen = seen(rule(Of::Messages, 1, Span::Month));
+        let mut seen = seen(rule(Of::Messages, 1, Span::Month(Zone::UTC)));
         let december = 1_796_083_200_000;
         assert!(!is_over(&mut seen, (0, 1), 1, (0, Wall(december - 1))));
         assert!(!is_over(&mut seen, (1, 1), 1, (1, Wall(december))));
         seen.clock_is_set((Wall(december), Wall(december - 5)), false, 2);
         assert!(is_over(&mut seen, (2, 1), 1, (2, Wall(december - 5))), "two months, and three messages");
+    }
+
+    #[test]
+    fn months_are_those_of_the_zone() {
+        let zone = Zone::parse("Asia/Kathmandu").expect("a zone");
+        let mut seen = seen(rule(Of::Messages, 1, Span::Month(zone)));
+        let december = 1_796_083_200_000 - 345 * 60_000;
+        assert!(!is_over(&mut seen, (0, 1), 1, (0, Wall(december - 1))));
+        assert!(!is_over(&mut seen, (1, 1), 1, (1, Wall(december))));
+        assert!(
+            is_over(&mut seen, (2, 1), 1, (2, Wall(december + 345 * 60_000))),
+            "nothing begins with December in UTC"
+        );
     }
 
     #[test]
@@ -430,9 +470,9 @@ mod tests {
 
     #[test]
     fn what_a_shard_began_before_a_reload_does_not_count_for_new_rules() {
-        let mut seen = seen(rule(Of::Parts, 5, Span::Month));
+        let mut seen = seen(rule(Of::Parts, 5, Span::Month(Zone::UTC)));
         seen.begun(ShardId(0), &[], 0);
-        seen.set_rules(&[rule(Of::Parts, 1, Span::Month)], 0);
+        seen.set_rules(&[rule(Of::Parts, 1, Span::Month(Zone::UTC))], 0);
         seen.begun(ShardId(0), &[], SECOND);
         let mut in_batch = |message, batch| {
             seen.attempts.insert(message, Attempt { number: 1, shard: ShardId(0), batch });
@@ -448,7 +488,7 @@ mod tests {
     fn rules_look_at_what_they_say() {
         let intent = intent(3, "a,c");
         let facts = Facts::of(&intent, Some(CarrierId(2)));
-        let values = |per, when| facts.values(&Rule { per, when, ..rule(Of::Parts, 1, Span::Month) });
+        let values = |per, when| facts.values(&Rule { per, when, ..rule(Of::Parts, 1, Span::Month(Zone::UTC)) });
         let country = Country::new("AT").expect("a country");
         assert_eq!(values(Per::Country, When::default()), BTreeSet::from([Value::Country(country)]));
         let tags = ["a", "c"].map(|tag| Value::Tag(tag.to_owned()));

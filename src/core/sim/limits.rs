@@ -2,7 +2,7 @@
 //! calm. Knows ranges and probabilities. What must be true of what is sent is in [`super::limited`].
 
 use crate::limit::{Of, Over, Per, Rule, Span, When};
-use crate::model::{CarrierId, Class, Country, LimitId, Prng, TenantId, Wall};
+use crate::model::{CarrierId, Class, Country, LimitId, Prng, TenantId, Wall, Zone};
 use crate::shard::{Bounds, Options as ShardOptions};
 
 use super::agenda::{Latency, MS, SECOND};
@@ -10,6 +10,7 @@ use super::carrier::{Behaviour, Delay};
 use super::clients::RECIPIENT_BASE;
 use super::hands::PACE_PARTS_MIN;
 use super::happening::Happening;
+use super::limited::{ZONES, zone_minutes};
 use super::plan::{CarrierPlan, DiskPlan, KindPlan, Lives, Plan, pick};
 use super::stage::{Stage, WALL_BASE_MS, note};
 use super::tally::Count;
@@ -68,14 +69,15 @@ impl LimitPlan {
         let before_ms = if chance.chance(500_000) { chance.below(chaos_ns / MS) } else { chance.below(2 * DAY_MS) };
         let is_late = chance.chance(500_000);
         let rules = *pick(chance, &[1, 1, 2, 2, 3, 4, 5, RULES_MAX]);
+        let rules: Vec<Rule> = (1..=rules).map(|id| scope.rule(id, chance)).collect();
         Self {
-            rules: (1..=rules).map(|id| scope.rule(id, chance)).collect(),
             by_carrier: scope.by_carrier,
             stays: chance.chance(700_000),
             raised: chance.chance(500_000),
             sets_left: SETS_MAX,
             drain_ms: DRAIN_MS,
-            begins: Wall(if is_late { DECEMBER_MS - before_ms } else { WALL_BASE_MS }),
+            begins: Wall(if is_late { december_ms(&rules) - before_ms } else { WALL_BASE_MS }),
+            rules,
         }
     }
 
@@ -93,7 +95,7 @@ impl LimitPlan {
         let parts = u64::from(messages) * PARTS_MAX;
         let takes_ms = |rule: &Rule| match rule.span {
             Span::Sliding(ms) => parts.div_ceil(rule.amount) * ms,
-            Span::Month => self.drain_ms,
+            Span::Month(_) => self.drain_ms,
         };
         self.rules.iter().map(takes_ms).sum::<u64>() < self.drain_ms
     }
@@ -106,6 +108,15 @@ impl LimitPlan {
             self.rules.clear();
         }
     }
+}
+
+/// When December begins for the first of these rules that is by the month.
+fn december_ms(rules: &[Rule]) -> u64 {
+    let zone = rules.iter().find_map(|rule| match rule.span {
+        Span::Month(zone) => Some(zone),
+        Span::Sliding(_) => None,
+    });
+    DECEMBER_MS.saturating_add_signed(-zone.map_or(0, zone_minutes) * 60_000)
 }
 
 impl Plan {
@@ -337,7 +348,10 @@ fn rate(chance: &mut Prng) -> (u64, Span) {
         5 => (30, chance.between(60_000, 900_000)),
         6 => (60, HOUR_MS),
         7 => (60, chance.between(1_000, HOUR_MS)),
-        _ => return (chance.between(5, 80), Span::Month),
+        _ => {
+            let (name, _) = *pick(chance, &ZONES);
+            return (chance.between(5, 80), Span::Month(Zone::parse(name).unwrap_or(Zone::UTC)));
+        }
     };
     (chance.between(1, most), Span::Sliding(ms))
 }

@@ -613,7 +613,7 @@ impl Process {
 impl Process {
     /// A limit of which something is used although everything has left its span: permits that were not given back.
     fn limits_held(&mut self, plan: &Plan, stage: &Stage) -> Option<String> {
-        let slides = |id| plan.limits().iter().any(|rule| rule.id == id && rule.span != Span::Month);
+        let slides = |id| plan.limits().iter().any(|rule| rule.id == id && matches!(rule.span, Span::Sliding(_)));
         let used: Vec<_> = self.seats.iter_mut().flat_map(|seat| seat.node.limits_used(stage.now())).collect();
         let held = used.into_iter().find(|(id, used)| *used > 0.0 && slides(*id));
         held.map(|(id, used)| format!("{used} of {id:?} is used or given"))
