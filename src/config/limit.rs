@@ -160,7 +160,7 @@ fn check_rate(typed: &Optional<PerSpan>, gather: &mut Gather<'_>) {
     }
 }
 
-/// A zone that would change nothing is refused: whoever names one expects days of the calendar.
+/// A zone that would change nothing is refused: a configuration that names one means days of the calendar.
 fn zone(typed: &Optional<String>, span: Span, gather: &mut Gather<'_>) -> Zone {
     let Some(typed) = typed else { return Zone::UTC };
     let (name, at) = (typed.get_ref(), typed.span());
