@@ -487,14 +487,14 @@ impl Lanes {
         self.sums.waiting.range(edges).map(|(_, waiting)| *waiting)
     }
 
-    /// The list in which a new message of that lane would wait, if it was ever used, and how many messages wait there.
+    /// The list in which a new message of that lane would wait, if it was ever used, and how many wait there and have not ended.
     pub fn waiting_before(&self, lane: Lane) -> Option<(ListNumber, u64)> {
         let shared = Lane { tenant: TenantId::SHARED, ..lane };
         let number = self.table.known(lane).or_else(|| self.table.known(shared))?;
-        Some((number, self.waiting_in(number)))
+        Some((number, self.depth(Part { list: number, restored: false }, self.waiting_in(number))))
     }
 
-    /// How many messages of the present generation wait in a list.
+    /// How many entries of the present generation are in a list.
     pub fn waiting_in(&self, number: ListNumber) -> u64 {
         self.lists.get(&number).map_or(0, |list| list.waiting[0])
     }

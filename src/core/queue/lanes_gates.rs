@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Class, Lane, RouteId, SetNumber, Sound, TenantId};
+use crate::model::{Class, Head, Lane, RouteId, SetNumber, Sound, TenantId};
 use crate::queue::fifo::Taken;
 use crate::queue::gates::{Gate, Listed};
 use crate::queue::groups::GroupNumber;
-use crate::queue::list::{FifoName, ListNumber};
+use crate::queue::list::{FifoName, ListKind, ListNumber};
 
 use super::{Lanes, Turn};
 
@@ -74,6 +74,13 @@ impl Lanes {
         let lists = self.gates.lists_of(set).filter_map(|number| self.lists.get(&number));
         let (_, name) = lists.filter_map(|list| list.next).next()?;
         self.peek(name).and_then(|(segment, slot)| segment.head(slot)).map(|head| head.parts)
+    }
+
+    /// The message that is next in a list, if a link has given it back unsent.
+    pub fn given_back_first(&self, list: ListNumber) -> Option<&Head> {
+        let (_, name) = self.lists.get(&list)?.next?;
+        let (segment, slot) = self.peek(name).filter(|_| matches!(name.kind, ListKind::Returned(_)))?;
+        segment.head(slot)
     }
 
     /// Sets whose gate is shut and that have got messages since the last call.

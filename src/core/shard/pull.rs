@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::delivery::OpenAttempt;
-use crate::model::{Address, Class, Lane, LinkId, Msisdn, Point, Sound};
+use crate::model::{Address, Class, Head, Lane, LinkId, Msisdn, Point, Sound};
 use crate::queue::{
     Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, Paces,
     Part, Position, ScheduledQueue, Taken, Tick,
@@ -333,10 +333,13 @@ impl Pull {
         if most_ms == 0 {
             return false;
         }
-        let before = self.lanes.waiting_before(lane);
-        before.is_some_and(|(list, waiting)| {
-            self.paces.wait_ns(list, waiting, turn.now.mono) > most_ms.saturating_mul(1_000_000)
-        })
+        let Some((list, waiting)) = self.lanes.waiting_before(lane).filter(|(_, waiting)| *waiting > 0) else {
+            return false;
+        };
+        // A carrier that takes messages and writes none has a fast pace: what it gave back says how long it has waited.
+        let waited = |head: &Head| turn.now.wall.since(head.accepted_at.max(head.send_at));
+        self.lanes.given_back_first(list).map_or(0, waited) > most_ms
+            || self.paces.wait_ns(list, waiting, turn.now.mono) > most_ms.saturating_mul(1_000_000)
     }
 
     /// Bounds of waits are new: what was measured for others is forgotten.
@@ -348,6 +351,7 @@ impl Pull {
     pub(super) fn take_stray(&mut self, turn: &mut Turn) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take_stray(|route| turn.catalog.routes.get(route).is_some())?;
         turn.gathering.taken(name, taken.head);
+        self.forget_pace_if_empty(name);
         Some((name, taken))
     }
 
@@ -362,6 +366,13 @@ impl Pull {
     pub(super) fn drop_first(&mut self, turn: &mut Turn, name: FifoName) {
         if let Some(taken) = self.lanes.take_from(name) {
             turn.gathering.taken(name, taken.head);
+            self.forget_pace_if_empty(name);
+        }
+    }
+
+    fn forget_pace_if_empty(&mut self, name: FifoName) {
+        if self.lanes.waiting_in(name.list) == 0 {
+            self.paces.forget(name.list);
         }
     }
 

@@ -368,3 +368,39 @@ fn what_would_wait_too_long_is_refused_and_only_that() {
     });
     assert_eq!(world.taken(A, 1), (1, None), "few wait");
 }
+
+/// Entries of messages that have ended stay in a list until they are passed over, but nobody waits for them.
+#[test]
+fn what_was_cancelled_makes_nobody_wait() {
+    let mut world = World::new(&EQUAL);
+    world.handle(ShardEvent::Reconfigure(Box::new(Options { class_wait_ms: [0, 20_000, 0, 0], ..options(&EQUAL) })));
+    let ids = world.ids(A, 20, 0);
+    for _ in 0..4 {
+        world.pass(2_000);
+        world.grant_of(Class::Otp, 1, false);
+    }
+    assert_eq!(world.taken(A, 1), (0, Some(Refusal::QueueSlow)), "16 wait, each for two seconds");
+    for id in &ids[5..] {
+        assert_eq!(world.cancel(A, *id), Cancelled::Done);
+    }
+    assert_eq!(world.taken(A, 1), (1, None), "one waits, and behind it only what has ended");
+}
+
+/// A connection that is made and lost again and again takes messages as fast as they come, and sends none.
+#[test]
+fn what_links_give_back_has_not_left() {
+    let mut world = World::new(&EQUAL);
+    world.handle(ShardEvent::Reconfigure(Box::new(Options { class_wait_ms: [0, 20_000, 0, 0], ..options(&EQUAL) })));
+    world.ids(A, 5, 0);
+    for _ in 0..12 {
+        world.pass(2_000);
+        world.grant_of(Class::Otp, 5, false);
+        let left = std::mem::take(&mut world.submits);
+        assert_eq!(left.len(), 5);
+        left.iter().for_each(|one| world.outcome(one.address, Answer::NotWritten(NotWritten::ConnectionLost)));
+    }
+    assert_eq!((world.taken(A, 1), world.taken(B, 1)), ((0, Some(Refusal::QueueSlow)), (1, None)));
+    world.pass(2_000);
+    world.grant_of(Class::Otp, 9, false);
+    assert_eq!(world.taken(A, 1), (1, None), "none waits");
+}
