@@ -109,18 +109,12 @@ impl Door {
         ask: impl FnOnce(ReplyTo) -> Ask,
     ) -> Result<PendingReply, Overloaded> {
         let mut answer = self.open();
-        let mut ask = ask(answer.reply_to());
-        for _ in 1..TRIES {
-            match (self.send)(to, ask) {
-                Ok(()) => {
-                    answer.room = room.cloned();
-                    return Ok(answer);
-                }
-                Err(back) => ask = back,
-            }
-            executor::sleep(HEARTBEAT).await;
-        }
-        (self.send)(to, ask).map_err(|_| Overloaded)?;
+        let mut left = Some(ask(answer.reply_to()));
+        tried(|| {
+            left = left.take().and_then(|ask| (self.send)(to, ask).err());
+            left.is_none()
+        })
+        .await?;
         answer.room = room.cloned();
         Ok(answer)
     }
@@ -131,13 +125,8 @@ impl Door {
     /// [`Overloaded`]: nothing was asked.
     pub async fn look(self: &Rc<Self>) -> Result<Reply, Overloaded> {
         let answer = self.open();
-        for _ in 1..TRIES {
-            if (self.look)(answer.reply_to()) {
-                return Ok(answer.await);
-            }
-            executor::sleep(HEARTBEAT).await;
-        }
-        if (self.look)(answer.reply_to()) { Ok(answer.await) } else { Err(Overloaded) }
+        tried(|| (self.look)(answer.reply_to())).await?;
+        Ok(answer.await)
     }
 
     /// Called by the core's inbox task with what a shard answered to this core.
@@ -242,6 +231,17 @@ impl Drop for PendingReply {
         slot.give_back();
         free.push(self.index);
     }
+}
+
+/// Tries to put something into a mailbox until there is room, [`TRIES`] times.
+async fn tried(mut put: impl FnMut() -> bool) -> Result<(), Overloaded> {
+    for _ in 1..TRIES {
+        if put() {
+            return Ok(());
+        }
+        executor::sleep(HEARTBEAT).await;
+    }
+    if put() { Ok(()) } else { Err(Overloaded) }
 }
 
 #[cfg(test)]

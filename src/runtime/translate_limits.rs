@@ -6,7 +6,7 @@ use crate::config::{self, Config};
 use stentor_core::{
     admission::numbering::Numbering,
     control::Entries,
-    limit::{LimitTable, Per, Rule, When},
+    limit::{LimitTable, Rule, When},
     model::{Country, LimitId},
 };
 
@@ -40,9 +40,8 @@ fn rule(meant: &config::Limit, control: &Entries) -> Rule {
 
 /// What finds out a recipient's country, if a limit asks for it: it takes megabytes.
 pub(super) fn countries(config: &Config, table: &LimitTable) -> Option<Arc<Numbering>> {
-    let asks = |rule: &Rule| rule.per == Per::Country || !rule.when.countries.is_empty();
     // A country of the configuration without a plan is reported by `check`.
-    if table.rules.iter().any(asks) { numbering(config).ok().map(Arc::new) } else { None }
+    if table.reads_country() { numbering(config).ok().map(Arc::new) } else { None }
 }
 
 #[cfg(test)]
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
     use stentor_core::{
         control::Names,
-        limit::{Of, Over, Span},
+        limit::{Of, Over, Per, Span},
         mesh::ShardMap,
         model::{CarrierId, Class, Msisdn, TenantId, Zone},
     };

@@ -216,11 +216,15 @@ impl LimitTable {
         self.rules.iter().any(reads)
     }
 
+    /// Whether a rule looks at the recipient's country.
+    pub fn reads_country(&self) -> bool {
+        self.rules.iter().any(|rule| rule.per == Per::Country || !rule.when.countries.is_empty())
+    }
+
     /// The counters on which a message counts, in ascending order. `country`: finds out the recipient's; it is called at most
     /// once, and only if a rule asks.
     pub fn counters(&self, subject: &Subject<'_>, country: impl FnOnce() -> Option<Country>) -> Vec<Counter> {
-        let asks = |rule: &Rule| rule.per == Per::Country || !rule.when.countries.is_empty();
-        let country = if self.rules.iter().any(asks) { country() } else { None };
+        let country = if self.reads_country() { country() } else { None };
         let mut counters = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.when.fits(subject, country)) {
             let mut add = |value| counters.push(Counter { rule: rule.id, value });

@@ -24,7 +24,7 @@
 //! 7. A list keeps the sum of its fifos' messages, so that reading it needs no walk through them. The sums by class and
 //!    route, and of all lists, are those of the lists.
 //! 8. A list knows what is to be taken from it next; its tenant waits in the groups of its route exactly as long as one
-//!    of its lists there has something, and the gate of the list's set of counters is open (`gates.rs`). A fifo whose window runs low is among those that are read next.
+//!    of its lists there has something and an open gate (`gates.rs`). A fifo with a low window is among those that are read next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

@@ -73,6 +73,11 @@ impl Lanes {
     pub fn next_parts(&self, set: SetNumber) -> Option<u8> {
         let lists = self.gates.lists_of(set).filter_map(|number| self.lists.get(&number));
         let (_, name) = lists.filter_map(|list| list.next).next()?;
+        self.parts_of(name)
+    }
+
+    /// The parts of the message that is next in a fifo, if it is in memory.
+    fn parts_of(&self, name: FifoName) -> Option<u8> {
         self.peek(name).and_then(|(segment, slot)| segment.head(slot)).map(|head| head.parts)
     }
 
@@ -110,7 +115,7 @@ impl Lanes {
         let (tenant, name, parts) = loop {
             let tenant = self.groups.turns(group, class)?.first()?;
             let (_, name) = self.next_of(class, group, tenant)?;
-            let parts = self.peek(name).and_then(|(segment, slot)| segment.head(slot)).map_or(1, |head| head.parts);
+            let parts = self.parts_of(name).unwrap_or(1);
             let set = self.lane(name.list).set;
             if set == SetNumber::NONE || has_permit(set, parts) {
                 break (tenant, name, parts);

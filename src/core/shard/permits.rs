@@ -94,18 +94,18 @@ impl Permits {
             if counters.is_empty() {
                 continue;
             }
-            let was_written = permit.written > 0;
-            let (used, at) = match permit.given {
-                false => (Units::message(parts), at),
-                true if was_written => (Units::message(permit.written), at),
-                true => (Units::default(), at),
+            let used = match permit.given {
+                false => Units::message(parts),
+                true if permit.written > 0 => Units::message(permit.written),
+                true => Units::default(),
             };
             counters.iter().for_each(|counter| self.uses.add(counter, at, used));
             if permit.given {
                 let own = self.ended.entry(set).or_default();
                 own.given.add(Units::message(parts));
                 own.used.add(used);
-                own.at = own.at.max(if was_written { permit.at } else { own.at });
+                // Of an attempt of which nothing was written it is 0.
+                own.at = own.at.max(permit.at);
             }
         }
     }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use crate::admission::{Allowance, Gate, KeyWindow, Known, Moment, Seen};
 use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
-use crate::model::{Address, Frame, Head, KeyPrint, MessageId, Point, Refusal, ReplyTo, SetNumber, TenantId, Wall};
+use crate::model::{
+    Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, SetNumber, TenantId, Wall,
+};
 use crate::queue::{DueEntry, InsertReason, LISTS_MAX};
 use crate::store::key::Key;
 use crate::store::record::{CheckpointRecord, KeysRecord, WaitingRecord, encode};
@@ -242,7 +244,7 @@ fn counted(turn: &mut Turn, pull: &Pull, head: &Head, content: &[u8]) -> Result<
     if !turn.sets.admits(set, || pull.lanes.waiting_of(set), turn.options.shards) {
         return Err(Refusal::OverLimit);
     }
-    if pull.is_too_slow(turn, Head { set, ..*head }.lane()) {
+    if pull.is_too_slow(turn, Lane { set, ..head.lane() }) {
         return Err(Refusal::QueueSlow);
     }
     Ok(set)

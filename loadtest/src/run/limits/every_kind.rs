@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use stentor_core::model::{Period, Wall};
 
 use super::super::figure::{Value, quantiles_ms};
@@ -18,7 +17,7 @@ use super::carrier::Carrier;
 use super::client::Client;
 use super::plan::{Counter, Letter, Limit, MONTH, Plan, REFUSED};
 use super::steady::{self, Sent};
-use super::{Options, judge};
+use super::{METRICS_AGE, Options, judge, shown};
 use crate::smsc::arrivals::Arrived;
 use crate::smsc::stats::{Quantiles, Stats};
 
@@ -28,9 +27,6 @@ const OFFERED_AT_ONCE: usize = 10;
 const TICK: Duration = Duration::from_millis(500);
 /// More shards than this scenario's daemon has.
 const SHARDS_MAX: u64 = 8;
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The daemon's metrics are up to a second old.
-const METRICS_AGE: Duration = Duration::from_millis(1_200);
 /// The first recipient of the steady flow beside the others.
 const BESIDE: u64 = steady::FIRST + 1_000_000;
 /// The month's limit is raised to this.
@@ -39,20 +35,6 @@ const RAISED: u64 = 1_000_000;
 const LONG_S: u64 = 10;
 /// Milliseconds by which the p99 of messages without a limit may be higher while others wait.
 const BESIDE_MS: u64 = 20;
-
-/// The answer to `GET /v1/limits`.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    limits: Vec<ShownCounter>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ShownCounter {
-    name: String,
-    used: u64,
-    allowed: u64,
-    parked: u64,
-}
 
 /// What was seen on the way.
 #[derive(Debug, Default)]
@@ -185,10 +167,8 @@ impl<'a> Course<'a> {
     /// Asks the daemon how its limits are used, and the carrier what has arrived.
     fn look(&mut self) -> Result<(), String> {
         self.stentor.check_alive()?;
-        let (status, body) = self.ground.get("/v1/limits", PATIENCE)?;
-        let shown: Shown = serde_json::from_slice(&body).map_err(|error| format!("limits: HTTP {status}: {error}"))?;
         self.seen.looks += 1;
-        for counter in shown.limits {
+        for counter in shown(self.ground)?.limits {
             if counter.name == REFUSED {
                 self.seen.refusing_parked = self.seen.refusing_parked.max(counter.parked);
             }

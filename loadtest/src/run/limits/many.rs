@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde::Deserialize;
 
 use super::super::figure::{Value, mib, quantiles_ms};
 use super::super::ground::Ground;
@@ -17,7 +16,7 @@ use super::super::result::ScenarioResult;
 use super::carrier::Carrier;
 use super::client::Client;
 use super::steady::{self, Sent};
-use super::{Options, TICK, judge};
+use super::{METRICS_AGE, Options, TICK, judge, shown};
 use crate::smsc::arrivals::Arrived;
 use crate::smsc::stats::Stats;
 
@@ -31,25 +30,10 @@ const FILLERS: u64 = 4;
 const QUIET: Duration = Duration::from_secs(1);
 /// How often a time is looked for in which nothing wakes.
 const RESTS_MAX: usize = 10;
-/// The daemon's metrics are up to a second old.
-const METRICS_AGE: Duration = Duration::from_millis(1_200);
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The limit is raised to this, for each second.
 const RAISED: u64 = 1_000_000;
 /// A span is counted in so many slots, and a use leaves the span with its slot.
 const SLOTS: u64 = 256;
-
-/// The answer to `GET /v1/limits`.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    limits: Vec<ShownCounter>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ShownCounter {
-    used: u64,
-    parked: u64,
-}
 
 /// One run.
 #[derive(Debug)]
@@ -210,18 +194,13 @@ impl Course<'_> {
     /// While nothing wakes: memory and CPU time, and what the daemon says of its limit.
     fn look_at_what_waits(&mut self) -> Result<(), String> {
         self.seen.waiting = self.rest()?;
-        let shown = self.shown()?;
+        let shown = shown(self.ground)?;
         self.count_arrivals()?;
         self.seen.left = self.options.messages - self.arrived;
         self.seen.parked = shown.limits.iter().map(|counter| counter.parked).sum();
         self.seen.used = shown.limits.iter().map(|counter| counter.used).max().unwrap_or(0);
         self.seen.resident = self.ground.metrics().sum(RESIDENT).unwrap_or(0.0);
         Ok(())
-    }
-
-    fn shown(&self) -> Result<Shown, String> {
-        let (status, body) = self.ground.get("/v1/limits", PATIENCE)?;
-        serde_json::from_slice(&body).map_err(|error| format!("limits: HTTP {status}: {error}"))
     }
 
     /// Counters wake, while messages that count on none are sent; gives those.
@@ -283,7 +262,7 @@ impl Course<'_> {
         self.seen.ready_s = super::kill_and_start(self.ground, self.stentor)?;
         self.carrier.answer_late(false)?;
         self.wait_for_rounds(1)?;
-        self.seen.parked_again = self.shown()?.limits.iter().map(|counter| counter.parked).sum();
+        self.seen.parked_again = shown(self.ground)?.limits.iter().map(|counter| counter.parked).sum();
         Ok(())
     }
 

@@ -17,14 +17,31 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde::Deserialize;
 
 use super::ground::{Ground, GroundOptions};
 use super::process::Process;
 use super::result::ScenarioResult;
 
 const TICK: Duration = Duration::from_millis(50);
-/// How long a reload may take.
+/// How long a reload, or anything else that is waited for, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The daemon's metrics are up to a second old.
+const METRICS_AGE: Duration = Duration::from_millis(1_200);
+
+/// The answer to `GET /v1/limits`.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    limits: Vec<ShownCounter>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownCounter {
+    name: String,
+    used: u64,
+    allowed: u64,
+    parked: u64,
+}
 
 /// One part of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -101,6 +118,12 @@ pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
         }
     }
     Ok(result)
+}
+
+/// What the daemon says of its limits.
+fn shown(ground: &Ground) -> Result<Shown, String> {
+    let (status, body) = ground.get("/v1/limits", PATIENCE)?;
+    serde_json::from_slice(&body).map_err(|error| format!("limits: HTTP {status}: {error}"))
 }
 
 /// Ends the daemon without a chance to clean up and starts it again; gives how long the start took, in seconds.
