@@ -266,6 +266,12 @@ impl Home {
             }
         }
         if self.silent.is_empty() {
+            // Shards know by when a part was written, and not since when. But no span held more than its amount, so where more
+            // seems to lie in one, the oldest are older. Of as many, each of those kept is dated no earlier than it was.
+            for meter in &mut self.meters {
+                meter.expire(now);
+                meter.window.keep_newest(meter.of, meter.amount);
+            }
             let keys: Vec<AskKey> = self.asks.keys().copied().collect();
             keys.into_iter().for_each(|key| self.answer(key, now));
         }

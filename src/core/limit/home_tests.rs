@@ -121,6 +121,22 @@ fn nothing_is_given_before_every_shard_has_said_what_it_used() {
     assert_eq!(world.given(), [(A, units(1, 255))]);
 }
 
+/// Found with a daemon that was killed under a carrier that answers late: more seemed to be used than was ever allowed.
+#[test]
+fn after_a_start_no_span_seems_to_hold_more_than_it_may() {
+    let counter = counters(&[1])[0].clone();
+    let rules = [rule(1, Of::Messages, 5, Span::Sliding(10_000))];
+    let mut world = World { home: Home::new([A, B], table(&rules)), now: at(0) };
+    let used = |ago_ms: u64, messages| (Wall(at(0).wall.0 - ago_ms), units(messages, messages));
+    world.tell(hello(A, vec![(counter.clone(), vec![used(8_000, 3), used(5_000, 1)])]));
+    world.tell(hello(B, vec![(counter, vec![used(4_000, 3)])]));
+    assert_eq!(world.home.look(world.now)[0].used, 5);
+    world.tell(ask(A, &[1], units(9, 9), 1));
+    let wakes_in = world.wakes().expect("it has a time");
+    assert!((2_000..=2_060).contains(&wakes_in), "{wakes_in} ms");
+    assert_eq!(world.given(), [(A, units(1, 255))], "of the oldest three one");
+}
+
 #[test]
 fn a_set_gets_what_all_its_counters_have() {
     let rules = [rule(1, Of::Messages, 4, Span::Sliding(1_000)), rule(2, Of::Parts, 9, Span::Sliding(60_000))];

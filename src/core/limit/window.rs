@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::rule::Units;
+use super::rule::{Of, Units};
 
 /// Uses, by slots of time. What falls into a slot counts as if it came at the slot's end, so it is never counted for too short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,26 @@ impl Window {
         }
     }
 
+    /// Forgets the oldest uses beyond `most` of that unit.
+    pub fn keep_newest(&mut self, of: Of, most: u64) {
+        while let Some((_, oldest)) = self.slots.front_mut() {
+            let beyond = self.sum.of(of).saturating_sub(most);
+            if beyond == 0 {
+                return;
+            }
+            let less = match of {
+                _ if oldest.of(of) <= beyond => *oldest,
+                Of::Parts => Units { messages: 0, parts: beyond },
+                Of::Messages => Units { messages: beyond, parts: 0 },
+            };
+            oldest.take_off(less);
+            self.sum.take_off(less);
+            if oldest.of(of) == 0 {
+                self.slots.pop_front();
+            }
+        }
+    }
+
     /// All uses that are not forgotten.
     pub const fn sum(&self) -> Units {
         self.sum
@@ -58,6 +78,19 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_uses_are_kept() {
+        let mut window = Window::default();
+        (1..=4).for_each(|at| window.add(at * 10, Units { messages: 2, parts: 3 }, 10));
+        window.keep_newest(Of::Messages, 9);
+        assert_eq!(window.sum(), Units { messages: 8, parts: 12 });
+        window.keep_newest(Of::Parts, 7);
+        let parts: Vec<_> = window.slots().map(|(end, units)| (end, units.parts)).collect();
+        assert_eq!(parts, [(30, 1), (40, 3), (50, 3)]);
+        window.keep_newest(Of::Parts, 0);
+        assert!(window.is_empty());
+    }
 
     #[test]
     fn a_use_counts_from_the_end_of_its_slot() {
