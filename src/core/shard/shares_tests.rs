@@ -369,7 +369,7 @@ fn what_would_wait_too_long_is_refused_and_only_that() {
     assert_eq!(world.taken(A, 1), (1, None), "few wait");
 }
 
-/// Entries of messages that have ended stay in a list until they are passed over, but nobody waits for them.
+/// Entries of messages that have ended stay in a list until they are passed over; they do not count.
 #[test]
 fn what_was_cancelled_makes_nobody_wait() {
     let mut world = World::new(&EQUAL);
