@@ -2,6 +2,7 @@
 //! Knows which calls answer that and how the answers are laid out; the server supplies the words.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,8 @@ use stentor_core::model::{Quoted, Wall};
 const RECENT_MS: u64 = 300_000;
 /// Most counters of limits that are shown.
 const LIMITS_MAX: usize = 50;
+/// Most tenants that are shown.
+const TENANTS_MAX: usize = 10;
 /// Most messages to a number that are shown.
 const TO_MAX: usize = 100;
 
@@ -154,7 +157,8 @@ fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
         writeln!(out, "{all}")?;
     } else {
         tell_readiness(client, &told, ready, out)?;
-        write!(out, "{}", queues_shown(&queues?))?;
+        let queues = queues?;
+        write!(out, "{}{}", queues_shown(&queues), tenants_shown(&queues))?;
         write!(out, "{}", carriers_shown(&carriers?, now()))?;
         write!(out, "{}", limits_shown(&limits?))?;
         write!(out, "{}", restored_shown(&restored?))?;
@@ -211,6 +215,30 @@ fn queues_shown(queues: &Value) -> String {
         text.push_str(&table(&["CLASS", "ROUTE", "DEPTH", "OLDEST", "EMPTY IN"], &rows));
     }
     text
+}
+
+/// The tenants with the most ready messages, of all classes and routes together. The server names at most 50 for each of
+/// these, so how many others there are is not known.
+fn tenants_shown(queues: &Value) -> String {
+    let mut tenants: BTreeMap<&str, (u64, Option<u64>)> = BTreeMap::new();
+    for own in list(queues, "lanes").iter().flat_map(|lane| list(lane, "tenants")) {
+        let number = |name| own.get(name).and_then(Value::as_u64);
+        let Some(name) = own.get("tenant").and_then(Value::as_str) else { continue };
+        let (depth, oldest_ms) = tenants.entry(name).or_default();
+        *depth += number("depth").unwrap_or_default();
+        *oldest_ms = (*oldest_ms).max(number("oldest_age_ms"));
+    }
+    let mut most_first: Vec<_> = tenants.into_iter().filter(|(_, (depth, _))| *depth > 0).collect();
+    most_first.sort_by_key(|(name, (depth, _))| (Reverse(*depth), *name));
+    let rest = if most_first.len() > TENANTS_MAX { "  and others: GET /v1/queues\n" } else { "" };
+    let row = |(name, (depth, oldest_ms)): (&str, (u64, Option<u64>))| {
+        vec![shown::plain(name), depth.to_string(), oldest_ms.map_or_else(|| "-".to_owned(), shown::duration)]
+    };
+    let rows: Vec<_> = most_first.into_iter().take(TENANTS_MAX).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\ntenants:\n{}{rest}", table(&["NAME", "DEPTH", "OLDEST"], &rows))
 }
 
 fn carriers_shown(carriers: &Value, now: Wall) -> String {
@@ -341,6 +369,24 @@ mod tests {
             north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  down\n  \
             north: last error at T, h:1: bind not answered within 10 s\n";
         assert_eq!(carriers_shown(&json!({"carriers": [carrier]}), Wall(0)), text);
+    }
+
+    #[test]
+    fn tenants_are_added_up_and_those_with_the_most_are_shown() {
+        let own = |name: &str, depth: u64, age: Value| json!({"tenant": name, "depth": depth, "oldest_age_ms": age});
+        let otp = json!({"tenants": [own("shop", 50, json!(100)), own("idle", 0, Value::Null)]});
+        let marketing = json!({"tenants": [own("bank", 60, Value::Null), own("shop", 40, json!(2_000))]});
+        let text = "\ntenants:\n  \
+                    NAME  DEPTH  OLDEST\n  \
+                    shop  90     2 s\n  \
+                    bank  60     -\n";
+        assert_eq!(tenants_shown(&json!({"lanes": [otp, marketing]})), text);
+        let many: Vec<Value> = (1..=30).map(|at| own(&format!("t{at}"), at, Value::Null)).collect();
+        let told = tenants_shown(&json!({"lanes": [{"tenants": many}]}));
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!((lines.len(), lines[lines.len() - 1]), (4 + TENANTS_MAX, "  and others: GET /v1/queues"), "{told}");
+        assert!(lines[3].starts_with("  t30 ") && lines[12].starts_with("  t21 "), "{told}");
+        assert_eq!(tenants_shown(&json!({"lanes": [{"class": "otp"}]})), "", "without tenants");
     }
 
     #[test]
