@@ -152,6 +152,12 @@ impl Tenants {
         self.by_id(id).map_or("", |tenant| &tenant.options.name)
     }
 
+    /// Every tenant of the configuration with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (TenantId, &str)> {
+        let named = self.tenants.iter().filter(|_| !self.open);
+        named.map(|tenant| (tenant.id(), tenant.options.name.as_str()))
+    }
+
     fn by_id(&self, id: TenantId) -> Option<&Tenant> {
         self.tenants.get(*self.places.get(&id)?)
     }

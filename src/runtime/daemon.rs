@@ -330,11 +330,11 @@ impl Shared {
         descriptors: u64,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
-        let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
+        let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
+        let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog), Arc::clone(&tenants)));
         let certificates = snapshots.certificates.clone();
         certificates.put(certificates::look(&config));
         let tls = config.http.tls.as_ref().map(tls::server).transpose().map_err(StartError::Config)?;
-        let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
         let resolver = Resolver::start(clock).map_err(|error| StartError::System("threads for names".into(), error))?;

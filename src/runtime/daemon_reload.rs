@@ -160,6 +160,7 @@ impl Daemon {
         let (shared, config) = (Arc::clone(&self.shared), Arc::new(new));
         let specs = translate::tenants(&config, control);
         self.tenants = Arc::new(self.tenants.renewed(specs));
+        shared.snapshots.publish_tenants(Arc::clone(&self.tenants));
         let (done, told) = mpsc::channel();
         for (number, core) in self.cores.iter().enumerate() {
             let own = (0..shared.map.shards()).map(ShardId);

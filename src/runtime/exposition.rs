@@ -5,7 +5,7 @@
 //! have, which Prometheus's older parsers and `promtool` take for two metrics; so a counter is announced here under its full
 //! name.
 
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{cell::RefCell, cmp::Reverse, collections::BTreeMap, fmt, rc::Rc};
 
 use prometheus_client::{
     collector::Collector,
@@ -14,12 +14,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::http::{self, StatusBoard, memory, sweeper};
+use crate::http::{self, StatusBoard, auth::Tenants, memory, sweeper};
 use stentor_core::{
     delivery::{EventKind, Resolution},
     link::{self, LinkState, smpp::leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
-    model::{Class, Now, Refusal, ShardId, Wall},
+    model::{Class, Now, Refusal, ShardId, TenantId, Wall},
     shard::{self, Catalog},
     traffic::Unanswered,
 };
@@ -32,11 +32,18 @@ use crate::host::{executor::Polls, logging};
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Most tenants with a series of their own, so that a scrape has a bound.
+const TENANTS_MAX: usize = 50;
+
+/// Stands for the tenants without a series of their own. A tenant may have this name; its messages are among theirs.
+const OTHER: &str = "other";
+
 /// The text of all metrics: what each core last recorded, and the state of the process about a second ago.
 pub fn render(
     cores: &[CoreSnapshot],
     board: &StatusBoard,
     catalog: &Catalog,
+    tenants: &Tenants,
     figures: &Figures,
     certificate_ends: &[(String, i64)],
     now: Now,
@@ -62,6 +69,7 @@ pub fn render(
         snapshot.count(Metric::Panics, &[], core.panics);
         snapshot.merge(&core.metrics);
     }
+    waiting_by_tenant(&mut snapshot, cores, tenants);
     limits(&mut snapshot, cores, catalog);
     snapshot.count(Metric::LogDropped, &[], logging::lines_dropped());
     snapshot.gauge(Metric::Uptime, &[], now.mono.0 as f64 / 1e9);
@@ -162,6 +170,29 @@ fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
     for how in Resolution::ALL {
         snapshot.count(Metric::DoubtsResolved, &[how.name()], status.counters.resolved[how.index()]);
     }
+}
+
+/// The tenants with the most waiting messages have a series each, also those that have none while there is a place. Tenants
+/// that were removed from the configuration have no name any more and are among the others.
+fn waiting_by_tenant(snapshot: &mut Snapshot, cores: &[CoreSnapshot], tenants: &Tenants) {
+    let mut waiting: BTreeMap<TenantId, u64> = tenants.iter().map(|(tenant, _)| (tenant, 0)).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    let shards = cores.iter().flat_map(|core| &core.shards);
+    for (tenant, messages) in shards.flat_map(|(_, status)| &status.tenants) {
+        *waiting.entry(*tenant).or_default() += messages;
+    }
+    let mut most_first: Vec<(TenantId, u64)> = waiting.into_iter().collect();
+    most_first.sort_by_key(|(tenant, messages)| (Reverse(*messages), *tenant));
+    let (known, removed): (Vec<_>, Vec<_>) =
+        most_first.into_iter().partition(|(tenant, _)| !tenants.name_of(*tenant).is_empty());
+    let (own, rest) = known.split_at(known.len().min(TENANTS_MAX));
+    for (tenant, messages) in own {
+        snapshot.gauge(Metric::TenantWaiting, &[tenants.name_of(*tenant)], *messages as f64);
+    }
+    let others: u64 = rest.iter().chain(&removed).map(|(_, messages)| messages).sum();
+    snapshot.gauge(Metric::TenantWaiting, &[OTHER], others as f64);
 }
 
 /// Every limit has both series, so that one that counted nothing reads 0.

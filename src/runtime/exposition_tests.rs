@@ -2,8 +2,11 @@
 
 use std::{io::Write, process, sync::Arc};
 
+use super::super::feed::{Snapshots, renderer};
 use super::*;
+use crate::{host::clock::Clock, http::auth::TenantSpec};
 use stentor_core::{
+    admission::TenantOptions,
     limit::{LimitTable, Of, Over, Per, Rule, Span, When},
     model::{CarrierId, GroupId, LimitId, LinkId, Mono, Zone},
     shard::CatalogCarrier,
@@ -18,6 +21,7 @@ fn shard_status() -> shard::Status {
     status.counters.in_doubt = 2;
     status.counters.resolved[Resolution::LateAnswer.index()] = 5;
     status.ledger.insert((CarrierId(1), Class::Otp, Unanswered::Crashed), 3);
+    status.tenants = vec![(TenantId(1), 5), (TenantId(7), 3)];
     status.parked = vec![(LimitId(2), 21), (LimitId(9), 22)];
     for us in [900, 1_000, 250_000] {
         status.measures.accept_to_submit_us.record(us);
@@ -75,6 +79,15 @@ fn rule(id: u16, name: &str) -> Rule {
     Rule { id: LimitId(id), name: name.to_owned(), when, per: Per::All, of: Of::Parts, amount: 1, span, over }
 }
 
+/// Tenants 1, 2, … of these names.
+fn tenants(names: &[String]) -> Tenants {
+    let spec = |(id, name): (u32, &String)| {
+        let tenant = TenantOptions { id: TenantId(id), name: name.clone(), ..TenantOptions::default() };
+        TenantSpec { tenant, ..TenantSpec::default() }
+    };
+    Tenants::new((1..).zip(names).map(spec).collect())
+}
+
 fn text() -> String {
     let board = StatusBoard::new(2);
     board.set_unready(Vec::new());
@@ -88,7 +101,8 @@ fn text() -> String {
     let limits = Arc::new(LimitTable { rules: vec![rule(1, "idle"), rule(2, "spring")] });
     let catalog = Catalog { version: 3, carriers: vec![carrier], limits, ..Catalog::default() };
     let ends = [("http.tls".to_owned(), 1_924_992_000)];
-    render(&cores(), &board, &catalog, &Figures::look(), &ends, NOW)
+    let tenants = tenants(&["shop".to_owned(), "bank".to_owned()]);
+    render(&cores(), &board, &catalog, &tenants, &Figures::look(), &ends, NOW)
 }
 
 #[test]
@@ -117,12 +131,57 @@ fn cores_are_added_up_under_their_names() {
     has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"0x00000400\"} 2");
     has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"other\"} 2");
     has("stentor_http_requests_total{status=\"2xx\"} 2");
+    has("stentor_tenant_waiting_messages{tenant=\"shop\"} 10.0");
+    has("stentor_tenant_waiting_messages{tenant=\"bank\"} 0.0");
+    has("stentor_tenant_waiting_messages{tenant=\"other\"} 6.0");
     has("stentor_limit_used_ratio{limit=\"spring\"} 0.25");
     has("stentor_limit_used_ratio{limit=\"idle\"} 0.0");
     has("stentor_limit_parked_messages{limit=\"spring\"} 42.0");
     has("stentor_limit_parked_messages{limit=\"idle\"} 0.0");
     has("stentor_http_connections 10.0");
     has("stentor_http_deadlines_total{deadline=\"idle\"} 0");
+}
+
+/// What waits by tenant, as in the text, where these many messages of tenants 1, 2, … wait.
+fn told_of(tenants: &Tenants, messages: &[u64]) -> Vec<(String, Value)> {
+    let waiting = (1..).map(TenantId).zip(messages.iter().copied()).collect();
+    let status = shard::Status { tenants: waiting, ..shard::Status::default() };
+    let core = CoreSnapshot { shards: vec![(ShardId(0), status)], ..CoreSnapshot::default() };
+    let mut snapshot = Snapshot::default();
+    waiting_by_tenant(&mut snapshot, &[core], tenants);
+    snapshot.iter().map(|(_, labels, value)| (labels[0].clone(), value.clone())).collect()
+}
+
+#[test]
+fn of_many_tenants_those_with_the_most_messages_have_a_series_each() {
+    let names: Vec<String> = (1..=1_000).map(|number| format!("t{number}")).collect();
+    let messages: Vec<u64> = (1..=1_000).collect();
+    let told = told_of(&tenants(&names), &messages);
+    assert_eq!(told.len(), TENANTS_MAX + 1);
+    let value = |name: &str| told.iter().find(|(of, _)| of == name).map(|(_, value)| value.clone());
+    assert_eq!([value("t1000"), value("t951")], [1_000.0, 951.0].map(|messages| Some(Value::Gauge(messages))));
+    assert_eq!([value("t950"), value("other")], [None, Some(Value::Gauge((1..=950).sum::<u32>().into()))]);
+}
+
+#[test]
+fn without_tenants_nothing_is_told_by_tenant() {
+    assert_eq!(told_of(&tenants(&[]), &[4]), []);
+}
+
+#[test]
+fn a_tenant_named_other_is_among_the_others() {
+    assert_eq!(told_of(&tenants(&["other".to_owned()]), &[4, 5]), [("other".to_owned(), Value::Gauge(9.0))]);
+}
+
+#[test]
+fn a_scrape_names_the_tenants_of_the_last_reload() {
+    let named = |name: &str| Arc::new(tenants(&[name.to_owned()]));
+    let snapshots = Arc::new(Snapshots::new(1, Arc::default(), named("before")));
+    let write = renderer(Arc::new(StatusBoard::new(1)), Arc::clone(&snapshots), Clock::start());
+    let names = || ["before", "after"].map(|name| write().contains(&format!("{{tenant=\"{name}\"}}")));
+    assert_eq!(names(), [true, false]);
+    snapshots.publish_tenants(named("after"));
+    assert_eq!(names(), [false, true]);
 }
 
 #[test]

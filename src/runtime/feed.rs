@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::http::auth::Tenants;
 use crate::http::{LinkError, LinkStatus, Server, ShardStatus, StatusBoard, lane_statuses};
 use stentor_core::{
     link::{self, smpp::leg::LegState},
@@ -42,6 +43,8 @@ pub struct Snapshots {
     cores: Vec<Mutex<CoreSnapshot>>,
     /// The catalog that names routes and carriers in the metrics.
     catalog: Mutex<Arc<Catalog>>,
+    /// The tenants, which are named in the metrics too.
+    tenants: Mutex<Arc<Tenants>>,
     /// The process's figures.
     pub process: LastLook,
     /// The certificates in use.
@@ -50,9 +53,14 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Empty records for this many cores.
-    pub fn new(cores: usize, catalog: Arc<Catalog>) -> Self {
-        let cores = (0..cores).map(|_| Mutex::default()).collect();
-        Self { cores, catalog: Mutex::new(catalog), process: LastLook::default(), certificates: InUse::default() }
+    pub fn new(cores: usize, catalog: Arc<Catalog>, tenants: Arc<Tenants>) -> Self {
+        Self {
+            cores: (0..cores).map(|_| Mutex::default()).collect(),
+            catalog: Mutex::new(catalog),
+            tenants: Mutex::new(tenants),
+            process: LastLook::default(),
+            certificates: InUse::default(),
+        }
     }
 
     /// The current catalog.
@@ -63,6 +71,15 @@ impl Snapshots {
     /// Replaces the catalog.
     pub fn publish(&self, catalog: Arc<Catalog>) {
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+
+    /// Replaces the tenants.
+    pub fn publish_tenants(&self, tenants: Arc<Tenants>) {
+        *self.tenants.lock().unwrap_or_else(PoisonError::into_inner) = tenants;
+    }
+
+    fn tenants(&self) -> Arc<Tenants> {
+        Arc::clone(&self.tenants.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Copies of all records, by core.
@@ -81,7 +98,8 @@ impl Snapshots {
 pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, clock: Clock) -> impl Fn() -> String {
     move || {
         let (figures, ends) = (snapshots.process.figures(), snapshots.certificates.ends());
-        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, &ends, clock.now())
+        let (catalog, tenants) = (snapshots.catalog(), snapshots.tenants());
+        exposition::render(&snapshots.all(), &board, &catalog, &tenants, &figures, &ends, clock.now())
     }
 }
 

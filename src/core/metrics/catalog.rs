@@ -120,6 +120,9 @@ metrics! {
     Scheduled = "stentor_scheduled_messages", Gauge, ["shard"],
         "Messages that wait for their send_at, a backoff or until a doubt is settled. Healthy: what you scheduled; watch \
          for growth";
+    TenantWaiting = "stentor_tenant_waiting_messages", Gauge, ["tenant"],
+        "Messages of the tenant that wait to be sent, ready or for their time; other: of all tenants but the 50 with the most. \
+         Healthy: what the tenant scheduled and a little more; ever growing: it sends more than leaves, and messages expire";
     LimitUsed = "stentor_limit_used_ratio", Gauge, ["limit"],
         "Part of the limit that is used, 0 to 1; of several counters, that of the fullest one. Healthy: below 1; at 1 \
          messages wait or are refused (GET /v1/limits), so watch stentor_limit_parked_messages";
