@@ -125,11 +125,14 @@ pub(super) fn unknown_key(typed: &str, here: &Shape, root: &Shape) -> String {
         return format!("unknown key; did you mean `{meant}`?");
     }
     let Shape::Table(sections) = root else { return "unknown key".to_owned() };
-    let elsewhere = sections.iter().find_map(|(name, section)| match section {
-        Shape::List(inside) => inside.key(typed).map(|_| format!("[[{name}]]")),
-        Shape::Table(_) => section.key(typed).map(|_| format!("[{name}]")),
-        Shape::Map(_) | Shape::OneOrMany(_) | Shape::Choice(_) | Shape::Text | Shape::Other => None,
-    });
+    // A table whose keys are all in another section too, as the classes are, leaves the key out on purpose.
+    let is_partial = |section: &Shape| here.keys().iter().all(|key| section.key(key).is_some());
+    let elsewhere =
+        sections.iter().filter(|(_, section)| !is_partial(section)).find_map(|(name, section)| match section {
+            Shape::List(inside) => inside.key(typed).map(|_| format!("[[{name}]]")),
+            Shape::Table(_) => section.key(typed).map(|_| format!("[{name}]")),
+            Shape::Map(_) | Shape::OneOrMany(_) | Shape::Choice(_) | Shape::Text | Shape::Other => None,
+        });
     match elsewhere {
         Some(section) => format!("unknown key here; it belongs in {section}"),
         None => format!("unknown key; the known ones are {}", here.keys().join(", ")),

@@ -221,7 +221,7 @@ fn values_out_of_bounds() {
         "[limits.class_wait]\notp = \"20d\"\nemergency = \"1m\"\n",
         &[
             "t.toml:2:7: limits.class_wait.otp: 20d is out of range: write a value from 1s to 14d",
-            "t.toml:3:1: limits.class_wait.emergency: unknown key here; it belongs in [retry]",
+            "t.toml:3:1: limits.class_wait.emergency: unknown key; the known ones are otp, transactional, marketing",
         ],
     );
     check(
