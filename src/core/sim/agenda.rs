@@ -70,6 +70,11 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// The same without slow delays.
+    pub const fn even(self) -> Self {
+        Self { slow_ppm: 0, ..self }
+    }
+
     /// Draws one delay, ns.
     pub const fn draw(&self, prng: &mut Prng) -> u64 {
         let slow = self.slow_ppm > 0 && prng.chance(self.slow_ppm);

@@ -11,7 +11,7 @@ use stentor_smpp::split::Splitting;
 use super::agenda::{Latency, MS, SECOND};
 use super::carrier::{Behaviour, Delay};
 use super::clients::RECIPIENT_BASE;
-use super::plan::{CarrierPlan, HostPlan, KindPlan, Lives, Plan, behaviour, pick};
+use super::plan::{CarrierPlan, DiskPlan, HostPlan, KindPlan, Lives, Plan, behaviour, pick};
 use super::spelling::Spelling;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -413,6 +413,14 @@ impl Plan {
             burst: true,
             // All messages arrive long before they can be sent.
             chaos_ns: 30 * SECOND,
+            // A token whose message waits for a slow disk or for slow mail is lost.
+            disk: DiskPlan {
+                commit: usual.disk.commit.even(),
+                told: usual.disk.told.even(),
+                errand: usual.disk.errand.even(),
+                ..usual.disk
+            },
+            mailbox: usual.mailbox.even(),
             network: Latency { min_ns: MS, max_ns: 5 * MS, slow_ppm: 0, slow_ns: 0 },
             late_ppm: 0,
             reply_lost_ppm: 0,

@@ -11,7 +11,7 @@ use super::clients::RECIPIENT_BASE;
 use super::hands::PACE_PARTS_MIN;
 use super::happening::Happening;
 use super::limited::{ZONES, zone_minutes};
-use super::plan::{CarrierPlan, DiskPlan, KindPlan, Lives, Plan, pick};
+use super::plan::{CarrierPlan, KindPlan, Lives, Plan, pick};
 use super::stage::{Stage, WALL_BASE_MS, note};
 use super::tally::Count;
 use super::world::World;
@@ -233,7 +233,6 @@ impl Plan {
             sets_left: 0,
             drain_ms: DAY_MS,
         };
-        let even = |latency: Latency| Latency { slow_ppm: 0, ..latency };
         let answers = |carrier: CarrierPlan| CarrierPlan {
             rate: None,
             bind_rate: None,
@@ -247,12 +246,6 @@ impl Plan {
         };
         Self {
             carriers: usual.carriers.into_iter().map(answers).collect(),
-            disk: DiskPlan {
-                commit: even(usual.disk.commit),
-                told: even(usual.disk.told),
-                errand: even(usual.disk.errand),
-                ..usual.disk
-            },
             // Mail between cores takes as long as on a machine that is not starved.
             mailbox: Latency { min_ns: 1_000, max_ns: 50_000, slow_ppm: 0, slow_ns: 0 },
             mailbox_places: 64,
