@@ -58,6 +58,8 @@ pub struct Core {
     deadline: Cell<Option<Mono>>,
     /// The executor's count of polls when the loop last ran.
     polls: Cell<u64>,
+    /// Turns so far.
+    turns: Cell<u64>,
 }
 
 struct State {
@@ -96,7 +98,7 @@ impl Core {
     ) -> Rc<Self> {
         let state = State { node, pace: Pace::default(), storages, wires: Vec::new(), cores };
         let (state, waker) = (RefCell::new(state), RefCell::new(None));
-        Rc::new(Self { id, state, door, waker, deadline: Cell::new(None), polls: Cell::new(0) })
+        Rc::new(Self { id, state, door, waker, deadline: Cell::new(None), polls: Cell::new(0), turns: Cell::new(0) })
     }
 
     /// Runs turns until [`NodeEvent::End`].
@@ -177,6 +179,11 @@ impl Core {
         self.state.borrow().node.is_sealed()
     }
 
+    /// How many turns there were: if no more than before, nothing has happened.
+    pub const fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
     /// Gives existing links their options and seats new ones. No link is ever removed.
     pub fn seat_links(self: &Rc<Self>, links: Vec<(link::Options, Dial)>, seed: impl Fn(LinkId) -> u64) {
         let now = executor::now();
@@ -241,6 +248,7 @@ impl Core {
 
     /// Gives the node a turn, then notes when to wake. `is_alone`: no other task is ready.
     fn turn_as(self: &Rc<Self>, is_alone: bool) {
+        self.turns.set(self.turns.get() + 1);
         let (deadline, is_through, replies) = self.state.borrow_mut().turn(self, is_alone);
         for (to, reply) in replies {
             self.door.deliver(to, reply);

@@ -1,5 +1,6 @@
 //! Four times a second each core records the state of its shards and links: for the status board, and for scrapes of
-//! the metrics. A lock is held for one assignment.
+//! the metrics. A core to which nothing happens does so once a second, for what only time changes. A lock is held for one
+//! assignment.
 
 use std::{
     cell::RefCell,
@@ -22,6 +23,9 @@ use crate::host::{clock::Clock, executor, resolver::Resolver};
 
 /// Time between two records.
 const PERIOD: Duration = Duration::from_millis(250);
+/// The same when nothing has happened since the last [`QUIET`] records: rates, which look back a second, are 0 then.
+const REST: Duration = Duration::from_secs(1);
+const QUIET: u32 = 5;
 
 /// What one core last recorded.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +117,7 @@ pub async fn run(
     metrics: Rc<RefCell<Metrics>>,
     names: Option<Resolver>,
 ) {
+    let (mut turns, mut quiet) = (0, 0);
     loop {
         // A core that has nothing to do learns here that the wall clock was set.
         core.follow_clock();
@@ -147,7 +152,9 @@ pub async fn run(
         let links: Vec<_> = snapshot.links.iter().map(|(id, ..)| *id).collect();
         board.keep_links(number, &links);
         snapshots.put(number, snapshot);
-        executor::sleep(PERIOD).await;
+        quiet = if core.turns() == turns { quiet + 1 } else { 0 };
+        turns = core.turns();
+        executor::sleep(if quiet < QUIET { PERIOD } else { REST }).await;
     }
 }
 
