@@ -350,6 +350,8 @@ fn through(ground: &GroundOptions, count: u64, rate: Option<f64>) -> million::Op
         // The window of `config/bench.toml`; another configuration has its own.
         window: if ground.config.is_none() { 2_000 } else { u32::MAX },
         tenants: 0,
+        limits: 0,
+        rules: 0,
         receipt_delay: "0".to_owned(),
     }
 }

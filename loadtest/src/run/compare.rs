@@ -1,4 +1,4 @@
-//! Scenario `compare`: `million` alternately with this build and another one, or with other tenants, A B B A A B B A …,
+//! Scenario `compare`: `million` alternately with this build and another one, or with other tenants or limits, A B B A A B B A …,
 //! and the ratio of each pair, so that a machine whose speed drifts does not decide the result.
 
 use std::path::PathBuf;
@@ -22,6 +22,12 @@ pub(crate) struct Options {
     /// How many tenants the other one has; by default as many
     #[arg(long)]
     against_tenants: Option<u32>,
+    /// How many limits the other one has; by default as many
+    #[arg(long)]
+    against_limits: Option<u32>,
+    /// How many routes are tried in vain by the other one; by default as many
+    #[arg(long)]
+    against_rules: Option<u32>,
     /// Pairs of passes
     #[arg(long, default_value_t = 20)]
     pairs: usize,
@@ -47,6 +53,8 @@ pub(super) fn play(options: &Options) -> Result<ScenarioResult, String> {
         other.ground.stentor = Some(against.clone());
     }
     other.tenants = options.against_tenants.unwrap_or(other.tenants);
+    other.limits = options.against_limits.unwrap_or(other.limits);
+    other.rules = options.against_rules.unwrap_or(other.rules);
     let (mut cpu, mut speed, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..options.pairs {
         let this_first = number % 2 == 0;

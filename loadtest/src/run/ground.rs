@@ -247,6 +247,28 @@ impl Ground {
         Ok(())
     }
 
+    /// Adds limits, by various values, that every message is under and that are far above what any machine sends.
+    pub(crate) fn use_limits(&mut self, limits: u32) -> Result<(), String> {
+        let by = ["all", "sender", "country", "tenant", "carrier"].into_iter().cycle();
+        let limit = |(number, per): (u32, &str)| {
+            let of = if number % 2 == 0 { "parts" } else { "messages" };
+            format!("\n[[limit]]\nname = \"l{number}\"\nper = \"{per}\"\nof = \"{of}\"\nrate = \"1000000000/m\"\n")
+        };
+        let limits: String = (0..limits).zip(by).map(limit).collect();
+        self.change_config(|config| config + &limits)
+    }
+
+    /// Adds routes before all others. No message takes them: they are for numbers of which there are none.
+    pub(crate) fn use_rules(&mut self, rules: u32) -> Result<(), String> {
+        let rule = |number| {
+            format!(
+                "[[route]]\nname = \"r{number}\"\nwhen = {{ prefix = \"+999{number:03}\" }}\ncarriers = [{{ name = \"bench\" }}]\n\n"
+            )
+        };
+        let rules: String = (0..rules).map(rule).collect();
+        self.change_config(|config| config.replacen("[[route]]", &format!("{rules}[[route]]"), 1))
+    }
+
     /// From now on generators are this tenant, of those that [`Self::use_tenants`] added.
     pub(crate) fn speak_as(&mut self, tenant: u32) -> Result<(), String> {
         let file = self.path().join(format!("key-{tenant}"));

@@ -38,6 +38,12 @@ pub(crate) struct Options {
     /// Tenants whose messages they are, in turn for each request; 0: no tenants, and no authentication
     #[arg(long, default_value_t = 0)]
     pub tenants: u32,
+    /// Limits that every message is under, and that none of them reaches
+    #[arg(long, default_value_t = 0)]
+    pub limits: u32,
+    /// Routes that are tried before the one that every message takes
+    #[arg(long, default_value_t = 0)]
+    pub rules: u32,
     /// Delay of the simulator's receipts in milliseconds
     #[arg(long, default_value = "0")]
     pub receipt_delay: String,
@@ -81,6 +87,8 @@ pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
 pub(crate) fn pass(options: &Options) -> Result<(ScenarioResult, Pass), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.use_tenants(options.tenants)?;
+    ground.use_limits(options.limits)?;
+    ground.use_rules(options.rules)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (mut stentor, ready_s) = ground.start_stentor()?;
     let before = (stentor.usage(), smsc.process.usage());
