@@ -22,12 +22,13 @@ use crate::model::zone::QUARTER_MS;
 use crate::model::{LimitId, Mono, Now, ReplyTo, SetNumber, ShardId, Sound, Wall, holds};
 
 use super::rule::{Counter, LimitTable, Of, Rule, Span, Units};
-use super::window::Window;
+use super::window::{SLOTS_MAX, Slot, Window};
 
-/// A span is counted in this many slots, so an even stream of uses reaches this part of the amount less.
-const SLOTS: u64 = 256;
-/// The shortest slot, ns.
-const SLOT_NS_MIN: u64 = 1_000_000;
+/// A span is counted in this many coarse slots, so an even stream of many uses reaches this part of the amount less.
+const SLOTS: u64 = SLOTS_MAX as u64 / 2;
+/// The longest fine slot, ns: what waits wakes by so much later. Where a limit lets much pass in short time, this collects room for
+/// several, since each answer to a shard is for what it takes in a turn.
+const FINE_NS_MAX: u64 = 5_000_000;
 /// A use may be dated too early by some of this (`link/smpp/writes.rs`), and the way to a carrier may shorten a span by the rest.
 const GUARD_NS: u64 = 3_000_000;
 /// Instants are counted from here, ns, so that uses from before the machine started have one.
@@ -155,11 +156,15 @@ impl Meter {
     fn add(&mut self, ago_ns: u64, units: Units, now: Now) {
         match self.span {
             Span::Sliding(ms) => {
-                let slot = (ms * 1_000_000 / SLOTS).max(SLOT_NS_MIN);
+                let coarse = (ms * 1_000_000).div_ceil(SLOTS);
+                let slot = Slot { fine: coarse.min(FINE_NS_MAX), coarse: Some(coarse) };
                 self.window.add((EPOCH_NS + now.mono.0).saturating_sub(ago_ns), units, slot);
             }
             // In every zone months begin at a full quarter of an hour.
-            Span::Month(_) => self.window.add(now.wall.0.saturating_sub(ago_ns / 1_000_000), units, QUARTER_MS),
+            Span::Month(_) => {
+                let slot = Slot { fine: QUARTER_MS, coarse: None };
+                self.window.add(now.wall.0.saturating_sub(ago_ns / 1_000_000), units, slot);
+            }
         }
         self.expire(now);
     }

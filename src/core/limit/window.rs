@@ -1,8 +1,22 @@
 //! What was used within a span of time, in slots. Knows no clock: times are numbers in whatever unit the caller counts.
+//!
+//! Slots are fine while there are few of them: a limit that lets little pass, or all of it at once, has room again at the very time.
+//! When there are many they are joined into coarse ones, so that memory does not grow with what passes.
 
 use std::collections::VecDeque;
 
 use super::rule::{Of, Units};
+
+/// With more slots than this, fine ones are joined.
+pub const SLOTS_MAX: usize = 512;
+
+/// How long slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub fine: u64,
+    /// Not shorter than `fine`; the span of a window has at most half of [`SLOTS_MAX`] of them. `None`: slots are never joined.
+    pub coarse: Option<u64>,
+}
 
 /// Uses, by slots of time. What falls into a slot counts as if it came at the slot's end, so it is never counted for too short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,18 +27,33 @@ pub struct Window {
 }
 
 impl Window {
-    /// Adds a use. Slots are `slot` long; reports may come out of order.
-    pub fn add(&mut self, at: u64, units: Units, slot: u64) {
+    /// Adds a use. Reports may come out of order.
+    pub fn add(&mut self, at: u64, units: Units, slot: Slot) {
         if units.is_zero() {
             return;
         }
-        let end = (at / slot + 1) * slot;
+        let end = (at / slot.fine + 1) * slot.fine;
         self.sum.add(units);
         let place = self.slots.partition_point(|(known, _)| *known < end);
         match self.slots.get_mut(place).filter(|(known, _)| *known == end) {
             Some((_, known)) => known.add(units),
             None => self.slots.insert(place, (end, units)),
         }
+        if let Some(coarse) = slot.coarse.filter(|_| self.slots.len() > SLOTS_MAX) {
+            self.join(coarse);
+        }
+    }
+
+    fn join(&mut self, coarse: u64) {
+        let mut joined: VecDeque<(u64, Units)> = VecDeque::with_capacity(SLOTS_MAX + 1);
+        for (end, units) in self.slots.drain(..) {
+            let end = end.div_ceil(coarse) * coarse;
+            match joined.back_mut().filter(|(known, _)| *known == end) {
+                Some((_, known)) => known.add(units),
+                None => joined.push_back((end, units)),
+            }
+        }
+        self.slots = joined;
     }
 
     /// Forgets the slots that end at or before `horizon`.
@@ -79,10 +108,31 @@ impl Window {
 mod tests {
     use super::*;
 
+    const SLOT: Slot = Slot { fine: 10, coarse: Some(40) };
+
+    #[test]
+    fn many_fine_slots_are_joined_and_none_counts_for_shorter() {
+        let mut window = Window::default();
+        let most = SLOTS_MAX as u64;
+        (0..most).for_each(|at| window.add(at * 10, Units::message(1), SLOT));
+        assert_eq!(
+            window.slots().map(|(end, _)| end).take(3).collect::<Vec<_>>(),
+            [10, 20, 30],
+            "there are not too many"
+        );
+        window.add(most * 10, Units::message(1), SLOT);
+        let slots: Vec<_> = window.slots().map(|(end, units)| (end, units.messages)).collect();
+        assert_eq!((slots.len() as u64, slots[0], slots[1]), (most / 4 + 1, (40, 4), (80, 4)));
+        assert_eq!(window.sum(), Units { messages: most + 1, parts: most + 1 });
+        window.add(most * 10 + 15, Units::message(1), SLOT);
+        let ends: Vec<_> = window.slots().map(|(end, _)| end).skip(slots.len() - 1).collect();
+        assert_eq!(ends, [most * 10 + 20, most * 10 + 40], "one that is new is fine again, and in order");
+    }
+
     #[test]
     fn the_newest_uses_are_kept() {
         let mut window = Window::default();
-        (1..=4).for_each(|at| window.add(at * 10, Units { messages: 2, parts: 3 }, 10));
+        (1..=4).for_each(|at| window.add(at * 10, Units { messages: 2, parts: 3 }, SLOT));
         window.keep_newest(Of::Messages, 9);
         assert_eq!(window.sum(), Units { messages: 8, parts: 12 });
         window.keep_newest(Of::Parts, 7);
@@ -96,9 +146,9 @@ mod tests {
     fn a_use_counts_from_the_end_of_its_slot() {
         let mut window = Window::default();
         for (at, parts) in [(100, 1), (109, 2), (95, 3), (110, 1)] {
-            window.add(at, Units::message(parts), 10);
+            window.add(at, Units::message(parts), SLOT);
         }
-        window.add(5, Units::default(), 10);
+        window.add(5, Units::default(), SLOT);
         let slots: Vec<_> = window.slots().map(|(end, units)| (end, units.messages, units.parts)).collect();
         assert_eq!(slots, [(100, 1, 3), (110, 2, 3), (120, 1, 1)]);
         window.expire(99);
