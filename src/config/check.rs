@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use stentor_core::limit::{Per, RULES_MAX};
+use stentor_core::limit::RULES_MAX;
 use stentor_core::model::inboxes::bare;
 use stentor_core::model::nearest;
 
@@ -170,7 +170,6 @@ fn check_limits(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     }
     let carriers: Vec<&str> = config.carriers.iter().map(|carrier| carrier.name.as_str()).collect();
     let tenants: Vec<&str> = config.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
-    let shared = config.routes.iter().find(|route| route.carriers.iter().filter(|share| share.weight > 0).count() > 1);
     for (limit, raw) in config.sending_limits.iter().zip(&raw.limit) {
         let raw = raw.get_ref();
         if let Some(typed) = &raw.when.carrier {
@@ -178,14 +177,6 @@ fn check_limits(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
         }
         if let Some(typed) = &raw.when.tenant {
             limit.when.tenant.iter().for_each(|name| check_exists("tenant", name, &tenants, &typed.span(), gather));
-        }
-        // A message counts before its carrier is chosen, so its route must leave no choice.
-        let by_condition = raw.when.carrier.as_ref().map(Spanned::span);
-        let by_value = raw.per.as_ref().filter(|_| limit.per == Per::Carrier).map(Spanned::span);
-        if let (Some(route), Some(span)) = (shared, by_condition.or(by_value)) {
-            let what = "has several carriers, and a limit by carrier needs routes with one each: give each carrier a route \
-                        of its own, or use the carrier's `rate`";
-            gather.refuse(&span, format!("route `{}` {what}", route.name));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Resolves `[[limit]]`: how much may be sent of which messages in which time.
 //!
-//! Refuses to know how it is counted; `check` finds out whether the carriers and tenants named here exist, and whether a
-//! limit by carrier can be kept with these routes.
+//! Refuses to know how it is counted; `check` finds out whether the carriers and tenants named here exist.
 
 use std::ops::RangeInclusive;
 
@@ -53,7 +52,7 @@ pub struct LimitWhen {
     pub class: Vec<Class>,
     /// The tenant's name.
     pub tenant: Vec<String>,
-    /// Name of the carrier of the message's route.
+    /// Name of the carrier that sends the message.
     pub carrier: Vec<String>,
     /// Compared with each of the message's tags.
     pub tag: Vec<String>,

@@ -108,28 +108,6 @@ fn conditions_that_cannot_hold_are_refused() {
 }
 
 #[test]
-fn a_limit_by_carrier_needs_routes_that_leave_no_choice() {
-    let with_routes = |limit: &str, weight: u8| {
-        let second = format!(
-            "[[carrier]]\nname = \"two\"\nhosts = [\"h\"]\nsystem_id = \"me\"\n[[route]]\nname = \"both\"\nwhen = {{ class = \"otp\" }}\n\
-             carriers = [{{ name = \"one\" }}, {{ name = \"two\", weight = {weight} }}]\n"
-        );
-        let text = with(&format!("[[limit]]\nname = \"x\"\nrate = \"1/s\"\n{limit}\n{second}"));
-        parse(&text).err().map(|problems| problems.to_string())
-    };
-    let what = "route `both` has several carriers, and a limit by carrier needs routes with one each: give each carrier a route \
-                of its own, or use the carrier's `rate`";
-    for (limit, place) in [
-        ("per = \"carrier\"", "t.toml:4:7: limit.x.per"),
-        ("when = { carrier = \"two\" }", "t.toml:4:20: limit.x.when.carrier"),
-    ] {
-        assert_eq!(with_routes(limit, 1), Some(format!("{place}: {what}")));
-        assert_eq!(with_routes(limit, 0), None, "a carrier of weight 0 is never chosen");
-    }
-    assert_eq!(with_routes("per = \"tenant\"", 1), None);
-}
-
-#[test]
 fn there_are_so_many_limits_and_each_has_its_name() {
     let limits = |names: &[String]| {
         let limit = |name: &String| format!("[[limit]]\nname = \"{name}\"\nrate = \"1/s\"\n");

@@ -61,7 +61,10 @@ pub struct Permit {
 /// An attempt of a message that counts on limits has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedPermit {
+    /// The set of its message.
     pub set: SetNumber,
+    /// The carrier to which it was sent.
+    pub carrier: CarrierId,
     /// Number of parts, as counted at ingest.
     pub parts: u8,
     pub permit: Permit,
@@ -157,8 +160,8 @@ impl Attempts {
 
     fn note_ended(&mut self, attempt: &OpenAttempt) {
         if attempt.lane.set != SetNumber::NONE {
-            let ended = EndedPermit { set: attempt.lane.set, parts: attempt.parts, permit: attempt.permit };
-            self.ended.push(ended);
+            let OpenAttempt { carrier, parts, permit, .. } = *attempt;
+            self.ended.push(EndedPermit { set: attempt.lane.set, carrier, parts, permit });
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{CarrierId, Class, Country, LimitId, Msisdn, SenderId, TenantId, Zone};
+use crate::model::{CarrierId, Class, Country, LimitId, Msisdn, SenderId, SetNumber, TenantId, Zone};
 
 /// Most rules of a configuration.
 pub const RULES_MAX: usize = 1_000;
@@ -104,10 +104,13 @@ pub struct Counter {
 /// The counters on which a message counts, as one value that a shard numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CounterSet {
-    /// [`LimitTable::print`] of the rules under which the message was judged.
+    /// A hash of all by which the message was judged: the rules, and if they look at carriers, those of its route.
     pub print: u64,
     /// Ascending.
     pub counters: Arc<[Counter]>,
+    /// If the carrier that will send the message decides on its counters: the set on which it counts for each. A carrier that
+    /// is missing never sends it, and `counters` is empty.
+    pub each: Arc<[(CarrierId, SetNumber)]>,
 }
 
 /// How much is sent, or may be sent.
@@ -156,7 +159,7 @@ pub struct Subject<'a> {
     pub from: &'a SenderId,
     pub class: Class,
     pub tenant: TenantId,
-    /// The carrier of its route, if it has only one.
+    /// The carrier that sends it; `None` if its route is gone.
     pub carrier: Option<CarrierId>,
     /// Comma-separated.
     pub tags: &'a str,
@@ -221,17 +224,19 @@ impl LimitTable {
         self.rules.iter().any(|rule| rule.per == Per::Country || !rule.when.countries.is_empty())
     }
 
-    /// The counters on which a message counts, in ascending order. `country`: finds out the recipient's; it is called at most
-    /// once, and only if a rule asks.
-    pub fn counters(&self, subject: &Subject<'_>, country: impl FnOnce() -> Option<Country>) -> Vec<Counter> {
-        let country = if self.reads_country() { country() } else { None };
+    /// Whether a rule looks at the carrier that sends a message.
+    pub fn reads_carrier(&self) -> bool {
+        self.rules.iter().any(|rule| rule.per == Per::Carrier || !rule.when.carriers.is_empty())
+    }
+
+    /// The counters on which a message counts, in ascending order. `country`: the recipient's, if [`Self::reads_country`].
+    pub fn counters(&self, subject: &Subject<'_>, country: Option<Country>) -> Vec<Counter> {
         let mut counters = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.when.fits(subject, country)) {
             let mut add = |value| counters.push(Counter { rule: rule.id, value });
             match rule.per {
                 Per::All => add(Value::All),
                 Per::Tenant => add(Value::Tenant(subject.tenant)),
-                // `check` sees to it that every route has one carrier where a rule counts by carrier.
                 Per::Carrier => subject.carrier.into_iter().for_each(|carrier| add(Value::Carrier(carrier))),
                 Per::Sender => add(Value::Sender(*subject.from)),
                 Per::Country => country.into_iter().for_each(|country| add(Value::Country(country))),
@@ -289,7 +294,7 @@ mod tests {
         let of = |class, tags, tenant, carrier, country| {
             let subject = Subject { to, from: &from, class, tenant: TenantId(tenant), carrier, tags };
             let mut found = Vec::new();
-            for Counter { rule, value } in table.counters(&subject, || country) {
+            for Counter { rule, value } in table.counters(&subject, country) {
                 found.push((rule.0, value));
             }
             found
@@ -307,6 +312,7 @@ mod tests {
         ];
         assert_eq!(tagged, expected);
         assert_eq!(of(Class::Otp, "a,a", 1, Some(CarrierId(2)), Country::new("FR")), [(1, Value::All)]);
-        assert!(table.reads_content() && !LimitTable::default().reads_content());
+        let reads = |table: &LimitTable| [table.reads_content(), table.reads_country(), table.reads_carrier()];
+        assert_eq!((reads(&table), reads(&LimitTable::default())), ([true; 3], [false; 3]));
     }
 }

@@ -3,15 +3,19 @@
 //! A set's gate is one value, so a spent limit costs nothing for each message that waits for it. A change of it costs time for
 //! each list of the set that has messages. Lists without counters are not known here, except while they are stale.
 //!
+//! If the carrier that takes a message decides on which set it counts, its own set only names these ([`Gates::set_each`]). The
+//! gate of its own set is open, and for each carrier the gate of the set on which it counts there decides.
+//!
 //! Knows what is next in a list. Refuses to know messages, limits and tenants' turns.
 //!
 //! Invariants:
-//! 1. Each list that has something next is in exactly one index, by the gate of its set: it is open, or stale, or in none if its
-//!    gate is shut. Sets have the sums of their lists.
+//! 1. Each list that has something next is in the indexes by the gate of its set: of all or, by carrier, of each that may take
+//!    from it; or of what is stale; or in none if its gate is shut. Sets have the sums of their lists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::model::{Lane, SetNumber, Sound, holds};
+use crate::model::{CarrierId, Lane, SetNumber, Sound, holds};
 
 use super::lanes::Turn;
 use super::list::{FifoName, ListNumber};
@@ -41,6 +45,8 @@ pub(super) struct Listed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Members {
     waiting: u64,
+    /// Those of them whose own set is another one: they count on this one if a certain carrier takes them.
+    shared: u64,
     /// Those that have messages.
     lists: BTreeSet<ListNumber>,
 }
@@ -50,9 +56,12 @@ struct Members {
 pub(super) struct Gates {
     /// By number of the set; one that is not here is shut, except [`SetNumber::NONE`].
     gates: Vec<Gate>,
-    /// By lane, with [`SetNumber::NONE`] in place of the set: what is next in its open lists.
-    open: BTreeMap<Lane, BTreeSet<Next>>,
+    /// By lane, with [`SetNumber::NONE`] in place of the set, and by carrier if only that one may take: what is next in its open
+    /// lists.
+    open: BTreeMap<(Lane, Option<CarrierId>), BTreeSet<Next>>,
     stale: BTreeSet<Next>,
+    /// Sets that name one for each carrier.
+    each: BTreeMap<SetNumber, Arc<[(CarrierId, SetNumber)]>>,
     sets: BTreeMap<SetNumber, Members>,
     /// Sets whose gate was shut when they got messages.
     stirred: BTreeSet<SetNumber>,
@@ -74,29 +83,99 @@ impl Gates {
         self.gates[at] = gate;
     }
 
-    /// What is next in a list has changed. Returns whether links may take from the list.
-    pub(super) fn moved(&mut self, lane: Lane, before: Option<Next>, next: Option<Next>) -> bool {
-        match self.gate(lane.set) {
-            Gate::Open if lane.set == SetNumber::NONE => return true,
-            _ if before == next => {}
-            Gate::Open => {
-                let key = Lane { set: SetNumber::NONE, ..lane };
-                let own = self.open.entry(key).or_default();
-                change(own, before, next);
-                if own.is_empty() {
-                    self.open.remove(&key);
+    /// The set only names one for each carrier. Called before anything waits in a list of the set.
+    pub(super) fn set_each(&mut self, set: SetNumber, each: &Arc<[(CarrierId, SetNumber)]>) {
+        self.each.insert(set, Arc::clone(each));
+    }
+
+    /// The set on which messages of that set count if this carrier takes them.
+    pub(super) fn over(&self, set: SetNumber, carrier: Option<CarrierId>) -> SetNumber {
+        let own = self.each.get(&set).and_then(|each| each.iter().find(|(own, _)| Some(*own) == carrier));
+        own.map_or(set, |(_, counted)| *counted)
+    }
+
+    /// Whether the set only names one for each carrier.
+    pub(super) fn is_by_carrier(&self, set: SetNumber) -> bool {
+        self.each.contains_key(&set)
+    }
+
+    /// Whether links may take from the lists of a set: of all carriers (`None`) or, where each has its own gate, of each.
+    pub(super) fn ways(&self, set: SetNumber) -> impl Iterator<Item = (Option<CarrierId>, bool)> {
+        let is_open = self.gate(set) == Gate::Open;
+        let each = self.each.get(&set).filter(|_| is_open);
+        let all = each.is_none().then_some((None, is_open));
+        let each = each.into_iter().flat_map(|each| each.iter());
+        all.into_iter().chain(each.map(|(carrier, set)| (Some(*carrier), self.gate(*set) == Gate::Open)))
+    }
+
+    /// Whether a carrier may take from the lists of a set.
+    pub(super) fn is_open(&self, set: SetNumber, carrier: Option<CarrierId>) -> bool {
+        self.ways(set).any(|(own, is_open)| is_open && (own.is_none() || own == carrier))
+    }
+
+    /// The carriers for which messages of the set `own` count on `set`: all (`None`), or those for which it names it.
+    pub(super) fn takers(&self, own: SetNumber, set: SetNumber) -> impl Iterator<Item = Option<CarrierId>> {
+        let each = self.each.get(&own).filter(|_| own != set).into_iter().flat_map(|each| each.iter());
+        let named = each.filter(move |(_, counted)| *counted == set).map(|(carrier, _)| Some(*carrier));
+        (own == set).then_some(None).into_iter().chain(named)
+    }
+
+    /// What is next in a list has changed.
+    pub(super) fn moved(&mut self, lane: Lane, before: Option<Next>, next: Option<Next>) {
+        let gate = self.gate(lane.set);
+        if before == next || gate == Gate::Shut || gate == Gate::Open && lane.set == SetNumber::NONE {
+            return;
+        }
+        if gate == Gate::Stale {
+            return change(&mut self.stale, before, next);
+        }
+        match self.each.get(&lane.set).cloned() {
+            None => self.change_open(lane, None, before, next),
+            Some(each) => {
+                for &(carrier, set) in each.iter() {
+                    if self.gate(set) == Gate::Open {
+                        self.change_open(lane, Some(carrier), before, next);
+                    }
                 }
             }
-            Gate::Stale => change(&mut self.stale, before, next),
-            Gate::Shut => {}
         }
-        self.gate(lane.set) == Gate::Open
+    }
+
+    /// What is next in an open list enters the index, or leaves it.
+    pub(super) fn index_open(&mut self, lane: Lane, carrier: Option<CarrierId>, next: Next, enters: bool) {
+        let (before, next) = if enters { (None, Some(next)) } else { (Some(next), None) };
+        self.change_open(lane, carrier, before, next);
+    }
+
+    /// The same of a stale list.
+    pub(super) fn index_stale(&mut self, next: Next, enters: bool) {
+        let (before, next) = if enters { (None, Some(next)) } else { (Some(next), None) };
+        change(&mut self.stale, before, next);
+    }
+
+    fn change_open(&mut self, lane: Lane, carrier: Option<CarrierId>, before: Option<Next>, next: Option<Next>) {
+        let key = (Lane { set: SetNumber::NONE, ..lane }, carrier);
+        let own = self.open.entry(key).or_default();
+        change(own, before, next);
+        if own.is_empty() {
+            self.open.remove(&key);
+        }
     }
 
     /// The messages of a list of a set were `before`, and are `after`.
     pub(super) fn count(&mut self, set: SetNumber, list: ListNumber, before: u64, after: u64) {
+        self.count_in(set, list, (before, after), false);
+        let Some(each) = self.each.get(&set).cloned() else { return };
+        let counted: BTreeSet<SetNumber> = each.iter().map(|(_, counted)| *counted).collect();
+        counted.into_iter().for_each(|set| self.count_in(set, list, (before, after), true));
+    }
+
+    fn count_in(&mut self, set: SetNumber, list: ListNumber, (before, after): (u64, u64), is_shared: bool) {
         let members = self.sets.entry(set).or_default();
         members.waiting = members.waiting + after - before;
+        if is_shared {
+            members.shared = members.shared + after - before;
+        }
         if after > 0 {
             members.lists.insert(list);
         } else {
@@ -110,9 +189,11 @@ impl Gates {
         }
     }
 
-    /// The first message of the lists with counters of that lane from which links may take.
-    pub(super) fn next(&self, lane: Lane) -> Option<Next> {
-        self.open.get(&lane)?.first().copied()
+    /// The first message of the lists with counters of that lane from which this carrier may take.
+    pub(super) fn next(&self, lane: Lane, carrier: Option<CarrierId>) -> Option<Next> {
+        let first = |carrier| self.open.get(&(lane, carrier))?.first().copied();
+        let own = carrier.and_then(|carrier| first(Some(carrier)));
+        first(None).into_iter().chain(own).min()
     }
 
     /// The first message of all stale lists.
@@ -131,8 +212,19 @@ impl Gates {
     }
 
     /// Sets with messages whose gate is shut.
-    pub(super) fn shut(&self) -> impl Iterator<Item = (SetNumber, u64)> {
-        self.sets.iter().filter(|(set, _)| self.gate(**set) == Gate::Shut).map(|(set, own)| (*set, own.waiting))
+    pub(super) fn shut(&self) -> impl Iterator<Item = SetNumber> {
+        self.sets.keys().copied().filter(|set| self.gate(*set) == Gate::Shut)
+    }
+
+    /// Sets with messages that no carrier may take because of a limit, and how many these are. A set that names one for each carrier
+    /// is among them if all of these are shut.
+    pub(super) fn parked(&self) -> impl Iterator<Item = (SetNumber, u64)> {
+        let is_shut = |(set, _): &(&SetNumber, &Members)| match self.each.get(set) {
+            Some(each) => self.gate(**set) == Gate::Open && each.iter().all(|(_, set)| self.gate(*set) == Gate::Shut),
+            None => self.gate(**set) == Gate::Shut,
+        };
+        let parked = self.sets.iter().filter(is_shut).map(|(set, own)| (*set, own.waiting - own.shared));
+        parked.filter(|(_, waiting)| *waiting > 0)
     }
 
     /// Sets that got messages while their gate was shut, since the last call.
@@ -149,16 +241,24 @@ impl Gates {
         for (number, Listed { lane, next, waiting }) in lists {
             match self.gate(lane.set) {
                 Gate::Open if lane.set != SetNumber::NONE => {
-                    let own: &mut BTreeSet<Next> = open.entry(Lane { set: SetNumber::NONE, ..*lane }).or_default();
-                    own.extend(*next);
+                    for (carrier, _) in self.ways(lane.set).filter(|(_, is_open)| *is_open) {
+                        let key = (Lane { set: SetNumber::NONE, ..*lane }, carrier);
+                        let own: &mut BTreeSet<Next> = open.entry(key).or_default();
+                        own.extend(*next);
+                    }
                 }
                 Gate::Stale => stale.extend(*next),
                 Gate::Open | Gate::Shut => {}
             }
             if lane.set != SetNumber::NONE && *waiting > 0 {
-                let members: &mut Members = sets.entry(lane.set).or_default();
-                members.waiting += waiting;
-                members.lists.insert(*number);
+                let each = self.each.get(&lane.set).into_iter().flat_map(|each| each.iter());
+                let counted: BTreeSet<SetNumber> = each.map(|(_, set)| *set).chain([lane.set]).collect();
+                for set in counted {
+                    let members: &mut Members = sets.entry(set).or_default();
+                    members.waiting += waiting;
+                    members.shared += if set == lane.set { 0 } else { *waiting };
+                    members.lists.insert(*number);
+                }
             }
         }
         open.retain(|_, own| !own.is_empty());
@@ -198,18 +298,45 @@ mod tests {
         assert_eq!([0, 1, 70_000].map(|set| gates.gate(SetNumber(set))), [Gate::Open, Gate::Shut, Gate::Shut]);
         gates.count(SetNumber(2), ListNumber(5), 0, 3);
         assert_eq!(gates.take_stirred(), BTreeSet::from([SetNumber(2)]));
-        assert!(!gates.moved(lane(2), None, Some(next(5, 1))), "it is shut");
-        assert_eq!((gates.next(lane(0)), gates.shut().collect::<Vec<_>>()), (None, vec![(SetNumber(2), 3)]));
+        gates.moved(lane(2), None, Some(next(5, 1)));
+        assert_eq!((gates.next(lane(0), None), gates.parked().collect::<Vec<_>>()), (None, vec![(SetNumber(2), 3)]));
         gates.set(SetNumber(2), Gate::Open);
-        assert!(gates.moved(lane(2), None, Some(next(5, 1))));
+        gates.moved(lane(2), None, Some(next(5, 1)));
         gates.set(SetNumber(3), Gate::Open);
         gates.moved(lane(3), None, Some(next(6, 0)));
-        assert_eq!(gates.next(lane(0)), Some(next(6, 0)), "the oldest");
+        assert_eq!(gates.next(lane(0), Some(CarrierId(9))), Some(next(6, 0)), "the oldest");
         gates.moved(lane(3), Some(next(6, 0)), None);
-        assert_eq!((gates.next(lane(0)), gates.take_stirred().len()), (Some(next(5, 1)), 0));
+        assert_eq!((gates.next(lane(0), None), gates.take_stirred().len()), (Some(next(5, 1)), 0));
         gates.set(SetNumber::NONE, Gate::Stale);
-        assert!(!gates.moved(lane(0), None, Some(next(1, 9))));
+        gates.moved(lane(0), None, Some(next(1, 9)));
         assert_eq!(gates.next_stale(), Some(next(1, 9)));
+    }
+
+    #[test]
+    fn where_the_carrier_decides_each_takes_while_its_own_gate_is_open() {
+        let mut gates = Gates::default();
+        let carriers = [1, 2, 3].map(CarrierId);
+        let each: Arc<[_]> =
+            [(carriers[0], SetNumber(5)), (carriers[1], SetNumber(6)), (carriers[2], SetNumber(6))].into();
+        gates.set_each(SetNumber(7), &each);
+        gates.set(SetNumber(7), Gate::Open);
+        gates.count(SetNumber(7), ListNumber(4), 0, 3);
+        gates.count(SetNumber(6), ListNumber(8), 0, 1);
+        assert_eq!(gates.take_stirred(), BTreeSet::from([SetNumber(5), SetNumber(6)]));
+        assert_eq!([5, 6, 7].map(|set| gates.waiting_of(SetNumber(set))), [3, 4, 3]);
+        assert_eq!(gates.parked().collect::<Vec<_>>(), [(SetNumber(6), 1), (SetNumber(7), 3)]);
+        gates.set(SetNumber(6), Gate::Open);
+        gates.moved(lane(7), None, Some(next(4, 1)));
+        let taken = carriers.map(|carrier| gates.next(lane(0), Some(carrier)));
+        assert_eq!(taken, [None, Some(next(4, 1)), Some(next(4, 1))]);
+        assert_eq!((gates.next(lane(0), None), gates.parked().count()), (None, 0), "another carrier may take it");
+        let over = [Some(carriers[0]), Some(CarrierId(4)), None].map(|carrier| gates.over(SetNumber(7), carrier));
+        assert_eq!(over, [5, 7, 7].map(SetNumber));
+        let takers = |own, set| gates.takers(SetNumber(own), SetNumber(set)).collect::<Vec<_>>();
+        assert_eq!([takers(7, 6), takers(7, 7), takers(5, 6)].map(|takers| takers.len()), [2, 1, 0]);
+        let listed = Listed { lane: lane(7), next: Some(next(4, 1)), waiting: 3 };
+        let other = Listed { lane: lane(6), next: None, waiting: 1 };
+        assert_eq!(gates.check(&BTreeMap::from([(ListNumber(4), listed), (ListNumber(8), other)])), Ok(()));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! A *group* is a set of routes whose messages are taken together: those that lead over one link. In a group each class
 //! has its own order of tenants ([`Turns`]), whatever route their messages have. Links with the same routes share a
-//! group.
+//! group, unless limits look at carriers: then each carrier has its own.
 //!
 //! Knows which tenants have something to take. Refuses to know messages and links.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Class, Lane, RouteId, Sound, TenantId};
+use crate::model::{CarrierId, Class, Lane, RouteId, Sound, TenantId};
 
 use super::turns::Turns;
 
@@ -16,9 +16,16 @@ use super::turns::Turns;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupNumber(usize);
 
+/// The routes of a link, and its carrier if limits look at carriers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taker {
+    pub routes: Vec<RouteId>,
+    pub carrier: Option<CarrierId>,
+}
+
 #[derive(Clone, Debug)]
 struct Group {
-    routes: Vec<RouteId>,
+    of: Taker,
     turns: [Turns<TenantId>; Class::COUNT],
 }
 
@@ -30,53 +37,61 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Sets the sets of routes; gives the group of each. If these are not the same as before, all orders begin anew, and
-    /// the caller must say again who waits.
-    pub fn set(&mut self, sets: &[Vec<RouteId>]) -> (Vec<GroupNumber>, bool) {
-        let mut distinct: Vec<&Vec<RouteId>> = Vec::new();
+    /// Sets who takes; gives the group of each. If these are not the same as before, all orders begin anew, and the caller
+    /// must say again who waits.
+    pub fn set(&mut self, takers: &[Taker]) -> (Vec<GroupNumber>, bool) {
+        let mut distinct: Vec<&Taker> = Vec::new();
         let mut numbers = Vec::new();
-        for set in sets {
-            let known = distinct.iter().position(|own| *own == set);
+        for taker in takers {
+            let known = distinct.iter().position(|own| *own == taker);
             numbers.push(GroupNumber(known.unwrap_or(distinct.len())));
             if known.is_none() {
-                distinct.push(set);
+                distinct.push(taker);
             }
         }
-        let is_same = self.groups.iter().map(|group| &group.routes).eq(distinct.iter().copied());
+        let is_same = self.groups.iter().map(|group| &group.of).eq(distinct.iter().copied());
         if !is_same {
-            let group = |routes: &&Vec<RouteId>| Group { routes: (*routes).clone(), turns: Default::default() };
+            let group = |taker: &&Taker| Group { of: (*taker).clone(), turns: Default::default() };
             self.groups = distinct.iter().map(group).collect();
             self.of_route = BTreeMap::new();
             for (at, group) in self.groups.iter().enumerate() {
-                group.routes.iter().for_each(|route| self.of_route.entry(*route).or_default().push(at));
+                group.of.routes.iter().for_each(|route| self.of_route.entry(*route).or_default().push(at));
             }
         }
         (numbers, !is_same)
     }
 
-    /// Every group and its routes.
-    pub fn iter(&self) -> impl Iterator<Item = (GroupNumber, &[RouteId])> {
-        self.groups.iter().enumerate().map(|(at, group)| (GroupNumber(at), group.routes.as_slice()))
+    /// Every group, and whose it is.
+    pub fn iter(&self) -> impl Iterator<Item = (GroupNumber, &Taker)> {
+        self.groups.iter().enumerate().map(|(at, group)| (GroupNumber(at), &group.of))
     }
 
     /// The routes of a group.
     pub fn routes(&self, group: GroupNumber) -> &[RouteId] {
-        self.groups.get(group.0).map_or(&[], |group| &group.routes)
+        self.groups.get(group.0).map_or(&[], |group| &group.of.routes)
     }
 
-    /// The tenant of that lane has something to take.
-    pub fn wait(&mut self, lane: Lane) {
+    /// The carrier of a group, if limits look at carriers.
+    pub fn carrier(&self, group: GroupNumber) -> Option<CarrierId> {
+        self.groups.get(group.0)?.of.carrier
+    }
+
+    /// The tenant of that lane has something to take. `carrier`: only this one may take it.
+    pub fn wait(&mut self, lane: Lane, carrier: Option<CarrierId>) {
         for at in self.of_route.get(&lane.route).into_iter().flatten() {
-            self.groups[*at].turns[lane.class.index()].wait(lane.tenant);
+            let group = &mut self.groups[*at];
+            if carrier.is_none() || carrier == group.of.carrier {
+                group.turns[lane.class.index()].wait(lane.tenant);
+            }
         }
     }
 
-    /// The tenant of that lane has nothing to take there any more; `has_other`: whether it has something on one of these
-    /// routes.
-    pub fn leave(&mut self, lane: Lane, has_other: impl Fn(&[RouteId]) -> bool) {
+    /// The tenant of that lane has nothing to take there any more, as for [`Self::wait`]; `has_other`: whether it has something
+    /// else that this taker may take.
+    pub fn leave(&mut self, lane: Lane, carrier: Option<CarrierId>, has_other: impl Fn(&Taker) -> bool) {
         for at in self.of_route.get(&lane.route).into_iter().flatten() {
             let group = &mut self.groups[*at];
-            if !has_other(&group.routes) {
+            if (carrier.is_none() || carrier == group.of.carrier) && !has_other(&group.of) {
                 group.turns[lane.class.index()].leave(lane.tenant);
             }
         }
@@ -115,25 +130,37 @@ mod tests {
     #[test]
     fn a_tenant_waits_in_each_group_that_has_its_route() {
         let mut groups = Groups::default();
-        let sets = [vec![RouteId(1), RouteId(2)], vec![RouteId(2)], vec![RouteId(1), RouteId(2)]];
-        let (numbers, changed) = groups.set(&sets);
+        let taker = |routes: &[u16], carrier: Option<u16>| Taker {
+            routes: routes.iter().copied().map(RouteId).collect(),
+            carrier: carrier.map(CarrierId),
+        };
+        let takers = [taker(&[1, 2], None), taker(&[2], None), taker(&[1, 2], None)];
+        let (numbers, changed) = groups.set(&takers);
         assert_eq!((numbers[0], changed), (numbers[2], true));
-        groups.wait(lane(1, 7));
-        groups.wait(lane(2, 7));
-        groups.wait(lane(2, 8));
+        groups.wait(lane(1, 7), None);
+        groups.wait(lane(2, 7), None);
+        groups.wait(lane(2, 8), None);
         let waiting = |groups: &Groups| {
             [numbers[0], numbers[1]].map(|group| {
                 groups.turns(group, Class::Otp).expect("a group").iter().map(|tenant| tenant.0).collect::<Vec<_>>()
             })
         };
         assert_eq!(waiting(&groups), [vec![7, 8], vec![7, 8]]);
-        groups.leave(lane(2, 7), |routes| routes.contains(&RouteId(1)));
+        groups.leave(lane(2, 7), None, |taker| taker.routes.contains(&RouteId(1)));
         assert_eq!(waiting(&groups), [vec![7, 8], vec![8]]);
         groups.serve(numbers[0], Class::Otp, TenantId(7), 1, 1);
         assert_eq!(waiting(&groups), [vec![8, 7], vec![8]]);
-        assert!(!groups.set(&sets).1, "the same sets change nothing");
+        assert!(!groups.set(&takers).1, "the same takers change nothing");
         assert_eq!(waiting(&groups), [vec![8, 7], vec![8]]);
-        assert!(groups.set(&sets[1..2]).1);
+        assert!(groups.set(&takers[1..2]).1);
         assert!(groups.turns(GroupNumber(0), Class::Otp).is_some_and(Turns::is_empty));
+        let takers = [taker(&[1], Some(4)), taker(&[1], Some(5))];
+        let (own, _) = groups.set(&takers);
+        assert_ne!(own[0], own[1], "each carrier has its own");
+        groups.wait(lane(1, 7), Some(CarrierId(5)));
+        assert_eq!(waiting(&groups), [vec![], vec![7]]);
+        groups.wait(lane(1, 8), None);
+        groups.leave(lane(1, 7), Some(CarrierId(5)), |_| false);
+        assert_eq!((waiting(&groups), groups.carrier(own[1])), ([vec![8], vec![8]], Some(CarrierId(5))));
     }
 }

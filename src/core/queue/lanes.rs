@@ -29,11 +29,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::model::{Address, Class, Lane, RouteId, Segment, SetNumber, Sound, TenantId, WALKED_MAX, Wall, holds};
+use crate::model::{
+    Address, CarrierId, Class, Lane, RouteId, Segment, SetNumber, Sound, TenantId, WALKED_MAX, Wall, holds,
+};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
-use super::gates::{Gate, Gates};
-use super::groups::{GroupNumber, Groups};
+use super::gates::Gates;
+use super::groups::{GroupNumber, Groups, Taker};
 use super::list::{FifoName, Generation, ListKind, ListNumber, ListTable};
 
 /// What happens to the messages of a class that were unsent in the backup from which this shard was restored.
@@ -170,8 +172,8 @@ pub struct Lanes {
 struct Sums {
     /// By class and route: messages of the present generation, and of all earlier ones.
     waiting: BTreeMap<(Class, RouteId), [u64; 2]>,
-    /// Those of them that no link may take, since the gate of their set is not open.
-    kept: BTreeMap<(Class, RouteId), [u64; 2]>,
+    /// Those of them that no link of a carrier may take, or of any, since the gate of their set is not open.
+    kept: BTreeMap<(Class, RouteId, Option<CarrierId>), [u64; 2]>,
     entries: u64,
     /// Fifos that have messages.
     fifos: usize,
@@ -210,16 +212,20 @@ impl Lanes {
 
     /// Checks that exactly the tenants that have something to take wait in the groups.
     fn check_groups(&self) -> Sound {
-        for (group, routes) in self.groups.iter() {
+        for (group, Taker { routes, carrier }) in self.groups.iter() {
             for class in Class::ALL {
-                let is_open = |list: &List| self.gates.gate(list.lane.set) == Gate::Open;
+                let is_open = |list: &List| self.gates.is_open(list.lane.set, *carrier);
                 let own = self.lists.values().filter(|list| list.lane.class == class && list.next.is_some());
                 let own = own.filter(|list| is_open(list));
                 let has: BTreeSet<TenantId> =
                     own.filter(|list| routes.contains(&list.lane.route)).map(|list| list.lane.tenant).collect();
                 let wait: BTreeSet<TenantId> =
                     self.groups.turns(group, class).into_iter().flat_map(|turns| turns.iter()).collect();
-                holds!(8, has == wait, "{class:?} on {routes:?}: {has:?} have something, and {wait:?} wait");
+                holds!(
+                    8,
+                    has == wait,
+                    "{class:?} on {routes:?} for {carrier:?}: {has:?} have something, and {wait:?} wait"
+                );
             }
         }
         Ok(())
@@ -231,8 +237,8 @@ impl Lanes {
             let Lane { class, route, set, .. } = list.lane;
             let waiting = sums.waiting.entry((class, route)).or_default();
             (waiting[0], waiting[1]) = (waiting[0] + list.waiting[0], waiting[1] + list.waiting[1]);
-            if self.gates.gate(set) != Gate::Open {
-                let kept = sums.kept.entry((class, route)).or_default();
+            for (carrier, _) in self.gates.ways(set).filter(|(_, is_open)| !is_open) {
+                let kept = sums.kept.entry((class, route, carrier)).or_default();
                 (kept[0], kept[1]) = (kept[0] + list.waiting[0], kept[1] + list.waiting[1]);
             }
             sums.entries += list.waiting[0] + list.waiting[1];
@@ -266,12 +272,14 @@ impl Lanes {
         }
     }
 
-    /// Sets the sets of routes from which links take; gives the group of each.
-    pub fn regroup(&mut self, sets: &[Vec<RouteId>]) -> Vec<GroupNumber> {
-        let (numbers, has_changed) = self.groups.set(sets);
+    /// Sets who takes from lists; gives the group of each.
+    pub fn regroup(&mut self, takers: &[Taker]) -> Vec<GroupNumber> {
+        let (numbers, has_changed) = self.groups.set(takers);
         if has_changed {
-            let is_open = |list: &&List| list.next.is_some() && self.gates.gate(list.lane.set) == Gate::Open;
-            self.lists.values().filter(is_open).for_each(|list| self.groups.wait(list.lane));
+            for list in self.lists.values().filter(|list| list.next.is_some()) {
+                let open = self.gates.ways(list.lane.set).filter(|(_, is_open)| *is_open);
+                open.for_each(|(carrier, _)| self.groups.wait(list.lane, carrier));
+            }
         }
         numbers
     }
@@ -471,15 +479,17 @@ impl Lanes {
         self.change(name, |fifo| fifo.replay_taken(head, messages))
     }
 
-    /// Entries of a class on any of `routes`, as a link is told. The count may include ended messages; the link's take
+    /// Entries of a class that a group may take, as a link is told. The count may include ended messages; the link's take
     /// passes over them.
-    pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
-        let sent = self.is_sent(class);
-        let of = |sums: &BTreeMap<(Class, RouteId), [u64; 2]>| {
-            let own = routes.iter().filter_map(|route| sums.get(&(class, *route)));
-            own.map(|waiting| waiting[0] + if sent { waiting[1] } else { 0 }).sum::<u64>()
+    pub fn waiting(&self, class: Class, group: GroupNumber) -> u64 {
+        let (sent, carrier, Sums { waiting, kept, .. }) = (self.is_sent(class), self.groups.carrier(group), &self.sums);
+        let of = |sum: Option<&[u64; 2]>| sum.map_or(0, |sum| sum[0] + if sent { sum[1] } else { 0 });
+        let of_route = |route: &RouteId| {
+            let kept_from = |carrier| of(kept.get(&(class, *route, carrier)));
+            let own = carrier.map_or(0, |carrier| kept_from(Some(carrier)));
+            of(waiting.get(&(class, *route))) - kept_from(None) - own
         };
-        of(&self.sums.waiting) - of(&self.sums.kept)
+        self.groups.routes(group).iter().map(of_route).sum()
     }
 
     fn sums_of(&self, class: Class) -> impl Iterator<Item = [u64; 2]> {
@@ -638,13 +648,8 @@ impl Lanes {
         if *waiting == [0; 2] {
             sums.waiting.remove(&(lane.class, lane.route));
         }
-        if self.gates.gate(lane.set) != Gate::Open {
-            let kept = sums.kept.entry((lane.class, lane.route)).or_default();
-            kept[generation] = kept[generation] + after - before;
-            if *kept == [0; 2] {
-                sums.kept.remove(&(lane.class, lane.route));
-            }
-        }
+        self.count_kept(lane, generation, before, after);
+        let sums = &mut self.sums;
         if generation == 1 && restored > 0 {
             sums.restored.insert((lane.class, name.list));
         } else if generation == 1 {
@@ -654,34 +659,6 @@ impl Lanes {
             sums.fifos = if after > 0 { sums.fifos + 1 } else { sums.fifos - 1 };
             let [least, most] = WINDOW_BYTES;
             self.share = (WINDOWS_BYTES_MAX / sums.fifos.max(1)).clamp(least, most);
-        }
-    }
-
-    /// Finds out what is next in a list, and says so to the groups of its route if it begins or ceases to have something.
-    fn look_again(&mut self, number: ListNumber) {
-        let (present, unsent) = (self.present, self.unsent);
-        let Some(list) = self.lists.get_mut(&number) else { return };
-        let lane = list.lane;
-        let next = list.find_next(present, unsent[lane.class.index()] == Unsent::Sent);
-        let before = std::mem::replace(&mut list.next, next);
-        let is_open = self.gates.moved(lane, before, next);
-        self.tell_groups(lane, is_open && before.is_some(), is_open && next.is_some());
-    }
-
-    fn tell_groups(&mut self, lane: Lane, had: bool, has: bool) {
-        match (had, has) {
-            (false, true) => self.groups.wait(lane),
-            (true, false) => {
-                let (table, lists, gates) = (&self.table, &self.lists, &self.gates);
-                let is_open = gates.gate(SetNumber::NONE) == Gate::Open;
-                let has = |route: &RouteId| {
-                    let lane = Lane { route: *route, set: SetNumber::NONE, ..lane };
-                    let own = table.known(lane).filter(|_| is_open).and_then(|number| lists.get(&number));
-                    own.is_some_and(|list| list.next.is_some()) || gates.next(lane).is_some()
-                };
-                self.groups.leave(lane, |routes| routes.iter().any(has));
-            }
-            (true, true) | (false, false) => {}
         }
     }
 }

@@ -1,14 +1,15 @@
 //! What is taken from lists, and from which: those of messages that count on limits are opened and shut.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::model::{Class, Head, Lane, RouteId, SetNumber, Sound, TenantId};
+use crate::model::{CarrierId, Class, Head, Lane, RouteId, SetNumber, Sound, TenantId};
 use crate::queue::fifo::Taken;
 use crate::queue::gates::{Gate, Listed};
 use crate::queue::groups::GroupNumber;
 use crate::queue::list::{FifoName, ListKind, ListNumber};
 
-use super::{Lanes, Turn};
+use super::{Lanes, List, Turn, Unsent};
 
 impl Lanes {
     /// The gate of a set of counters.
@@ -16,10 +17,15 @@ impl Lanes {
         self.gates.gate(set)
     }
 
+    /// The set only names one for each carrier: the carrier that takes a message decides on which set it counts. Called before
+    /// anything waits in a list of the set.
+    pub fn set_each(&mut self, set: SetNumber, each: &Arc<[(CarrierId, SetNumber)]>) {
+        self.gates.set_each(set, each);
+    }
+
     /// Opens or shuts the lists of a set of counters. Costs time for each of them that has messages.
     pub fn set_gate(&mut self, set: SetNumber, gate: Gate) {
-        let before = self.gates.gate(set);
-        if before == gate {
+        if self.gates.gate(set) == gate {
             return;
         }
         let own: Vec<ListNumber> = match set {
@@ -29,34 +35,115 @@ impl Lanes {
             }
             _ => self.gates.lists_of(set).collect(),
         };
-        for number in &own {
-            self.forget_next(*number);
-        }
+        let had: Vec<_> = own.iter().map(|number| self.index(*number, set, false)).collect();
         self.gates.set(set, gate);
-        for number in own {
-            let Some(list) = self.lists.get(&number) else { continue };
-            let (lane, waiting) = (list.lane, list.waiting);
-            if (before == Gate::Open) != (gate == Gate::Open) {
-                self.keep(lane, waiting, gate != Gate::Open);
+        for (number, had) in own.into_iter().zip(had) {
+            let has = self.index(number, set, true);
+            let Some(lane) = self.lists.get(&number).map(|list| list.lane) else { continue };
+            for carrier in has.iter().filter(|carrier| !had.contains(carrier)) {
+                self.groups.wait(lane, *carrier);
             }
-            self.look_again(number);
+            for carrier in had.iter().filter(|carrier| !has.contains(carrier)) {
+                self.leave_groups(lane, *carrier);
+            }
         }
     }
 
-    /// Messages of a list are kept from links from now on (`is_kept`), or no longer.
-    fn keep(&mut self, lane: Lane, waiting: [u64; 2], is_kept: bool) {
-        let kept = self.sums.kept.entry((lane.class, lane.route)).or_default();
+    /// Puts a list into all that depends on the gate of a set, or takes it out. Returns who may take from it, among those for
+    /// whom its messages count on that set.
+    fn index(&mut self, number: ListNumber, set: SetNumber, enters: bool) -> Vec<Option<CarrierId>> {
+        let Some(&List { lane, next, waiting, .. }) = self.lists.get(&number) else { return Vec::new() };
+        let ways: Vec<(Option<CarrierId>, bool)> = match lane.set == set {
+            true => self.gates.ways(set).collect(),
+            false if self.gates.gate(lane.set) == Gate::Open => {
+                let is_open = self.gates.gate(set) == Gate::Open;
+                self.gates.takers(lane.set, set).map(|carrier| (carrier, is_open)).collect()
+            }
+            false => Vec::new(),
+        };
+        for (carrier, _) in ways.iter().filter(|(_, is_open)| !is_open) {
+            self.keep(lane, *carrier, waiting, enters);
+        }
+        let Some(next) = next else { return Vec::new() };
+        if self.gates.gate(lane.set) == Gate::Stale {
+            self.gates.index_stale(next, enters);
+        }
+        let open: Vec<_> = ways.into_iter().filter(|(_, is_open)| *is_open).map(|(carrier, _)| carrier).collect();
+        if lane.set != SetNumber::NONE {
+            open.iter().for_each(|carrier| self.gates.index_open(lane, *carrier, next, enters));
+        }
+        open
+    }
+
+    /// Messages of a list are kept from a carrier, or from all, from now on (`is_kept`), or no longer.
+    fn keep(&mut self, lane: Lane, carrier: Option<CarrierId>, waiting: [u64; 2], is_kept: bool) {
+        let key = (lane.class, lane.route, carrier);
+        let kept = self.sums.kept.entry(key).or_default();
         for (kept, waiting) in kept.iter_mut().zip(waiting) {
             *kept = if is_kept { *kept + waiting } else { *kept - waiting };
         }
         if *kept == [0; 2] {
-            self.sums.kept.remove(&(lane.class, lane.route));
+            self.sums.kept.remove(&key);
         }
     }
 
-    /// Sets with messages whose gate is shut, and how many messages of each wait.
-    pub fn shut(&self) -> impl Iterator<Item = (SetNumber, u64)> {
+    /// The messages of a list in one of its two generations were `before`, and are `after`: so are those that are kept.
+    pub(super) fn count_kept(&mut self, lane: Lane, generation: usize, before: u64, after: u64) {
+        for (carrier, is_open) in self.gates.ways(lane.set) {
+            let key = (lane.class, lane.route, carrier);
+            if !is_open {
+                let kept = self.sums.kept.entry(key).or_default();
+                kept[generation] = kept[generation] + after - before;
+                if *kept == [0; 2] {
+                    self.sums.kept.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Finds out what is next in a list, and says so to the groups of its route if it begins or ceases to have something.
+    pub(super) fn look_again(&mut self, number: ListNumber) {
+        let (present, unsent) = (self.present, self.unsent);
+        let Some(list) = self.lists.get_mut(&number) else { return };
+        let lane = list.lane;
+        let next = list.find_next(present, unsent[lane.class.index()] == Unsent::Sent);
+        let before = std::mem::replace(&mut list.next, next);
+        self.gates.moved(lane, before, next);
+        if before.is_some() == next.is_some() {
+            return;
+        }
+        if next.is_some() {
+            let Self { gates, groups, .. } = self;
+            let open = gates.ways(lane.set).filter(|(_, is_open)| *is_open);
+            open.for_each(|(carrier, _)| groups.wait(lane, carrier));
+        } else if self.gates.is_by_carrier(lane.set) {
+            let open: Vec<_> = self.gates.ways(lane.set).filter(|(_, is_open)| *is_open).collect();
+            open.into_iter().for_each(|(carrier, _)| self.leave_groups(lane, carrier));
+        } else if self.gates.gate(lane.set) == Gate::Open {
+            self.leave_groups(lane, None);
+        }
+    }
+
+    /// A list has nothing more for a carrier, or for all: its tenant leaves the groups in which nothing else of it waits.
+    fn leave_groups(&mut self, lane: Lane, carrier: Option<CarrierId>) {
+        let (table, lists, gates) = (&self.table, &self.lists, &self.gates);
+        let is_open = gates.gate(SetNumber::NONE) == Gate::Open;
+        let has = |route: &RouteId, carrier| {
+            let lane = Lane { route: *route, set: SetNumber::NONE, ..lane };
+            let own = table.known(lane).filter(|_| is_open).and_then(|number| lists.get(&number));
+            own.is_some_and(|list| list.next.is_some()) || gates.next(lane, carrier).is_some()
+        };
+        self.groups.leave(lane, carrier, |taker| taker.routes.iter().any(|route| has(route, taker.carrier)));
+    }
+
+    /// Sets with messages whose gate is shut.
+    pub fn shut(&self) -> impl Iterator<Item = SetNumber> {
         self.gates.shut()
+    }
+
+    /// Sets with messages that no carrier may take because of a limit, and how many of each wait.
+    pub fn parked(&self) -> impl Iterator<Item = (SetNumber, u64)> {
+        self.gates.parked()
     }
 
     /// Messages that wait in the lists of a set of counters, with those that no link may take.
@@ -64,9 +151,10 @@ impl Lanes {
         self.gates.waiting_of(set)
     }
 
-    /// The routes of the lists of a set of counters that have messages.
-    pub fn routes_of(&self, set: SetNumber) -> impl Iterator<Item = RouteId> {
-        self.gates.lists_of(set).filter_map(|number| self.lists.get(&number)).map(|list| list.lane.route)
+    /// The routes of the messages that count on a set of counters, with the carrier that must take them for that, or `None` for any.
+    pub fn ways_of(&self, set: SetNumber) -> impl Iterator<Item = (RouteId, Option<CarrierId>)> {
+        let lanes = self.gates.lists_of(set).filter_map(|number| self.lists.get(&number)).map(|list| list.lane);
+        lanes.flat_map(move |lane| self.gates.takers(lane.set, set).map(move |carrier| (lane.route, carrier)))
     }
 
     /// The parts of a message that is next in a list of a set of counters, if one is in memory.
@@ -93,18 +181,10 @@ impl Lanes {
         self.gates.take_stirred()
     }
 
-    /// The gate of a list is about to change: as if the list had nothing.
-    fn forget_next(&mut self, number: ListNumber) {
-        let Some(list) = self.lists.get_mut(&number) else { return };
-        let (lane, before) = (list.lane, list.next.take());
-        let is_open = self.gates.moved(lane, before, None);
-        self.tell_groups(lane, is_open && before.is_some(), false);
-    }
-
     /// Takes the next message of a class for a group. It is of the tenant whose turn it is, and of that tenant's lists
     /// on the group's routes: restored ones first, then those given back, then the oldest in memory. `weight`: of a
-    /// tenant. `has_permit`: whether a message of that many parts may count on that set of counters; if not, the gate of
-    /// the set is shut, and another message is taken.
+    /// tenant. `has_permit`: whether a message of that many parts may count on that set of counters, which is the one for the
+    /// group's carrier; if not, the gate of the set is shut, and another message is taken.
     pub fn take(
         &mut self,
         class: Class,
@@ -116,7 +196,7 @@ impl Lanes {
             let tenant = self.groups.turns(group, class)?.first()?;
             let (_, name) = self.next_of(class, group, tenant)?;
             let parts = self.parts_of(name).unwrap_or(1);
-            let set = self.lane(name.list).set;
+            let set = self.gates.over(self.lane(name.list).set, self.groups.carrier(group));
             if set == SetNumber::NONE || has_permit(set, parts) {
                 break (tenant, name, parts);
             }
@@ -147,7 +227,8 @@ impl Lanes {
         let list = |lane: Lane| self.lists.get(&self.table.known(lane)?)?.next;
         let is_open = self.gates.gate(SetNumber::NONE) == Gate::Open;
         let own = routes.iter().filter(|_| is_open).map(lane).filter_map(list);
-        let counted = routes.iter().map(lane).filter_map(|lane| self.gates.next(lane));
+        let carrier = self.groups.carrier(group);
+        let counted = routes.iter().map(lane).filter_map(|lane| self.gates.next(lane, carrier));
         own.chain(counted).min()
     }
 

@@ -15,7 +15,7 @@ pub mod turns;
 pub use delay::{DelayQueue, ERAS_MAX, Era};
 pub use fifo::{Chunk, Fifo, Position, Taken};
 pub use gates::Gate;
-pub use groups::GroupNumber;
+pub use groups::{GroupNumber, Taker};
 pub use lanes::{Lanes, Part, Unsent};
 pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, OWN_LISTS_MAX};
 pub use paces::Paces;

@@ -10,9 +10,9 @@
 //! 2. At most one link of each carrier is used, and only while no other link of it has messages of this shard: messages that come
 //!    back from that link would be overtaken.
 
-use crate::model::{Class, LinkId, RouteId, Sound, holds};
+use crate::model::{CarrierId, Class, LinkId, RouteId, Sound, holds};
 
-use crate::queue::{GroupNumber, Lanes};
+use crate::queue::{GroupNumber, Lanes, Taker};
 
 use super::catalog::Catalog;
 
@@ -55,6 +55,8 @@ pub(super) struct Places {
 pub(super) struct Links {
     slots: Vec<LinkSlot>,
     own_core: u8,
+    /// Limits look at carriers.
+    by_carrier: bool,
 }
 
 impl LinkSlot {
@@ -89,6 +91,7 @@ impl Links {
     /// Routes and carriers have changed; `own`: the shard's own links.
     pub(super) fn handle_catalog(&mut self, catalog: &Catalog, own_core: u8, own: Vec<(LinkId, Vec<RouteId>)>) {
         self.own_core = own_core;
+        self.by_carrier = catalog.limits.reads_carrier();
         for slot in &mut self.slots {
             slot.routes = catalog.routes.over(slot.id.carrier);
             slot.is_own = false;
@@ -102,8 +105,9 @@ impl Links {
 
     /// Says which routes' messages are taken together.
     pub(super) fn regroup(&mut self, lanes: &mut Lanes) {
-        let routes: Vec<_> = self.slots.iter().map(|slot| slot.routes.clone()).collect();
-        let groups = lanes.regroup(&routes);
+        let carrier = |slot: &LinkSlot| self.by_carrier.then_some(slot.id.carrier);
+        let taker = |slot: &LinkSlot| Taker { routes: slot.routes.clone(), carrier: carrier(slot) };
+        let groups = lanes.regroup(&self.slots.iter().map(taker).collect::<Vec<_>>());
         self.slots.iter_mut().zip(groups).for_each(|(slot, group)| slot.group = group);
     }
 
@@ -112,9 +116,10 @@ impl Links {
         self.slot(id, || catalog.routes.over(id.carrier)).is_bound = is_bound;
     }
 
-    /// Whether a link could take a message of that route now.
-    pub(super) fn may_send(&self, route: RouteId) -> bool {
-        self.slots.iter().any(|slot| slot.is_bound && slot.routes.contains(&route))
+    /// Whether a link, of that carrier or of any, could take a message of that route now.
+    pub(super) fn may_send(&self, route: RouteId, carrier: Option<CarrierId>) -> bool {
+        let is_such = |slot: &LinkSlot| carrier.is_none_or(|carrier| carrier == slot.id.carrier);
+        self.slots.iter().any(|slot| slot.is_bound && is_such(slot) && slot.routes.contains(&route))
     }
 
     /// Checks the invariants.

@@ -159,10 +159,12 @@ impl Shard {
     pub fn recover(options: Options, seed: u64, mut found: Recovery, now: Now) -> Self {
         let ledger = Ledger::new(&options);
         let present = Generation(found.restored.as_ref().map_or(0, |record| record.generation));
+        let lists = std::mem::take(&mut found.lists);
+        let turn = Turn::new(options, seed, &found, now);
         let mut shard = Self {
-            intake: Intake::new(&options),
-            pull: Pull::new(present, std::mem::take(&mut found.lists)),
-            receipts: Receipts::new(&options),
+            intake: Intake::new(&turn.options),
+            pull: Pull::new(present, lists, &turn.sets),
+            receipts: Receipts::new(&turn.options),
             asked: Asked::default(),
             handsets: Handsets::default(),
             joining: Joining::default(),
@@ -176,7 +178,7 @@ impl Shard {
             #[cfg(test)]
             replayed: books::tests::Replayed::from(&ledger.books),
             ledger,
-            turn: Turn::new(options, seed, &found, now),
+            turn,
         };
         shard.replay(found);
         shard.ledger.replayed(&shard.turn);
@@ -223,7 +225,7 @@ impl Shard {
             ShardEvent::Given(given) => self.permits.handle_given(&mut self.turn, &mut self.pull.lanes, given),
             ShardEvent::Catalog(catalog) => {
                 self.receipts.handle_catalog(&catalog);
-                let has_changed = self.turn.sets.set_rules(&catalog.limits);
+                let has_changed = self.turn.sets.set_rules(&catalog);
                 self.pull.handle_catalog(&mut self.turn, catalog);
                 self.permits.handle_rules(&mut self.turn, &mut self.pull.lanes, has_changed);
                 self.permits.look_again(&self.pull.lanes);

@@ -392,7 +392,8 @@ impl Shard {
         self.end_permits(self.turn.now.wall);
         let Self { turn, pull, permits, .. } = self;
         let Pull { links, lanes, .. } = pull;
-        permits.tend(turn, lanes, |lanes, set| lanes.routes_of(set).any(|route| links.may_send(route)));
+        let may_send = |(route, carrier)| links.may_send(route, carrier);
+        permits.tend(turn, lanes, |lanes, set| lanes.ways_of(set).any(may_send));
     }
 
     fn use_grants(&mut self, at: usize) {
@@ -426,7 +427,8 @@ impl Shard {
                 Begun::Submit(submit) => submits.push(submit),
                 Begun::Not(passed) => {
                     let parts = taken.segment.head(taken.slot).map_or(1, |head| head.parts);
-                    self.permits.put_back(&self.turn, source.lane.set, parts);
+                    let set = self.turn.sets.over(source.lane.set, link.carrier);
+                    self.permits.put_back(&self.turn, set, parts);
                     self.passed(name, passed);
                 }
             }

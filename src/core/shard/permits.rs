@@ -89,7 +89,8 @@ impl Permits {
     /// Takes in attempts that have ended. What an attempt from before the start has used is not known, so it counts as all of it,
     /// at `at`.
     pub(super) fn end(&mut self, turn: &Turn, ended: impl IntoIterator<Item = EndedPermit>, at: Wall) {
-        for EndedPermit { set, parts, permit } in ended {
+        for EndedPermit { set, carrier, parts, permit } in ended {
+            let set = turn.sets.over(set, carrier);
             let counters = turn.sets.counters(set);
             if counters.is_empty() {
                 continue;
@@ -136,6 +137,10 @@ impl Permits {
 
     /// A set is used for the first time, or again.
     pub(super) fn begin(&mut self, turn: &Turn, lanes: &mut Lanes, set: SetNumber) {
+        let each = turn.sets.each(set);
+        if !each.is_empty() {
+            lanes.set_each(set, each);
+        }
         if turn.sets.counters(set).is_empty() {
             lanes.set_gate(set, Gate::Open);
         } else if lanes.gate(set) == Gate::Stale {
@@ -174,7 +179,7 @@ impl Permits {
 
     /// Links may send for routes for which they could not: sets that wait are looked at again.
     pub(super) fn look_again(&mut self, lanes: &Lanes) {
-        self.looked_at.extend(lanes.shut().map(|(set, _)| set));
+        self.looked_at.extend(lanes.shut());
     }
 
     /// Permits that nothing took go back.
@@ -256,11 +261,14 @@ impl Permits {
         turn.prompt.push_back(Effect::Home(ToHome::Ask(asked)));
     }
 
-    /// Messages that wait for room of a counter, by counter.
+    /// Messages that wait for room of a counter, by counter. One that waits for either of two carriers counts for the counters of
+    /// both.
     pub(super) fn parked(turn: &Turn, lanes: &Lanes) -> Vec<(Counter, u64)> {
         let mut parked: BTreeMap<&Counter, u64> = BTreeMap::new();
-        for (set, waiting) in lanes.shut() {
-            turn.sets.counters(set).iter().for_each(|counter| *parked.entry(counter).or_default() += waiting);
+        for (set, waiting) in lanes.parked() {
+            for counter in turn.sets.counters_of_all(set) {
+                *parked.entry(counter).or_default() += waiting;
+            }
         }
         parked.into_iter().map(|(counter, waiting)| (counter.clone(), waiting)).collect()
     }
@@ -268,8 +276,8 @@ impl Permits {
     /// As [`Self::parked`], by rule.
     pub(super) fn parked_by_rule(turn: &Turn, lanes: &Lanes) -> Vec<(LimitId, u64)> {
         let mut parked: BTreeMap<LimitId, u64> = BTreeMap::new();
-        for (set, waiting) in lanes.shut() {
-            let rules: BTreeSet<LimitId> = turn.sets.counters(set).iter().map(|counter| counter.rule).collect();
+        for (set, waiting) in lanes.parked() {
+            let rules: BTreeSet<LimitId> = turn.sets.counters_of_all(set).map(|counter| counter.rule).collect();
             rules.into_iter().for_each(|rule| *parked.entry(rule).or_default() += waiting);
         }
         parked.into_iter().collect()

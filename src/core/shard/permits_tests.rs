@@ -8,6 +8,7 @@ use crate::model::{
     RouteId, SenderId, SetNumber, TenantId, Whose,
 };
 use crate::node::world;
+use crate::routing::Way;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::traffic::{Answer, Bound, Grant, NotWritten, Outcome, OutcomeBatch, ToShard};
 
@@ -65,18 +66,26 @@ impl World {
 
     /// The link has places for this many messages; those that leave for it.
     fn grant(&mut self, messages: u32) -> Vec<(Address, u8)> {
-        self.handle(ShardEvent::Traffic(ToShard::Grant(Grant { link: LINK, class: CLASS, messages, standing: false })));
+        self.grant_by(LINK, messages)
+    }
+
+    fn grant_by(&mut self, link: LinkId, messages: u32) -> Vec<(Address, u8)> {
+        self.handle(ShardEvent::Traffic(ToShard::Grant(Grant { link, class: CLASS, messages, standing: false })));
         std::mem::take(&mut self.submits).into_iter().map(|submit| (submit.address, submit.attempt)).collect()
     }
 
     fn outcomes(&mut self, of: &[(Address, u8)], parts: u8, answer: Answer) {
+        self.outcomes_by(LINK, of, parts, answer);
+    }
+
+    fn outcomes_by(&mut self, link: LinkId, of: &[(Address, u8)], parts: u8, answer: Answer) {
         let is_unsent = matches!(answer, Answer::NotWritten(_));
         let written_at = if is_unsent { Mono(0) } else { self.now.mono };
         let of_part =
             |address, attempt, part| Outcome { attempt, part, parts, written_at, ..Outcome::first(address, answer) };
         let all = |&(address, attempt)| (1..=parts).map(move |part| of_part(address, attempt, part));
         let outcomes = of.iter().flat_map(all).collect();
-        let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes, arena: Vec::new() };
+        let batch = OutcomeBatch { link, group: GroupId(1), outcomes, arena: Vec::new() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
 
@@ -121,6 +130,49 @@ fn what_a_limit_has_no_room_for_waits_and_nothing_else_does() {
     assert_eq!(world.grant(20), [], "the limit is spent");
     world.pass(10 * SECOND_MS + 100);
     assert_eq!((world.parked(), world.grant(20).len(), world.parked()), (vec![], 2, vec![(Value::Tag("a".into()), 1)]));
+}
+
+#[test]
+fn a_carrier_whose_limit_is_spent_leaves_its_messages_to_the_others() {
+    let other = LinkId { carrier: CarrierId(2), core: LINK.core };
+    let rules = [rule(1, Per::Carrier, Of::Messages, 2)];
+    let with_other = |version| {
+        let mut catalog = Catalog::clone(&catalog(version, &rules));
+        catalog.routes.routes[0].ways.push(Way { carrier: other.carrier, weight: 1 });
+        let known = catalog.carriers[0].clone();
+        catalog.carriers.push(CatalogCarrier { id: other.carrier, name: "south".into(), ..known });
+        Arc::new(catalog)
+    };
+    let mut world = world(&rules);
+    world.handle(ShardEvent::Catalog(with_other(2)));
+    world.accepted(7, "", 1);
+    let first = world.grant(9);
+    let both = |waiting| [LINK, other].map(|link| (Value::Carrier(link.carrier), waiting)).to_vec();
+    assert_eq!((first.len(), world.parked()), (2, both(5)), "the other has no bind");
+    world.handle(ShardEvent::Traffic(ToShard::Bound(Bound { link: other, is_bound: true })));
+    assert_eq!(world.parked(), [], "the other may take them");
+    let second = world.grant_by(other, 9);
+    assert_eq!((second.len(), world.parked(), world.grant(9).len()), (2, both(3), 0));
+    world.outcomes(&first[..1], 1, Answer::NotWritten(NotWritten::LinkDown));
+    assert_eq!(
+        (world.grant_by(other, 9), world.grant(9)),
+        (vec![], first[..1].to_vec()),
+        "only its own carrier has room"
+    );
+    world.taken(&first, 1);
+    world.pass(5 * SECOND_MS);
+    world.outcomes_by(other, &second, 1, Answer::Accepted(crate::traffic::Span::default()));
+    assert_eq!(world.shard().check(), Ok(()));
+
+    world.checkpoint();
+    let mut again = world.crash(&rules, 5 * SECOND_MS);
+    again.handle(ShardEvent::Catalog(with_other(10)));
+    again.handle(ShardEvent::Traffic(ToShard::Bound(Bound { link: other, is_bound: true })));
+    assert_eq!(again.grant_by(other, 9), [], "what it sent before the start counts for it");
+    again.pass(200);
+    assert_eq!(again.grant(9).len(), 2);
+    again.pass(5 * SECOND_MS);
+    assert_eq!(again.grant_by(other, 9).len(), 1);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use super::gathering::Place;
 use super::links::{LinkSlot, Links};
 use super::notes::fifo_note;
 use super::permits::Permits;
+use super::sets::Sets;
 use super::turn::Turn;
 
 /// What the simulator now and then reads at most, as if windows were full: a few messages.
@@ -39,9 +40,10 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    /// Starts with all lists that were ever used. `present`: how often the shard was restored from a backup.
-    pub(super) fn new(present: Generation, lists: Vec<Lane>) -> Self {
-        let (links, lanes) = (Links::default(), Lanes::new(present, lists));
+    /// Starts with all lists and sets of counters that were ever used. `present`: how often the shard was restored from a backup.
+    pub(super) fn new(present: Generation, lists: Vec<Lane>, sets: &Sets) -> Self {
+        let (links, mut lanes) = (Links::default(), Lanes::new(present, lists));
+        sets.by_carrier().for_each(|(set, each)| lanes.set_each(set, each));
         Self { links, lanes, scheduled: DelayQueue::default(), paces: Paces::default() }
     }
 
@@ -183,7 +185,7 @@ impl Pull {
     /// Gives back demanded places of a class for which nothing waits any more. Standing places stay.
     pub(super) fn return_idle_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
         let slot = self.links.at_mut(at);
-        if self.lanes.waiting(class, &slot.routes) == 0 {
+        if self.lanes.waiting(class, slot.group) == 0 {
             let unused = std::mem::take(&mut slot.grants[class.index()]);
             give_back(turn, slot, class, unused);
         }
@@ -225,7 +227,7 @@ impl Pull {
         for class in Class::ALL {
             let index = class.index();
             // A count above u32::MAX is told as u32::MAX: a link only looks whether there are more than it can place.
-            let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
+            let ready = self.lanes.waiting(class, slot.group).min(u64::from(u32::MAX)) as u32;
             let ready = if held[class.index()] { 0 } else { ready };
             waiting[index] = ready.saturating_add(slot.leaving[index]);
             // Standing places of a class that is not urgent are for messages that are still to come.

@@ -2,23 +2,28 @@
 
 use super::*;
 use crate::limit::{Of, Over, Per, Rule, Span, Value, When};
-use crate::model::{Class, Msisdn, SenderId, TenantId, Zone};
+use crate::model::{CarrierId, Class, Msisdn, RouteId, SenderId, TenantId, Zone};
+use crate::routing::{Condition, Route, RouteTable, Way};
 
 fn rule(id: u16, per: Per, over: Over) -> Rule {
     let (when, of, span) = (When::default(), Of::Parts, Span::Sliding(1_000));
     Rule { id: LimitId(id), name: id.to_string(), when, per, of, amount: 5, span, over }
 }
 
-fn table(rules: Vec<Rule>) -> Arc<LimitTable> {
-    Arc::new(LimitTable { rules })
+fn table(rules: Vec<Rule>) -> Catalog {
+    Catalog { limits: Arc::new(LimitTable { rules }), ..Catalog::default() }
 }
 
 fn judged(sets: &mut Sets, tenant: u32, tags: &str, parts: u8) -> Result<SetNumber, Refusal> {
+    judged_by(&Catalog::default(), sets, tenant, tags, parts)
+}
+
+fn judged_by(catalog: &Catalog, sets: &mut Sets, tenant: u32, tags: &str, parts: u8) -> Result<SetNumber, Refusal> {
     let mut arena = Vec::new();
     Content { from: SenderId::parse("ACME").expect("a sender"), tags, ..Content::default() }.encode(&mut arena);
     let to = Msisdn::from_number(4_915_112_345_678).expect("a number");
-    let head = Head { to, class: Class::Otp, tenant: TenantId(tenant), parts, ..Head::default() };
-    let judged = sets.judge(&head, &arena, &Catalog::default(), 4);
+    let (class, tenant, route) = (Class::Otp, TenantId(tenant), RouteId(1));
+    let judged = sets.judge(&Head { to, class, tenant, parts, route, ..Head::default() }, &arena, catalog, 9);
     assert_eq!(sets.check(), Ok(()));
     judged
 }
@@ -30,12 +35,13 @@ fn messages_with_the_same_counters_have_one_set() {
     assert!(sets.set_rules(&table(vec![rule(1, Per::Tenant, Over::Wait), rule(2, Per::Tag, Over::Wait)])));
     let numbers = [(1, ""), (2, ""), (1, "a"), (1, "")].map(|(tenant, tag)| judged(&mut sets, tenant, tag, 1));
     assert_eq!(numbers, [1, 2, 3, 1].map(|number| Ok(SetNumber(number))));
+    (4..9).for_each(|tenant| assert!(judged(&mut sets, tenant, "", 1).is_ok()));
     assert_eq!(judged(&mut sets, 3, "", 1), Err(Refusal::LimitsFull), "no number is left");
     assert_eq!(judged(&mut sets, 1, "", 6), Err(Refusal::OverLimit), "more parts than ever pass at once");
     assert_eq!(sets.counters(SetNumber(2))[..], [Counter { rule: LimitId(1), value: Value::Tenant(TenantId(2)) }]);
     let new: Vec<_> = sets.unrecorded().collect();
     let recorded = sets.take_new();
-    assert_eq!((new.len(), recorded.len(), sets.take_new().len()), (3, 3, 0));
+    assert_eq!((new.len(), recorded.len(), sets.take_new().len()), (8, 8, 0));
     let mut again = Sets::recorded(recorded.into_iter().map(|(_, set)| set).collect());
     again.set_rules(&table(vec![rule(1, Per::Tenant, Over::Wait), rule(2, Per::Tag, Over::Wait)]));
     assert_eq!(judged(&mut again, 2, "", 1), Ok(SetNumber(2)));
@@ -56,6 +62,56 @@ fn sets_are_stale_under_other_rules_and_fit_again_under_the_same() {
         sets.set_rules(rules);
         assert_eq!([SetNumber::NONE, set].map(|set| sets.is_stale(set)), stale);
     }
+}
+
+/// A route over these carriers.
+fn routed(carriers: &[u16], rules: &[Rule]) -> Catalog {
+    let ways = carriers.iter().map(|carrier| Way { carrier: CarrierId(*carrier), weight: 1 }).collect();
+    let route = Route { id: RouteId(1), name: "all".into(), when: Condition::default(), ways };
+    Catalog { routes: RouteTable { routes: vec![route] }, ..table(rules.to_vec()) }
+}
+
+#[test]
+fn the_carrier_that_sends_a_message_decides_on_its_counters() {
+    let only = When { carriers: vec![CarrierId(8)], ..When::default() };
+    let rules = [rule(1, Per::Tag, Over::Wait), Rule { when: only, amount: 2, ..rule(2, Per::Carrier, Over::Wait) }];
+    let catalog = routed(&[7, 8, 9], &rules);
+    let mut sets = Sets::recorded(Vec::new());
+    assert!(sets.set_rules(&catalog) && !sets.set_rules(&catalog));
+    let set = judged_by(&catalog, &mut sets, 1, "", 1).expect("a set");
+    let counters = |sets: &Sets, carrier| sets.counters(sets.over(set, CarrierId(carrier))).to_vec();
+    let own = Counter { rule: LimitId(2), value: Value::Carrier(CarrierId(8)) };
+    assert_eq!([7, 8, 9].map(|carrier| counters(&sets, carrier)), [vec![], vec![own.clone()], vec![]]);
+    assert_eq!((sets.counters(set).len(), sets.counters_of_all(set).collect::<Vec<_>>()), (0, vec![&own]));
+    assert_eq!(judged_by(&catalog, &mut sets, 2, "", 1), Ok(set), "the same for another");
+    let long = judged_by(&catalog, &mut sets, 1, "", 3).expect("a set");
+    let carriers: Vec<_> = sets.each(long).iter().map(|(carrier, _)| carrier.0).collect();
+    assert_eq!(carriers, [7, 9], "it has more parts than the other ever takes");
+    assert_eq!(judged_by(&catalog, &mut sets, 1, "a", 6), Err(Refusal::OverLimit));
+
+    assert!(sets.set_rules(&routed(&[7, 8], &rules)), "the route has other carriers");
+    assert!(sets.is_stale(set) && !sets.is_stale(sets.over(set, CarrierId(8))));
+    assert!(sets.set_rules(&routed(&[9, 7], &rules[..1])));
+    let plain = judged_by(&routed(&[9, 7], &rules[..1]), &mut sets, 1, "a", 1).expect("a set");
+    assert!(sets.each(plain).is_empty(), "no rule looks at carriers");
+    let mut again = Sets::recorded(sets.take_new().into_iter().map(|(_, set)| set).collect());
+    again.set_rules(&catalog);
+    assert_eq!(judged_by(&catalog, &mut again, 1, "", 1), Ok(set), "a start knows it");
+}
+
+#[test]
+fn messages_are_refused_when_no_carrier_would_let_more_pass() {
+    let refuses = [rule(1, Per::Carrier, Over::Refuse)];
+    let catalog = routed(&[7, 8], &refuses);
+    let mut sets = Sets::recorded(Vec::new());
+    sets.set_rules(&catalog);
+    let set = judged_by(&catalog, &mut sets, 1, "", 1).expect("a set");
+    assert_eq!((0..99).filter(|_| sets.admits(set, || 0, 1)).count(), 10);
+    let only = When { carriers: vec![CarrierId(7)], ..When::default() };
+    let catalog = routed(&[7, 8], &[Rule { when: only, ..rule(1, Per::Carrier, Over::Refuse) }]);
+    sets.set_rules(&catalog);
+    let set = judged_by(&catalog, &mut sets, 1, "", 1).expect("a set");
+    assert_eq!((0..99).filter(|_| sets.admits(set, || 0, 1)).count(), 99, "the other has no limit");
 }
 
 #[test]

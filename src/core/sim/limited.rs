@@ -97,6 +97,8 @@ pub struct Limited {
     versions: Vec<Version>,
     /// Every version of a rule that was ever in force.
     ever: Vec<Rule>,
+    /// How many there are. Each has a route with its own number; any other route leads over all.
+    carriers: u16,
     /// Batches of each shard so far.
     batches: BTreeMap<ShardId, u64>,
     begun: BTreeMap<(ShardId, Address), u64>,
@@ -191,7 +193,8 @@ impl Months {
 
 impl Limited {
     /// The world begins with these rules.
-    pub fn begin(&mut self, shards: u8, rules: &[Rule]) {
+    pub fn begin(&mut self, shards: u8, carriers: u16, rules: &[Rule]) {
+        self.carriers = carriers;
         self.batches = (0..shards).map(|shard| (ShardId(shard), 0)).collect();
         self.set_rules(rules, 0);
         for version in &mut self.versions {
@@ -298,9 +301,13 @@ impl Limited {
 
     /// Whether a message counts on a rule, in any version of it, of which that is true.
     fn any(&self, intent: &Intent, is_such: impl Fn(&Rule) -> bool) -> bool {
-        // Where rules are about carriers, each route leads over the carrier of its own number.
-        let facts = Facts::of(intent, Some(CarrierId(intent.head.route.0)));
-        self.ever.iter().filter(|rule| is_such(rule)).any(|rule| !facts.values(rule).is_empty())
+        let carriers = match intent.head.route.0 {
+            own if own <= self.carriers => own..=own,
+            _ => 1..=self.carriers,
+        };
+        let facts: Vec<_> = carriers.map(|carrier| Facts::of(intent, Some(CarrierId(carrier)))).collect();
+        let counts = |rule: &Rule| facts.iter().any(|facts| !facts.values(rule).is_empty());
+        self.ever.iter().filter(|rule| is_such(rule)).any(counts)
     }
 
     /// A part of a message is written. Gives what it did to its counters.
@@ -396,7 +403,7 @@ mod tests {
     /// A world in which the first attempt of each message is in the first batch.
     fn seen(rule: Rule) -> Limited {
         let mut seen = Limited::default();
-        seen.begin(1, &[rule]);
+        seen.begin(1, 1, &[rule]);
         for message in 0..10 {
             seen.attempts.insert(message, Attempt { number: 1, shard: ShardId(0), batch: 1 });
         }

@@ -49,7 +49,7 @@ const TAG_LISTS: [&str; 7] = ["", "", "a", "b", "a,b", "c,b", "c,c"];
 pub struct LimitPlan {
     /// The rules in force.
     pub rules: Vec<Rule>,
-    /// Each route leads over one carrier, so rules may be about carriers.
+    /// Rules may be about carriers.
     by_carrier: bool,
     /// The rules stay in force in the calm, if everything can be sent in time under them.
     stays: bool,
@@ -137,6 +137,7 @@ impl Plan {
         let by_carrier = prng.chance(500_000);
         let scope = Scope { by_carrier, carriers: usual.carriers.len() as u16, tenants: tenants.len() as u32 };
         let limits = LimitPlan::draw(scope, chaos_ns, prng);
+        let shared_route = usual.shared_route || by_carrier && usual.carriers.len() > 1 && prng.chance(500_000);
         // No part is still on its way into a slow socket when its answer is not awaited any more.
         let response_ms = if usual.socket.slow_ppm > 0 { RESPONSE_MS } else { 0 };
         let present = |carrier: CarrierPlan| CarrierPlan {
@@ -151,8 +152,7 @@ impl Plan {
             shards: prng.between(2, 4) as u8,
             cores,
             carriers: usual.carriers.into_iter().map(present).collect(),
-            shared_route: usual.shared_route && !by_carrier,
-            route_gone_ns: usual.route_gone_ns.filter(|_| !by_carrier),
+            shared_route,
             messages: prng.between(40, 200) as u32,
             recipients: prng.between(4, 40) as u32,
             chaos_ns,
@@ -185,10 +185,10 @@ impl Plan {
         .spelled()
     }
 
-    /// The same in a small world, of which a million can be run: few messages over one carrier, in seconds.
+    /// The same in a small world, of which a million can be run: few messages over one carrier or two, in seconds.
     pub fn limited_briefly(prng: &mut Prng) -> Self {
         let mut usual = Self::draw(prng);
-        usual.carriers.truncate(1);
+        usual.carriers.truncate(prng.between(1, 2) as usize);
         usual.carriers.iter_mut().for_each(|carrier| carrier.binds = carrier.binds.min(2));
         let usual = Self::under_limits(usual, prng);
         let most_s = *pick(prng, &[2, 4, 12]);
@@ -237,6 +237,8 @@ impl Plan {
             rate: None,
             bind_rate: None,
             is_strict: false,
+            // A message whose parts wait for each other counts from its first part until its last has left the span.
+            window: 256,
             behaviour: Behaviour {
                 response_delay: Delay { min_us: 5_000, max_us: prng.between(20, 400) * 1_000 },
                 receipt_delay: Delay { min_us: 100_000, max_us: 2_000_000 },
@@ -385,7 +387,7 @@ pub fn looks(chance: &mut Prng) -> (&'static str, &'static str) {
 pub fn begin(plan: &Plan, stage: &mut Stage) {
     let Some(limits) = &plan.kind.limits else { return };
     stage.begin_at(limits.begins);
-    stage.oracle.limited.begin(plan.shards, &limits.rules);
+    stage.oracle.limited.begin(plan.shards, plan.carriers.len() as u16, &limits.rules);
 }
 
 /// A reload changes a rule; false if it is to change something else.

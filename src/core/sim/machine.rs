@@ -2,7 +2,9 @@
 //! mail goes, and applies the mutants that tamper with mail; the process does what remains after the turn.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::limit::LimitTable;
 use crate::link::{BindId, LinkEvent};
 use crate::model::{ErrorText, Numbers, ReplyTo, ShardId, TenantId};
 use crate::node::{Alarm, Errand, Host, NodeEvent, Wanted};
@@ -67,14 +69,23 @@ impl Mailboxes {
     }
 }
 
-/// What mutants remember of the mail.
+/// What mutants remember of the mail, and of the start.
 #[derive(Debug, Default)]
 pub struct Tampering {
+    /// The limits at the start.
+    pub limits: Arc<LimitTable>,
     batches: u64,
     /// How often permits were asked for.
     asks: u64,
     /// The id of the last receipt, which a mutant gives to another message.
     last_id: Vec<u8>,
+}
+
+impl Tampering {
+    /// Nothing yet, and the limits at the start.
+    pub fn new(limits: &Arc<LimitTable>) -> Self {
+        Self { limits: Arc::clone(limits), ..Self::default() }
+    }
 }
 
 /// The host of one node during a turn.

@@ -20,6 +20,8 @@ pub enum Mutant {
     LoseCursor,
     /// A start forgets what waits in lists.
     LoseReady,
+    /// A start forgets what waits for a limit.
+    LoseParked,
     /// A start takes an empty list for one that was never used, and reads dropped entries of it that came back.
     ReadDroppedLists,
     /// The purpose of a list is not recorded.
@@ -108,6 +110,10 @@ pub enum Mutant {
     ForgetUsed,
     /// What attempts have used of limits is reported as unused.
     ReportUnused,
+    /// What a carrier has used of a limit by carrier is counted for another one.
+    CountOtherCarrier,
+    /// Shards go on after a reload with the limits and permits from before it.
+    KeepLimits,
     /// Permits are given twice.
     GiveTwice,
     /// A shard that waits for permits is forgotten.
@@ -116,7 +122,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All mutants.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 57] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -125,6 +131,7 @@ impl Mutant {
         Self::ReplayDropped,
         Self::LoseCursor,
         Self::LoseReady,
+        Self::LoseParked,
         Self::ReadDroppedLists,
         Self::LoseLists,
         Self::ForgetKeys,
@@ -169,6 +176,8 @@ impl Mutant {
         Self::ForgetProgress,
         Self::ForgetUsed,
         Self::ReportUnused,
+        Self::CountOtherCarrier,
+        Self::KeepLimits,
         Self::GiveTwice,
         Self::ForgetAsk,
     ];

@@ -131,7 +131,7 @@ impl Process {
             disks,
             control,
             mailboxes,
-            tampering: Tampering::default(),
+            tampering: Tampering::new(&catalog.limits),
             stretch: Stretch::Serving,
             hash_seed,
             silent_until,
@@ -225,7 +225,11 @@ impl Process {
 
     /// Tells every node the present routes and carriers.
     pub fn tell_catalog(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
-        let catalog = Arc::new(catalog(plan, self.left_out, &self.control, stage));
+        let mut catalog = catalog(plan, self.left_out, &self.control, stage);
+        if stage.is_mutant(Mutant::KeepLimits) && !stage.calm {
+            catalog.limits = Arc::clone(&self.tampering.limits);
+        }
+        let catalog = Arc::new(catalog);
         self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
         self.turn_all(plan, net, stage);
     }

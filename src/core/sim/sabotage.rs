@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
-use crate::limit::{ToHome, Units};
-use crate::model::{Wall, Whose};
+use crate::limit::{Counter, Settled, ToHome, Units, Value};
+use crate::model::{CarrierId, SetNumber, Wall, Whose};
 use crate::node::Errand;
 use crate::shard::{Ask, Options as ShardOptions};
 use crate::store::control::{self, ControlBatch, ControlRecord};
@@ -34,6 +34,15 @@ pub fn recover<R: Reader>(reader: &R, now: Wall, mutant: Option<Mutant>) -> Resu
             for fifo in found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0) {
                 (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0);
             }
+        }
+        Some(Mutant::LoseParked) => {
+            let counts = |list: u32| {
+                let set = found.lists.get(list as usize).map_or(SetNumber::NONE, |lane| lane.set);
+                let set = (set != SetNumber::NONE).then(|| found.sets.get(set.0 as usize - 1)).flatten();
+                set.is_some_and(|set| !set.counters.is_empty() || !set.each.is_empty())
+            };
+            let fifos = found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0 && counts(fifo.fifo.0));
+            fifos.for_each(|fifo| (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0));
         }
         Some(Mutant::ReadDroppedLists) => {
             let known: Vec<FifoCode> = found.checkpoint.fifos.iter().map(|note| note.fifo).collect();
@@ -104,10 +113,29 @@ pub fn report(mut mail: ToHome, asks: &mut u64, mutant: Option<Mutant>) -> Optio
         (ToHome::Settled(settled), Some(Mutant::ReportUnused)) => {
             settled.iter_mut().for_each(|ended| ended.used = Units::default());
         }
+        (ToHome::Settled(settled), Some(Mutant::CountOtherCarrier)) => {
+            let is_apart = |ended: &&mut Settled| ended.counters.iter().any(|counter| is_of_carrier(&counter.value));
+            let apart: Vec<_> = settled.iter_mut().filter(is_apart).map(for_other_carrier).collect();
+            settled.extend(apart);
+        }
         (ToHome::Ask(_), Some(Mutant::ForgetAsk)) if *asks % 4 == 3 => return None,
         _ => {}
     }
     Some(mail)
+}
+
+const fn is_of_carrier(value: &Value) -> bool {
+    matches!(value, Value::Carrier(_))
+}
+
+/// What one carrier has used is counted for another.
+fn for_other_carrier(ended: &mut Settled) -> Settled {
+    let other = |counter: &Counter| match counter.value {
+        Value::Carrier(carrier) => Counter { rule: counter.rule, value: Value::Carrier(CarrierId(carrier.0 % 2 + 1)) },
+        _ => counter.clone(),
+    };
+    let (counters, used) = (ended.counters.iter().map(other).collect(), std::mem::take(&mut ended.used));
+    Settled { counters, given: Units::default(), used, at: ended.at }
 }
 
 /// Changes a request to the reader thread.

@@ -1,7 +1,9 @@
 //! Entry point of the simulator: one seed, one run, one verdict.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::admission::numbering::Numbering;
 use crate::model::Prng;
 
 use super::mutants::Mutant;
@@ -12,7 +14,7 @@ use super::trace::TraceMark;
 use super::world::World;
 
 /// Settings of a run beside its seed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimOptions {
     /// Seed of every hash map; nothing observable depends on it.
     pub hash_seed: u64,
@@ -20,6 +22,8 @@ pub struct SimOptions {
     pub lines_max: usize,
     /// A bug to build in.
     pub mutant: Option<Mutant>,
+    /// The countries of phone numbers, for many runs: making it takes longer than a small world. `None`: the run makes its own.
+    pub numbering: Option<Arc<Numbering>>,
 }
 
 /// A run without a broken promise.

@@ -10,9 +10,11 @@
 //! Worlds share nothing, so they run on every core.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use super::world::all_countries;
 use super::*;
 
 /// From this number of worlds on, every fault must have fired and every place in the turn must have been hit.
@@ -70,7 +72,8 @@ fn sim_seeds() {
     }
     let (from, seeds) =
         (asked_for("STENTOR_SIM_FROM").unwrap_or(1), asked_for("STENTOR_SIM_SEEDS").unwrap_or(FULL).max(1));
-    let results = on_every_core(from, seeds, |seed| world(seed, &SimOptions::default()).map(|report| report.tally));
+    let options = SimOptions { numbering: Some(all_countries()), ..SimOptions::default() };
+    let results = on_every_core(from, seeds, |seed| world(seed, &options).map(|report| report.tally));
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     for result in results {
@@ -200,7 +203,7 @@ fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>
 /// Runs so many worlds of a kind; see [`special`].
 fn worlds(seeds: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
-    let options = SimOptions { lines_max, ..SimOptions::default() };
+    let options = SimOptions { lines_max, numbering: Some(all_countries()), ..SimOptions::default() };
     let from = asked_for("STENTOR_SIM_FROM").unwrap_or(1);
     let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((from, seeds), |seed| (seed, 1));
     let world = |seed| match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
@@ -272,7 +275,13 @@ const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box
         Mutant::ForgetTrials => run_culprit,
         Mutant::CeilingIgnored | Mutant::ForgetTenants => run_crowded,
         Mutant::IgnoreTenant => run_tended,
-        Mutant::ForgetUsed | Mutant::ReportUnused | Mutant::GiveTwice | Mutant::ForgetAsk => run_limited,
+        Mutant::ForgetUsed
+        | Mutant::ReportUnused
+        | Mutant::CountOtherCarrier
+        | Mutant::LoseParked
+        | Mutant::KeepLimits
+        | Mutant::GiveTwice
+        | Mutant::ForgetAsk => run_limited,
         Mutant::HalveKeys | Mutant::ForgetRetired | Mutant::ForgetProgress => run_weeks,
         _ => run,
     }
@@ -281,10 +290,11 @@ const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box
 #[test]
 fn sim_mutants_are_caught() {
     let seeds = asked_for("STENTOR_SIM_MUTANT_SEEDS").unwrap_or(600);
+    let numbering = all_countries();
     let caught = on_every_core(0, Mutant::ALL.len() as u64, |at| {
         let mutant = Some(Mutant::ALL[at as usize]);
         (1..=seeds).find_map(|seed| {
-            let options = SimOptions { mutant, ..SimOptions::default() };
+            let options = SimOptions { mutant, numbering: Some(Arc::clone(&numbering)), ..SimOptions::default() };
             let run = world_for(Mutant::ALL[at as usize]);
             let by = match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
                 Ok(Ok(_)) => return None,

@@ -79,6 +79,14 @@ pub struct World {
     pub measures: Vec<(u64, u64)>,
 }
 
+/// What finds out the country of any number.
+pub fn all_countries() -> Arc<Numbering> {
+    match Numbering::new(None) {
+        Ok(numbering) => Arc::new(numbering),
+        Err(unknown) => unreachable!("no country is asked for: {unknown:?}"),
+    }
+}
+
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64, options: &SimOptions) -> Self {
@@ -101,10 +109,7 @@ impl World {
         stage.oracle.quotas = Quotas::new(&plan.tenants);
         stage.oracle.crowd = Crowd::new(&plan);
         note!(stage, "{plan:?}");
-        let numbering = match Numbering::new(None) {
-            Ok(numbering) => Arc::new(numbering),
-            Err(unknown) => unreachable!("no country is asked for: {unknown:?}"),
-        };
+        let numbering = options.numbering.clone().unwrap_or_else(all_countries);
         stage.numbering = Some(Arc::clone(&numbering));
         limits::begin(&plan, &mut stage);
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bincode::{Decode, Encode};
 
 use crate::limit::{Counter, CounterSet, Units, Value};
-use crate::model::{CarrierId, Country, LimitId, SenderId, TenantId, Wall};
+use crate::model::{CarrierId, Country, LimitId, SenderId, SetNumber, TenantId, Wall};
 
 use super::record::Record;
 
@@ -22,6 +22,8 @@ pub struct SetRecord {
     pub print: u64,
     /// Ascending.
     pub counters: Vec<CounterCode>,
+    /// The number of the set on which a message counts, by the carrier that sends it.
+    pub each: Vec<(u16, u32)>,
 }
 
 /// What was used of a counter, as a checkpoint keeps it.
@@ -68,13 +70,15 @@ impl CounterCode {
 impl SetRecord {
     /// The record of a set.
     pub fn of(set: &CounterSet) -> Self {
-        Self { print: set.print, counters: set.counters.iter().map(CounterCode::of).collect() }
+        let each = set.each.iter().map(|(carrier, set)| (carrier.0, set.0)).collect();
+        Self { print: set.print, counters: set.counters.iter().map(CounterCode::of).collect(), each }
     }
 
     /// The set as read back; `None` if the record makes no sense.
     pub fn set(&self) -> Option<CounterSet> {
         let counters: Option<Vec<Counter>> = self.counters.iter().map(CounterCode::counter).collect();
-        Some(CounterSet { print: self.print, counters: counters?.into() })
+        let each = self.each.iter().map(|&(carrier, set)| (CarrierId(carrier), SetNumber(set))).collect();
+        Some(CounterSet { print: self.print, counters: counters?.into(), each })
     }
 }
 
@@ -121,9 +125,11 @@ mod tests {
         let kinds = [0, 1, 2, 3, 3, 4, 5];
         for ((value, bytes), kind) in values.into_iter().zip(kinds) {
             let counters = [Counter { rule: LimitId(7), value }];
-            let set = CounterSet { print: 3, counters: counters.into() };
+            let each = [(CarrierId(8), SetNumber(9))];
+            let set = CounterSet { print: 3, counters: counters.into(), each: each.into() };
             let record = SetRecord::of(&set);
-            let expected = format!("0103000000000000000100000000000000 0700{kind:02x}{bytes}").replace(' ', "");
+            let each = "0100000000000000 0800 09000000";
+            let expected = format!("0103000000000000000100000000000000 0700{kind:02x}{bytes}{each}").replace(' ', "");
             assert_eq!(data_encoding::HEXLOWER.encode(&encode(&record)), expected);
             assert_eq!(decode::<SetRecord>(&encode(&record)).map(|record| record.set()), Ok(Some(set)));
         }
