@@ -113,6 +113,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::ReceiptsLate, counters.receipts_late),
         (Metric::ReceiptsStrange, counters.receipts_strange),
         (Metric::Quarantined, counters.quarantined),
+        (Metric::SegmentsRead, counters.segments_read),
         (Metric::ReceiptsParked, counters.receipts_parked),
         (Metric::QueriesFull, counters.queries_full),
         (Metric::ReceiptsRepeated, counters.receipts_repeated),

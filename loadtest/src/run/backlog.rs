@@ -1,6 +1,7 @@
 //! Scenario `backlog`: the carrier is down while messages pile up, then the daemon is killed, and everything is delivered
 //! when the carrier comes back. Neither memory nor the time of a start may grow with the queue.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -8,7 +9,11 @@ use rustix::process::Signal;
 use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::means::{Need, demand};
+use super::prometheus::{METRICS_AGE, SEGMENTS_READ};
 use super::result::ScenarioResult;
+
+/// Segments that may be read for 100 messages: their own, and one more.
+const SEGMENT_READS_MAX: f64 = 2.0;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +77,8 @@ pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
     let seconds = begun.elapsed().as_secs_f64();
     stentor.check_alive()?;
     let draining = stentor.usage();
+    thread::sleep(METRICS_AGE);
+    let reads = ground.metrics().sum(SEGMENTS_READ).unwrap_or(f64::NAN) * 100.0 / options.count.max(1) as f64;
     let stats = smsc.stats(Some(options.count))?;
 
     let mut result = ScenarioResult::new("backlog");
@@ -90,12 +97,15 @@ pub(crate) fn play(options: &Options) -> Result<ScenarioResult, String> {
     result.figure(since, Value::seconds(first_submit_s));
     result.figure("delivered/s", Value::per_second(options.count as f64 / seconds));
     result.figure("CPU per message while draining", Value::micros_per_message(draining.cpu_s, options.count));
+    result.figure("segments read", format!("{reads:.2} per 100 messages"));
     result.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
     result.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
     let rss_peak = filling.rss_peak.max(draining.rss_peak);
     result.claim("every message was accepted", report.is_complete());
     result.claim(format!("RSS ≤ {} MiB", options.rss_max), rss_peak <= options.rss_max << 20);
     result.claim(format!("ready again in {} s", options.ready_max), ready_s <= options.ready_max);
+    let claim = format!("segments are read at most {SEGMENT_READS_MAX} times per 100 messages");
+    result.claim(claim, reads <= SEGMENT_READS_MAX);
     if options.cold {
         let claim = format!("the first submit within {} s of the start", options.ready_max);
         result.claim(claim, first_submit_s <= options.ready_max);

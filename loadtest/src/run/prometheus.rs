@@ -1,5 +1,10 @@
 //! Reads Stentor's `/metrics`: the text format, and the names that the scenarios use, all in one place.
 
+use std::time::Duration;
+
+/// The daemon's metrics are up to a second old.
+pub(crate) const METRICS_AGE: Duration = Duration::from_millis(1_200);
+
 /// Messages acknowledged to clients (counter).
 pub(crate) const ACCEPTED: &str = "stentor_messages_accepted_total";
 /// Messages that reached a final state, by `state` (counter).
@@ -17,6 +22,8 @@ pub(crate) const LOG_DROPPED: &str = "stentor_log_lines_dropped_total";
 pub(crate) const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
 /// Whether a shard sends nothing, and why (gauge).
 pub(crate) const HELD: &str = "stentor_shard_held";
+/// How often messages of a segment were read back from disk (counter).
+pub(crate) const SEGMENTS_READ: &str = "stentor_segments_read_total";
 /// Resident memory and open descriptors of the process (gauges).
 pub(crate) const RESIDENT: &str = "process_resident_memory_bytes";
 pub(crate) const FDS: &str = "process_open_fds";

@@ -153,6 +153,9 @@ metrics! {
     Quarantined = "stentor_segments_quarantined_total", Counter, [],
         "Damaged segments that were found and moved to quarantine/. Healthy: 0. Wake someone at the first: their \
          messages cannot be read or sent.";
+    SegmentsRead = "stentor_segments_read_total", Counter, [],
+        "How often messages of one segment were read back from disk because they are next, having left memory. Healthy: 1 or 2 for \
+         each 100 of stentor_messages_submitted_total while a backlog is sent, 0 without one.";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
         "Receipts whose id was unknown, kept for `receipt_wait`. Healthy: few; many mean that the carrier's dialect \
          is not understood";

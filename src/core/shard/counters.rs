@@ -65,6 +65,8 @@ pub struct Counters {
     pub records_unread: u64,
     /// Damaged segments found.
     pub quarantined: u64,
+    /// How often messages of a segment that had left memory were read back because they are next.
+    pub segments_read: u64,
 }
 
 /// What a shard measures.

@@ -257,6 +257,7 @@ impl Shard {
     fn handle_found(&mut self, found: Found) {
         match found {
             Found::Ready { name, chunks, edge } => {
+                self.turn.counters.segments_read += chunks.len() as u64;
                 let missing = self.pull.lanes.loaded(name, chunks, edge);
                 self.handle_miscounted(missing, &name);
             }

@@ -21,13 +21,12 @@ use serde::Deserialize;
 
 use super::ground::{Ground, GroundOptions};
 use super::process::Process;
+use super::prometheus::METRICS_AGE;
 use super::result::ScenarioResult;
 
 const TICK: Duration = Duration::from_millis(50);
 /// How long a reload, or anything else that is waited for, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The daemon's metrics are up to a second old.
-const METRICS_AGE: Duration = Duration::from_millis(1_200);
 
 /// The answer to `GET /v1/limits`.
 #[derive(Debug, Deserialize)]
