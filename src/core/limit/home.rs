@@ -26,9 +26,8 @@ use super::window::{SLOTS_MAX, Slot, Window};
 
 /// A span is counted in this many coarse slots, so an even stream of many uses reaches this part of the amount less.
 const SLOTS: u64 = SLOTS_MAX as u64 / 2;
-/// The longest fine slot, ns: what waits wakes by so much later. Where a limit lets much pass in short time, this collects room for
-/// several, since each answer to a shard is for what it takes in a turn.
-const FINE_NS_MAX: u64 = 5_000_000;
+/// The longest fine slot, ns: what waits wakes by so much later.
+const FINE_NS_MAX: u64 = 2_000_000;
 /// A use may be dated too early by some of this (`link/smpp/writes.rs`), and the way to a carrier may shorten a span by the rest.
 const GUARD_NS: u64 = 3_000_000;
 /// Instants are counted from here, ns, so that uses from before the machine started have one.

@@ -166,8 +166,11 @@ impl Gates {
     pub(super) fn count(&mut self, set: SetNumber, list: ListNumber, before: u64, after: u64) {
         self.count_in(set, list, (before, after), false);
         let Some(each) = self.each.get(&set).cloned() else { return };
-        let counted: BTreeSet<SetNumber> = each.iter().map(|(_, counted)| *counted).collect();
-        counted.into_iter().for_each(|set| self.count_in(set, list, (before, after), true));
+        for (at, (_, set)) in each.iter().enumerate() {
+            if each[..at].iter().all(|(_, known)| known != set) {
+                self.count_in(*set, list, (before, after), true);
+            }
+        }
     }
 
     fn count_in(&mut self, set: SetNumber, list: ListNumber, (before, after): (u64, u64), is_shared: bool) {

@@ -21,6 +21,8 @@ use super::uses::Uses;
 
 /// Most permits asked for at once.
 const ASKED_MAX: u64 = 1_024;
+/// Uses of a set within this time are told as one, ns.
+const TOGETHER_NS: u64 = 1_000_000;
 /// Permits that no attempt takes go back after this time.
 const HELD_NS: u64 = 1_000_000_000;
 
@@ -36,7 +38,7 @@ struct Held {
     least: u8,
 }
 
-/// What attempts of one set have used since the home was last told.
+/// What attempts of one set have used, and when, since the home was last told.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ended {
     given: Units,
@@ -52,7 +54,8 @@ pub(super) struct Permits {
     until: BTreeSet<(Mono, SetNumber)>,
     /// Sets to be looked at when the turn ends.
     looked_at: BTreeSet<SetNumber>,
-    ended: BTreeMap<SetNumber, Ended>,
+    /// By set, and by when it was used: what leaves together is told together, under the latest of its instants.
+    ended: BTreeMap<(SetNumber, u64), Ended>,
     uses: Uses,
     /// The home was told what was used before the start.
     has_said: bool,
@@ -102,7 +105,7 @@ impl Permits {
             };
             counters.iter().for_each(|counter| self.uses.add(counter, at, used));
             if permit.given {
-                let own = self.ended.entry(set).or_default();
+                let own = self.ended.entry((set, permit.at.0 / TOGETHER_NS)).or_default();
                 own.given.add(Units::message(parts));
                 own.used.add(used);
                 // Of an attempt of which nothing was written it is 0.
@@ -205,7 +208,7 @@ impl Permits {
     /// of that set.
     pub(super) fn tend(&mut self, turn: &mut Turn, lanes: &mut Lanes, may_send: impl Fn(&Lanes, SetNumber) -> bool) {
         if !self.ended.is_empty() {
-            let settled = std::mem::take(&mut self.ended).into_iter().map(|(set, Ended { given, used, at })| {
+            let settled = std::mem::take(&mut self.ended).into_iter().map(|((set, _), Ended { given, used, at })| {
                 let counters = turn.sets.counters(set).clone();
                 Settled { counters, given, used, at }
             });

@@ -22,6 +22,9 @@ use super::catalog::Catalog;
 /// Most sets of one shard that new messages can get.
 pub(super) const SETS_MAX: usize = 1 << 16;
 
+/// Carriers, and the counters of a message if they send it.
+type Judged = Vec<(CarrierId, Vec<Counter>)>;
+
 /// The sets of a shard; see the top of this file.
 #[derive(Clone, Debug)]
 pub(super) struct Sets {
@@ -35,6 +38,8 @@ pub(super) struct Sets {
     reads_country: bool,
     /// What the last message was given: the next one is often alike.
     last: (CounterSet, SetNumber),
+    /// The same of the last one on whose counters the carrier decides, and the print.
+    last_by_carrier: (Judged, u64, SetNumber),
     /// New messages of this turn, by set, that are in no list yet. Only of sets over which messages are refused.
     entering: BTreeMap<SetNumber, u64>,
 }
@@ -86,6 +91,7 @@ impl Sets {
             reads_content: false,
             reads_country: false,
             last: Default::default(),
+            last_by_carrier: Default::default(),
             entering: BTreeMap::new(),
         }
     }
@@ -99,7 +105,7 @@ impl Sets {
         let has_changed = prints != self.prints;
         if has_changed {
             self.prints = prints;
-            self.last = Default::default();
+            (self.last, self.last_by_carrier) = Default::default();
         }
         has_changed
     }
@@ -139,16 +145,22 @@ impl Sets {
             return self.number(print, counters, sets_max);
         }
         let own = |carrier: CarrierId| Some((carrier, counters(Some(carrier))?));
-        let judged: Vec<_> = ways.iter().filter_map(|way| own(way.carrier)).collect();
+        let judged: Judged = ways.iter().filter_map(|way| own(way.carrier)).collect();
+        let (last, of, number) = &self.last_by_carrier;
+        if *last == judged && *of == print && !last.is_empty() {
+            return Ok(*number);
+        }
         let Some((_, first)) = judged.first() else { return Err(Refusal::OverLimit) };
         if judged.len() == ways.len() && judged.iter().all(|(_, counters)| counters == first) {
             return self.number(print, first.clone(), sets_max);
         }
         let mut each = Vec::with_capacity(judged.len());
-        for (carrier, counters) in judged {
-            each.push((carrier, self.number(self.prints.rules, counters, sets_max)?));
+        for (carrier, counters) in &judged {
+            each.push((*carrier, self.number(self.prints.rules, counters.clone(), sets_max)?));
         }
-        self.number_of(CounterSet { print, each: each.into(), ..CounterSet::default() }, sets_max)
+        let number = self.number_of(CounterSet { print, each: each.into(), ..CounterSet::default() }, sets_max)?;
+        self.last_by_carrier = (judged, print, number);
+        Ok(number)
     }
 
     fn number(&mut self, print: u64, counters: Vec<Counter>, sets_max: usize) -> Result<SetNumber, Refusal> {
