@@ -21,6 +21,7 @@ mod limit;
 mod message;
 mod raw;
 mod read;
+mod recipients;
 mod route;
 mod secret;
 mod server;
@@ -49,6 +50,7 @@ pub use expectation::{Decision, Expect, Expectation, Given};
 pub use limit::{Limit, LimitWhen};
 pub use message::{ByClass, Defaults, NumberRange, Retry};
 pub use raw::RawConfig;
+pub use recipients::Recipients;
 pub use route::{Route, Share, When};
 pub use secret::Secret;
 pub use server::{Http, HttpTls, Limits, Log, Node};
@@ -70,6 +72,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// Upper bounds of what the process holds.
     pub limits: Limits,
+    /// Numbers to which messages may go, of whatever tenant.
+    pub recipients: Recipients,
     /// How often and how soon a refused part is tried again.
     pub retry: Retry,
     /// What is logged, and how.
@@ -183,6 +187,7 @@ impl Config {
             http: Http::meant(&raw.http, gather),
             defaults: Defaults::meant(&raw.defaults, gather),
             limits: Limits::meant(&raw.limits, gather),
+            recipients: Recipients::meant(&raw.recipients, gather),
             retry: Retry::meant(&raw.retry, gather),
             log: Log::meant(&raw.log),
             carriers: raw.carrier.iter().map(|typed| Carrier::meant(typed, gather)).collect(),

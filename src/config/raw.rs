@@ -46,6 +46,7 @@ raw! {
         http: RawHttp,
         defaults: RawDefaults,
         limits: RawLimits,
+        recipients: RawRecipients,
         retry: RawRetry,
         log: RawLog,
         carrier: Vec<Spanned<RawCarrier>>,
@@ -283,10 +284,17 @@ raw! {
         quota: Optional<PerPeriod>,
         rate: Optional<PerSecond>,
         countries: Optional<Vec<Spanned<String>>>,
+        recipients: RawRecipients,
         numbers: Optional<Vec<Spanned<String>>>,
         classes: Optional<Vec<Spanned<Class>>>,
         shares: Optional<Int<1, 1_000_000>>,
         weight: Optional<Int<1, { WEIGHT_MAX as i64 }>>,
+    }
+
+    /// `[recipients]`, and `recipients` of a tenant.
+    RawRecipients {
+        allow: Optional<Vec<Spanned<String>>>,
+        block: Optional<Vec<Spanned<String>>>,
     }
 
     /// `[[limit]]`

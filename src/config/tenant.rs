@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::choice::Class;
 use super::gather::Gather;
 use super::raw::{Optional, RawTenant};
+use super::recipients::Recipients;
 use super::secret::{Secret, SecretRef};
 use super::shown;
 use stentor_core::admission::Quota;
@@ -43,6 +44,8 @@ pub struct Tenant {
     pub rate_messages_per_s: Option<u32>,
     /// ISO 3166 codes of the countries it may send to; empty: any.
     pub countries: Vec<String>,
+    /// Numbers to which its messages may go.
+    pub recipients: Recipients,
     /// Phone numbers and short codes: messages that handsets send to them belong to this tenant.
     pub numbers: Vec<String>,
     /// Classes that its messages may have; an admin key may use all.
@@ -70,6 +73,7 @@ impl Tenant {
             quota: raw.quota.as_ref().map(|quota| quota.get_ref().0),
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
+            recipients: Recipients::meant(&raw.recipients, gather),
             numbers: texts(&raw.numbers),
             classes: classes(&raw.classes, gather),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),

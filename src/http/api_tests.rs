@@ -88,7 +88,7 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
 fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
     let route = Route { id: RouteId(1), name: "all".to_owned(), when: Condition::default(), ways: Vec::new() };
     let settings = Settings {
-        tenants: Arc::new(Tenants::new(tenants)),
+        tenants: Arc::new(Tenants::new(tenants, &Arc::default())),
         defaults: Defaults::default(),
         numbering: Numbering::new(None).expect("metadata"),
         limits: RequestLimits::default(),

@@ -5,7 +5,7 @@
 //! Keys are held as SHA-256 and looked up by the digest, however many there are: the time of an answer could only reveal
 //! something about the digest, and from a digest no one can compute the key.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use hyper::header::HeaderValue;
 use ring::digest::SHA256;
@@ -13,7 +13,7 @@ use ring::digest::SHA256;
 use super::problem::{Code, Problem};
 use crate::host::net::Peer;
 use stentor_core::{
-    admission::{Tenant, TenantOptions},
+    admission::{Recipients, Tenant, TenantOptions},
     model::{TenantId, Whose},
 };
 
@@ -73,8 +73,9 @@ pub struct Caller<'t> {
 }
 
 impl Tenants {
-    /// The tenants of an installation; without any, callers on this machine are tenant 0.
-    pub fn new(specs: Vec<TenantSpec>) -> Self {
+    /// The tenants of an installation; without any, callers on this machine are tenant 0. `recipients`: to which numbers the
+    /// messages of all of them may go.
+    pub fn new(specs: Vec<TenantSpec>, recipients: &Arc<Recipients>) -> Self {
         let open = specs.is_empty();
         let mut keys = HashMap::new();
         for (tenant, spec) in specs.iter().enumerate() {
@@ -83,17 +84,21 @@ impl Tenants {
                 keys.insert(digest(key.as_bytes()), Key { tenant, scope });
             }
         }
-        let mut tenants: Vec<Tenant> = specs.into_iter().map(|spec| Tenant::new(spec.tenant)).collect();
+        let bound = |mut options: TenantOptions| {
+            options.recipients.push(Arc::clone(recipients));
+            Tenant::new(options)
+        };
+        let mut tenants: Vec<Tenant> = specs.into_iter().map(|spec| bound(spec.tenant)).collect();
         if open {
-            tenants.push(Tenant::default());
+            tenants.push(bound(TenantOptions::default()));
         }
         let places = tenants.iter().enumerate().map(|(place, tenant)| (tenant.id(), place)).collect();
-        Self { tenants, keys, places, open, no_tenant: Tenant::default() }
+        Self { tenants, keys, places, open, no_tenant: bound(TenantOptions::default()) }
     }
 
     /// The tenants of a reloaded configuration; what a tenant has already sent still counts against its quota.
-    pub fn renewed(&self, specs: Vec<TenantSpec>) -> Self {
-        let mut renewed = Self::new(specs);
+    pub fn renewed(&self, specs: Vec<TenantSpec>, recipients: &Arc<Recipients>) -> Self {
+        let mut renewed = Self::new(specs, recipients);
         for tenant in &mut renewed.tenants {
             if let Some(before) = self.by_id(tenant.id()) {
                 *tenant = before.renewed(std::mem::take(&mut tenant.options));
@@ -244,7 +249,7 @@ mod tests {
             admin_keys: vec!["operations-key-0123".to_owned()],
             ..TenantSpec::default()
         };
-        Tenants::new(vec![shop, operations])
+        Tenants::new(vec![shop, operations], &Arc::default())
     }
 
     fn admit(tenants: &Tenants, header: Option<&str>, peer: &str) -> Result<(TenantId, Scope), Code> {
@@ -271,7 +276,7 @@ mod tests {
 
     #[test]
     fn without_tenants_only_this_machine_may_call() {
-        let tenants = Tenants::new(Vec::new());
+        let tenants = Tenants::new(Vec::new(), &Arc::default());
         for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(admit(&tenants, None, here), Ok((TenantId(0), Scope::Admin)), "{here}");
         }
@@ -291,7 +296,7 @@ mod tests {
         let shop = shown("Bearer shop-key-0123456789").expect("a key");
         assert_eq!((shop.tenant.id(), shop.scope, shop.is_no_tenant), (TenantId(7), Scope::Tenant, false));
         assert_eq!(shown("Bearer another-key-0123456").map_err(|why| why.code).err(), Some(Code::Unauthorized));
-        let open = Tenants::new(Vec::new());
+        let open = Tenants::new(Vec::new(), &Arc::default());
         let caller = open.admit(None, Peer::Local).expect("here");
         assert!(caller.is_tenant().is_ok() && caller.scope == Scope::Admin && caller.reads(None, &open).is_ok());
     }
@@ -303,11 +308,11 @@ mod tests {
             tenant: TenantOptions { id: TenantId(id), quota: quota(messages), ..TenantOptions::default() },
             ..TenantSpec::default()
         };
-        let before = Tenants::new(vec![spec(1, 9), spec(2, 9)]);
+        let before = Tenants::new(vec![spec(1, 9), spec(2, 9)], &Arc::default());
         let mut charge = before.tenants[1].meter.open();
         charge.take(Now::default(), || 1).expect("room");
         charge.ask(1);
-        let after = before.renewed(vec![spec(2, 5), spec(3, 5)]);
+        let after = before.renewed(vec![spec(2, 5), spec(3, 5)], &Arc::default());
         assert_eq!([0, 1].map(|at: usize| after.tenants[at].meter.used(Wall(0))), [1, 0]);
         assert_eq!(after.tenants[0].options.quota, quota(5));
         charge.settle(0);

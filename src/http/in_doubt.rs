@@ -418,7 +418,7 @@ pub(super) mod tests {
 
     pub(in crate::http) fn tenants() -> Tenants {
         let tenant = TenantOptions { id: TenantId(7), name: "shop".to_owned(), ..TenantOptions::default() };
-        Tenants::new(vec![TenantSpec { tenant, ..TenantSpec::default() }])
+        Tenants::new(vec![TenantSpec { tenant, ..TenantSpec::default() }], &std::sync::Arc::default())
     }
 
     #[test]

@@ -84,6 +84,7 @@ codes! {
     LineTooLarge = "line_too_large", 413, No, "One message is too large";
     InvalidRecipient = "invalid_recipient", 422, No, "The recipient is not a phone number";
     CountryNotAllowed = "country_not_allowed", 403, No, "You may not send to the recipient's country";
+    RecipientNotAllowed = "recipient_not_allowed", 403, No, "You may not send to this number";
     InvalidSender = "invalid_sender", 422, No, "The sender is not valid";
     SenderNotAllowed = "sender_not_allowed", 403, No, "You may not use this sender";
     ClassNotAllowed = "class_not_allowed", 403, No, "You may not use this class";

@@ -1,10 +1,10 @@
 //! One message as typed, and what is meant by it; each flaw in the words of this API.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::*;
 use stentor_core::{
-    admission::{Defaults, Meant, Rules, Tenant, TenantOptions, numbering::Numbering},
+    admission::{Defaults, Meant, NumberList, Recipients, Rules, Tenant, TenantOptions, numbering::Numbering},
     model::{Head, Msisdn, SenderId, TenantId},
 };
 
@@ -210,12 +210,15 @@ fn what_was_due_in_the_past_is_due_now_and_expires_by_its_own_time() {
 
 #[test]
 fn a_tenant_sends_as_itself_and_where_it_may() {
+    let mut block = NumberList::default();
+    assert!(block.add("+49159999*"));
     let options = TenantOptions {
         id: TenantId(7),
         from: SenderId::parse("ACME").expect("sender"),
         senders: vec!["ACME".to_owned()],
         countries: vec!["DE".to_owned()],
         classes: vec![Class::Otp, Class::Transactional],
+        recipients: vec![Arc::new(Recipients { block, ..Recipients::default() })],
         ..TenantOptions::default()
     };
     let tenant = Tenant::new(options);
@@ -225,6 +228,7 @@ fn a_tenant_sends_as_itself_and_where_it_may() {
     let code = |code, field: &str| Some((code, field.to_owned()));
     assert_eq!(refused(r#"{"to":"+4915112345678","from":"Bank","body":"x"}"#), code(Code::SenderNotAllowed, "from"));
     assert_eq!(refused(r#"{"to":"+4366012345678","body":"x"}"#), code(Code::CountryNotAllowed, "to"));
+    assert_eq!(refused(r#"{"to":"+4915999999999","body":"x"}"#), code(Code::RecipientNotAllowed, "to"));
     assert_eq!(
         refused(r#"{"to":"+4915112345678","class":"emergency","body":"x"}"#),
         code(Code::ClassNotAllowed, "class")

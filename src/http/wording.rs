@@ -38,6 +38,10 @@ fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
             let detail = format!("this tenant may send to {}", tenant.options.countries.join(", "));
             Flaw::of(Code::CountryNotAllowed, "to", detail)
         }
+        Objection::RecipientNotAllowed => {
+            let detail = "the number is blocked for this tenant or for all, or is not among those that are allowed";
+            Flaw::of(Code::RecipientNotAllowed, "to", detail)
+        }
         Objection::Sender(error) => Flaw::of(Code::InvalidSender, "from", of_sender(error)),
         Objection::SenderNumber(error) => Flaw::of(Code::InvalidSender, "from", error.to_string()),
         Objection::SenderNotAllowed(sender) => {

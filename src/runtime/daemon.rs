@@ -330,7 +330,8 @@ impl Shared {
         descriptors: u64,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
-        let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
+        let specs = translate::tenants(&config, &control);
+        let tenants = Arc::new(http::auth::Tenants::new(specs, &translate::recipients(&config.recipients)));
         let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog), Arc::clone(&tenants)));
         let certificates = snapshots.certificates.clone();
         certificates.put(certificates::look(&config));

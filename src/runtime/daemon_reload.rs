@@ -159,7 +159,7 @@ impl Daemon {
     fn tell_rest(&mut self, new: Config, control: &Entries, catalog: &Arc<Catalog>, tls: Option<&Arc<ServerConfig>>) {
         let (shared, config) = (Arc::clone(&self.shared), Arc::new(new));
         let specs = translate::tenants(&config, control);
-        self.tenants = Arc::new(self.tenants.renewed(specs));
+        self.tenants = Arc::new(self.tenants.renewed(specs, &translate::recipients(&config.recipients)));
         shared.snapshots.publish_tenants(Arc::clone(&self.tenants));
         let (done, told) = mpsc::channel();
         for (number, core) in self.cores.iter().enumerate() {

@@ -85,7 +85,7 @@ fn tenants(names: &[String]) -> Tenants {
         let tenant = TenantOptions { id: TenantId(id), name: name.clone(), ..TenantOptions::default() };
         TenantSpec { tenant, ..TenantSpec::default() }
     };
-    Tenants::new((1..).zip(names).map(spec).collect())
+    Tenants::new((1..).zip(names).map(spec).collect(), &Arc::default())
 }
 
 fn text() -> String {

@@ -19,7 +19,7 @@ use crate::{
 };
 use stentor_core::{
     admission::{
-        Defaults, TenantOptions,
+        Defaults, NumberList, Recipients, TenantOptions,
         numbering::{NumberRange, Numbering},
     },
     control::{Entries, Names},
@@ -203,7 +203,21 @@ fn tenant_options(tenant: &config::Tenant, control: &Entries) -> TenantOptions {
         quota: tenant.quota,
         countries: tenant.countries.clone(),
         classes: tenant.classes.clone(),
+        recipients: vec![recipients(&tenant.recipients)],
     }
+}
+
+/// To which numbers messages may go.
+pub fn recipients(meant: &config::Recipients) -> Arc<Recipients> {
+    let list = |entries: &[String]| {
+        let mut list = NumberList::default();
+        for entry in entries {
+            let is_number = list.add(entry);
+            debug_assert!(is_number, "it was refused when the configuration was read");
+        }
+        list
+    };
+    Arc::new(Recipients { allow: list(&meant.allow), block: list(&meant.block) })
 }
 
 /// Checked when the configuration was read; empty means the carrier's own sender.

@@ -17,7 +17,7 @@ use stentor_core::{
 };
 use stentor_smpp::coding::Alphabet;
 
-use super::{carrier, catalog, defaults, names, numbering, tenant_options};
+use super::{carrier, catalog, defaults, names, numbering, recipients, tenant_options};
 
 /// The body of a test that has none, because then nothing depends on it.
 const ANY_BODY: &str = "x";
@@ -79,7 +79,9 @@ fn typed(given: &Given) -> Typed<'_> {
 /// The tenant of that name, or tenant 0 without a name.
 fn tenant(config: &Config, control: &Entries, name: Option<&str>) -> Tenant {
     let named = config.tenants.iter().find(|tenant| Some(tenant.name.as_str()) == name);
-    Tenant::new(named.map_or_else(TenantOptions::default, |tenant| tenant_options(tenant, control)))
+    let mut options = named.map_or_else(TenantOptions::default, |tenant| tenant_options(tenant, control));
+    options.recipients.push(recipients(&config.recipients));
+    Tenant::new(options)
 }
 
 /// The link of the route's first carrier that has a weight.

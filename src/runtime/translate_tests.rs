@@ -38,6 +38,8 @@ carriers = [{ name = "north", weight = 2 }, { name = "south", weight = 2 }]
 [[route]]
 name = "rest"
 carriers = [{ name = "south" }]
+[recipients]
+block = ["+4930999*"]
 "#;
 
 const TENANTS: &str = r#"
@@ -53,6 +55,7 @@ senders = ["ACME*", "72345"]
 quota = "7/day"
 rate = "9/s"
 countries = ["DE", "AT"]
+recipients = { block = ["+4990*"] }
 classes = ["otp", "transactional"]
 shares = 3
 weight = 5
@@ -261,6 +264,7 @@ fn tenants_keep_their_keys_and_numbers() {
         quota: Some(Quota { messages: 7, period: Period::Day }),
         countries: vec!["DE".to_owned(), "AT".to_owned()],
         classes: vec![Class::Otp, Class::Transactional],
+        recipients: vec![recipients(&config::Recipients { block: vec!["4990*".to_owned()], ..Default::default() })],
     };
     assert_eq!(desk.tenant.classes, [Class::Otp, Class::Transactional, Class::Marketing], "all but emergency");
     let expected = TenantSpec {
@@ -339,6 +343,8 @@ fn tests_of_the_configuration_go_the_way_of_a_message() {
     passes("to = \"+4915112345678\", from = \"far too long a sender\"", "reject = \"invalid_sender\"");
     passes("to = \"+4915112345678\", from = \"OTHER\", tenant = \"shop\"", "reject = \"sender_not_allowed\"");
     passes("to = \"+33612345678\", tenant = \"shop\"", "reject = \"country_not_allowed\"");
+    passes("to = \"+4990123456\", tenant = \"shop\"", "reject = \"recipient_not_allowed\"");
+    passes("to = \"+4930999999\"", "reject = \"recipient_not_allowed\"");
     passes("to = \"+4915112345678\", class = \"marketing\", tenant = \"shop\"", "reject = \"class_not_allowed\"");
     passes("to = \"+4915112345678\", class = \"emergency\", tenant = \"desk\"", "reject = \"class_not_allowed\"");
     let long = "word ".repeat(1_000);

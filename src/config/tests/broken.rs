@@ -445,6 +445,19 @@ fn names_and_keys_that_stand_twice() {
 }
 
 #[test]
+fn lists_of_recipients() {
+    let number = "is not a number: write it with its country code, such as \"+4915112345678\", or its beginning and *, such as \"+4990*\"";
+    check(
+        "[[tenant]]\nname = \"a\"\nkeys = [\"0123456789abcdef\"]\nrecipients = { allow = [\"+49*\", \"0151*\"], block = [] }\n[recipients]\nallow = []\nblock = [\"*\"]\n",
+        &[
+            &format!("t.toml:4:32: tenant.a.recipients.allow[1]: \"0151*\" {number}"),
+            "t.toml:6:9: recipients.allow: an empty list allows no number; leave `allow` out to allow every number",
+            &format!("t.toml:7:10: recipients.block[0]: \"*\" {number}"),
+        ],
+    );
+}
+
+#[test]
 fn tenants_and_tests() {
     check(
         "[[tenant]]\n",

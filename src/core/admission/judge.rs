@@ -128,7 +128,10 @@ pub fn objections(draft: &Draft<'_>, rules: &Rules<'_>) -> Vec<Objection> {
 
 fn recipient(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Msisdn, Objection> {
     let to = rules.numbering.parse(draft.to.ok_or(Objection::NoRecipient)?).map_err(Objection::Recipient)?;
-    if rules.tenant.may_send_to(to, rules.numbering) { Ok(to) } else { Err(Objection::Country) }
+    if !rules.tenant.may_send_to(to, rules.numbering) {
+        return Err(Objection::Country);
+    }
+    if rules.tenant.may_write_to(to) { Ok(to) } else { Err(Objection::RecipientNotAllowed) }
 }
 
 fn key(draft: &Draft<'_>) -> Result<(), Objection> {

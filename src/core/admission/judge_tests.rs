@@ -1,9 +1,11 @@
 //! Tests of [`judge()`] that hold for every door: drafts, and the accepted message or objection for each. The HTTP
 //! wording of each objection is tested in `http/spelling_tests.rs`.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{
-    admission::{TenantOptions, numbering::NumberError},
+    admission::{NumberList, Recipients, TenantOptions, numbering::NumberError},
     model::{Msisdn, TenantId, sender::SenderError},
 };
 use stentor_smpp::udh::HeaderError;
@@ -144,6 +146,22 @@ fn a_tenant_sends_as_itself_and_where_it_may() {
     let bank = SenderId::parse("Bank").expect("sender");
     assert_eq!(by(&Draft { from: Some("Bank"), ..GOOD }, &tenant), Err(Objection::SenderNotAllowed(bank)));
     assert_eq!(by(&Draft { to: Some("+4366012345678"), ..GOOD }, &tenant), Err(Objection::Country));
+}
+
+#[test]
+fn all_lists_of_recipients_must_agree() {
+    let list = |entry: &str| {
+        let mut list = NumberList::default();
+        assert!(list.add(entry));
+        list
+    };
+    let own = Recipients { allow: list("+49*"), ..Recipients::default() };
+    let of_all = Recipients { block: list("+491511*"), ..Recipients::default() };
+    let recipients = vec![Arc::new(own), Arc::new(of_all)];
+    let tenant = Tenant::new(TenantOptions { recipients, ..TenantOptions::default() });
+    let to = |to| by(&Draft { to: Some(to), ..GOOD }, &tenant).map(|meant| meant.head.to.number());
+    assert_eq!(to("+49 1512 345678"), Ok(491_512_345_678));
+    assert_eq!(["+4915112345678", "+4366012345678"].map(to), [Err(Objection::RecipientNotAllowed); 2]);
 }
 
 #[test]

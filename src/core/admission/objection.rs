@@ -13,6 +13,8 @@ pub enum Objection {
     Recipient(NumberError),
     /// The tenant may not send to the recipient's country.
     Country,
+    /// The recipient is blocked, or is not among those that are allowed.
+    RecipientNotAllowed,
     /// The sender is not a valid sender.
     Sender(SenderError),
     /// The sender looks like a number, but is not a valid one.

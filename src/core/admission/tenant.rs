@@ -1,9 +1,12 @@
-//! What a tenant may do: as which sender, to which countries and how much it may send. Doors find out who the caller is
+//! What a tenant may do: as which sender, to which countries and numbers, and how much it may send. Doors find out who the caller is
 //! and which tenant it belongs to.
+
+use std::sync::Arc;
 
 use super::{
     meter::{Meter, Quota},
     numbering::Numbering,
+    recipients::Recipients,
 };
 use crate::model::{Class, Msisdn, SenderId, TenantId};
 
@@ -27,6 +30,8 @@ pub struct TenantOptions {
     pub countries: Vec<String>,
     /// Classes that its messages may have; empty: any.
     pub classes: Vec<Class>,
+    /// To which numbers its messages may go: all of these must agree. Its own, and those of the whole installation.
+    pub recipients: Vec<Arc<Recipients>>,
 }
 
 /// A tenant with its meter.
@@ -66,6 +71,11 @@ impl Tenant {
     pub fn may_send_to(&self, to: Msisdn, numbering: &Numbering) -> bool {
         let countries = &self.options.countries;
         countries.is_empty() || numbering.is_in(to, countries)
+    }
+
+    /// Whether its messages may go to this recipient.
+    pub fn may_write_to(&self, to: Msisdn) -> bool {
+        self.options.recipients.iter().all(|recipients| recipients.may_be(to))
     }
 
     /// Whether its messages may have this class.
