@@ -14,7 +14,7 @@ use stentor_core::{
         intake::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX},
     },
     model::{Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, RouteId, ShardId, TenantId, Wall},
-    routing::{Condition, Route, RouteTable},
+    routing::{Condition, Prefix, Route, RouteTable},
     shard::LineResult,
 };
 
@@ -27,7 +27,7 @@ fn catalog() -> Catalog {
     let route = |id, when| Route { id: RouteId(id), name: id.to_string(), when, ways: Vec::new() };
     let routes = vec![
         route(5, Condition { tags: vec!["vip".to_owned()], ..Condition::default() }),
-        route(6, Condition { prefixes: vec!["49".to_owned()], ..Condition::default() }),
+        route(6, Condition { prefixes: Prefix::new("49").into_iter().collect(), ..Condition::default() }),
     ];
     Catalog { routes: RouteTable { routes }, ..Catalog::default() }
 }

@@ -25,7 +25,7 @@ use stentor_core::{
     control::{Entries, Names},
     mesh::ShardMap,
     model::{CarrierId, Class, Inboxes, NodeId, Quoted, RouteId, SenderId, ShardId, TenantId},
-    routing::{Condition, Route, RouteTable, Way},
+    routing::{Condition, Prefix, Route, RouteTable, Way},
     shard::{self, Catalog},
 };
 
@@ -74,7 +74,8 @@ fn route(meant: &config::Route, control: &Entries) -> Route {
         id: RouteId(control.route(&meant.name).unwrap_or_default()),
         name: meant.name.clone(),
         when: Condition {
-            prefixes: when.prefix.clone(),
+            // What is no prefix was refused when the configuration was read.
+            prefixes: when.prefix.iter().filter_map(|prefix| Prefix::new(prefix)).collect(),
             senders: when.sender.clone(),
             classes: when.class.clone(),
             tenants: when.tenant.iter().map(|name| tenant_id(name, control)).collect(),

@@ -6,7 +6,7 @@ use stentor_core::control::Entries;
 use stentor_core::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use stentor_core::model::Msisdn;
 use stentor_core::model::Period;
-use stentor_core::routing::Question;
+use stentor_core::routing::{Prefix, Question};
 
 /// A configuration of two carriers, three routes and two tenants, and `rest`.
 pub(super) fn config(rest: &str) -> Config {
@@ -95,7 +95,7 @@ fn routes_keep_their_order_and_conditions() {
     assert_eq!((&codes.when.tenants[..], &codes.when.tags[..]), (&[TenantId(6)][..], &["login".to_owned()][..]));
     assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 2), (3, 2)]));
     assert_eq!(
-        (brand.when.prefixes.join(" "), brand.when.senders.join(" ")),
+        (brand.when.prefixes.iter().map(Prefix::to_string).collect::<Vec<_>>().join(" "), brand.when.senders.join(" ")),
         ("49 43".into(), "ACME* 4915* 72345".into())
     );
     assert_eq!((rest.id, &rest.when, ways(rest)), (RouteId(4), &Condition::default(), vec![(3, 1)]));

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{CarrierId, Lane, SetNumber, Sound, holds};
+use crate::model::{CarrierId, Class, Lane, RouteId, SetNumber, Sound, TenantId, holds};
 
 use super::lanes::Turn;
 use super::list::{FifoName, ListNumber};
@@ -56,9 +56,8 @@ struct Members {
 pub(super) struct Gates {
     /// By number of the set; one that is not here is shut, except [`SetNumber::NONE`].
     gates: Vec<Gate>,
-    /// By lane, with [`SetNumber::NONE`] in place of the set, and by carrier if only that one may take: what is next in its open
-    /// lists.
-    open: BTreeMap<(Lane, Option<CarrierId>), BTreeSet<Next>>,
+    /// What is next in open lists: by class and tenant, then by route, and by carrier if only that one may take.
+    open: BTreeMap<(Class, TenantId), BTreeMap<(RouteId, Option<CarrierId>), BTreeSet<Next>>>,
     stale: BTreeSet<Next>,
     /// Sets that name one for each carrier.
     each: BTreeMap<SetNumber, Arc<[(CarrierId, SetNumber)]>>,
@@ -154,11 +153,15 @@ impl Gates {
     }
 
     fn change_open(&mut self, lane: Lane, carrier: Option<CarrierId>, before: Option<Next>, next: Option<Next>) {
-        let key = (Lane { set: SetNumber::NONE, ..lane }, carrier);
-        let own = self.open.entry(key).or_default();
+        let (owner, key) = ((lane.class, lane.tenant), (lane.route, carrier));
+        let routes = self.open.entry(owner).or_default();
+        let own = routes.entry(key).or_default();
         change(own, before, next);
         if own.is_empty() {
-            self.open.remove(&key);
+            routes.remove(&key);
+        }
+        if routes.is_empty() {
+            self.open.remove(&owner);
         }
     }
 
@@ -192,11 +195,16 @@ impl Gates {
         }
     }
 
-    /// The first message of the lists with counters of that lane from which this carrier may take.
-    pub(super) fn next(&self, lane: Lane, carrier: Option<CarrierId>) -> Option<Next> {
-        let first = |carrier| self.open.get(&(lane, carrier))?.first().copied();
-        let own = carrier.and_then(|carrier| first(Some(carrier)));
-        first(None).into_iter().chain(own).min()
+    /// The first message of a tenant's lists with counters from which this carrier may take, on routes of which `leads` is true.
+    pub(super) fn next(
+        &self,
+        owner: (Class, TenantId),
+        carrier: Option<CarrierId>,
+        leads: impl Fn(RouteId) -> bool,
+    ) -> Option<Next> {
+        let may_take = |of: Option<CarrierId>, route| (of.is_none() || of == carrier) && leads(route);
+        let open = self.open.get(&owner)?.iter().filter(|((route, of), _)| may_take(*of, *route));
+        open.filter_map(|(_, own)| own.first()).min().copied()
     }
 
     /// The first message of all stale lists.
@@ -245,9 +253,10 @@ impl Gates {
             match self.gate(lane.set) {
                 Gate::Open if lane.set != SetNumber::NONE => {
                     for (carrier, _) in self.ways(lane.set).filter(|(_, is_open)| *is_open) {
-                        let key = (Lane { set: SetNumber::NONE, ..*lane }, carrier);
-                        let own: &mut BTreeSet<Next> = open.entry(key).or_default();
-                        own.extend(*next);
+                        let Some(next) = *next else { continue };
+                        let routes: &mut BTreeMap<_, BTreeSet<Next>> =
+                            open.entry((lane.class, lane.tenant)).or_default();
+                        routes.entry((lane.route, carrier)).or_default().insert(next);
                     }
                 }
                 Gate::Stale => stale.extend(*next),
@@ -264,7 +273,6 @@ impl Gates {
                 }
             }
         }
-        open.retain(|_, own| !own.is_empty());
         holds!(1, self.open == open, "{open:?} can be taken, and {:?} is known", self.open);
         holds!(1, self.stale == stale, "{stale:?} is stale, and {:?} is known", self.stale);
         holds!(1, self.sets == sets, "{sets:?} wait, and {:?} are counted", self.sets);
@@ -281,7 +289,7 @@ fn change(index: &mut BTreeSet<Next>, before: Option<Next>, next: Option<Next>) 
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Address, Class, RouteId, TenantId};
+    use crate::model::Address;
     use crate::queue::{Generation, ListKind};
 
     use super::*;
@@ -295,6 +303,12 @@ mod tests {
         ((generation, 2, Address::new(1, slot)), FifoName { list: ListNumber(list), generation, kind: ListKind::Fresh })
     }
 
+    fn taken(gates: &Gates, carrier: Option<CarrierId>) -> Option<Next> {
+        let own = gates.next((Class::Otp, TenantId(1)), carrier, |route| route == RouteId(1));
+        assert_eq!(gates.next((Class::Otp, TenantId(1)), carrier, |route| route == RouteId(2)), None);
+        own
+    }
+
     #[test]
     fn a_list_is_taken_from_while_its_gate_is_open() {
         let mut gates = Gates::default();
@@ -302,14 +316,14 @@ mod tests {
         gates.count(SetNumber(2), ListNumber(5), 0, 3);
         assert_eq!(gates.take_stirred(), BTreeSet::from([SetNumber(2)]));
         gates.moved(lane(2), None, Some(next(5, 1)));
-        assert_eq!((gates.next(lane(0), None), gates.parked().collect::<Vec<_>>()), (None, vec![(SetNumber(2), 3)]));
+        assert_eq!((taken(&gates, None), gates.parked().collect::<Vec<_>>()), (None, vec![(SetNumber(2), 3)]));
         gates.set(SetNumber(2), Gate::Open);
         gates.moved(lane(2), None, Some(next(5, 1)));
         gates.set(SetNumber(3), Gate::Open);
         gates.moved(lane(3), None, Some(next(6, 0)));
-        assert_eq!(gates.next(lane(0), Some(CarrierId(9))), Some(next(6, 0)), "the oldest");
+        assert_eq!(taken(&gates, Some(CarrierId(9))), Some(next(6, 0)), "the oldest");
         gates.moved(lane(3), Some(next(6, 0)), None);
-        assert_eq!((gates.next(lane(0), None), gates.take_stirred().len()), (Some(next(5, 1)), 0));
+        assert_eq!((taken(&gates, None), gates.take_stirred().len()), (Some(next(5, 1)), 0));
         gates.set(SetNumber::NONE, Gate::Stale);
         gates.moved(lane(0), None, Some(next(1, 9)));
         assert_eq!(gates.next_stale(), Some(next(1, 9)));
@@ -330,9 +344,9 @@ mod tests {
         assert_eq!(gates.parked().collect::<Vec<_>>(), [(SetNumber(6), 1), (SetNumber(7), 3)]);
         gates.set(SetNumber(6), Gate::Open);
         gates.moved(lane(7), None, Some(next(4, 1)));
-        let taken = carriers.map(|carrier| gates.next(lane(0), Some(carrier)));
-        assert_eq!(taken, [None, Some(next(4, 1)), Some(next(4, 1))]);
-        assert_eq!((gates.next(lane(0), None), gates.parked().count()), (None, 0), "another carrier may take it");
+        let by_each = carriers.map(|carrier| taken(&gates, Some(carrier)));
+        assert_eq!(by_each, [None, Some(next(4, 1)), Some(next(4, 1))]);
+        assert_eq!((taken(&gates, None), gates.parked().count()), (None, 0), "another carrier may take it");
         let over = [Some(carriers[0]), Some(CarrierId(4)), None].map(|carrier| gates.over(SetNumber(7), carrier));
         assert_eq!(over, [5, 7, 7].map(SetNumber));
         let takers = |own, set| gates.takers(SetNumber(own), SetNumber(set)).collect::<Vec<_>>();

@@ -19,8 +19,22 @@ pub struct GroupNumber(usize);
 /// The routes of a link, and its carrier if limits look at carriers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taker {
+    /// Ascending.
     pub routes: Vec<RouteId>,
     pub carrier: Option<CarrierId>,
+}
+
+impl Taker {
+    /// The taker of these routes.
+    pub fn new(mut routes: Vec<RouteId>, carrier: Option<CarrierId>) -> Self {
+        routes.sort_unstable();
+        Self { routes, carrier }
+    }
+
+    /// Whether that route is one of its own.
+    pub fn leads(&self, route: RouteId) -> bool {
+        self.routes.binary_search(&route).is_ok()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +80,7 @@ impl Groups {
         self.groups.iter().enumerate().map(|(at, group)| (GroupNumber(at), &group.of))
     }
 
-    /// The routes of a group.
+    /// The routes of a group, ascending.
     pub fn routes(&self, group: GroupNumber) -> &[RouteId] {
         self.groups.get(group.0).map_or(&[], |group| &group.of.routes)
     }
@@ -130,9 +144,8 @@ mod tests {
     #[test]
     fn a_tenant_waits_in_each_group_that_has_its_route() {
         let mut groups = Groups::default();
-        let taker = |routes: &[u16], carrier: Option<u16>| Taker {
-            routes: routes.iter().copied().map(RouteId).collect(),
-            carrier: carrier.map(CarrierId),
+        let taker = |routes: &[u16], carrier: Option<u16>| {
+            Taker::new(routes.iter().rev().copied().map(RouteId).collect(), carrier.map(CarrierId))
         };
         let takers = [taker(&[1, 2], None), taker(&[2], None), taker(&[1, 2], None)];
         let (numbers, changed) = groups.set(&takers);

@@ -149,6 +149,8 @@ pub struct Lanes {
     sums: Sums,
     /// The lists of messages that count on limits.
     gates: Gates,
+    /// Routes of the other lists that have something next, by class and tenant.
+    plain: BTreeMap<(Class, TenantId), BTreeSet<RouteId>>,
     /// By class: what happens to restored messages.
     unsent: [Unsent; Class::COUNT],
     /// By part: entries whose messages have ended, minus entries passed over whose messages have not been ended yet.
@@ -261,6 +263,7 @@ impl Lanes {
             groups: Groups::default(),
             sums: Sums::default(),
             gates: Gates::default(),
+            plain: BTreeMap::new(),
             unsent: [Unsent::default(); Class::COUNT],
             ended: BTreeMap::new(),
             ended_total: 0,
@@ -484,12 +487,15 @@ impl Lanes {
     pub fn waiting(&self, class: Class, group: GroupNumber) -> u64 {
         let (sent, carrier, Sums { waiting, kept, .. }) = (self.is_sent(class), self.groups.carrier(group), &self.sums);
         let of = |sum: Option<&[u64; 2]>| sum.map_or(0, |sum| sum[0] + if sent { sum[1] } else { 0 });
-        let of_route = |route: &RouteId| {
-            let kept_from = |carrier| of(kept.get(&(class, *route, carrier)));
+        let of_route = |route: RouteId, waiting| {
+            let kept_from = |carrier| of(kept.get(&(class, route, carrier)));
             let own = carrier.map_or(0, |carrier| kept_from(Some(carrier)));
-            of(waiting.get(&(class, *route))) - kept_from(None) - own
+            of(Some(waiting)) - kept_from(None) - own
         };
-        self.groups.routes(group).iter().map(of_route).sum()
+        // There may be hundreds of routes, and messages on few of them.
+        let (routes, edges) = (self.groups.routes(group), (class, RouteId(0))..=(class, RouteId(u16::MAX)));
+        let own = waiting.range(edges).filter(|((_, route), _)| routes.binary_search(route).is_ok());
+        own.map(|((_, route), waiting)| of_route(*route, waiting)).sum()
     }
 
     fn sums_of(&self, class: Class) -> impl Iterator<Item = [u64; 2]> {

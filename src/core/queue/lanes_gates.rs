@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{CarrierId, Class, Head, Lane, RouteId, SetNumber, Sound, TenantId};
+use crate::model::{CarrierId, Class, Head, Lane, RouteId, SetNumber, Sound, TenantId, holds};
 use crate::queue::fifo::Taken;
 use crate::queue::gates::{Gate, Listed};
 use crate::queue::groups::GroupNumber;
@@ -112,6 +112,9 @@ impl Lanes {
         if before.is_some() == next.is_some() {
             return;
         }
+        if lane.set == SetNumber::NONE {
+            self.list_plain(lane, next.is_some());
+        }
         if next.is_some() {
             let Self { gates, groups, .. } = self;
             let open = gates.ways(lane.set).filter(|(_, is_open)| *is_open);
@@ -124,16 +127,29 @@ impl Lanes {
         }
     }
 
+    /// A list of messages that count on no limit begins or ceases to have something next.
+    fn list_plain(&mut self, lane: Lane, has: bool) {
+        let owner = (lane.class, lane.tenant);
+        let routes = self.plain.entry(owner).or_default();
+        if has {
+            routes.insert(lane.route);
+        } else {
+            routes.remove(&lane.route);
+        }
+        if routes.is_empty() {
+            self.plain.remove(&owner);
+        }
+    }
+
     /// A list has nothing more for a carrier, or for all: its tenant leaves the groups in which nothing else of it waits.
     fn leave_groups(&mut self, lane: Lane, carrier: Option<CarrierId>) {
-        let (table, lists, gates) = (&self.table, &self.lists, &self.gates);
-        let is_open = gates.gate(SetNumber::NONE) == Gate::Open;
-        let has = |route: &RouteId, carrier| {
-            let lane = Lane { route: *route, set: SetNumber::NONE, ..lane };
-            let own = table.known(lane).filter(|_| is_open).and_then(|number| lists.get(&number));
-            own.is_some_and(|list| list.next.is_some()) || gates.next(lane, carrier).is_some()
-        };
-        self.groups.leave(lane, carrier, |taker| taker.routes.iter().any(|route| has(route, taker.carrier)));
+        let (owner, gates) = ((lane.class, lane.tenant), &self.gates);
+        let plain = self.plain.get(&owner).filter(|_| gates.gate(SetNumber::NONE) == Gate::Open);
+        self.groups.leave(lane, carrier, |taker| {
+            let leads = |route| taker.leads(route);
+            plain.is_some_and(|routes| routes.iter().any(|route| leads(*route)))
+                || gates.next(owner, taker.carrier, leads).is_some()
+        });
     }
 
     /// Sets with messages whose gate is shut.
@@ -223,22 +239,27 @@ impl Lanes {
     /// The first of a tenant's messages that a group may take.
     fn next_of(&self, class: Class, group: GroupNumber, tenant: TenantId) -> Option<(Turn, FifoName)> {
         let lane = |route: &RouteId| Lane { class, route: *route, tenant, set: SetNumber::NONE };
-        let routes = self.groups.routes(group);
         let list = |lane: Lane| self.lists.get(&self.table.known(lane)?)?.next;
-        let is_open = self.gates.gate(SetNumber::NONE) == Gate::Open;
-        let own = routes.iter().filter(|_| is_open).map(lane).filter_map(list);
-        let carrier = self.groups.carrier(group);
-        let counted = routes.iter().map(lane).filter_map(|lane| self.gates.next(lane, carrier));
+        let routes = self.groups.routes(group);
+        let leads = |route| routes.binary_search(&route).is_ok();
+        let plain = self.plain.get(&(class, tenant)).filter(|_| self.gates.gate(SetNumber::NONE) == Gate::Open);
+        let own = plain.into_iter().flatten().filter(|route| leads(**route)).map(lane).filter_map(list);
+        let counted = self.gates.next((class, tenant), self.groups.carrier(group), leads);
         own.chain(counted).min()
     }
 
     /// Checks what is known of the lists whose messages count on limits.
     pub(super) fn check_gates(&self) -> Sound {
         let mut listed = BTreeMap::new();
+        let mut plain: BTreeMap<_, BTreeSet<RouteId>> = BTreeMap::new();
         for (number, list) in &self.lists {
             let waiting = list.waiting[0] + list.waiting[1];
             listed.insert(*number, Listed { lane: list.lane, next: list.next, waiting });
+            if list.lane.set == SetNumber::NONE && list.next.is_some() {
+                plain.entry((list.lane.class, list.lane.tenant)).or_default().insert(list.lane.route);
+            }
         }
+        holds!(8, self.plain == plain, "{plain:?} have something next, and {:?} are known", self.plain);
         self.gates.check(&listed)
     }
 }

@@ -17,7 +17,7 @@ fn lane_of(route: u16, tenant: u32) -> Lane {
 
 /// The group of a link with these routes.
 fn group(lanes: &mut Lanes, routes: &[RouteId]) -> GroupNumber {
-    lanes.regroup(&[Taker { routes: routes.to_vec(), carrier: None }])[0]
+    lanes.regroup(&[Taker::new(routes.to_vec(), None)])[0]
 }
 
 fn waiting(lanes: &mut Lanes, class: Class, routes: &[RouteId]) -> u64 {

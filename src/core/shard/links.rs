@@ -106,7 +106,7 @@ impl Links {
     /// Says which routes' messages are taken together.
     pub(super) fn regroup(&mut self, lanes: &mut Lanes) {
         let carrier = |slot: &LinkSlot| self.by_carrier.then_some(slot.id.carrier);
-        let taker = |slot: &LinkSlot| Taker { routes: slot.routes.clone(), carrier: carrier(slot) };
+        let taker = |slot: &LinkSlot| Taker::new(slot.routes.clone(), carrier(slot));
         let groups = lanes.regroup(&self.slots.iter().map(taker).collect::<Vec<_>>());
         self.slots.iter_mut().zip(groups).for_each(|(slot, group)| slot.group = group);
     }

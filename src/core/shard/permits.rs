@@ -20,7 +20,7 @@ use super::turn::Turn;
 use super::uses::Uses;
 
 /// Most permits asked for at once.
-const ASKED_MAX: u64 = 1_024;
+const ASKED_MAX: u64 = 8_192;
 /// Uses of a set within this time are told as one, ns.
 const TOGETHER_NS: u64 = 1_000_000;
 /// Permits that no attempt takes go back after this time.
@@ -92,6 +92,8 @@ impl Permits {
     /// Takes in attempts that have ended. What an attempt from before the start has used is not known, so it counts as all of it,
     /// at `at`.
     pub(super) fn end(&mut self, turn: &Turn, ended: impl IntoIterator<Item = EndedPermit>, at: Wall) {
+        // What ends one after the other is mostly of one set.
+        let mut run = (SetNumber::NONE, Units::default());
         for EndedPermit { set, carrier, parts, permit } in ended {
             let set = turn.sets.over(set, carrier);
             let counters = turn.sets.counters(set);
@@ -103,7 +105,10 @@ impl Permits {
                 true if permit.written > 0 => Units::message(permit.written),
                 true => Units::default(),
             };
-            counters.iter().for_each(|counter| self.uses.add(counter, at, used));
+            if run.0 != set {
+                self.add_uses(turn, std::mem::replace(&mut run, (set, Units::default())), at);
+            }
+            run.1.add(used);
             if permit.given {
                 let own = self.ended.entry((set, permit.at.0 / TOGETHER_NS)).or_default();
                 own.given.add(Units::message(parts));
@@ -112,6 +117,11 @@ impl Permits {
                 own.at = own.at.max(permit.at);
             }
         }
+        self.add_uses(turn, run, at);
+    }
+
+    fn add_uses(&mut self, turn: &Turn, (set, used): (SetNumber, Units), at: Wall) {
+        turn.sets.counters(set).iter().for_each(|counter| self.uses.add(counter, at, used));
     }
 
     /// The rules are others, or it is the first that this shard knows of: sets of other rules are stale.
