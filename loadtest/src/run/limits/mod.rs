@@ -92,7 +92,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0.95)]
     used_min: f64,
     /// Milliseconds: the p99 from the instant at which a counter has room again to the next message on the wire
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 30)]
     wake_ms: u64,
     /// How often the daemon's process is stopped in the middle of a wake, for nearly half of `--every`
     #[arg(long, default_value_t = 0)]
