@@ -32,6 +32,8 @@ pub enum Gate {
 }
 
 type Next = (Turn, FifoName);
+/// What is next in open lists, by route, and by carrier if only that one may take.
+type OpenLists = BTreeMap<(RouteId, Option<CarrierId>), BTreeSet<Next>>;
 
 /// A list, as the check sees it.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +58,8 @@ struct Members {
 pub(super) struct Gates {
     /// By number of the set; one that is not here is shut, except [`SetNumber::NONE`].
     gates: Vec<Gate>,
-    /// What is next in open lists: by class and tenant, then by route, and by carrier if only that one may take.
-    open: BTreeMap<(Class, TenantId), BTreeMap<(RouteId, Option<CarrierId>), BTreeSet<Next>>>,
+    /// By class and tenant.
+    open: BTreeMap<(Class, TenantId), OpenLists>,
     stale: BTreeSet<Next>,
     /// Sets that name one for each carrier.
     each: BTreeMap<SetNumber, Arc<[(CarrierId, SetNumber)]>>,
@@ -126,7 +128,7 @@ impl Gates {
             return;
         }
         if gate == Gate::Stale {
-            return change(&mut self.stale, before, next);
+            return self.change_stale(before, next);
         }
         match self.each.get(&lane.set).cloned() {
             None => self.change_open(lane, None, before, next),
@@ -140,19 +142,19 @@ impl Gates {
         }
     }
 
-    /// What is next in an open list enters the index, or leaves it.
-    pub(super) fn index_open(&mut self, lane: Lane, carrier: Option<CarrierId>, next: Next, enters: bool) {
-        let (before, next) = if enters { (None, Some(next)) } else { (Some(next), None) };
-        self.change_open(lane, carrier, before, next);
-    }
-
-    /// The same of a stale list.
-    pub(super) fn index_stale(&mut self, next: Next, enters: bool) {
-        let (before, next) = if enters { (None, Some(next)) } else { (Some(next), None) };
+    /// What was next in a stale list is `before`, and what is next now is `next`.
+    pub(super) fn change_stale(&mut self, before: Option<Next>, next: Option<Next>) {
         change(&mut self.stale, before, next);
     }
 
-    fn change_open(&mut self, lane: Lane, carrier: Option<CarrierId>, before: Option<Next>, next: Option<Next>) {
+    /// The same of an open list, for all carriers or for one.
+    pub(super) fn change_open(
+        &mut self,
+        lane: Lane,
+        carrier: Option<CarrierId>,
+        before: Option<Next>,
+        next: Option<Next>,
+    ) {
         let (owner, key) = ((lane.class, lane.tenant), (lane.route, carrier));
         let routes = self.open.entry(owner).or_default();
         let own = routes.entry(key).or_default();
@@ -254,8 +256,7 @@ impl Gates {
                 Gate::Open if lane.set != SetNumber::NONE => {
                     for (carrier, _) in self.ways(lane.set).filter(|(_, is_open)| *is_open) {
                         let Some(next) = *next else { continue };
-                        let routes: &mut BTreeMap<_, BTreeSet<Next>> =
-                            open.entry((lane.class, lane.tenant)).or_default();
+                        let routes: &mut OpenLists = open.entry((lane.class, lane.tenant)).or_default();
                         routes.entry((lane.route, carrier)).or_default().insert(next);
                     }
                 }

@@ -64,13 +64,16 @@ impl Lanes {
         for (carrier, _) in ways.iter().filter(|(_, is_open)| !is_open) {
             self.keep(lane, *carrier, waiting, enters);
         }
-        let Some(next) = next else { return Vec::new() };
+        if next.is_none() {
+            return Vec::new();
+        }
+        let (before, after) = if enters { (None, next) } else { (next, None) };
         if self.gates.gate(lane.set) == Gate::Stale {
-            self.gates.index_stale(next, enters);
+            self.gates.change_stale(before, after);
         }
         let open: Vec<_> = ways.into_iter().filter(|(_, is_open)| *is_open).map(|(carrier, _)| carrier).collect();
         if lane.set != SetNumber::NONE {
-            open.iter().for_each(|carrier| self.gates.index_open(lane, *carrier, next, enters));
+            open.iter().for_each(|carrier| self.gates.change_open(lane, *carrier, before, after));
         }
         open
     }
