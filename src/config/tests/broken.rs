@@ -450,7 +450,7 @@ fn lists_of_recipients() {
     check(
         "[[tenant]]\nname = \"a\"\nkeys = [\"0123456789abcdef\"]\nrecipients = { allow = [\"+49*\", \"0151*\"], block = [] }\n[recipients]\nallow = []\nblock = [\"*\"]\n",
         &[
-            &format!("t.toml:4:32: tenant.a.recipients.allow[1]: \"0151*\" {number}"),
+            &format!("t.toml:4:33: tenant.a.recipients.allow[1]: \"0151*\" {number}"),
             "t.toml:6:9: recipients.allow: an empty list allows no number; leave `allow` out to allow every number",
             &format!("t.toml:7:10: recipients.block[0]: \"*\" {number}"),
         ],

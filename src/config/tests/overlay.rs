@@ -89,7 +89,7 @@ fn problems_name_the_variable() {
         (
             "STENTOR__",
             "x",
-            "environment variable STENTOR__: ``: unknown key; the known ones are node, http, defaults, limits, retry, log, carrier, route, tenant, limit, test",
+            "environment variable STENTOR__: ``: unknown key; the known ones are node, http, defaults, limits, recipients, retry, log, carrier, route, tenant, limit, test",
         ),
         (
             "STENTOR__HTTP__LISTEN__X",
