@@ -492,9 +492,14 @@ impl Lanes {
             let own = carrier.map_or(0, |carrier| kept_from(Some(carrier)));
             of(Some(waiting)) - kept_from(None) - own
         };
+        let routes = self.groups.routes(group);
+        if routes.len() < waiting.len() {
+            let own = routes.iter().filter_map(|route| Some((*route, waiting.get(&(class, *route))?)));
+            return own.map(|(route, waiting)| of_route(route, waiting)).sum();
+        }
         // There may be hundreds of routes, and messages on few of them.
-        let (routes, edges) = (self.groups.routes(group), (class, RouteId(0))..=(class, RouteId(u16::MAX)));
-        let own = waiting.range(edges).filter(|((_, route), _)| routes.binary_search(route).is_ok());
+        let all = waiting.range((class, RouteId(0))..=(class, RouteId(u16::MAX)));
+        let own = all.filter(|((_, route), _)| routes.binary_search(route).is_ok());
         own.map(|((_, route), waiting)| of_route(*route, waiting)).sum()
     }
 
