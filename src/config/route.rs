@@ -10,7 +10,7 @@ use super::choice::Class;
 use super::gather::Gather;
 use super::raw::{RawRoute, RawShare, RawWhen};
 use super::units::Int;
-use stentor_core::model::Quoted;
+use stentor_core::model::{Prefix, Quoted};
 
 /// One route.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,7 +53,7 @@ impl When {
         if let Some(typed) = &raw.prefix {
             for text in &prefix {
                 let digits = text.strip_prefix('+').unwrap_or(text);
-                if !(1..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                if Prefix::new(digits).is_none() {
                     let what = "is not a prefix: write 1 to 15 digits such as \"49\"";
                     gather.refuse(&typed.span(), format!("{} {what}", Quoted(text)));
                 }

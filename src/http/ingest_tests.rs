@@ -13,8 +13,10 @@ use stentor_core::{
         Defaults, Quota, Tenant, TenantOptions,
         intake::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX},
     },
-    model::{Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, RouteId, ShardId, TenantId, Wall},
-    routing::{Condition, Prefix, Route, RouteTable},
+    model::{
+        Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, Prefix, RouteId, ShardId, TenantId, Wall,
+    },
+    routing::{Condition, Route, RouteTable},
     shard::LineResult,
 };
 

@@ -24,8 +24,8 @@ use stentor_core::{
     },
     control::{Entries, Names},
     mesh::ShardMap,
-    model::{CarrierId, Class, Inboxes, NodeId, Quoted, RouteId, SenderId, ShardId, TenantId},
-    routing::{Condition, Prefix, Route, RouteTable, Way},
+    model::{CarrierId, Class, Inboxes, NodeId, Prefix, Quoted, RouteId, SenderId, ShardId, TenantId},
+    routing::{Condition, Route, RouteTable, Way},
     shard::{self, Catalog},
 };
 

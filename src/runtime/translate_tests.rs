@@ -6,7 +6,7 @@ use stentor_core::control::Entries;
 use stentor_core::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use stentor_core::model::Msisdn;
 use stentor_core::model::Period;
-use stentor_core::routing::{Prefix, Question};
+use stentor_core::routing::Question;
 
 /// A configuration of two carriers, three routes and two tenants, and `rest`.
 pub(super) fn config(rest: &str) -> Config {

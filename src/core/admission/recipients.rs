@@ -1,11 +1,11 @@
 //! To which numbers messages may go: lists of numbers and of beginnings of numbers.
 //!
-//! Knows digits. Refuses to know whose lists they are and what becomes of a message. A look-up costs one search for each length of
-//! the listed beginnings, at most 15, however many entries there are.
+//! Knows digits. Refuses to know whose lists they are and what becomes of a message. A look-up costs one search for each digit of
+//! the number, at most 15, however many entries there are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::model::Msisdn;
+use crate::model::{Beginnings, Msisdn, Prefix};
 
 /// Most entries of a list.
 pub const LISTED_MAX: usize = 100_000;
@@ -14,8 +14,7 @@ pub const LISTED_MAX: usize = 100_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NumberList {
     whole: BTreeSet<u64>,
-    /// First digits, by how many they are.
-    beginnings: BTreeMap<u32, BTreeSet<u64>>,
+    beginnings: BTreeSet<Prefix>,
 }
 
 /// The numbers to which messages may go.
@@ -37,12 +36,9 @@ impl NumberList {
             let number = Msisdn::from_digits(entry.as_bytes());
             return number.map(|number| self.whole.insert(number.number())).is_some();
         };
-        let is_good = (1..=Msisdn::DIGITS_MAX).contains(&beginning.len())
-            && !beginning.starts_with('0')
-            && beginning.bytes().all(|digit| digit.is_ascii_digit());
-        let Some(digits) = beginning.parse().ok().filter(|_| is_good) else { return false };
-        self.beginnings.entry(beginning.len() as u32).or_default().insert(digits);
-        true
+        // No number begins with 0.
+        let beginning = Prefix::new(beginning).filter(|_| !beginning.starts_with('0'));
+        beginning.map(|beginning| self.beginnings.insert(beginning)).is_some()
     }
 
     /// Whether it has no entry.
@@ -52,12 +48,8 @@ impl NumberList {
 
     /// Whether a number, or a beginning of it, is listed.
     pub fn has(&self, number: Msisdn) -> bool {
-        let number = number.number();
-        let digits = number.checked_ilog10().unwrap_or(0) + 1;
-        let begins = |(length, listed): (&u32, &BTreeSet<u64>)| {
-            digits.checked_sub(*length).is_some_and(|rest| listed.contains(&(number / 10_u64.pow(rest))))
-        };
-        self.whole.contains(&number) || self.beginnings.iter().any(begins)
+        let begins = || Beginnings::of(number).iter().any(|beginning| self.beginnings.contains(&beginning));
+        self.whole.contains(&number.number()) || !self.beginnings.is_empty() && begins()
     }
 }
 
